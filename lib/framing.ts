@@ -1,0 +1,238 @@
+/**
+ * Bytes to messages. Pure: no socket, and no clock of its own; whoever reads
+ * says when a pause or the end came.
+ */
+
+/** How a message's end is told; `auto` until the first bytes have shown which. */
+export type Framing = "auto" | "line" | "raw";
+
+/** The framings by name, for options. */
+export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
+
+/** A message grew past the limit before its end was seen. */
+export class MessageTooLong extends RangeError {
+  /** @param limit the longest message allowed, in bytes */
+  constructor(readonly limit: number) {
+    super(`message longer than ${limit} bytes`);
+  }
+}
+
+const CR = 13, LF = 10;
+const NONE = new Uint8Array(0);
+const BY_LF = new Uint8Array([LF]);
+const BY_CRLF = new Uint8Array([CR, LF]);
+const OPEN = new TextEncoder().encode("[");
+const CLOSE = new TextEncoder().encode("] ");
+
+/** The first read of a conversation: small, so that an idle one costs little. */
+const SMALLEST_READ = 64;
+/** The largest read, and so the longest raw message. */
+const LARGEST_READ = 65536;
+/** So many reads in a row that fill less than an eighth make the next smaller. */
+const SLACK_READS = 16;
+
+/**
+ * Cuts a stream of bytes into messages: read into {@linkcode room}, say
+ * {@linkcode took}, then call {@linkcode next} until it gives null.
+ */
+export class Framer {
+  #framing: Framing;
+  #bytes: Uint8Array = NONE;
+  #filled: Uint8Array = NONE; // the bytes before #end: made once a read, not once a message
+  #start = 0; // of what is held
+  #end = 0;
+  #scanned = 0; // no LF before this
+  #ended = false;
+  #read = SMALLEST_READ;
+  #slack = 0;
+  #ending = NONE;
+
+  /**
+   * @param framing `auto` decides by the first bytes, for good
+   * @param maxMessage the longest message allowed, in bytes, its ending not counted
+   */
+  constructor(framing: Framing, readonly maxMessage: number) {
+    this.#framing = framing;
+  }
+
+  /** The framing, as far as it is known. */
+  get framing(): Framing {
+    return this.#framing;
+  }
+
+  /** How the last message ended: LF, CRLF or, for raw and a last line, nothing. */
+  get ending(): Uint8Array {
+    return this.#ending;
+  }
+
+  /** Bytes are here that a pause would make a raw message. */
+  get undecided(): boolean {
+    return this.#framing === "auto" && this.#end > this.#start;
+  }
+
+  /** Where the next read may put its bytes. Earlier messages may be overwritten by it. */
+  room(): Uint8Array {
+    const held = this.#end - this.#start;
+    const read = this.#nextRead(held);
+    if (held === 0) {
+      if (this.#bytes.length !== read) this.#bytes = new Uint8Array(read);
+      this.#start = this.#end = this.#scanned = 0;
+    } else if (this.#bytes.length - this.#end < read) {
+      // Twice what is held, so that a message in tiny pieces is not copied once a piece.
+      this.#moveTo(new Uint8Array(held + Math.max(read, held)));
+    }
+    return this.#bytes.subarray(this.#end);
+  }
+
+  /** The next `count` bytes were read into {@linkcode room}. */
+  took(count: number): void {
+    const room = this.#bytes.length - this.#end;
+    this.#end += count;
+    this.#filled = this.#bytes.subarray(0, this.#end);
+    if (count === room) {
+      this.#read = Math.min(this.#read * 8, LARGEST_READ);
+      this.#slack = 0;
+    } else if (count * 8 >= this.#read) {
+      this.#slack = 0;
+    } else if (++this.#slack === SLACK_READS) {
+      this.#read = Math.max(this.#read / 8, SMALLEST_READ);
+      this.#slack = 0;
+    }
+  }
+
+  /** What is held and not yet given as a message. */
+  get rest(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#end);
+  }
+
+  /** Nothing came for a while: what is undecided is raw. */
+  pause(): void {
+    if (this.undecided) this.#framing = "raw";
+  }
+
+  /** Nothing will come any more: what is left is a last message. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /**
+   * The next whole message without its ending, or null until more is read. A
+   * view: it holds until the next {@linkcode room}.
+   * @throws {MessageTooLong} and from then on nothing else
+   */
+  next(): Uint8Array | null {
+    if (this.#start === this.#end) return null;
+    if (this.#framing === "raw") return this.#cut(this.#end, NONE);
+    const lf = this.#filled.indexOf(LF, this.#scanned);
+    if (lf !== -1) {
+      this.#framing = "line";
+      const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
+      return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
+    }
+    this.#scanned = this.#end;
+    if (this.#ended) return this.#cut(this.#end, NONE);
+    // A CR at the end may belong to the ending that is still to come.
+    const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
+    this.#check(last);
+    return null;
+  }
+
+  #cut(end: number, ending: Uint8Array<ArrayBuffer>): Uint8Array {
+    this.#check(end);
+    const message = this.#bytes.subarray(this.#start, end);
+    this.#start = this.#scanned = end + ending.length;
+    this.#ending = ending;
+    return message;
+  }
+
+  #check(end: number): void {
+    if (end - this.#start > this.maxMessage) throw new MessageTooLong(this.maxMessage);
+  }
+
+  /** Raw reads are as large as may be: a read is a message, and a small one would cut it. */
+  #nextRead(held: number): number {
+    const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
+    return raw ? Math.min(this.maxMessage, LARGEST_READ) : this.#read;
+  }
+
+  #moveTo(bytes: Uint8Array): void {
+    bytes.set(this.#bytes.subarray(this.#start, this.#end));
+    this.#bytes = bytes;
+    this.#end -= this.#start;
+    this.#scanned -= this.#start;
+    this.#start = 0;
+    this.#filled = bytes.subarray(0, this.#end);
+  }
+}
+
+/** A reply, found at the beginning of what a server sent. */
+export interface Found {
+  /** Without its ending. */
+  readonly reply: Uint8Array;
+  /** How many bytes it took, its ending counted. */
+  readonly length: number;
+  /** What the reply shows the server to speak; never `auto`. */
+  readonly framing: Framing;
+}
+
+/**
+ * The reply to a message that was sent with LF (in raw framing: without), or null
+ * until more has come. A server that reads the LF back as data speaks raw; any
+ * other speaks lines.
+ * @param held all that came since the reply before
+ */
+export function replyTo(message: Uint8Array, held: Uint8Array, framing: Framing): Found | null {
+  const told = framing === "auto" ? framingOf(message, held) : framing;
+  if (told === null) return null;
+  if (told === "raw") return rawReply(message, held, framing === "auto" ? BY_LF : NONE);
+  const lf = held.indexOf(LF);
+  if (lf === -1) return null;
+  const end = held[lf - 1] === CR ? lf - 1 : lf;
+  return { reply: held.subarray(0, end), length: lf + 1, framing: told };
+}
+
+function framingOf(message: Uint8Array, held: Uint8Array): "line" | "raw" | null {
+  const raw = join([OPEN, message, BY_LF]);
+  if (!startsAlike(raw, held)) return "line";
+  return held.length < raw.length ? null : "raw";
+}
+
+/** What has come is the reply, unless it is plainly the beginning of one. `extra` was read back as data. */
+function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): Found | null {
+  const opening = join([OPEN, message, extra, CLOSE]);
+  if (held.length <= opening.length && startsAlike(opening, held)) return null;
+  const read = 1 + message.length;
+  const reply = join([held.subarray(0, read), held.subarray(read + extra.length)]);
+  return { reply, length: held.length, framing: "raw" };
+}
+
+/** Whether two byte strings agree as far as both go. */
+function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
+  const length = Math.min(a.length, b.length);
+  for (let at = 0; at < length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}
+
+/** Byte strings as one. */
+export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** The messages of a stream of lines, each a view that holds until the next is asked for. */
+export async function* messagesOf(
+  input: { read(into: Uint8Array): Promise<number | null> },
+  framer: Framer,
+): AsyncGenerator<Uint8Array> {
+  for (let count: number | null = 0; count !== null;) {
+    count = await input.read(framer.room());
+    if (count === null) framer.end();
+    else framer.took(count);
+    for (let message; (message = framer.next()) !== null;) yield message;
+  }
+}

@@ -1,0 +1,55 @@
+/** Any bytes to text that is safe to print: no terminal or log obeys it. Pure. */
+
+const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r" };
+/** As Python's `isprintable`: no control, format, unassigned or separator but the space. */
+const UNPRINTABLE = /[\p{C}\p{Z}]/u;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** How much of long data is shown, in bytes. */
+const SHOWN = 1024;
+
+/**
+ * Printable UTF-8 as it is, every other byte as `\xNN` (or `\n`, `\r`, `\t`).
+ * @param also characters that get a backslash before them
+ */
+export function escape(bytes: Uint8Array, also = ""): string {
+  let text = "";
+  for (let at = 0; at < bytes.length;) {
+    const character = characterAt(bytes, at);
+    text += character === null
+      ? escapeByte(bytes[at] ?? 0)
+      : also.includes(character)
+      ? `\\${character}`
+      : character;
+    at += character === null ? 1 : bytesOf(bytes[at] ?? 0);
+  }
+  return text;
+}
+
+/** `"i am binary"`; data of over 1,024 bytes is cut and its length said. */
+export function quote(data: Uint8Array | string): string {
+  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  const text = `"${escape(bytes.subarray(0, SHOWN), '"\\')}"`;
+  return bytes.length > SHOWN ? `${text}... (${bytes.length} bytes)` : text;
+}
+
+/** The printable character that begins at a byte, or null if none does. */
+function characterAt(bytes: Uint8Array, at: number): string | null {
+  const first = bytes[at] ?? 0;
+  if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
+  try {
+    const character = utf8.decode(bytes.subarray(at, at + bytesOf(first)));
+    return UNPRINTABLE.test(character) ? null : character;
+  } catch {
+    return null;
+  }
+}
+
+/** How many bytes a UTF-8 character has, told by its first. */
+function bytesOf(first: number): number {
+  return first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+function escapeByte(byte: number): string {
+  return NAMED[byte] ?? `\\x${byte.toString(16).padStart(2, "0")}`;
+}

@@ -1,0 +1,47 @@
+/** The reply to a message. Pure: the time is handed in. */
+
+/** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
+export type Stamp = "ctime" | "iso";
+
+/** The stamps by name, for options. */
+export const STAMPS: readonly Stamp[] = ["ctime", "iso"];
+
+/** `Mon Dec  9 18:15:50 2019`: local time, 24 characters, as C's ctime(3). */
+export function ctime(milliseconds: number): string {
+  const time = new Date(milliseconds);
+  const day = String(time.getDate()).padStart(2);
+  const clock = time.toTimeString().slice(0, 8);
+  return `${time.toDateString().slice(0, 7)} ${day} ${clock} ${time.getFullYear()}`;
+}
+
+/** `2019-12-09T18:15:50.123+08:00`: local time and its offset from UTC. */
+export function iso(milliseconds: number): string {
+  return Temporal.Instant.fromEpochMilliseconds(milliseconds).toString({
+    fractionalSecondDigits: 3,
+    timeZone: Temporal.Now.timeZoneId(),
+  });
+}
+
+const OPEN = new TextEncoder().encode("[");
+/** How long one stamp's text stays true, in milliseconds. */
+const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
+
+/**
+ * The handler that reads a message back: `[` + message + `] ` + stamp.
+ * @param now the time in milliseconds since 1970, as `Date.now` gives it
+ */
+export function stamper(
+  stamp: Stamp,
+  now: () => number,
+): (message: Uint8Array, reply: { write(bytes: Uint8Array): void }) => void {
+  const write = stamp === "ctime" ? ctime : iso;
+  let made = NaN, close: Uint8Array = OPEN;
+  return (message, reply) => {
+    // Made once for all messages of its time: it costs ten times what a reply does.
+    const time = Math.floor(now() / HOLDS[stamp]) * HOLDS[stamp];
+    if (time !== made) close = new TextEncoder().encode(`] ${write(made = time)}`);
+    reply.write(OPEN);
+    reply.write(message);
+    reply.write(close);
+  };
+}
