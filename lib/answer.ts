@@ -1,0 +1,263 @@
+/** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
+
+import { Framer, type Framing, MessageTooLong } from "./framing.ts";
+
+/** What a conversation needs of a connection. */
+export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
+
+/** Where a handler writes its reply. The bytes are copied at once. */
+export interface Reply {
+  /** Adds to the reply; what ends it on the wire is added for you. */
+  write(bytes: Uint8Array): void;
+}
+
+/**
+ * Answers a message. Its bytes are a view that holds until the handler is done
+ * (for an async one, until its promise settles); the next message is handled after that.
+ */
+export type Handler = (message: Uint8Array, reply: Reply) => void | Promise<void>;
+
+/**
+ * How a conversation ended: the client `left` or vanished (`reset`), sent a message
+ * `message too long`, was `idle`; the handler `failed`; the server was `stopped`, and if the
+ * client did not leave, `cut`; it was to be of one message and that is `done`.
+ */
+export type Ending =
+  | "left"
+  | "reset"
+  | "message too long"
+  | "idle"
+  | "failed"
+  | "stopped"
+  | "cut"
+  | "done";
+
+/** Is told what passes in one conversation. */
+export interface Witness {
+  /** A whole message came; `message` is a view that holds during the call. */
+  heard?(message: Uint8Array): void;
+  /** The handler failed; the conversation ends. */
+  failed?(error: unknown): void;
+  /** It is over. */
+  ended?(ending: Ending): void;
+}
+
+/** The terms of a conversation. */
+export interface Terms {
+  /** How a message's end is told. */
+  framing: Framing;
+  /** The longest message, in bytes. */
+  maxMessage: number;
+  /** End after one message. */
+  once: boolean;
+}
+
+/** Bytes with no LF, then nothing for so long: a raw message; a stopping server: nothing more came. In ms. */
+const PAUSE = 50;
+/** How long a stopping server goes on hearing a client that never pauses, in ms. */
+const LAST_WORDS = 500;
+/** How long a client whose conversation we ended may take to leave, in ms. */
+const LINGER = 2000;
+/** How many unused reply buffers are kept. */
+const SPARE = 64;
+/** Replies are written out whenever so many bytes are ready. */
+const FLUSH = 65536;
+
+const encoder = new TextEncoder();
+/** What is read after the last word is thrown away: all conversations may share the place. */
+const discarded = new Uint8Array(65536);
+
+/** One conversation. {@linkcode run} ends when it does and never rejects. */
+export class Conversation {
+  /** When the client last showed life, in the time of `performance.now()`. */
+  alive: number = performance.now();
+  /** Messages heard. */
+  messages = 0;
+
+  readonly #framer: Framer;
+  #waiting: Promise<number | null> | undefined; // a read that nothing but stop() looks at
+  #stopAt = Infinity; // no more is heard after this
+  #hungUp = false;
+  #ending: Ending | undefined;
+
+  /**
+   * @param conn owned from here on: closed when the conversation ends
+   * @param witness is told what passes
+   */
+  constructor(
+    readonly conn: Connection,
+    readonly handler: Handler,
+    readonly terms: Terms,
+    readonly witness: Witness,
+  ) {
+    this.#framer = new Framer(terms.framing, terms.maxMessage);
+  }
+
+  /** Talks until either side ends it; the connection is closed then. */
+  async run(): Promise<Ending> {
+    let ending: Ending = "reset";
+    try {
+      ending = await this.#talk();
+    } catch {
+      // The connection failed, under a read or a write: the client is gone, or was cut.
+    }
+    this.cut(ending);
+    return this.#ending ?? ending;
+  }
+
+  /** Asks it to end: what has arrived is answered first. */
+  async stop(): Promise<void> {
+    this.#stopAt = performance.now() + LAST_WORDS;
+    if (this.#waiting === undefined || !await isPending(this.#waiting, PAUSE)) return;
+    this.#hungUp = true;
+    await this.conn.closeWrite().catch(() => {});
+  }
+
+  /** Ends it at once; a second time does nothing. */
+  cut(ending: Ending): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = ending;
+    this.conn.close();
+  }
+
+  async #talk(): Promise<Ending> {
+    for (;;) {
+      const room = this.#framer.room();
+      const reading = this.conn.read(room);
+      if ((this.#framer.undecided || this.#stopping) && await isPending(reading, PAUSE)) {
+        this.#framer.pause();
+        const ending = await this.#answer();
+        if (ending || this.#stopping) return this.#hangUp(ending ?? "stopped", reading);
+      }
+      this.#waiting = reading;
+      const count = await reading;
+      this.#waiting = undefined;
+      if (this.#hungUp) return this.#hangUp("stopped", reading);
+      if (count === null) this.#framer.end();
+      else this.#framer.took(count);
+      const ending = await this.#answer();
+      if (count === null) return ending ?? "left";
+      if (ending) return this.#hangUp(ending);
+      // A read that leaves room has emptied the queue: all that had arrived is answered.
+      if (this.#stopping && (count < room.length || performance.now() > this.#stopAt)) {
+        return this.#hangUp("stopped");
+      }
+    }
+  }
+
+  get #stopping(): boolean {
+    return this.#stopAt !== Infinity;
+  }
+
+  /** Answers every whole message that is here; tells why the conversation should end, if so. */
+  async #answer(): Promise<Ending | undefined> {
+    const out = Out.take();
+    try {
+      for (;;) {
+        const next = await this.#fill(out);
+        await this.#flush(out);
+        if (next !== "more") return next;
+      }
+    } finally {
+      Out.give(out);
+    }
+  }
+
+  /** Hears messages until their replies are enough for one write. */
+  async #fill(out: Out): Promise<Ending | "more" | undefined> {
+    let whole = 0;
+    try {
+      for (let message; (message = this.#framer.next()) !== null;) {
+        this.messages++;
+        this.witness.heard?.(message);
+        const done = this.handler(message, out);
+        if (done !== undefined) await this.#during(done);
+        out.write(this.#framer.ending);
+        whole = out.length;
+        if (this.terms.once) return "done";
+        if (whole >= FLUSH) return "more";
+      }
+      if (whole > 0) this.alive = performance.now();
+      return undefined;
+    } catch (error) {
+      out.length = whole; // half a reply is none
+      if (!(error instanceof MessageTooLong)) {
+        this.witness.failed?.(error);
+        return "failed";
+      }
+      out.write(encoder.encode(`error: ${error.message}\n`));
+      return "message too long";
+    }
+  }
+
+  /** While a handler takes its time, the client can't be blamed for silence. */
+  async #during(handling: Promise<void>): Promise<void> {
+    this.alive = Infinity;
+    await handling;
+    this.alive = performance.now();
+  }
+
+  async #flush(out: Out): Promise<void> {
+    for (let at = 0; at < out.length;) {
+      at += await this.conn.write(out.bytes.subarray(at, out.length));
+      this.alive = performance.now();
+    }
+    out.length = 0;
+  }
+
+  /**
+   * Ends it from our side: says so, then reads until the client has left too. To
+   * close with unread input would reset the connection and throw away replies on their way.
+   */
+  async #hangUp(ending: Ending, reading = this.conn.read(discarded)): Promise<Ending> {
+    // A stopping server has a deadline of its own for all.
+    const timer = ending === "stopped" ? undefined : setTimeout(() => this.cut(ending), LINGER);
+    try {
+      await this.conn.closeWrite().catch(() => {});
+      while (await reading !== null) reading = this.conn.read(discarded);
+    } finally {
+      clearTimeout(timer);
+    }
+    return ending;
+  }
+}
+
+/** Bytes on their way out, in one buffer that grows. */
+class Out implements Reply {
+  static readonly #spare: Out[] = [];
+  bytes = new Uint8Array(4096);
+  length = 0;
+
+  /** One that is not in use: a conversation needs one only while it answers. */
+  static take(): Out {
+    return Out.#spare.pop() ?? new Out();
+  }
+
+  static give(out: Out): void {
+    out.length = 0;
+    if (Out.#spare.length < SPARE && out.bytes.length <= 4 * FLUSH) Out.#spare.push(out);
+  }
+
+  write(bytes: Uint8Array): void {
+    const length = this.length + bytes.length;
+    if (length > this.bytes.length) {
+      const larger = new Uint8Array(Math.max(length, 2 * this.bytes.length));
+      larger.set(this.bytes.subarray(0, this.length));
+      this.bytes = larger;
+    }
+    this.bytes.set(bytes, this.length);
+    this.length = length;
+  }
+}
+
+/** Whether a promise is still pending after so many milliseconds. */
+function isPending(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds, true);
+    const settled = () => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    promise.then(settled, settled);
+  });
+}

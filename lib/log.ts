@@ -1,0 +1,67 @@
+/** Lines to a reader that may be slow, stop or go away: whoever tells them never waits. */
+
+/** What is held for a reader that is behind, in characters; past it lines are only counted. */
+const MOST_HELD = 4 << 20;
+/** The pause before a write that failed is tried again, in ms. */
+const PAUSE = 1000;
+
+const encoder = new TextEncoder();
+
+/** A log of lines, written in batches behind the teller's back, bounded. */
+export class Log {
+  #held = "";
+  #untold = 0;
+  #failing = false;
+  #writing: Promise<void> | undefined;
+
+  /**
+   * @param out where the lines go
+   * @param account the line that says how many could not be told
+   * @param onFailure is told that nothing can be written for now; once, until something can
+   */
+  constructor(
+    readonly out: { write(bytes: Uint8Array): Promise<number> },
+    readonly account: (untold: number) => string,
+    readonly onFailure: (error: unknown) => void,
+  ) {}
+
+  /** Tells a line. */
+  line(text: string): void {
+    if (this.#held.length > MOST_HELD) {
+      this.#untold++;
+      return;
+    }
+    this.#held += `${text}\n`;
+    this.#writing ??= this.#drain();
+  }
+
+  /** Settles when all is written; where nobody reads, that is never. */
+  async flush(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#held !== "") {
+      const batch = this.#held;
+      this.#held = "";
+      await this.#write(encoder.encode(batch));
+      if (this.#untold === 0) continue;
+      this.#held += `${this.account(this.#untold)}\n`;
+      this.#untold = 0;
+    }
+    this.#writing = undefined;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    while (bytes.length > 0) {
+      try {
+        bytes = bytes.subarray(await this.out.write(bytes));
+        this.#failing = false;
+      } catch (error) {
+        if (!this.#failing) this.onFailure(error);
+        this.#failing = true;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      }
+    }
+  }
+}

@@ -1,0 +1,171 @@
+/** Command lines to typed options: parsing, checking and help come from one table. */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import { quote } from "./quote.ts";
+
+/** What is wrong with a command line, and what would be right, in one sentence. */
+export class UsageError extends Error {}
+
+/** A row of the table. Its key is the option's long name, in camel case. */
+export interface Option {
+  /** What it does. */
+  readonly help: string;
+  /** Its one-letter name. */
+  readonly short?: string;
+  /** How its value is called, like `PORT`. An option without one is a flag. */
+  readonly value?: string;
+  /** Reads a value; throws a RangeError that says what it must be. */
+  readonly read?: (text: string) => unknown;
+  /** The value when it is not given, as it would be. */
+  readonly fallback?: string;
+  /** It may be given more than once. */
+  readonly many?: true;
+}
+
+/** A program's options. */
+export type Table = Readonly<Record<string, Option>>;
+
+/** What a command line comes to. */
+export type Values<T extends Table> = {
+  readonly [K in keyof T]: T[K] extends { read: (text: string) => infer V }
+    ? T[K] extends { many: true } ? V[] : T[K] extends { fallback: string } ? V : V | undefined
+    : boolean;
+};
+
+const COMMON: Table = {
+  help: { short: "h", help: "show this and exit" },
+  version: { short: "V", help: "show the version and exit" },
+};
+
+/** How far a misspelt name may be from a right one, in letters. */
+const NEAR = 2;
+/** The longest time a timer can wait is 2^31 ms; in ms. */
+const LONGEST = 34_560 * 60_000;
+
+/** Any text. */
+export const text = (text: string): string => text;
+
+/** One of some words. */
+export function oneOf<T extends string>(...words: readonly T[]): (text: string) => T {
+  return (text) => words.find((word) => word === text) ?? mustBe(words.join(" or "));
+}
+
+/** A whole number in a range. */
+export function whole(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const good = /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most;
+    return good ? Number(text) : mustBe(`a whole number from ${least} to ${most}`);
+  };
+}
+
+/** A duration in milliseconds: `500ms`, `2s`, `1m`, a plain number being seconds. */
+export function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
+  const milliseconds = Number(number) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
+  return milliseconds <= LONGEST ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
+}
+
+/**
+ * Reads a command line.
+ * @param operands the options that may also be given by their place, in order
+ * @return the options, or `help` or `version` where that was asked for
+ * @throws {UsageError}
+ */
+export function parse<T extends Table>(
+  table: T,
+  args: readonly string[],
+  operands: readonly (keyof T & string)[] = [],
+): Values<T> | "help" | "version" {
+  const given = split({ ...table, ...COMMON }, args);
+  if (given["help"]) return "help";
+  if (given["version"]) return "version";
+  for (const [place, operand] of given._.entries()) {
+    const key = operands[place];
+    if (key === undefined) throw new UsageError(`stray argument ${quote(operand)}: ${SEE_HELP}`);
+    if (given[dashed(key)] !== undefined) {
+      throw new UsageError(`stray argument ${quote(operand)}: --${dashed(key)} says it already`);
+    }
+    given[dashed(key)] = operand;
+  }
+  const values = Object.entries(table)
+    .map(([key, option]) => [key, valueOf(dashed(key), option, given[dashed(key)])]);
+  return Object.fromEntries(values);
+}
+
+/** The table as text, an option a line. */
+export function help(table: Table): string {
+  const rows = Object.entries({ ...table, ...COMMON }).map(([key, option]) => ({
+    left: `${option.short ? `-${option.short}, ` : "    "}--${dashed(key)} ${option.value ?? ""}`,
+    right: option.help + (option.fallback ? ` (${option.fallback})` : ""),
+  }));
+  const width = Math.max(...rows.map(({ left }) => left.length));
+  return rows.map(({ left, right }) => `  ${left.padEnd(width)}  ${right}\n`).join("");
+}
+
+const SEE_HELP = "--help lists what there is";
+
+type Given = Record<string, unknown> & { _: string[] };
+
+/** Command line to texts and flags by dashed name; an unknown name is an error. */
+function split(table: Table, args: readonly string[]): Given {
+  const rows = Object.entries(table).map(([key, option]) => ({ name: dashed(key), ...option }));
+  const names = (rows: { name: string }[]) => rows.map(({ name }) => name);
+  const flags = rows.filter(({ value }) => value === undefined);
+  const given: Given = parseArgs([...args], {
+    string: ["_", ...names(rows.filter((row) => !flags.includes(row)))],
+    boolean: names(flags),
+    collect: names(rows.filter(({ many }) => many)),
+    alias: Object.fromEntries(rows.flatMap(({ name, short }) => short ? [[name, short]] : [])),
+    unknown: (arg: string, name?: string) => name === undefined || unknown(arg, name, names(rows)),
+  });
+  // The parser takes any text after a flag's "=" for true.
+  for (const { name } of flags) {
+    const valued = args.slice(0, endOf(args)).find((arg) => arg.startsWith(`--${name}=`));
+    if (valued || typeof given[name] !== "boolean") {
+      throw new UsageError(`--${name} takes no value: write --${name} alone`);
+    }
+  }
+  return given;
+}
+
+function endOf(args: readonly string[]): number {
+  const end = args.indexOf("--");
+  return end < 0 ? args.length : end;
+}
+
+function unknown(arg: string, name: string, names: readonly string[]): never {
+  const distance = (other: string) => levenshteinDistance(name, other);
+  const [nearest = ""] = names.toSorted((a, b) => distance(a) - distance(b));
+  const hint = name.length > NEAR && distance(nearest) <= NEAR
+    ? `did you mean --${nearest}?`
+    : SEE_HELP;
+  throw new UsageError(`unknown option ${quote(arg)}: ${hint}`);
+}
+
+function valueOf(name: string, option: Option, given: unknown): unknown {
+  const { read, value = "", fallback, many } = option;
+  if (read === undefined) return given;
+  if (many) return (given as string[]).map((text) => readOne(name, value, read, text));
+  if (given !== undefined) return readOne(name, value, read, String(given));
+  return fallback === undefined ? undefined : read(fallback);
+}
+
+function readOne(name: string, value: string, read: (text: string) => unknown, text: string) {
+  if (text === "") throw new UsageError(`--${name} needs a value: --${name}=${value}`);
+  try {
+    return read(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(`cannot use --${name} ${quote(text)}: ${error.message}`);
+  }
+}
+
+function mustBe(what: string): never {
+  throw new RangeError(`must be ${what}`);
+}
+
+/** `maxClients` to `max-clients`. */
+function dashed(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

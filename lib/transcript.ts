@@ -1,0 +1,110 @@
+/** What a server tells people, in the tutorial's words, and programs, as JSON lines. */
+
+import { showAddr } from "./address.ts";
+import { escape, quote } from "./quote.ts";
+
+/** What there is to tell. `client` and `address` are addresses as people write them. */
+export type Event =
+  | { event: "listening"; address: string; host: string; port: number }
+  | { event: "waiting" }
+  | { event: "connected"; client: string }
+  | { event: "message"; client: string; data: Uint8Array }
+  | { event: "ended"; client: string; reason: string; messages: number; duration: number }
+  | { event: "stopping" };
+
+/** An event as a line for people; an empty one is not told. */
+export function asText(told: Event): string {
+  switch (told.event) {
+    case "listening":
+      return `listening on ${told.address}`;
+    case "waiting":
+      return "waiting connection...";
+    case "message":
+      return `Server received data: ${quote(told.data)} from ${told.client}`;
+    case "ended":
+      return endOf(told.client, told.reason);
+    default:
+      return "";
+  }
+}
+
+/** An event as a JSON object on a line. */
+export function asJson(told: Event, now: Date): string {
+  const { event, ...rest } = told;
+  const fields = told.event === "message"
+    ? { client: told.client, bytes: told.data.length, data: escape(told.data.subarray(0, 1024)) }
+    : rest;
+  return JSON.stringify({ time: now.toISOString(), event, ...fields });
+}
+
+function endOf(client: string, reason: string): string {
+  switch (reason) {
+    case "done": // the tutorial's V1 says nothing
+      return "";
+    case "left":
+    case "reset":
+      return `client ${client} has broken the connection...`;
+    default:
+      return `client ${client} was let go: ${reason}`;
+  }
+}
+
+/** Tells a server's events, and counts who is there to say when nobody is. */
+export class Transcript {
+  #clients = 0;
+  #stopping = false;
+
+  /**
+   * @param tell where a told line goes
+   * @param form turns an event to its line
+   * @param quiet tells nothing but that the server listens
+   */
+  constructor(
+    readonly tell: (line: string) => void,
+    readonly form: (event: Event) => string,
+    readonly quiet: boolean,
+  ) {}
+
+  /** The server accepts connections at these addresses. */
+  listening(addresses: readonly Deno.NetAddr[]): void {
+    for (const addr of addresses) {
+      const { hostname: host, port } = addr;
+      this.tell(this.form({ event: "listening", address: showAddr(addr), host, port }));
+    }
+    this.#say({ event: "waiting" });
+  }
+
+  /** A client came; what is given back is to be told what passes. */
+  client(addr: Deno.Addr): { heard(data: Uint8Array): void; ended(reason: string): void } {
+    const client = showAddr(addr);
+    const since = performance.now();
+    let messages = 0;
+    this.#clients++;
+    this.#say({ event: "connected", client });
+    return {
+      heard: (data) => {
+        messages++;
+        this.#say({ event: "message", client, data });
+      },
+      ended: (reason) => {
+        this.#clients--;
+        const duration = Math.round(performance.now() - since);
+        this.#say({ event: "ended", client, reason, messages, duration });
+        if (this.#clients === 0 && !this.#stopping && reason !== "done") {
+          this.#say({ event: "waiting" });
+        }
+      },
+    };
+  }
+
+  /** The server stops: nobody will be waited for. */
+  stopping(): void {
+    this.#stopping = true;
+    this.#say({ event: "stopping" });
+  }
+
+  #say(event: Event): void {
+    const line = this.quiet ? "" : this.form(event);
+    if (line !== "") this.tell(line);
+  }
+}

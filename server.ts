@@ -1,0 +1,92 @@
+#!/usr/bin/env -S deno run --allow-net --no-prompt
+// deno-lint-ignore-file no-console -- the programs alone speak to people
+/** The server: reads every message back with the time it heard it. */
+
+import config from "./deno.json" with { type: "json" };
+import { listen } from "./lib/address.ts";
+import { FRAMINGS } from "./lib/framing.ts";
+import { Log } from "./lib/log.ts";
+import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
+import { serve } from "./lib/serve.ts";
+import { stamper, STAMPS } from "./lib/stamp.ts";
+import { asJson, asText, Transcript } from "./lib/transcript.ts";
+
+// deno-fmt-ignore
+const OPTIONS = {
+  host: { value: "HOST", fallback: "127.0.0.1", read: text, help: "address or name to listen on; each address of a name" },
+  port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
+  once: { help: "one connection, one message, its reply, then exit" },
+  framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
+  stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
+  maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; the next ones wait" },
+  maxMessage: { value: "BYTES", fallback: "65536", read: whole(1, 1 << 30), help: "the longest message" },
+  idleTimeout: { short: "i", value: "DUR", fallback: "0", read: duration, help: "end a conversation that is idle so long; 0: never" },
+  grace: { value: "DUR", fallback: "5s", read: duration, help: "how long a stopping server lets conversations finish" },
+  quiet: { short: "q", help: "no line a message, no line a connection" },
+  log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "a transcript, or a JSON object a line" },
+} as const;
+
+/** How long the last lines may take to be read, in ms. */
+const LAST_LINES = 1000;
+
+/** Runs the server until it is stopped; gives the exit code. */
+async function main(): Promise<number> {
+  const options = parse(OPTIONS, Deno.args);
+  if (options === "version") return print(`readback ${config.version}`);
+  if (options === "help") return print(`usage: server.ts [options]\n\n${help(OPTIONS)}`);
+
+  const listeners = await listen(options.host, options.port);
+  await Deno.permissions.revoke({ name: "net" }); // what is open stays; nothing else can be opened
+  const json = options.log === "json";
+  const log = new Log(
+    Deno.stdout,
+    (lines) => json ? JSON.stringify({ event: "untold", lines }) : `(${lines} lines were not told)`,
+    (error) =>
+      complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
+  );
+  const form = json ? (event: Parameters<typeof asText>[0]) => asJson(event, new Date()) : asText;
+  const transcript = new Transcript((line) => log.line(line), form, options.quiet);
+  const stop = new AbortController();
+  onSignals((code) => {
+    if (stop.signal.aborted) Deno.exit(code);
+    transcript.stopping();
+    stop.abort();
+  });
+  transcript.listening(listeners.map(({ addr }) => addr));
+  const server = serve(listeners, stamper(options.stamp, Date.now), {
+    ...options,
+    signal: stop.signal,
+    onClient: (address) => transcript.client(address),
+    onExhausted: (error) => complain(`cannot accept for now: ${error.message}`),
+  });
+  await server.finished;
+  await Promise.race([log.flush(), new Promise((done) => setTimeout(done, LAST_LINES))]);
+  if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;
+  throw new Error("the client left without a message");
+}
+
+/** Calls back with the exit code that a signal means. */
+function onSignals(stop: (code: number) => void): void {
+  Deno.addSignalListener("SIGINT", () => stop(130));
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stop(143));
+}
+
+function print(text: string): number {
+  console.log(text.trimEnd());
+  return 0;
+}
+
+function complain(sentence: string): void {
+  console.error(`server: ${sentence}`);
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+try {
+  Deno.exit(await main());
+} catch (error) {
+  complain(reason(error));
+  Deno.exit(error instanceof UsageError ? 2 : 1);
+}
