@@ -1,0 +1,99 @@
+/** The client as a filter: lines in, replies out, sent on without waiting. */
+
+import { isRefusal, type Peer, Refused } from "./converse.ts";
+import { Framer, messagesOf } from "./framing.ts";
+
+/** The longest first message, or message to a raw server, in bytes. */
+const MOST = 16 << 20;
+/** What one read of the input may bring, in bytes. */
+const READ = 65536;
+const LF = 10;
+
+type Input = { read(into: Uint8Array): Promise<number | null> };
+type Output = { write(bytes: Uint8Array): Promise<number> };
+
+/**
+ * Says every line of the input, writes every reply to the output. To a raw server,
+ * and until the first reply has shown what the server speaks, one at a time.
+ * @throws {Error} when not every message was answered; the peer knows how many were
+ */
+export async function filter(peer: Peer, input: Input, output: Output): Promise<void> {
+  const framer = new Framer("line", MOST);
+  const speaksLines = () => peer.framing === "line";
+  if (!speaksLines()) {
+    for await (const message of messagesOf(input, framer)) {
+      const reply = await peer.say(message);
+      await writeAll(output, reply);
+      await writeAll(output, framer.ending);
+      if (speaksLines()) break;
+    }
+  }
+  if (speaksLines()) await pump(peer, framer, input, output);
+}
+
+/** Both directions at once, each with its own back-pressure, in constant memory. */
+async function pump(peer: Peer, begun: Framer, input: Input, output: Output): Promise<void> {
+  let open = true, unended = false, writing = false;
+  // Waiting is for replies that are due, not for a reader of ours that is slow.
+  using deadline = peer.deadline(() => !writing && peer.sent > peer.answered);
+
+  async function say(bytes: Uint8Array): Promise<void> {
+    if (bytes.length === 0) return;
+    if (peer.sent === peer.answered) deadline.putOff();
+    peer.sent += countLines(bytes);
+    unended = bytes.at(-1) !== LF;
+    await peer.send(bytes);
+  }
+
+  async function sayAll(): Promise<void> {
+    await say(begun.rest);
+    const buffer = new Uint8Array(READ);
+    for (let count; (count = await input.read(buffer)) !== null;) {
+      await say(buffer.subarray(0, count));
+    }
+    if (unended) peer.sent++;
+    open = false;
+    await peer.end();
+  }
+
+  async function hear(bytes: Uint8Array): Promise<void> {
+    writing = true;
+    await writeAll(output, bytes);
+    writing = false;
+    deadline.putOff();
+    peer.drop(bytes.length);
+  }
+
+  async function hearAll(): Promise<void> {
+    do {
+      const replies = wholeReplies(peer.held);
+      peer.answered += countLines(replies);
+      if (replies.length > 0) await hear(replies);
+    } while (await peer.more());
+    if (isRefusal(peer.held)) throw new Refused(peer.held);
+    if (open || (peer.held.length > 0 && !unended)) throw peer.over();
+    if (peer.held.length > 0) peer.answered++;
+    await hear(peer.held);
+    if (peer.answered < peer.sent) throw peer.over();
+    if (peer.answered > peer.sent) throw new Error("the server sent more replies than messages");
+  }
+
+  await Promise.all([sayAll(), hearAll()]);
+}
+
+/** The whole lines; but a refusal at their end is held back: it is no reply if nothing follows. */
+function wholeReplies(held: Uint8Array): Uint8Array {
+  const end = held.lastIndexOf(LF) + 1;
+  const last = end < 2 ? 0 : held.lastIndexOf(LF, end - 2) + 1;
+  return held.subarray(0, isRefusal(held.subarray(last, end)) ? last : end);
+}
+
+function countLines(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] === LF) count++;
+  return count;
+}
+
+async function writeAll(output: Output, bytes: Uint8Array): Promise<void> {
+  while (bytes.length > 0) bytes = bytes.subarray(await output.write(bytes));
+}
