@@ -1,0 +1,241 @@
+/**
+ * The harness: real programs as disposables. Start one, type at it, wait for its
+ * words, see how it ends; whatever happens, it is gone at the end of the block, and
+ * a failure shows all that it had said.
+ *
+ * ```ts
+ * import { startClient, startServer } from "./processes.ts";
+ *
+ * await using server = await startServer();
+ * await using client = startClient([String(server.port), "--message", "hello"]);
+ * await client.until(/\[hello\] .{24}\n/);
+ * await client.ends(0);
+ * ```
+ */
+
+import { assert, assertEquals } from "@std/assert";
+
+/** What no wait for words should take, in ms: only a failure does. */
+const PATIENCE = 20_000;
+
+const ROOT = new URL("..", import.meta.url);
+
+/** How to start it. */
+export interface How {
+  /** Give it a terminal; what it prints there, on both streams, is its `stdout`. */
+  terminal?: boolean;
+  /** Added to the environment. */
+  env?: Record<string, string>;
+}
+
+/** A stream's text so far, and who waits for more of it. */
+class Heard {
+  bytes: Uint8Array[] = [];
+  text = "";
+  seen = 0;
+  readonly over: Promise<void>;
+  #wake = Promise.withResolvers<void>();
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.over = this.#listen(stream);
+  }
+
+  /** Settles at the next words, and at the end. */
+  get more(): Promise<void> {
+    return this.#wake.promise;
+  }
+
+  async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      this.bytes.push(chunk);
+      this.text += decoder.decode(chunk, { stream: true });
+      this.#wake.resolve();
+      this.#wake = Promise.withResolvers();
+    }
+    this.#wake.resolve();
+  }
+}
+
+/** A running program. */
+export class Program implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #out: Heard;
+  readonly #err: Heard;
+  #ended = false;
+
+  /** @param command its name and arguments */
+  constructor(readonly command: readonly string[], how: How = {}) {
+    const [name = "", ...args] = how.terminal
+      ? ["script", "--quiet", "--return", "--command", shellQuoted(command), "/dev/null"]
+      : command;
+    this.#child = new Deno.Command(name, {
+      args,
+      cwd: ROOT,
+      env: { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TERM: "xterm", ...how.env },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#input = this.#child.stdin.getWriter();
+    this.#input.closed.catch(() => {}); // it may be gone before all is typed
+    this.#out = new Heard(this.#child.stdout);
+    this.#err = new Heard(this.#child.stderr);
+    this.#child.status.then(() => this.#ended = true);
+  }
+
+  /** Its process id. With a terminal, that of `script` around it. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** All it printed on standard output so far. */
+  get stdout(): string {
+    return this.#out.text;
+  }
+
+  /** All it printed on standard output so far, as bytes. */
+  get stdoutBytes(): Uint8Array {
+    return new Uint8Array(this.#out.bytes.flatMap((chunk) => [...chunk]));
+  }
+
+  /** All it printed on standard error so far. */
+  get stderr(): string {
+    return this.#err.text;
+  }
+
+  /** Writes to its standard input. */
+  async type(input: string | Uint8Array): Promise<void> {
+    await this.#input.write(typeof input === "string" ? new TextEncoder().encode(input) : input);
+  }
+
+  /** Closes its standard input. */
+  async endInput(): Promise<void> {
+    await this.#input.close().catch(() => {});
+  }
+
+  /** Waits for words on standard output, past those that were waited for before. */
+  until(words: string | RegExp): Promise<RegExpExecArray> {
+    return this.#until(this.#out, words);
+  }
+
+  /** Waits for words on standard error, likewise. */
+  untilError(words: string | RegExp): Promise<RegExpExecArray> {
+    return this.#until(this.#err, words);
+  }
+
+  /** Sends a signal. */
+  signal(signal: Deno.Signal): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits until it has ended and all it said is heard; checks its exit code. */
+  async ends(code: number): Promise<void> {
+    const status = await this.#patiently(this.#child.status, `did not end`);
+    await this.#patiently(Promise.all([this.#out.over, this.#err.over]), `left its output open`);
+    assertEquals(status.code, code, this.#account(`should have ended with ${code}`));
+  }
+
+  /** All that it says until its end; checks its exit code. */
+  async saysAll(code: number): Promise<{ stdout: string; stderr: string }> {
+    await this.ends(code);
+    return { stdout: this.stdout, stderr: this.stderr };
+  }
+
+  /** Kills it if it still runs, and lets go of everything. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#ended) {
+      try {
+        this.#child.kill("SIGKILL");
+      } catch {
+        // It ended just now.
+      }
+    }
+    await this.#child.status;
+    await this.#input.abort().catch(() => {});
+    await Promise.all([this.#out.over, this.#err.over]);
+  }
+
+  async #until(heard: Heard, words: string | RegExp): Promise<RegExpExecArray> {
+    const pattern = typeof words === "string" ? new RegExp(RegExp.escape(words)) : words;
+    for (;;) {
+      const more = heard.more;
+      const found = pattern.exec(heard.text.slice(heard.seen));
+      if (found) {
+        heard.seen += found.index + found[0].length;
+        return found;
+      }
+      const over = heard.over.then(() => "over");
+      const state = await this.#patiently(Promise.race([more, over]), `has not said ${pattern}`);
+      if (state === "over" && !pattern.test(heard.text.slice(heard.seen))) {
+        assert(false, this.#account(`ended and never said ${pattern}`));
+      }
+    }
+  }
+
+  async #patiently<T>(promise: Promise<T>, complaint: string): Promise<T> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new Error(this.#account(`${complaint} in ${PATIENCE} ms`))),
+      PATIENCE,
+    );
+    try {
+      return await Promise.race([promise, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #account(complaint: string): string {
+    return `${this.command.join(" ")}: ${complaint}\n` +
+      `--- stdout\n${this.stdout}\n--- stderr\n${this.stderr}\n---`;
+  }
+}
+
+/** A server that is ready: it has said where it listens. */
+export class ServerProgram extends Program {
+  /** The port that it listens on. */
+  port = 0;
+}
+
+/** Starts the server on a free port and waits until it is ready. */
+export async function startServer(
+  args: readonly string[] = [],
+  how: How = {},
+): Promise<ServerProgram> {
+  const server = new ServerProgram([...program("server"), "--port", "0", ...args], how);
+  try {
+    const [, port] = await server.until(/(?:listening on .*:|"port":)(\d+)/);
+    server.port = Number(port);
+    return server;
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Starts the client. */
+export function startClient(args: readonly (string | number)[], how: How = {}): Program {
+  return new Program([...program("client"), ...args.map(String)], how);
+}
+
+/**
+ * The command that runs one of our programs: its source; or what was built under
+ * `dist`, where READBACK says `bundle` or `compiled`.
+ */
+export function program(name: "server" | "client"): string[] {
+  const deno = [Deno.execPath(), "run", "--quiet", "--allow-net", "--no-prompt"];
+  switch (Deno.env.get("READBACK")) {
+    case "bundle":
+      return [...deno, `dist/${name}.js`];
+    case "compiled":
+      return [`./dist/${name}`];
+    default:
+      return [...deno, "--frozen", `${name}.ts`];
+  }
+}
+
+function shellQuoted(command: readonly string[]): string {
+  return command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+}
