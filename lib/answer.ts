@@ -124,10 +124,13 @@ export class Conversation {
     for (;;) {
       const room = this.#framer.room();
       const reading = this.conn.read(room);
-      if ((this.#framer.undecided || this.#stopping) && await isPending(reading, PAUSE)) {
-        this.#framer.pause();
-        const ending = await this.#answer();
-        if (ending || this.#stopping) return this.#hangUp(ending ?? "stopped", reading);
+      if (this.#framer.undecided || this.#stopping) {
+        const isQuiet = await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
+        if (isQuiet) this.#framer.pause();
+        const ending = isQuiet ? await this.#answer() : undefined;
+        if (ending || (isQuiet && this.#stopping)) {
+          return this.#hangUp(ending ?? "stopped", reading);
+        }
       }
       this.#waiting = reading;
       const count = await reading;
@@ -138,10 +141,6 @@ export class Conversation {
       const ending = await this.#answer();
       if (count === null) return ending ?? "left";
       if (ending) return this.#hangUp(ending);
-      // A read that leaves room has emptied the queue: all that had arrived is answered.
-      if (this.#stopping && (count < room.length || performance.now() > this.#stopAt)) {
-        return this.#hangUp("stopped");
-      }
     }
   }
 

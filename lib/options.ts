@@ -119,10 +119,14 @@ function split(table: Table, args: readonly string[]): Given {
     alias: Object.fromEntries(rows.flatMap(({ name, short }) => short ? [[name, short]] : [])),
     unknown: (arg: string, name?: string) => name === undefined || unknown(arg, name, names(rows)),
   });
-  // The parser takes any text after a flag's "=" for true.
-  for (const { name } of flags) {
-    const valued = args.slice(0, endOf(args)).find((arg) => arg.startsWith(`--${name}=`));
-    if (valued || typeof given[name] !== "boolean") {
+  for (const { name, value, many } of rows) {
+    const texts = many ? given[name] as string[] : [given[name]];
+    if (value && texts.includes("")) {
+      throw new UsageError(`--${name} needs a value: --${name}=${value}`);
+    }
+    // The parser takes any text after a flag's "=" for true.
+    const valued = (arg: string) => arg.startsWith(`--${name}=`);
+    if (!value && (typeof given[name] !== "boolean" || args.slice(0, endOf(args)).some(valued))) {
       throw new UsageError(`--${name} takes no value: write --${name} alone`);
     }
   }
@@ -144,15 +148,14 @@ function unknown(arg: string, name: string, names: readonly string[]): never {
 }
 
 function valueOf(name: string, option: Option, given: unknown): unknown {
-  const { read, value = "", fallback, many } = option;
+  const { read, fallback, many } = option;
   if (read === undefined) return given;
-  if (many) return (given as string[]).map((text) => readOne(name, value, read, text));
-  if (given !== undefined) return readOne(name, value, read, String(given));
+  if (many) return (given as string[]).map((text) => readOne(name, read, text));
+  if (given !== undefined) return readOne(name, read, String(given));
   return fallback === undefined ? undefined : read(fallback);
 }
 
-function readOne(name: string, value: string, read: (text: string) => unknown, text: string) {
-  if (text === "") throw new UsageError(`--${name} needs a value: --${name}=${value}`);
+function readOne(name: string, read: (text: string) => unknown, text: string): unknown {
   try {
     return read(text);
   } catch (error) {

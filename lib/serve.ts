@@ -27,6 +27,10 @@ export interface ServeOptions extends Partial<Terms> {
 
 /** The pause after an accept() that failed for lack of descriptors or memory, in ms. */
 const EXHAUSTED_PAUSE = 100;
+/** A stopping server's listen queue is empty when nobody came for so long, in ms. */
+const QUEUE_PAUSE = 20;
+/** And closed after so long, however many still come, in ms. */
+const QUEUE_MOST = 500;
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /**
@@ -51,6 +55,7 @@ export class Server {
   readonly #conversations = new Map<Conversation, Promise<void>>();
   readonly #terms: Terms;
   readonly #maxClients: number;
+  #accepted = 0;
   #deaf = false; // accepts no more
   #exhausted = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
@@ -76,7 +81,7 @@ export class Server {
    */
   shutdown(): Promise<void> {
     if (this.#deadline === undefined) {
-      this.#deafen();
+      void this.#emptyQueue();
       for (const conversation of this.#conversations.keys()) void conversation.stop();
       this.#deadline = setTimeout(() => {
         for (const conversation of this.#conversations.keys()) conversation.cut("cut");
@@ -98,6 +103,7 @@ export class Server {
       try {
         const conn = await listener.accept();
         this.#exhausted = false;
+        this.#accepted++;
         await this.#hasRoom(); // another listener may have taken the last place
         this.#host(conn);
       } catch (error) {
@@ -141,7 +147,18 @@ export class Server {
     else if (this.#terms.once) this.#deafen();
   }
 
+  /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
+  async #emptyQueue(): Promise<void> {
+    const latest = performance.now() + QUEUE_MOST;
+    for (let before = -1; before !== this.#accepted && performance.now() < latest;) {
+      before = this.#accepted;
+      await sleep(QUEUE_PAUSE);
+    }
+    this.#deafen();
+  }
+
   #deafen(): void {
+    if (this.#deaf) return;
     this.#deaf = true;
     for (const listener of this.listeners) listener.close();
     for (const wake of this.#waiting.splice(0)) wake();
@@ -150,8 +167,12 @@ export class Server {
   async #rest(error: Error): Promise<void> {
     if (!this.#exhausted) this.options.onExhausted?.(error);
     this.#exhausted = true;
-    await new Promise((resolve) => setTimeout(resolve, EXHAUSTED_PAUSE));
+    await sleep(EXHAUSTED_PAUSE);
   }
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** Only `message` is safe to read of such an error: its stack wants a descriptor. */

@@ -130,17 +130,16 @@ export class Program implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Waits until it has ended and all it said is heard; checks its exit code. */
-  async ends(code: number): Promise<void> {
-    const status = await this.#patiently(this.#child.status, `did not end`);
-    await this.#patiently(Promise.all([this.#out.over, this.#err.over]), `left its output open`);
-    assertEquals(status.code, code, this.#account(`should have ended with ${code}`));
+  /** Waits until it has ended and all that it said is heard. */
+  async exitCode(): Promise<number> {
+    const { code } = await this.#patiently(this.#child.status, "has not ended");
+    await this.#patiently(Promise.all([this.#out.over, this.#err.over]), "left its output open");
+    return code;
   }
 
-  /** All that it says until its end; checks its exit code. */
-  async saysAll(code: number): Promise<{ stdout: string; stderr: string }> {
-    await this.ends(code);
-    return { stdout: this.stdout, stderr: this.stderr };
+  /** Waits until it has ended; checks its exit code. */
+  async ends(code: number): Promise<void> {
+    assertEquals(await this.exitCode(), code, this.#account(`should have ended with ${code}`));
   }
 
   /** Kills it if it still runs, and lets go of everything. */
