@@ -4,11 +4,11 @@
 
 import process from "node:process";
 import config from "./deno.json" with { type: "json" };
-import { connect, listen } from "./lib/address.ts";
+import { connect, host, listen } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
 import { filter } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
+import { duration, help, oneOf, parse, UsageError, whole } from "./lib/options.ts";
 import { escape } from "./lib/quote.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
@@ -16,11 +16,11 @@ import { Terminal } from "./lib/terminal.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: text, help: "where the server is" },
+  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "where the server is" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
   loopback: { help: "talk to a server of its own, started inside this process" },
   once: { help: "one prompt, one message, one reply, then exit" },
-  message: { short: "m", value: "TEXT", many: true, read: text, help: "say this and print the reply alone; may be repeated" },
+  message: { short: "m", value: "TEXT", many: true, read: line, help: "say this and print the reply alone; may be repeated" },
   quiet: { short: "q", help: "a filter: a message a line in, the replies alone out" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   timeout: { short: "t", value: "DUR", fallback: "10s", read: duration, help: "to connect, and for each reply; 0: for ever" },
@@ -36,6 +36,12 @@ const encoder = new TextEncoder();
 const NEWLINE = encoder.encode("\n");
 /** A person is at both ends of this program. */
 const onTerminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+
+/** A message that can be said in one line. */
+function line(text: string): string {
+  if (/\n/.test(text)) throw new RangeError("must be one line: each line is a message of its own");
+  return text;
+}
 
 /** Talks as the options say; gives the exit code. */
 async function main(): Promise<number> {
@@ -131,10 +137,15 @@ async function show(reply: Uint8Array): Promise<void> {
 
 /** Writes all of these bytes to standard output. */
 async function write(bytes: Uint8Array): Promise<number> {
-  for (let left = bytes; left.length > 0;) {
-    left = left.subarray(await Deno.stdout.write(left));
+  try {
+    for (let left = bytes; left.length > 0;) {
+      left = left.subarray(await Deno.stdout.write(left));
+    }
+    return bytes.length;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    throw new Error("nobody reads the replies any more");
   }
-  return bytes.length;
 }
 
 function print(text: string): number {

@@ -3,17 +3,17 @@
 /** The server: reads every message back with the time it heard it. */
 
 import config from "./deno.json" with { type: "json" };
-import { listen } from "./lib/address.ts";
+import { host, listen } from "./lib/address.ts";
 import { FRAMINGS } from "./lib/framing.ts";
 import { Log } from "./lib/log.ts";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
+import { duration, help, oneOf, parse, UsageError, whole } from "./lib/options.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper, STAMPS } from "./lib/stamp.ts";
 import { asJson, asText, Transcript } from "./lib/transcript.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: text, help: "address or name to listen on; each address of a name" },
+  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address or name to listen on; each address of a name" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
   once: { help: "one connection, one message, its reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },

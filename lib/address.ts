@@ -12,6 +12,12 @@ export function showAddr(addr: Deno.Addr): string {
   return "hostname" in addr ? show(addr.hostname, addr.port) : "a Unix socket";
 }
 
+/** Checks a host given as an option: a number alone is likely meant as a port. */
+export function host(text: string): string {
+  if (!/^\d+$/.test(text)) return text;
+  throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
+}
+
 /** Connections that wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
 const BACKLOG = 4096;
 

@@ -32,7 +32,8 @@ export interface How {
 class Heard {
   bytes: Uint8Array[] = [];
   text = "";
-  seen = 0;
+  seen = 0; // the text before this was waited for
+  isOver = false;
   readonly over: Promise<void>;
   #wake = Promise.withResolvers<void>();
 
@@ -53,6 +54,7 @@ class Heard {
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();
     }
+    this.isOver = true;
     this.#wake.resolve();
   }
 }
@@ -159,17 +161,14 @@ export class Program implements AsyncDisposable {
   async #until(heard: Heard, words: string | RegExp): Promise<RegExpExecArray> {
     const pattern = typeof words === "string" ? new RegExp(RegExp.escape(words)) : words;
     for (;;) {
-      const more = heard.more;
+      const { more, isOver } = heard;
       const found = pattern.exec(heard.text.slice(heard.seen));
       if (found) {
         heard.seen += found.index + found[0].length;
         return found;
       }
-      const over = heard.over.then(() => "over");
-      const state = await this.#patiently(Promise.race([more, over]), `has not said ${pattern}`);
-      if (state === "over" && !pattern.test(heard.text.slice(heard.seen))) {
-        assert(false, this.#account(`ended and never said ${pattern}`));
-      }
+      assert(!isOver, this.#account(`ended and never said ${pattern}`));
+      await this.#patiently(more, `has not said ${pattern}`);
     }
   }
 
