@@ -69,8 +69,6 @@ const discarded = new Uint8Array(65536);
 
 /** One conversation. {@linkcode run} ends when it does and never rejects. */
 export class Conversation {
-  /** When the client last showed life, in the time of `performance.now()`. */
-  alive: number = performance.now();
   /** Messages heard. */
   messages = 0;
 
@@ -78,6 +76,9 @@ export class Conversation {
   #waiting: Promise<number | null> | undefined; // a read that nothing but stop() looks at
   #stopAt = Infinity; // no more is heard after this
   #hungUp = false;
+  #handling: Promise<void> | undefined;
+  #lively = true; // the client showed life since silentFor() last asked
+  #silentSince = 0;
   #ending: Ending | undefined;
 
   /**
@@ -120,6 +121,17 @@ export class Conversation {
     this.conn.close();
   }
 
+  /**
+   * How long no whole message came and no byte of a reply was taken, in ms; as
+   * well as whoever asks now and then can know.
+   * @param now the time as `performance.now()` tells it
+   */
+  silentFor(now: number): number {
+    if (this.#lively || this.#handling !== undefined) this.#silentSince = now;
+    this.#lively = false;
+    return now - this.#silentSince;
+  }
+
   async #talk(): Promise<Ending> {
     for (;;) {
       const room = this.#framer.room();
@@ -153,8 +165,9 @@ export class Conversation {
     const out = Out.take();
     try {
       for (;;) {
-        const next = await this.#fill(out);
-        await this.#flush(out);
+        let next = this.#fill(out);
+        if (this.#handling !== undefined) next = await this.#handled(this.#handling, out);
+        if (out.length > 0) await this.#flush(out);
         if (next !== "more") return next;
       }
     } finally {
@@ -162,46 +175,53 @@ export class Conversation {
     }
   }
 
-  /** Hears messages until their replies are enough for one write. */
-  async #fill(out: Out): Promise<Ending | "more" | undefined> {
-    let whole = 0;
+  /** Hears messages until their replies are enough for one write, or one takes its time. */
+  #fill(out: Out): Ending | "more" | undefined {
     try {
       for (let message; (message = this.#framer.next()) !== null;) {
         this.messages++;
+        this.#lively = true;
         this.witness.heard?.(message);
-        const done = this.handler(message, out);
-        if (done !== undefined) await this.#during(done);
-        out.write(this.#framer.ending);
-        whole = out.length;
+        this.#handling = this.handler(message, out) ?? undefined;
+        if (this.#handling !== undefined) return "more";
+        out.end(this.#framer.ending);
         if (this.terms.once) return "done";
-        if (whole >= FLUSH) return "more";
+        if (out.length >= FLUSH) return "more";
       }
-      if (whole > 0) this.alive = performance.now();
       return undefined;
     } catch (error) {
-      out.length = whole; // half a reply is none
-      if (!(error instanceof MessageTooLong)) {
-        this.witness.failed?.(error);
-        return "failed";
-      }
-      out.write(encoder.encode(`error: ${error.message}\n`));
-      return "message too long";
+      return this.#failed(error, out);
     }
   }
 
-  /** While a handler takes its time, the client can't be blamed for silence. */
-  async #during(handling: Promise<void>): Promise<void> {
-    this.alive = Infinity;
-    await handling;
-    this.alive = performance.now();
+  async #handled(handling: Promise<void>, out: Out): Promise<Ending | "more"> {
+    try {
+      await handling;
+      out.end(this.#framer.ending);
+      return this.terms.once ? "done" : "more";
+    } catch (error) {
+      return this.#failed(error, out);
+    } finally {
+      this.#handling = undefined;
+    }
+  }
+
+  #failed(error: unknown, out: Out): Ending {
+    out.undo();
+    if (error instanceof MessageTooLong) {
+      out.write(encoder.encode(`error: ${error.message}\n`));
+      return "message too long";
+    }
+    this.witness.failed?.(error);
+    return "failed";
   }
 
   async #flush(out: Out): Promise<void> {
     for (let at = 0; at < out.length;) {
       at += await this.conn.write(out.bytes.subarray(at, out.length));
-      this.alive = performance.now();
+      this.#lively = true;
     }
-    out.length = 0;
+    out.clear();
   }
 
   /**
@@ -221,11 +241,12 @@ export class Conversation {
   }
 }
 
-/** Bytes on their way out, in one buffer that grows. */
+/** Replies on their way out, in one buffer that grows. */
 class Out implements Reply {
   static readonly #spare: Out[] = [];
   bytes = new Uint8Array(4096);
   length = 0;
+  #whole = 0; // the length of the replies that are done
 
   /** One that is not in use: a conversation needs one only while it answers. */
   static take(): Out {
@@ -233,7 +254,7 @@ class Out implements Reply {
   }
 
   static give(out: Out): void {
-    out.length = 0;
+    out.clear();
     if (Out.#spare.length < SPARE && out.bytes.length <= 4 * FLUSH) Out.#spare.push(out);
   }
 
@@ -246,6 +267,21 @@ class Out implements Reply {
     }
     this.bytes.set(bytes, this.length);
     this.length = length;
+  }
+
+  /** Ends a reply. */
+  end(ending: Uint8Array): void {
+    this.write(ending);
+    this.#whole = this.length;
+  }
+
+  /** Takes back a reply that was begun. */
+  undo(): void {
+    this.length = this.#whole;
+  }
+
+  clear(): void {
+    this.length = this.#whole = 0;
   }
 }
 

@@ -118,9 +118,9 @@ export class Server {
   #watch(idleTimeout: number): ReturnType<typeof setInterval> | undefined {
     if (idleTimeout === 0) return undefined;
     return setInterval(() => {
-      const oldest = performance.now() - idleTimeout;
+      const now = performance.now();
       for (const conversation of this.#conversations.keys()) {
-        if (conversation.alive < oldest) conversation.cut("idle");
+        if (conversation.silentFor(now) > idleTimeout) conversation.cut("idle");
       }
     }, Math.min(Math.max(idleTimeout / 10, 10), 1000));
   }
