@@ -59,7 +59,7 @@ const LAST_WORDS = 500;
 /** How long a client whose conversation we ended may take to leave, in ms. */
 const LINGER = 2000;
 /** How many unused reply buffers are kept. */
-const SPARE = 64;
+const SPARE = 8;
 /** Replies are written out whenever so many bytes are ready. */
 const FLUSH = 65536;
 
@@ -84,26 +84,44 @@ export class Conversation {
   /**
    * @param conn owned from here on: closed when the conversation ends
    * @param witness is told what passes
+   * @param over is called when it has ended
    */
   constructor(
     readonly conn: Connection,
     readonly handler: Handler,
     readonly terms: Terms,
     readonly witness: Witness,
+    readonly over: (conversation: Conversation, ending: Ending) => void,
   ) {
     this.#framer = new Framer(terms.framing, terms.maxMessage);
   }
 
-  /** Talks until either side ends it; the connection is closed then. */
-  async run(): Promise<Ending> {
-    let ending: Ending = "reset";
+  /**
+   * Talks until either side ends it; the connection is closed then. Never rejects.
+   * An idle conversation is this function, waiting for a read: what it holds is what one costs.
+   */
+  async run(): Promise<void> {
+    let ending: Ending | undefined;
     try {
-      ending = await this.#talk();
+      while (ending === undefined) {
+        const room = this.#framer.room();
+        const reading = this.conn.read(room);
+        if (this.#framer.undecided || this.#stopping) ending = await this.#pause(reading);
+        if (ending !== undefined) break;
+        this.#waiting = reading;
+        const count = await reading;
+        this.#waiting = undefined;
+        if (count === null) this.#framer.end();
+        else this.#framer.took(count);
+        const next = this.#hungUp ? "stopped" : await this.#answer();
+        if (count === null) ending = next ?? "left";
+        else if (next !== undefined) ending = await this.#hangUp(next);
+      }
     } catch {
       // The connection failed, under a read or a write: the client is gone, or was cut.
     }
-    this.cut(ending);
-    return this.#ending ?? ending;
+    this.cut(ending ?? "reset");
+    this.over(this, this.#ending ?? "reset");
   }
 
   /** Asks it to end: what has arrived is answered first. */
@@ -132,28 +150,13 @@ export class Conversation {
     return now - this.#silentSince;
   }
 
-  async #talk(): Promise<Ending> {
-    for (;;) {
-      const room = this.#framer.room();
-      const reading = this.conn.read(room);
-      if (this.#framer.undecided || this.#stopping) {
-        const isQuiet = await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
-        if (isQuiet) this.#framer.pause();
-        const ending = isQuiet ? await this.#answer() : undefined;
-        if (ending || (isQuiet && this.#stopping)) {
-          return this.#hangUp(ending ?? "stopped", reading);
-        }
-      }
-      this.#waiting = reading;
-      const count = await reading;
-      this.#waiting = undefined;
-      if (this.#hungUp) return this.#hangUp("stopped", reading);
-      if (count === null) this.#framer.end();
-      else this.#framer.took(count);
-      const ending = await this.#answer();
-      if (count === null) return ending ?? "left";
-      if (ending) return this.#hangUp(ending);
-    }
+  /** Waits whether a read stays pending: then what is undecided is raw, and a stopping server has heard all. */
+  async #pause(reading: Promise<number | null>): Promise<Ending | undefined> {
+    const isQuiet = await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
+    if (!isQuiet) return undefined;
+    this.#framer.pause();
+    const ending = await this.#answer() ?? (this.#stopping ? "stopped" : undefined);
+    return ending && this.#hangUp(ending, reading);
   }
 
   get #stopping(): boolean {
@@ -163,15 +166,21 @@ export class Conversation {
   /** Answers every whole message that is here; tells why the conversation should end, if so. */
   async #answer(): Promise<Ending | undefined> {
     const out = Out.take();
-    try {
-      for (;;) {
-        let next = this.#fill(out);
-        if (this.#handling !== undefined) next = await this.#handled(this.#handling, out);
-        if (out.length > 0) await this.#flush(out);
-        if (next !== "more") return next;
+    for (;;) {
+      let next = this.#fill(out);
+      if (this.#handling !== undefined) next = await this.#handled(this.#handling, out);
+      if (next === "more") {
+        await this.#send(out.bytes.subarray(0, out.length));
+        out.clear();
+        continue;
       }
-    } finally {
+      // A copy of just the size: thousands of writes may be under way at once.
+      const replies = out.bytes.slice(0, out.length);
       Out.give(out);
+      if (replies.length === 0) return next;
+      const count = await this.conn.write(replies);
+      if (count < replies.length) await this.#send(replies.subarray(count));
+      return next;
     }
   }
 
@@ -216,12 +225,12 @@ export class Conversation {
     return "failed";
   }
 
-  async #flush(out: Out): Promise<void> {
-    for (let at = 0; at < out.length;) {
-      at += await this.conn.write(out.bytes.subarray(at, out.length));
+  async #send(bytes: Uint8Array): Promise<void> {
+    for (let left = bytes; left.length > 0;) {
+      const count = await this.conn.write(left);
       this.#lively = true;
+      left = left.subarray(count);
     }
-    out.clear();
   }
 
   /**

@@ -77,7 +77,10 @@ export class Framer {
     if (held === 0) {
       if (this.#bytes.length !== read) this.#bytes = new Uint8Array(read);
       this.#start = this.#end = this.#scanned = 0;
-    } else if (this.#bytes.length - this.#end < read) {
+      this.#filled = NONE;
+      return this.#bytes;
+    }
+    if (this.#bytes.length - this.#end < read) {
       // Twice what is held, so that a message in tiny pieces is not copied once a piece.
       this.#moveTo(new Uint8Array(held + Math.max(read, held)));
     }

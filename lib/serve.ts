@@ -1,6 +1,13 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { type Connection, Conversation, type Handler, type Terms, type Witness } from "./answer.ts";
+import {
+  type Connection,
+  Conversation,
+  type Ending,
+  type Handler,
+  type Terms,
+  type Witness,
+} from "./answer.ts";
 
 /** What the server needs of a listener. */
 export interface Listener {
@@ -52,14 +59,20 @@ export class Server {
   /** Messages heard, in all conversations that are over. */
   messages = 0;
 
-  readonly #conversations = new Map<Conversation, Promise<void>>();
+  readonly #conversations = new Set<Conversation>();
   readonly #terms: Terms;
   readonly #maxClients: number;
   #accepted = 0;
   #deaf = false; // accepts no more
   #exhausted = false;
   #deadline: ReturnType<typeof setTimeout> | undefined;
-  #waiting: (() => void)[] = [];
+  #waiting: (() => void)[] = []; // until a conversation ends
+  readonly #over = (conversation: Conversation, ending: Ending): void => {
+    this.messages += conversation.messages;
+    this.#conversations.delete(conversation);
+    conversation.witness.ended?.(ending);
+    this.#waiting.shift()?.();
+  };
 
   constructor(
     readonly listeners: readonly Listener[],
@@ -82,9 +95,9 @@ export class Server {
   shutdown(): Promise<void> {
     if (this.#deadline === undefined) {
       void this.#emptyQueue();
-      for (const conversation of this.#conversations.keys()) void conversation.stop();
+      for (const conversation of this.#conversations) void conversation.stop();
       this.#deadline = setTimeout(() => {
-        for (const conversation of this.#conversations.keys()) conversation.cut("cut");
+        for (const conversation of this.#conversations) conversation.cut("cut");
       }, this.options.grace ?? 5000);
     }
     return this.finished;
@@ -93,7 +106,9 @@ export class Server {
   async #run(): Promise<void> {
     const watch = this.#watch(this.options.idleTimeout ?? 0);
     await Promise.all(this.listeners.map((listener) => this.#accept(listener)));
-    await Promise.all(this.#conversations.values());
+    while (this.#conversations.size > 0) {
+      await new Promise<void>((over) => this.#waiting.push(over));
+    }
     clearInterval(watch);
     clearTimeout(this.#deadline);
   }
@@ -119,7 +134,7 @@ export class Server {
     if (idleTimeout === 0) return undefined;
     return setInterval(() => {
       const now = performance.now();
-      for (const conversation of this.#conversations.keys()) {
+      for (const conversation of this.#conversations) {
         if (conversation.silentFor(now) > idleTimeout) conversation.cut("idle");
       }
     }, Math.min(Math.max(idleTimeout / 10, 10), 1000));
@@ -134,15 +149,10 @@ export class Server {
   }
 
   #host(conn: Awaited<ReturnType<Listener["accept"]>>): void {
-    const witness = this.options.onClient?.(conn.remoteAddr) ?? {};
-    const conversation = new Conversation(conn, this.handler, this.#terms, witness);
-    const over = conversation.run().then((ending) => {
-      this.messages += conversation.messages;
-      this.#conversations.delete(conversation);
-      this.#waiting.shift()?.();
-      witness.ended?.(ending);
-    });
-    this.#conversations.set(conversation, over);
+    const witness = this.options.onClient?.(conn.remoteAddr) ?? UNTOLD;
+    const conversation = new Conversation(conn, this.handler, this.#terms, witness, this.#over);
+    this.#conversations.add(conversation);
+    void conversation.run();
     if (this.#deadline !== undefined) void conversation.stop();
     else if (this.#terms.once) this.#deafen();
   }
@@ -170,6 +180,9 @@ export class Server {
     await sleep(EXHAUSTED_PAUSE);
   }
 }
+
+/** The witness of a conversation that nobody wants to hear of. */
+const UNTOLD: Witness = {};
 
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -49,6 +49,8 @@ function endOf(client: string, reason: string): string {
   }
 }
 
+const UNTOLD = { heard: () => {}, ended: () => {} };
+
 /** Tells a server's events, and counts who is there to say when nobody is. */
 export class Transcript {
   #clients = 0;
@@ -76,6 +78,7 @@ export class Transcript {
 
   /** A client came; what is given back is to be told what passes. */
   client(addr: Deno.Addr): { heard(data: Uint8Array): void; ended(reason: string): void } {
+    if (this.quiet) return UNTOLD;
     const client = showAddr(addr);
     const since = performance.now();
     let messages = 0;
