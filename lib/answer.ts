@@ -1,6 +1,7 @@
 /** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
 
 import { Framer, type Framing, MessageTooLong } from "./framing.ts";
+import type { Turns } from "./turns.ts";
 
 /** What a conversation needs of a connection. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
@@ -84,6 +85,7 @@ export class Conversation {
   /**
    * @param conn owned from here on: closed when the conversation ends
    * @param witness is told what passes
+   * @param turns says when it may read again
    * @param over is called when it has ended
    */
   constructor(
@@ -91,6 +93,7 @@ export class Conversation {
     readonly handler: Handler,
     readonly terms: Terms,
     readonly witness: Witness,
+    readonly turns: Turns,
     readonly over: (conversation: Conversation, ending: Ending) => void,
   ) {
     this.#framer = new Framer(terms.framing, terms.maxMessage);
@@ -116,6 +119,8 @@ export class Conversation {
         const next = this.#hungUp ? "stopped" : await this.#answer();
         if (count === null) ending = next ?? "left";
         else if (next !== undefined) ending = await this.#hangUp(next);
+        const turn = this.turns.next();
+        if (turn !== undefined) await turn;
       }
     } catch {
       // The connection failed, under a read or a write: the client is gone, or was cut.
@@ -242,7 +247,10 @@ export class Conversation {
     const timer = ending === "stopped" ? undefined : setTimeout(() => this.cut(ending), LINGER);
     try {
       await this.conn.closeWrite().catch(() => {});
-      while (await reading !== null) reading = this.conn.read(discarded);
+      while (await reading !== null) {
+        await this.turns.next();
+        reading = this.conn.read(discarded);
+      }
     } finally {
       clearTimeout(timer);
     }

@@ -26,8 +26,10 @@ const CLOSE = new TextEncoder().encode("] ");
 
 /** The first read of a conversation: small, so that an idle one costs little. */
 const SMALLEST_READ = 64;
-/** The largest read, and so the longest raw message. */
-const LARGEST_READ = 65536;
+/** The largest read of lines: what others wait for while its messages are answered. */
+const LARGEST_READ = 16384;
+/** The longest raw message. */
+const RAW_READ = 65536;
 /** So many reads in a row that fill less than an eighth make the next smaller. */
 const SLACK_READS = 16;
 
@@ -155,7 +157,7 @@ export class Framer {
   /** Raw reads are as large as may be: a read is a message, and a small one would cut it. */
   #nextRead(held: number): number {
     const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
-    return raw ? Math.min(this.maxMessage, LARGEST_READ) : this.#read;
+    return raw ? Math.min(this.maxMessage, RAW_READ) : this.#read;
   }
 
   #moveTo(bytes: Uint8Array): void {

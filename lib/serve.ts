@@ -8,6 +8,7 @@ import {
   type Terms,
   type Witness,
 } from "./answer.ts";
+import { Turns } from "./turns.ts";
 
 /** What the server needs of a listener. */
 export interface Listener {
@@ -60,6 +61,7 @@ export class Server {
   messages = 0;
 
   readonly #conversations = new Set<Conversation>();
+  readonly #turns = new Turns();
   readonly #terms: Terms;
   readonly #maxClients: number;
   #accepted = 0;
@@ -70,6 +72,7 @@ export class Server {
   readonly #over = (conversation: Conversation, ending: Ending): void => {
     this.messages += conversation.messages;
     this.#conversations.delete(conversation);
+    this.#turns.open--;
     conversation.witness.ended?.(ending);
     this.#waiting.shift()?.();
   };
@@ -109,6 +112,7 @@ export class Server {
     while (this.#conversations.size > 0) {
       await new Promise<void>((over) => this.#waiting.push(over));
     }
+    this.#turns[Symbol.dispose]();
     clearInterval(watch);
     clearTimeout(this.#deadline);
   }
@@ -150,8 +154,16 @@ export class Server {
 
   #host(conn: Awaited<ReturnType<Listener["accept"]>>): void {
     const witness = this.options.onClient?.(conn.remoteAddr) ?? UNTOLD;
-    const conversation = new Conversation(conn, this.handler, this.#terms, witness, this.#over);
+    const conversation = new Conversation(
+      conn,
+      this.handler,
+      this.#terms,
+      witness,
+      this.#turns,
+      this.#over,
+    );
     this.#conversations.add(conversation);
+    this.#turns.open++;
     void conversation.run();
     if (this.#deadline !== undefined) void conversation.stop();
     else if (this.#terms.once) this.#deafen();

@@ -117,7 +117,7 @@ describe("Framer", () => {
     };
     assertEquals(offer((room) => room), 64);
     for (let read = 0; read < 5; read++) offer((room) => room);
-    assertEquals(offer((room) => room), 65536);
+    assertEquals(offer((room) => room), 16384);
     for (let read = 0; read < 100; read++) offer(() => 1);
     assertEquals(offer(() => 1), 64);
   });
