@@ -65,6 +65,7 @@ const SPARE = 8;
 const FLUSH = 65536;
 
 const encoder = new TextEncoder();
+const NONE = new Uint8Array(0);
 /** What is read after the last word is thrown away: all conversations may share the place. */
 const discarded = new Uint8Array(65536);
 
@@ -77,6 +78,8 @@ export class Conversation {
   #waiting: Promise<number | null> | undefined; // a read that nothing but stop() looks at
   #stopAt = Infinity; // no more is heard after this
   #hungUp = false;
+  #next: Ending | "more" | undefined; // what to do once the replies are written
+  #out: Out | undefined; // where a reply that takes its time is written
   #handling: Promise<void> | undefined;
   #lively = true; // the client showed life since silentFor() last asked
   #silentSince = 0;
@@ -101,31 +104,46 @@ export class Conversation {
 
   /**
    * Talks until either side ends it; the connection is closed then. Never rejects.
-   * An idle conversation is this function, waiting for a read: what it holds is what one costs.
+   *
+   * The hot path is all here, down to the write: a call that waits costs as much
+   * as handling a message. And an idle conversation is this function, waiting for
+   * a read: what it holds is what one costs.
    */
   async run(): Promise<void> {
-    let ending: Ending | undefined;
+    let reading: Promise<number | null> | undefined;
+    let count: number | null | undefined;
     try {
-      while (ending === undefined) {
-        const room = this.#framer.room();
-        const reading = this.conn.read(room);
-        if (this.#framer.undecided || this.#stopping) ending = await this.#pause(reading);
-        if (ending !== undefined) break;
-        this.#waiting = reading;
-        const count = await reading;
-        this.#waiting = undefined;
-        if (count === null) this.#framer.end();
-        else this.#framer.took(count);
-        const next = this.#hungUp ? "stopped" : await this.#answer();
-        if (count === null) ending = next ?? "left";
-        else if (next !== undefined) ending = await this.#hangUp(next);
-        const turn = this.turns.next();
+      while (this.#next === undefined) {
+        reading ??= this.conn.read(this.#framer.room());
+        const quiet = this.#awaitsPause && await this.#isQuiet(reading);
+        if (quiet) this.#framer.pause();
+        else {
+          this.#waiting = reading;
+          count = await reading;
+          this.#waiting = reading = undefined;
+          if (count === null) this.#framer.end();
+          else if (!this.#hungUp) this.#framer.took(count);
+        }
+        do {
+          if (this.#handling !== undefined) await this.#handled(this.#handling);
+          const replies = this.#answer();
+          if (replies.length > 0) {
+            const sent = await this.conn.write(replies);
+            this.#lively = true;
+            if (sent < replies.length) await this.#send(replies.subarray(sent));
+          }
+        } while (this.#handling !== undefined || this.#next === "more");
+        if (count === null) this.#next ??= "left";
+        else if (this.#hungUp || (quiet && this.#stopping)) this.#next ??= "stopped";
+        const turn = this.turns.next(count ?? 0);
         if (turn !== undefined) await turn;
       }
+      if (count !== null) await this.#hangUp(reading);
     } catch {
       // The connection failed, under a read or a write: the client is gone, or was cut.
+      this.#next = "reset";
     }
-    this.cut(ending ?? "reset");
+    this.cut(this.#next as Ending);
     this.over(this, this.#ending ?? "reset");
   }
 
@@ -155,38 +173,26 @@ export class Conversation {
     return now - this.#silentSince;
   }
 
-  /** Waits whether a read stays pending: then what is undecided is raw, and a stopping server has heard all. */
-  async #pause(reading: Promise<number | null>): Promise<Ending | undefined> {
-    const isQuiet = await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
-    if (!isQuiet) return undefined;
-    this.#framer.pause();
-    const ending = await this.#answer() ?? (this.#stopping ? "stopped" : undefined);
-    return ending && this.#hangUp(ending, reading);
-  }
-
   get #stopping(): boolean {
     return this.#stopAt !== Infinity;
   }
 
-  /** Answers every whole message that is here; tells why the conversation should end, if so. */
-  async #answer(): Promise<Ending | undefined> {
-    const out = Out.take();
-    for (;;) {
-      let next = this.#fill(out);
-      if (this.#handling !== undefined) next = await this.#handled(this.#handling, out);
-      if (next === "more") {
-        await this.#send(out.bytes.subarray(0, out.length));
-        out.clear();
-        continue;
-      }
-      // A copy of just the size: thousands of writes may be under way at once.
-      const replies = out.bytes.slice(0, out.length);
-      Out.give(out);
-      if (replies.length === 0) return next;
-      const count = await this.conn.write(replies);
-      if (count < replies.length) await this.#send(replies.subarray(count));
-      return next;
-    }
+  get #awaitsPause(): boolean {
+    return this.#framer.undecided || this.#stopping;
+  }
+
+  /** Whether nothing comes for a while: then what is undecided is raw, and a stopping server has heard all. */
+  async #isQuiet(reading: Promise<unknown>): Promise<boolean> {
+    return await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
+  }
+
+  /** Answers the messages that are here; the replies that are ready to be written. */
+  #answer(): Uint8Array {
+    const out = this.#out ??= Out.take();
+    if (this.#next === undefined || this.#next === "more") this.#next = this.#fill(out);
+    if (this.#handling !== undefined) return NONE;
+    this.#out = undefined;
+    return Out.give(out);
   }
 
   /** Hears messages until their replies are enough for one write, or one takes its time. */
@@ -208,13 +214,15 @@ export class Conversation {
     }
   }
 
-  async #handled(handling: Promise<void>, out: Out): Promise<Ending | "more"> {
+  /** Waits for a reply that takes its time. */
+  async #handled(handling: Promise<void>): Promise<void> {
+    const out = this.#out ??= Out.take();
     try {
       await handling;
       out.end(this.#framer.ending);
-      return this.terms.once ? "done" : "more";
+      this.#next = this.terms.once ? "done" : "more";
     } catch (error) {
-      return this.#failed(error, out);
+      this.#next = this.#failed(error, out);
     } finally {
       this.#handling = undefined;
     }
@@ -242,19 +250,20 @@ export class Conversation {
    * Ends it from our side: says so, then reads until the client has left too. To
    * close with unread input would reset the connection and throw away replies on their way.
    */
-  async #hangUp(ending: Ending, reading = this.conn.read(discarded)): Promise<Ending> {
+  async #hangUp(reading = this.conn.read(discarded)): Promise<void> {
     // A stopping server has a deadline of its own for all.
-    const timer = ending === "stopped" ? undefined : setTimeout(() => this.cut(ending), LINGER);
+    const timer = this.#next === "stopped"
+      ? undefined
+      : setTimeout(() => this.cut(this.#next as Ending), LINGER);
     try {
       await this.conn.closeWrite().catch(() => {});
       while (await reading !== null) {
-        await this.turns.next();
+        await this.turns.next(discarded.length);
         reading = this.conn.read(discarded);
       }
     } finally {
       clearTimeout(timer);
     }
-    return ending;
   }
 }
 
@@ -270,9 +279,12 @@ class Out implements Reply {
     return Out.#spare.pop() ?? new Out();
   }
 
-  static give(out: Out): void {
-    out.clear();
+  /** Done with: what it held. A copy of just the size, since thousands of writes may be under way at once. */
+  static give(out: Out): Uint8Array {
+    const bytes = out.length === 0 ? NONE : out.bytes.slice(0, out.length);
+    out.length = out.#whole = 0;
     if (Out.#spare.length < SPARE && out.bytes.length <= 4 * FLUSH) Out.#spare.push(out);
+    return bytes;
   }
 
   write(bytes: Uint8Array): void {
@@ -295,10 +307,6 @@ class Out implements Reply {
   /** Takes back a reply that was begun. */
   undo(): void {
     this.length = this.#whole;
-  }
-
-  clear(): void {
-    this.length = this.#whole = 0;
   }
 }
 

@@ -16,6 +16,10 @@
 const CROWD = 100;
 /** How long input may go unlooked for, in ms. */
 const SLICE = 4;
+/** Work is counted in bytes read; a read is as much as so many. */
+const WORK_A_READ = 256;
+/** So much work, some 0.1 ms of small messages, 1 ms of newlines alone, and the clock is looked at. */
+const CLOCK_AFTER = 8192;
 /** A crowd that sent nothing for so long is none, in ms. */
 const QUIET = 2;
 
@@ -24,6 +28,7 @@ export class Turns implements Disposable {
   /** How many conversations there are. */
   open = 0;
 
+  #work = 0; // since the clock was looked at
   #served = 0; // in this round
   #round: ReturnType<typeof setImmediate> | undefined;
   #rounds = 0;
@@ -35,9 +40,16 @@ export class Turns implements Disposable {
   #sliceSince = 0;
   #looked: PromiseWithResolvers<void> | undefined;
 
-  /** To be asked by a conversation that was served, before it reads again: wait for this, if anything. */
-  next(): Promise<void> | undefined {
-    return this.#wait(performance.now()) ?? this.#queue();
+  /**
+   * To be asked by a conversation that was served, before it reads again.
+   * @param bytes what it read: how much work that was
+   * @return to be waited for, if anything
+   */
+  next(bytes: number): Promise<void> | undefined {
+    // The clock costs as much as a message: it is looked at now and then.
+    this.#work += bytes + WORK_A_READ;
+    const turn = this.#work > CLOCK_AFTER ? this.#look(performance.now()) : undefined;
+    return turn ?? this.#queue();
   }
 
   /** Lets go of all timers. */
@@ -48,11 +60,13 @@ export class Turns implements Disposable {
   }
 
   /** A timer fires only after the runtime has looked for input: when it is late, all wait for it. */
-  #wait(now: number): Promise<void> | undefined {
+  #look(now: number): Promise<void> | undefined {
+    this.#work = 0;
     if (this.#slice === undefined) {
       this.#sliceSince = now;
       this.#slice = setTimeout(() => {
         this.#slice = undefined;
+        this.#work = 0;
         this.#looked?.resolve();
         this.#looked = undefined;
       }, 0);
