@@ -59,6 +59,8 @@ const PAUSE = 50;
 const LAST_WORDS = 500;
 /** How long a client whose conversation we ended may take to leave, in ms. */
 const LINGER = 2000;
+/** So many bytes are copied in less time than a call takes. */
+const BY_HAND = 32;
 /** How many unused reply buffers are kept. */
 const SPARE = 8;
 /** Replies are written out whenever so many bytes are ready. */
@@ -294,7 +296,8 @@ class Out implements Reply {
       larger.set(this.bytes.subarray(0, this.length));
       this.bytes = larger;
     }
-    this.bytes.set(bytes, this.length);
+    if (bytes.length > BY_HAND) this.bytes.set(bytes, this.length);
+    else for (let at = 0; at < bytes.length; at++) this.bytes[this.length + at] = bytes[at] ?? 0;
     this.length = length;
   }
 

@@ -30,6 +30,8 @@ const SMALLEST_READ = 64;
 const LARGEST_READ = 16384;
 /** The longest raw message. */
 const RAW_READ = 65536;
+/** So many bytes are scanned without a call. */
+const BY_HAND = 64;
 /** So many reads in a row that fill less than an eighth make the next smaller. */
 const SLACK_READS = 16;
 
@@ -40,7 +42,6 @@ const SLACK_READS = 16;
 export class Framer {
   #framing: Framing;
   #bytes: Uint8Array = NONE;
-  #filled: Uint8Array = NONE; // the bytes before #end: made once a read, not once a message
   #start = 0; // of what is held
   #end = 0;
   #scanned = 0; // no LF before this
@@ -79,7 +80,6 @@ export class Framer {
     if (held === 0) {
       if (this.#bytes.length !== read) this.#bytes = new Uint8Array(read);
       this.#start = this.#end = this.#scanned = 0;
-      this.#filled = NONE;
       return this.#bytes;
     }
     if (this.#bytes.length - this.#end < read) {
@@ -93,7 +93,6 @@ export class Framer {
   took(count: number): void {
     const room = this.#bytes.length - this.#end;
     this.#end += count;
-    this.#filled = this.#bytes.subarray(0, this.#end);
     if (count === room) {
       this.#read = Math.min(this.#read * 8, LARGEST_READ);
       this.#slack = 0;
@@ -128,7 +127,7 @@ export class Framer {
   next(): Uint8Array | null {
     if (this.#start === this.#end) return null;
     if (this.#framing === "raw") return this.#cut(this.#end, NONE);
-    const lf = this.#filled.indexOf(LF, this.#scanned);
+    const lf = this.#findLF();
     if (lf !== -1) {
       this.#framing = "line";
       const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
@@ -140,6 +139,14 @@ export class Framer {
     const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
     this.#check(last);
     return null;
+  }
+
+  /** Most lines are short: those are scanned by hand, in half the time that a call takes. */
+  #findLF(): number {
+    const near = Math.min(this.#end, this.#scanned + BY_HAND);
+    for (let at = this.#scanned; at < near; at++) if (this.#bytes[at] === LF) return at;
+    if (near === this.#end) return -1;
+    return this.#bytes.subarray(0, this.#end).indexOf(LF, near);
   }
 
   #cut(end: number, ending: Uint8Array<ArrayBuffer>): Uint8Array {
@@ -166,7 +173,6 @@ export class Framer {
     this.#end -= this.#start;
     this.#scanned -= this.#start;
     this.#start = 0;
-    this.#filled = bytes.subarray(0, this.#end);
   }
 }
 

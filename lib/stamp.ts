@@ -22,7 +22,8 @@ export function iso(milliseconds: number): string {
   });
 }
 
-const OPEN = new TextEncoder().encode("[");
+const encoder = new TextEncoder();
+const OPEN = encoder.encode("[");
 /** How long one stamp's text stays true, in milliseconds. */
 const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 
@@ -35,11 +36,15 @@ export function stamper(
   now: () => number,
 ): (message: Uint8Array, reply: { write(bytes: Uint8Array): void }) => void {
   const write = stamp === "ctime" ? ctime : iso;
-  let made = NaN, close: Uint8Array = OPEN;
+  let from = Infinity, to = -Infinity, close = OPEN;
   return (message, reply) => {
+    const time = now();
     // Made once for all messages of its time: it costs ten times what a reply does.
-    const time = Math.floor(now() / HOLDS[stamp]) * HOLDS[stamp];
-    if (time !== made) close = new TextEncoder().encode(`] ${write(made = time)}`);
+    if (time < from || time >= to) {
+      from = time - time % HOLDS[stamp];
+      to = from + HOLDS[stamp];
+      close = encoder.encode(`] ${write(time)}`);
+    }
     reply.write(OPEN);
     reply.write(message);
     reply.write(close);
