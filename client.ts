@@ -77,7 +77,7 @@ async function main(): Promise<number> {
 /** Starts a server inside this process; says where. */
 async function loopback(): Promise<{ host: string; port: number }> {
   const listeners = await listen("127.0.0.1", 0);
-  serve(listeners, stamper("ctime", Date.now));
+  serve(listeners, stamper("ctime"));
   return { host: "127.0.0.1", port: listeners[0]?.addr.port ?? 0 };
 }
 

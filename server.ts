@@ -53,7 +53,7 @@ async function main(): Promise<number> {
     stop.abort();
   });
   transcript.listening(listeners.map(({ addr }) => addr));
-  const server = serve(listeners, stamper(options.stamp, Date.now), {
+  const server = serve(listeners, stamper(options.stamp), {
     ...options,
     signal: stop.signal,
     onClient: (address) => transcript.client(address),

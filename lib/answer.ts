@@ -1,22 +1,22 @@
 /** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
 
-import { Framer, type Framing, MessageTooLong } from "./framing.ts";
+import { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";
 import type { Turns } from "./turns.ts";
 
 /** What a conversation needs of a connection. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
 
-/** Where a handler writes its reply. The bytes are copied at once. */
+/** Where a handler writes its reply. What it writes is copied at once. */
 export interface Reply {
-  /** Adds to the reply; what ends it on the wire is added for you. */
-  write(bytes: Uint8Array): void;
+  /** Adds bytes, or the message itself, to the reply; what ends it on the wire is added for you. */
+  write(part: Uint8Array | Message): void;
 }
 
 /**
- * Answers a message. Its bytes are a view that holds until the handler is done
+ * Answers a message, which holds until the handler is done
  * (for an async one, until its promise settles); the next message is handled after that.
  */
-export type Handler = (message: Uint8Array, reply: Reply) => void | Promise<void>;
+export type Handler = (message: Message, reply: Reply) => void | Promise<void>;
 
 /**
  * How a conversation ended: the client `left` or vanished (`reset`), sent a message
@@ -35,8 +35,8 @@ export type Ending =
 
 /** Is told what passes in one conversation. */
 export interface Witness {
-  /** A whole message came; `message` is a view that holds during the call. */
-  heard?(message: Uint8Array): void;
+  /** A whole message came; it holds during the call. */
+  heard?(message: Message): void;
   /** The handler failed; the conversation ends. */
   failed?(error: unknown): void;
   /** It is over. */
@@ -134,11 +134,11 @@ export class Conversation {
             this.#lively = true;
             if (sent < replies.length) await this.#send(replies.subarray(sent));
           }
+          const turn = this.turns.next(replies.length);
+          if (turn !== undefined) await turn;
         } while (this.#handling !== undefined || this.#next === "more");
         if (count === null) this.#next ??= "left";
         else if (this.#hungUp || (quiet && this.#stopping)) this.#next ??= "stopped";
-        const turn = this.turns.next(count ?? 0);
-        if (turn !== undefined) await turn;
       }
       if (count !== null) await this.#hangUp(reading);
     } catch {
@@ -199,6 +199,7 @@ export class Conversation {
 
   /** Hears messages until their replies are enough for one write, or one takes its time. */
   #fill(out: Out): Ending | "more" | undefined {
+    this.#framer.message.heard = Date.now();
     try {
       for (let message; (message = this.#framer.next()) !== null;) {
         this.messages++;
@@ -289,16 +290,25 @@ class Out implements Reply {
     return bytes;
   }
 
-  write(bytes: Uint8Array): void {
-    const length = this.length + bytes.length;
-    if (length > this.bytes.length) {
-      const larger = new Uint8Array(Math.max(length, 2 * this.bytes.length));
-      larger.set(this.bytes.subarray(0, this.length));
-      this.bytes = larger;
-    }
-    if (bytes.length > BY_HAND) this.bytes.set(bytes, this.length);
-    else for (let at = 0; at < bytes.length; at++) this.bytes[this.length + at] = bytes[at] ?? 0;
-    this.length = length;
+  write(part: Uint8Array | Message): void {
+    if (part instanceof Message) this.#copy(part.source, part.start, part.end);
+    else this.#copy(part, 0, part.length);
+  }
+
+  #copy(source: Uint8Array, start: number, end: number): void {
+    const { length } = this;
+    const after = length + end - start;
+    if (after > this.bytes.length) this.#grow(after);
+    const { bytes } = this;
+    if (end - start > BY_HAND) bytes.set(source.subarray(start, end), length);
+    else for (let at = start, to = length; at < end; at++, to++) bytes[to] = source[at] as number;
+    this.length = after;
+  }
+
+  #grow(length: number): void {
+    const larger = new Uint8Array(Math.max(length, 2 * this.bytes.length));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
   }
 
   /** Ends a reply. */

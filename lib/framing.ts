@@ -36,10 +36,37 @@ const BY_HAND = 64;
 const SLACK_READS = 16;
 
 /**
+ * A message, while it is handled: a place in a buffer that is used again. To make
+ * each a view of its own would cost as much as to answer it.
+ */
+export class Message {
+  /** The buffer that holds it, from `start` to `end`. */
+  source: Uint8Array = NONE;
+  /** Where it begins. */
+  start = 0;
+  /** Where it ends; its ending is not in it. */
+  end = 0;
+  /** When it was heard, in ms since 1970; for whoever reads to say. */
+  heard = 0;
+
+  /** Its bytes: a view that holds as long as the message. */
+  get bytes(): Uint8Array {
+    return this.source.subarray(this.start, this.end);
+  }
+
+  /** Its length in bytes. */
+  get length(): number {
+    return this.end - this.start;
+  }
+}
+
+/**
  * Cuts a stream of bytes into messages: read into {@linkcode room}, say
  * {@linkcode took}, then call {@linkcode next} until it gives null.
  */
 export class Framer {
+  /** The message that was found last. */
+  readonly message: Message = new Message();
   #framing: Framing;
   #bytes: Uint8Array = NONE;
   #start = 0; // of what is held
@@ -120,11 +147,11 @@ export class Framer {
   }
 
   /**
-   * The next whole message without its ending, or null until more is read. A
-   * view: it holds until the next {@linkcode room}.
+   * The next whole message without its ending, or null until more is read. It
+   * holds until the next one, or {@linkcode room}.
    * @throws {MessageTooLong} and from then on nothing else
    */
-  next(): Uint8Array | null {
+  next(): Message | null {
     if (this.#start === this.#end) return null;
     if (this.#framing === "raw") return this.#cut(this.#end, NONE);
     const lf = this.#findLF();
@@ -143,15 +170,19 @@ export class Framer {
 
   /** Most lines are short: those are scanned by hand, in half the time that a call takes. */
   #findLF(): number {
+    const bytes = this.#bytes;
     const near = Math.min(this.#end, this.#scanned + BY_HAND);
-    for (let at = this.#scanned; at < near; at++) if (this.#bytes[at] === LF) return at;
+    for (let at = this.#scanned; at < near; at++) if (bytes[at] === LF) return at;
     if (near === this.#end) return -1;
     return this.#bytes.subarray(0, this.#end).indexOf(LF, near);
   }
 
-  #cut(end: number, ending: Uint8Array<ArrayBuffer>): Uint8Array {
+  #cut(end: number, ending: Uint8Array<ArrayBuffer>): Message {
     this.#check(end);
-    const message = this.#bytes.subarray(this.#start, end);
+    const { message } = this;
+    message.source = this.#bytes;
+    message.start = this.#start;
+    message.end = end;
     this.#start = this.#scanned = end + ending.length;
     this.#ending = ending;
     return message;
@@ -244,6 +275,6 @@ export async function* messagesOf(
     count = await input.read(framer.room());
     if (count === null) framer.end();
     else framer.took(count);
-    for (let message; (message = framer.next()) !== null;) yield message;
+    for (let message; (message = framer.next()) !== null;) yield message.bytes;
   }
 }

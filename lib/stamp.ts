@@ -1,5 +1,7 @@
 /** The reply to a message. Pure: the time is handed in. */
 
+import type { Handler } from "./answer.ts";
+
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";
 
@@ -27,23 +29,17 @@ const OPEN = encoder.encode("[");
 /** How long one stamp's text stays true, in milliseconds. */
 const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 
-/**
- * The handler that reads a message back: `[` + message + `] ` + stamp.
- * @param now the time in milliseconds since 1970, as `Date.now` gives it
- */
-export function stamper(
-  stamp: Stamp,
-  now: () => number,
-): (message: Uint8Array, reply: { write(bytes: Uint8Array): void }) => void {
+/** The handler that reads a message back: `[` + message + `] ` + the stamp of when it was heard. */
+export function stamper(stamp: Stamp): Handler {
   const write = stamp === "ctime" ? ctime : iso;
   let from = Infinity, to = -Infinity, close = OPEN;
   return (message, reply) => {
-    const time = now();
+    const { heard } = message;
     // Made once for all messages of its time: it costs ten times what a reply does.
-    if (time < from || time >= to) {
-      from = time - time % HOLDS[stamp];
+    if (heard < from || heard >= to) {
+      from = heard - heard % HOLDS[stamp];
       to = from + HOLDS[stamp];
-      close = encoder.encode(`] ${write(time)}`);
+      close = encoder.encode(`] ${write(heard)}`);
     }
     reply.write(OPEN);
     reply.write(message);

@@ -77,7 +77,9 @@ export class Transcript {
   }
 
   /** A client came; what is given back is to be told what passes. */
-  client(addr: Deno.Addr): { heard(data: Uint8Array): void; ended(reason: string): void } {
+  client(
+    addr: Deno.Addr,
+  ): { heard(message: { readonly bytes: Uint8Array }): void; ended(reason: string): void } {
     if (this.quiet) return UNTOLD;
     const client = showAddr(addr);
     const since = performance.now();
@@ -85,9 +87,9 @@ export class Transcript {
     this.#clients++;
     this.#say({ event: "connected", client });
     return {
-      heard: (data) => {
+      heard: ({ bytes }) => {
         messages++;
-        this.#say({ event: "message", client, data });
+        this.#say({ event: "message", client, data: bytes });
       },
       ended: (reason) => {
         this.#clients--;

@@ -15,11 +15,11 @@
 /** So many operations in a round may have left others waiting; below 128 by a margin. */
 const CROWD = 100;
 /** How long input may go unlooked for, in ms. */
-const SLICE = 4;
-/** Work is counted in bytes read; a read is as much as so many. */
-const WORK_A_READ = 256;
-/** So much work, some 0.1 ms of small messages, 1 ms of newlines alone, and the clock is looked at. */
-const CLOCK_AFTER = 8192;
+const SLICE = 3;
+/** Work is counted in bytes written; a write is as much as so many. */
+const WORK_A_WRITE = 1024;
+/** so much work, some 0.1 to 0.5 ms, and the clock is looked at. */
+const CLOCK_AFTER = 32768;
 /** A crowd that sent nothing for so long is none, in ms. */
 const QUIET = 2;
 
@@ -38,17 +38,18 @@ export class Turns implements Disposable {
 
   #slice: ReturnType<typeof setTimeout> | undefined;
   #sliceSince = 0;
-  #looked: PromiseWithResolvers<void> | undefined;
+  #looked: Promise<void> | undefined;
 
   /**
    * To be asked by a conversation that was served, before it reads again.
-   * @param bytes what it read: how much work that was
+   * @param bytes what it wrote: how much work that was
    * @return to be waited for, if anything
    */
   next(bytes: number): Promise<void> | undefined {
     // The clock costs as much as a message: it is looked at now and then.
-    this.#work += bytes + WORK_A_READ;
-    const turn = this.#work > CLOCK_AFTER ? this.#look(performance.now()) : undefined;
+    this.#work += bytes + WORK_A_WRITE;
+    const look = this.#slice === undefined || this.#work > CLOCK_AFTER;
+    const turn = look ? this.#look(performance.now()) : undefined;
     return turn ?? this.#queue();
   }
 
@@ -59,22 +60,21 @@ export class Turns implements Disposable {
     clearTimeout(this.#slice);
   }
 
-  /** A timer fires only after the runtime has looked for input: when it is late, all wait for it. */
+  /** Where no timer got its turn for a slice, input did not either: then whoever is served waits for a new timer. */
   #look(now: number): Promise<void> | undefined {
     this.#work = 0;
     if (this.#slice === undefined) {
       this.#sliceSince = now;
-      this.#slice = setTimeout(() => {
-        this.#slice = undefined;
-        this.#work = 0;
-        this.#looked?.resolve();
-        this.#looked = undefined;
-      }, 0);
-      return undefined;
+      this.#slice = setTimeout(() => this.#slice = undefined, 0);
     }
     if (now - this.#sliceSince < SLICE) return undefined;
-    this.#looked ??= Promise.withResolvers();
-    return this.#looked.promise;
+    return this.#looked ??= new Promise((resolve) => {
+      clearTimeout(this.#slice);
+      this.#slice = setTimeout(() => {
+        this.#slice = this.#looked = undefined;
+        resolve();
+      }, 0);
+    });
   }
 
   /** In a crowd, whoever was served waits until the others were. */

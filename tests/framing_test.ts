@@ -13,7 +13,7 @@ function messages(
   const found: string[] = [];
   const drain = () => {
     for (let message; (message = framer.next()) !== null;) {
-      found.push(text(message) + "|" + text(framer.ending));
+      found.push(text(message.bytes) + "|" + text(framer.ending));
     }
   };
   for (const [at, piece] of pieces.entries()) {

@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { Message } from "../lib/framing.ts";
 import { ctime, iso, stamper } from "../lib/stamp.ts";
 import { Random } from "./random.ts";
 import { latin1, text } from "./wire.ts";
@@ -42,19 +43,23 @@ describe("iso", () => {
 
 describe("stamper", () => {
   it("reads the message's bytes back unchanged, with the time it is handed", () => {
-    let now = at(2019, 11, 9, 18, 15, 50);
-    const answer = stamper("ctime", () => now);
+    let heard = at(2019, 11, 9, 18, 15, 50);
+    const answer = stamper("ctime");
     const say = (message: string) => {
+      const said = Object.assign(new Message(), { source: latin1(message), heard });
+      said.end = message.length;
       let reply = "";
-      answer(latin1(message), { write: (bytes) => void (reply += text(bytes)) });
+      answer(said, {
+        write: (part) => void (reply += text(part instanceof Message ? part.bytes : part)),
+      });
       return reply;
     };
     assertEquals(say("i am binary"), "[i am binary] Mon Dec  9 18:15:50 2019");
-    now += 999;
+    heard += 999;
     assertEquals(say("\0\xff\r"), "[\0\xff\r] Mon Dec  9 18:15:50 2019");
-    now += 1;
+    heard += 1;
     assertEquals(say(""), "[] Mon Dec  9 18:15:51 2019");
-    now -= 3600_000;
+    heard -= 3600_000;
     assertEquals(say("back"), "[back] Mon Dec  9 17:15:51 2019");
   });
 });
