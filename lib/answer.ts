@@ -61,8 +61,10 @@ const LAST_WORDS = 500;
 const LINGER = 2000;
 /** So many bytes are copied in less time than a call takes. */
 const BY_HAND = 32;
+/** Replies of less than so many bytes are copied to be written; more keep their buffer. */
+const COPIED = 512;
 /** How many unused reply buffers are kept. */
-const SPARE = 8;
+const SPARE = 64;
 /** Replies are written out whenever so many bytes are ready. */
 const FLUSH = 65536;
 
@@ -134,6 +136,7 @@ export class Conversation {
             this.#lively = true;
             if (sent < replies.length) await this.#send(replies.subarray(sent));
           }
+          if (this.#handling === undefined) this.#letGo();
           const turn = this.turns.next(replies.length);
           if (turn !== undefined) await turn;
         } while (this.#handling !== undefined || this.#next === "more");
@@ -193,8 +196,16 @@ export class Conversation {
     const out = this.#out ??= Out.take();
     if (this.#next === undefined || this.#next === "more") this.#next = this.#fill(out);
     if (this.#handling !== undefined) return NONE;
+    if (out.length >= COPIED) return out.bytes.subarray(0, out.length);
+    // A copy of a few, since thousands of writes may be under way at once.
+    const replies = out.bytes.slice(0, out.length);
+    this.#letGo();
+    return replies;
+  }
+
+  #letGo(): void {
+    if (this.#out !== undefined) Out.give(this.#out);
     this.#out = undefined;
-    return Out.give(out);
   }
 
   /** Hears messages until their replies are enough for one write, or one takes its time. */
@@ -282,12 +293,9 @@ class Out implements Reply {
     return Out.#spare.pop() ?? new Out();
   }
 
-  /** Done with: what it held. A copy of just the size, since thousands of writes may be under way at once. */
-  static give(out: Out): Uint8Array {
-    const bytes = out.length === 0 ? NONE : out.bytes.slice(0, out.length);
+  static give(out: Out): void {
     out.length = out.#whole = 0;
     if (Out.#spare.length < SPARE && out.bytes.length <= 4 * FLUSH) Out.#spare.push(out);
-    return bytes;
   }
 
   write(part: Uint8Array | Message): void {

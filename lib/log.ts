@@ -1,7 +1,9 @@
 /** Lines to a reader that may be slow, stop or go away: whoever tells them never waits. */
 
-/** What is held for a reader that is behind, in characters; past it lines are only counted. */
-const MOST_HELD = 4 << 20;
+/** What is written at once, in characters: to encode more would hold others up. */
+const BATCH = 65536;
+/** What is held for a reader that is behind, in batches; past it lines are only counted. */
+const MOST_HELD = 32;
 /** The pause before a write that failed is tried again, in ms. */
 const PAUSE = 1000;
 
@@ -9,7 +11,7 @@ const encoder = new TextEncoder();
 
 /** A log of lines, written in batches behind the teller's back, bounded. */
 export class Log {
-  #held = "";
+  #held = [""]; // batches
   #untold = 0;
   #failing = false;
   #writing: Promise<void> | undefined;
@@ -31,7 +33,7 @@ export class Log {
       this.#untold++;
       return;
     }
-    this.#held += `${text}\n`;
+    this.#hold(text);
     this.#writing ??= this.#drain();
   }
 
@@ -40,14 +42,19 @@ export class Log {
     await this.#writing;
   }
 
+  #hold(text: string): void {
+    const last = this.#held.pop() ?? "";
+    this.#held.push(`${last}${text}\n`);
+    if (last.length + text.length > BATCH) this.#held.push("");
+  }
+
   async #drain(): Promise<void> {
-    while (this.#held !== "") {
-      const batch = this.#held;
-      this.#held = "";
+    for (let batch; (batch = this.#held.shift() ?? "") !== "";) {
       await this.#write(encoder.encode(batch));
       if (this.#untold === 0) continue;
-      this.#held += `${this.account(this.#untold)}\n`;
+      const untold = this.#untold;
       this.#untold = 0;
+      this.#hold(this.account(untold));
     }
     this.#writing = undefined;
   }

@@ -1,6 +1,11 @@
 /** Any bytes to text that is safe to print: no terminal or log obeys it. Pure. */
 
 const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r" };
+/** Every byte escaped. */
+const ESCAPED = Array.from(
+  { length: 256 },
+  (_, byte) => NAMED[byte] ?? `\\x${byte.toString(16).padStart(2, "0")}`,
+);
 /** As Python's `isprintable`: no control, format, unassigned or separator but the space. */
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -13,34 +18,45 @@ const SHOWN = 1024;
  * @param also characters that get a backslash before them
  */
 export function escape(bytes: Uint8Array, also = ""): string {
-  let text = "";
+  const parts: string[] = []; // joined at the end: a string that grows by a piece a byte costs ten times its length
   for (let at = 0; at < bytes.length;) {
+    const byte = bytes[at] as number;
     const character = characterAt(bytes, at);
-    text += character === null
-      ? escapeByte(bytes[at] ?? 0)
-      : also.includes(character)
-      ? `\\${character}`
-      : character;
-    at += character === null ? 1 : bytesOf(bytes[at] ?? 0);
+    if (character === null) parts.push(ESCAPED[byte] as string);
+    else parts.push(also.includes(character) ? `\\${character}` : character);
+    at += character === null ? 1 : bytesOf(byte);
   }
-  return text;
+  return parts.join("");
 }
 
 /** `"i am binary"`; data of over 1,024 bytes is cut and its length said. */
 export function quote(data: Uint8Array | string): string {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-  const text = `"${escape(bytes.subarray(0, SHOWN), '"\\')}"`;
+  const shown = bytes.length > SHOWN ? bytes.subarray(0, SHOWN) : bytes;
+  const text = `"${isPlain(shown) ? utf8.decode(shown) : escape(shown, '"\\')}"`;
   return bytes.length > SHOWN ? `${text}... (${bytes.length} bytes)` : text;
+}
+
+/** Most of what people say is: printable ASCII with nothing to escape. */
+function isPlain(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+  }
+  return true;
 }
 
 /** The printable character that begins at a byte, or null if none does. */
 function characterAt(bytes: Uint8Array, at: number): string | null {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
-  const bytesHere = bytes.subarray(at, at + bytesOf(first));
   // Checked here, since a decoder that throws takes 10 µs a byte: a client that sends no text would be a flood.
-  if (first < 0xc2 || first > 0xf4 || bytesHere.length < bytesOf(first)) return null;
-  if (bytesHere.some((byte, at) => at > 0 && (byte & 0xc0) !== 0x80)) return null;
+  if (first < 0xc2 || first > 0xf4) return null;
+  const bytesHere = bytes.subarray(at, at + bytesOf(first));
+  if (bytesHere.length < bytesOf(first)) return null;
+  for (let next = 1; next < bytesHere.length; next++) {
+    if (((bytesHere[next] as number) & 0xc0) !== 0x80) return null;
+  }
   const character = utf8.decode(bytesHere);
   // More than one: overlong, a surrogate or past the last, decoded as several U+FFFD.
   return [...character].length > 1 || UNPRINTABLE.test(character) ? null : character;
@@ -49,8 +65,4 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
 /** How many bytes a UTF-8 character has, told by its first. */
 function bytesOf(first: number): number {
   return first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
-
-function escapeByte(byte: number): string {
-  return NAMED[byte] ?? `\\x${byte.toString(16).padStart(2, "0")}`;
 }
