@@ -45,7 +45,7 @@ async function main(): Promise<number> {
       complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
   );
   const form = json ? (event: Parameters<typeof asText>[0]) => asJson(event, new Date()) : asText;
-  const transcript = new Transcript((line) => log.line(line), form, options.quiet);
+  const transcript = new Transcript((line) => log.line(line), form, complain, options.quiet);
   const stop = new AbortController();
   onSignals((code) => {
     if (stop.signal.aborted) Deno.exit(code);

@@ -49,21 +49,33 @@ function endOf(client: string, reason: string): string {
   }
 }
 
-const UNTOLD = { heard: () => {}, ended: () => {} };
+/** Is told what passes in one conversation. */
+interface Witness {
+  heard?(message: { readonly bytes: Uint8Array }): void;
+  failed(error: unknown): void;
+  ended?(reason: string): void;
+}
 
 /** Tells a server's events, and counts who is there to say when nobody is. */
 export class Transcript {
   #clients = 0;
   #stopping = false;
+  /** One for all clients: nothing is told of them, but for what failed. */
+  readonly #untold: Witness = {
+    failed: (error) =>
+      this.complain(`cannot answer: ${error instanceof Error ? error.message : String(error)}`),
+  };
 
   /**
    * @param tell where a told line goes
    * @param form turns an event to its line
-   * @param quiet tells nothing but that the server listens
+   * @param complain where it is told that something failed
+   * @param quiet tells nothing else but that the server listens
    */
   constructor(
     readonly tell: (line: string) => void,
     readonly form: (event: Event) => string,
+    readonly complain: (sentence: string) => void,
     readonly quiet: boolean,
   ) {}
 
@@ -77,16 +89,15 @@ export class Transcript {
   }
 
   /** A client came; what is given back is to be told what passes. */
-  client(
-    addr: Deno.Addr,
-  ): { heard(message: { readonly bytes: Uint8Array }): void; ended(reason: string): void } {
-    if (this.quiet) return UNTOLD;
+  client(addr: Deno.Addr): Witness {
+    if (this.quiet) return this.#untold;
     const client = showAddr(addr);
     const since = performance.now();
     let messages = 0;
     this.#clients++;
     this.#say({ event: "connected", client });
     return {
+      ...this.#untold,
       heard: ({ bytes }) => {
         messages++;
         this.#say({ event: "message", client, data: bytes });

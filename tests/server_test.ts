@@ -266,17 +266,37 @@ describe("stop", () => {
 });
 
 describe("least privilege", () => {
-  it("the server runs with the right to its own address and nothing else", async () => {
+  /** The server's own command, with another right to the network or another entry. */
+  const withRights = (
+    rights: string,
+    entry = "server.ts",
+  ) => [Deno.execPath(), "run", "--quiet", rights, "--no-prompt", entry];
+
+  it("it runs with the right to its own address and nothing else", async () => {
     await using first = await startServer();
     const port = String(first.port);
     first.signal("SIGTERM");
     await first.ends(0);
-    if (program("server").length === 1) return; // a compiled program carries its rights
-    const command = program("server").map((word) =>
-      word === "--allow-net" ? `--allow-net=127.0.0.1:${port}` : word
-    );
-    await using server = new Program([...command, "--port", port]);
+    await using server = new Program([
+      ...withRights(`--allow-net=127.0.0.1:${port}`),
+      "--port",
+      port,
+    ]);
     await server.until(`listening on 127.0.0.1:${port}\n`);
+    await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
+  });
+
+  it("once it listens it can open nothing else, and goes on", async () => {
+    await using server = new Program([
+      ...withRights("--allow-net", "tests/captive.ts"),
+      "--port",
+      "0",
+    ]);
+    const [, port] = await server.until(/listening on .*:(\d+)\n/);
+    await server.untilError("env: ");
+    await server.untilError("\n");
+    for (const line of server.stderr.trim().split("\n")) assertMatch(line, /^\w+: NotCapable$/);
+    assertEquals(server.stderr.trim().split("\n").length, 6);
     await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
   });
 });
