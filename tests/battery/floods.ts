@@ -1,0 +1,94 @@
+/** Rows 9, 11 and 12: clients that send far too much. Each throws when it fails, else tells figures. */
+
+import { assert, assertEquals } from "@std/assert";
+import { unstamped, Wire } from "../wire.ts";
+import { others, runPeers, sayOthers } from "./peers.ts";
+import { assertSockets, growth, pause, sockets } from "./proc.ts";
+import { assertWell, type Subject, warmUp } from "./subject.ts";
+
+const LINE = 1000;
+
+/** Row 9: a line that is far too long. */
+export async function longLine(server: Subject, megabytes: number): Promise<string> {
+  await warmUp(server);
+  const { grown, result } = await growth(server.pid, () =>
+    others(server.port, async () => {
+      const { refused, megabytes: sent } = await runPeers("long", server.port, megabytes);
+      assert(refused, `the error line did not come, after ${sent} MB`);
+    }));
+  assert(grown < 16, `memory grew by ${grown.toFixed(1)} MB, over 16`);
+  return `${megabytes} MB: memory +${grown.toFixed(1)} MB; ${sayOthers(result)}`;
+}
+
+/** Row 11, first half: a client that sends for ever and never reads is cut, and costs little until then. */
+export async function neverReads(server: Subject, idleTimeout: number): Promise<string> {
+  const before = await sockets(server.pid);
+  await warmUp(server);
+  const start = performance.now();
+  const { grown, result: lines } = await growth(server.pid, async () => {
+    using wire = await Wire.dial(server.port);
+    return await sendUntilCut(wire);
+  });
+  const seconds = (performance.now() - start) / 1000;
+  assert(grown < 20, `memory grew by ${grown.toFixed(1)} MB, over 20`);
+  assert(seconds > idleTimeout / 1000, `it was cut after ${seconds.toFixed(1)} s already`);
+  await assertWell(server);
+  await assertSockets(server.pid, before);
+  return `cut after ${lines} lines, ${seconds.toFixed(1)} s; memory +${grown.toFixed(1)} MB`;
+}
+
+/** Row 11, second half: it reads again before the deadline, and all its replies are there. */
+export async function readsLate(server: Subject): Promise<string> {
+  using wire = await Wire.dial(server.port);
+  const line = (number: number) => String(number).padStart(LINE - 1, "-");
+  let lines = 0, stuck = false;
+  const sending = (async () => {
+    for (; !stuck; lines++) await wire.send(`${line(lines)}\n`);
+    await wire.end();
+  })();
+  for (let before = -1; before !== lines; await pause(200)) before = lines;
+  stuck = true;
+  const [heard] = await Promise.all([wire.rest(), sending]);
+  const replies = unstamped(heard).split("\n");
+  const wrong = replies.findIndex((reply, at) => reply !== `[${line(at)}] STAMP`);
+  assertEquals(wrong, lines, `reply ${wrong} is ${replies[wrong]?.slice(-80)}`);
+  return `stuck after ${lines} lines of ${LINE} bytes, then all ${lines} replies came`;
+}
+
+/** Row 12: the others' round trips beside a client at full speed. */
+export async function fullSpeed(
+  server: Subject,
+  size: number,
+  seconds: number,
+  most: { p50?: number; p99?: number },
+  byte = 0x78,
+): Promise<string> {
+  await assertWell(server);
+  const trips = await others(server.port, async () => {
+    const { messages = 0, replies } = await runPeers(
+      "flood",
+      server.port,
+      size,
+      seconds,
+      byte,
+    );
+    assertEquals(replies, messages, "not every message was answered");
+    assert(messages > 0);
+  });
+  const said = sayOthers(trips);
+  assert(trips.p50 <= (most.p50 ?? Infinity), `${said}: p50 over ${most.p50} ms`);
+  assert(trips.p99 <= (most.p99 ?? Infinity), `${said}: p99 over ${most.p99} ms`);
+  return `lines of ${size} bytes for ${seconds} s; ${said}`;
+}
+
+/** Sends lines until that fails; gives how many went. */
+async function sendUntilCut(wire: Wire): Promise<number> {
+  const line = `${"x".repeat(LINE - 1)}\n`;
+  for (let lines = 0;; lines++) {
+    try {
+      await wire.send(line);
+    } catch {
+      return lines;
+    }
+  }
+}

@@ -1,0 +1,176 @@
+/** The battery's rows 18 to 32: endings, clocks, outputs, tools and names. What is elsewhere: see battery_test.ts. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { diskFull, readerLeaves, readerStops } from "./battery/output.ts";
+import { runPeers } from "./battery/peers.ts";
+import { assertSockets, descendant, sockets } from "./battery/proc.ts";
+import { killAndRestart, stopWhileBusy } from "./battery/stops.ts";
+import { assertWell } from "./battery/subject.ts";
+import { lines, missing, TOOLS } from "./battery/tools.ts";
+import { serve } from "../lib/serve.ts";
+import { stamper } from "../lib/stamp.ts";
+import { Program, program, ServerProgram, startServer } from "./processes.ts";
+import { unstamped, Wire } from "./wire.ts";
+
+const HOUR = 3600_000;
+const isRoot = (await new Deno.Command("id", { args: ["-u"] }).output()).stdout.at(0) === 0x30;
+const FILTER = (port: number) => [...program("client"), "--quiet", "--port", String(port)];
+
+describe("endings", () => {
+  it("18: a peer that vanished without a FIN is cut at --idle-timeout", {
+    skip: !isRoot && "only root can vanish",
+  }, async () => {
+    await using server = await startServer(["--idle-timeout", "500ms"]);
+    const before = await sockets(server.pid);
+    await runPeers("vanish", server.port);
+    await server.until(/was let go: idle/);
+    await assertSockets(server.pid, before);
+    await assertWell(server);
+  });
+
+  it("19: SIGTERM while 50 clients pipeline", async () => {
+    await using server = await startServer(["--quiet"]);
+    await stopWhileBusy(server, 50);
+  });
+
+  it("21: kill -9 with 100 connections, restart on the port", async () => {
+    await using server = await startServer(["--quiet"]);
+    await killAndRestart(server, 100);
+  });
+});
+
+describe("23: the clock", () => {
+  for (const [what, by] of [["back an hour", -HOUR], ["on a day", 24 * HOUR]] as const) {
+    it(`set ${what}: the stamp shows it, the timers do not move`, async () => {
+      const real = Date.now;
+      let shift = 0;
+      const clock = () => real() + shift;
+      Date.now = clock;
+      const stop = new AbortController();
+      const endings: string[] = [];
+      const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const server = serve([listener], stamper("ctime"), {
+        idleTimeout: 600,
+        signal: stop.signal,
+        onClient: () => ({ ended: (ending) => endings.push(ending) }),
+      });
+      try {
+        using wire = await Wire.dial(listener.addr.port);
+        const stampAt = async (time: number) => {
+          await wire.send("what time is it?\n");
+          const stamp = (await wire.until(/\n/)).slice("[what time is it?] ".length);
+          const off = new Date(stamp).getTime() - time;
+          assert(Math.abs(off) < 10_000, `${stamp} is ${off} ms off`);
+        };
+        await stampAt(real());
+        shift = by;
+        await stampAt(real() + by);
+        const start = performance.now();
+        assertEquals(await wire.rest(), "");
+        const took = performance.now() - start;
+        assert(took > 400 && took < 5000, `it was cut after ${took} ms, not some 600`);
+        assertEquals(endings, ["idle"]);
+      } finally {
+        Date.now = real;
+        stop.abort();
+        await server.finished;
+      }
+    });
+  }
+});
+
+describe("26: whoever reads the server's output", () => {
+  it("stops, and comes back", async () => {
+    await readerStops();
+  });
+
+  it("goes away", readerLeaves);
+
+  it("is a disk that is full for a while", async () => {
+    await diskFull();
+  });
+});
+
+describe("29: the client on a terminal", () => {
+  for (
+    const [what, end, code] of [
+      ["Ctrl-C", "\x03", 130],
+      ["Ctrl-D", "\x04", 0],
+      ["SIGTERM", "", 143],
+    ] as const
+  ) {
+    it(`${what}: ${code}, and the terminal is as it was`, async () => {
+      await using server = await startServer();
+      const client = [...program("client"), "--port", String(server.port)];
+      const script = `stty -g; "$@"; echo "ended with $?"; stty -g`;
+      await using shell = new Program(["sh", "-c", script, "sh", ...client], { terminal: true });
+      const [, before] = await shell.until(/([0-9a-f:]{40,})\r\n/);
+      await shell.until(">>:");
+      await shell.type("hello\r");
+      await shell.until(/\[hello\] [^>]*>>:/);
+      if (end === "") Deno.kill(await clientOf(shell), "SIGTERM");
+      else await shell.type(end);
+      await shell.until(`ended with ${code}\r\n`);
+      const [, after] = await shell.until(/([0-9a-f:]{40,})\r\n/);
+      assertEquals(after, before);
+    });
+  }
+});
+
+describe("30: 20,000 lines", () => {
+  for (const [name, command] of Object.entries({ ...TOOLS, "our filter": FILTER })) {
+    it(`through ${name}`, { skip: missing(command(0)[0]) }, async () => {
+      await using server = await startServer(["--quiet"]);
+      await lines(command(server.port), 20_000);
+    });
+  }
+});
+
+describe("31: printf hello | nc", () => {
+  it("no newline, no half-close: answered", { skip: missing("nc") }, async () => {
+    await using server = await startServer();
+    await using nc = new Program(["nc", "127.0.0.1", String(server.port)]);
+    await nc.type("hello");
+    await nc.endInput();
+    await nc.until(/\d{4}$/);
+    assertEquals(unstamped(nc.stdout), "[hello] STAMP");
+  });
+});
+
+describe("32: localhost with ::1 first", () => {
+  const skip = !isRoot && "only root can have an /etc/hosts of its own";
+  it("127.0.0.1, ::1 and localhost are all served", { skip }, async () => {
+    const hosts = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(hosts, "::1 localhost\n127.0.0.1 localhost\n");
+      const own = `mount --bind ${hosts} /etc/hosts; exec "$@"`;
+      const command = (
+        words: readonly string[],
+      ) => ["unshare", "--mount", "sh", "-c", own, "sh", ...words];
+      await using server = new ServerProgram(
+        command([...program("server"), "--host", "localhost", "--port", "0"]),
+      );
+      const [, port = ""] = await server.until(/listening on .*:(\d+)\n/);
+      await server.until("waiting connection...");
+      for (const host of ["127.0.0.1", "[::1]"]) {
+        assertStringIncludes(server.stdout, `listening on ${host}:${port}\n`);
+      }
+      for (const host of ["127.0.0.1", "::1", "localhost"]) {
+        await using client = new Program(
+          command([...program("client"), "--host", host, "--port", port, "--message", "hello"]),
+        );
+        await client.ends(0);
+        assertEquals(unstamped(client.stdout), "[hello] STAMP\n");
+      }
+    } finally {
+      await Deno.remove(hosts);
+    }
+  });
+});
+
+async function clientOf(shell: Program): Promise<number> {
+  const pid = await descendant(shell.pid, "client");
+  if (pid === undefined) throw new Error("the client is not below its shell");
+  return pid;
+}

@@ -1,0 +1,112 @@
+/**
+ * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25
+ * that clients do to the server, smaller than in `soak/`, which does them at full size.
+ *
+ * Elsewhere: 18, 19, 21, 23, 26 and 29 to 32 in battery_life_test.ts; 7 and 8 in wire_test.ts;
+ * 16, 20 and 22 in server_test.ts; 27, 28 and what is typed in 29 in client_test.ts; what a
+ * network does in proxy_test.ts. That the battery can see is shown in naive_test.ts.
+ */
+
+import { describe, it } from "@std/testing/bdd";
+import { atRest, busy, drips, randomClosings, reconnects } from "./battery/crowds.ts";
+import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts";
+import { scarce, startScarce } from "./battery/scarce.ts";
+import { halfClose, inDrops, inOneGo, randomCuts } from "./battery/streams.ts";
+import { closeUnread, resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
+import { startServer } from "./processes.ts";
+import { Random } from "./random.ts";
+
+const random = new Random();
+
+describe("clients that vanish", () => {
+  it("1: resets before they are accepted", async () => {
+    await using server = await startServer();
+    await resetInTheQueue(server, 3000);
+  });
+
+  it("2: resets while idle, after a message, in the middle of a 200 kB reply", async () => {
+    await using server = await startServer(["--max-message", "300000"]);
+    await resetInConversation(server, 10);
+  });
+
+  it("3: closes with a reply unread", async () => {
+    await using server = await startServer();
+    await closeUnread(server, 30);
+  });
+
+  it(`24: random bytes, random closings, seed ${random.seed}`, async () => {
+    await using server = await startServer(["--quiet"]);
+    await randomClosings(server, 300, random);
+  });
+
+  it("25: connects, says, closes, thousands of times", async () => {
+    await using server = await startServer(["--quiet"]);
+    await reconnects(server, 2000, 16);
+  });
+});
+
+describe("streams", () => {
+  it("4: 5,000 messages in one go, then half-close", async () => {
+    await using server = await startServer();
+    await inOneGo(server, 5000);
+  });
+
+  it("5: after a half-close the other direction goes on", async () => {
+    await using server = await startServer(["--quiet"]);
+    await halfClose(server);
+  });
+
+  it(`6: random cuts against a model, seed ${random.seed}`, async () => {
+    await using server = await startServer(["--quiet", "--framing", "line"]);
+    await randomCuts(server, 60, random);
+  });
+
+  it("10: a message of 64 KiB in segments of one byte", async () => {
+    await using server = await startServer(["--framing", "line"]);
+    await inDrops(server, 65536);
+  });
+});
+
+describe("too much", () => {
+  it("9: a line of 20 MB", async () => {
+    await using server = await startServer();
+    await longLine(server, 20);
+  });
+
+  it("11: sends for ever and never reads: cut, and cheap until then", async () => {
+    await using server = await startServer(["--quiet", "--idle-timeout", "500ms"]);
+    await neverReads(server, 500);
+  });
+
+  it("11: sends for ever and reads late: all replies are there", async () => {
+    await using server = await startServer(["--quiet"]);
+    await readsLate(server);
+  });
+
+  for (const size of [1000, 1]) {
+    it(`12: others beside a client at full speed, lines of ${size} bytes`, async () => {
+      await using server = await startServer(["--quiet"]);
+      await fullSpeed(server, size, 1, { p50: 20 }); // p99 is for the soak: other tests run beside
+    });
+  }
+
+  it("13: 200 busy connections: none is left out", async () => {
+    await using server = await startServer(["--quiet"]);
+    await busy(server, 200, 1, Infinity); // the ratio is for the soak
+  });
+
+  it("14: 500 at rest, then a message each", async () => {
+    await using server = await startServer(["--quiet"]);
+    await atRest(server, 500, 32 * 1024); // what few cost is mostly what the first ones cost
+  });
+
+  it("15: 120 clients, 64 descriptors", async () => {
+    await using server = await startScarce(64);
+    await scarce(server, 120);
+  });
+
+  it("17: 100 clients that drip and never finish", async () => {
+    await using server = await startServer(["--quiet", "-f", "line", "--idle-timeout", "1s"]);
+    await drips(server, 100, 1000);
+  });
+});

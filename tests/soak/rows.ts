@@ -1,0 +1,128 @@
+/** The rows at full size: what each needs of its server, and how much is done to it. */
+
+import { atRest, busy, drips, randomClosings, reconnects } from "../battery/crowds.ts";
+import { fullSpeed, longLine, neverReads, readsLate } from "../battery/floods.ts";
+import { diskFull, readerStops } from "../battery/output.ts";
+import { memory, sockets } from "../battery/proc.ts";
+import { scarce, startScarce } from "../battery/scarce.ts";
+import { stopWhileBusy } from "../battery/stops.ts";
+import { inDrops, inOneGo, randomCuts } from "../battery/streams.ts";
+import { assertWell } from "../battery/subject.ts";
+import { lines, missing, TOOLS } from "../battery/tools.ts";
+import { closeUnread, resetInConversation, resetInTheQueue } from "../battery/vanishing.ts";
+import { program, type ServerProgram, startServer } from "../processes.ts";
+import type { Random } from "../random.ts";
+
+/** A row; `run` gives figures, and throws when it is not met. */
+export interface Row {
+  row: number;
+  does: string;
+  run(random: Random): Promise<string>;
+}
+
+/** What the others' round trips may take beside anything, in ms. */
+const OTHERS = { p99: 20 };
+
+/** All of them. */
+export const ROWS: readonly Row[] = [
+  row(1, "resets before they are accepted", [], (server) => resetInTheQueue(server, 3000)),
+  row(
+    2,
+    "resets while idle, after a message, in mid-reply",
+    ["--max-message", "300000"],
+    (server) => resetInConversation(server, 500),
+  ),
+  row(3, "closes with a reply unread", [], (server) => closeUnread(server, 1000)),
+  row(4, "a hundred thousand messages in one go", ["-q"], (server) => inOneGo(server, 100_000)),
+  row(
+    6,
+    "random cuts against a model",
+    ["-q", "-f", "line"],
+    (server, random) => randomCuts(server, 2000, random),
+  ),
+  row(9, "a line of 100 MB", ["-q"], (server) => longLine(server, 100)),
+  row(10, "a message in segments of one byte", ["-f", "line"], (server) => inDrops(server, 65536)),
+  row(
+    11,
+    "sends for ever and never reads",
+    ["-q", "-i", "5s"],
+    (server) => neverReads(server, 5000),
+  ),
+  row(11, "sends for ever and reads late", ["-q"], readsLate),
+  row(12, "full speed, 1 kB lines", ["-q"], (server) => fullSpeed(server, 1000, 10, OTHERS)),
+  row(12, "full speed, newlines alone", ["-q"], (server) => fullSpeed(server, 1, 10, OTHERS)),
+  row(12, "full speed, 1 kB lines, told", [], (server) => fullSpeed(server, 1000, 10, OTHERS)),
+  row(
+    12,
+    "full speed, 1 kB lines of no text, told",
+    [],
+    (server) => fullSpeed(server, 1000, 5, OTHERS, 0xff),
+  ),
+  row(13, "1,000 busy connections", ["-q"], (server) => busy(server, 1000, 3, 5)),
+  row(
+    14,
+    "10,000 at rest, then a message each",
+    ["-q", "--max-clients", "20000"],
+    (server) => atRest(server, 10_000, 8192),
+  ),
+  {
+    row: 15,
+    does: "120 clients, 64 descriptors",
+    async run() {
+      await using server = await startScarce(64);
+      return await scarce(server, 120);
+    },
+  },
+  row(
+    17,
+    "2,000 clients that drip and never finish",
+    ["-q", "-f", "line", "--max-clients", "3000", "-i", "10s"],
+    (server) => drips(server, 2000, 10_000, OTHERS),
+  ),
+  row(19, "SIGTERM while 50 clients pipeline", ["-q"], (server) => stopWhileBusy(server, 50)),
+  row(
+    24,
+    "random bytes, random closings",
+    ["-q"],
+    (server, random) => randomClosings(server, 6000, random),
+  ),
+  row(25, "reconnects", ["-q"], (server) => reconnects(server, 100_000, 8)),
+  { row: 26, does: "the reader of its output stops", run: readerStops },
+  { row: 26, does: "the disk is full", run: diskFull },
+  ...Object.entries(TOOLS).map(([name, command]) => filtered(name, command)),
+  filtered("our filter", (port) => [...program("client"), "-q", "--port", String(port)]),
+];
+
+/** A row on a server that must be well at its end; its memory and sockets are told. */
+function row(
+  number: number,
+  does: string,
+  args: readonly string[],
+  done: (server: ServerProgram, random: Random) => Promise<string>,
+): Row {
+  const run = async (random: Random) => {
+    await using server = await startServer(args);
+    const before = await state(server);
+    const figures = await done(server, random);
+    if (number === 19) return figures; // it has stopped
+    await assertWell(server, 1000);
+    return `${figures}\n    the server: ${before} before, ${await state(server)} after`;
+  };
+  return { row: number, does, run };
+}
+
+function filtered(name: string, command: (port: number) => string[]): Row {
+  const skipped = missing(command(0)[0]);
+  if (skipped) return { row: 30, does: name, run: () => Promise.resolve(`skipped: ${skipped}`) };
+  return row(
+    30,
+    `2,000,000 lines through ${name}`,
+    ["-q"],
+    (server) => lines(command(server.port), 2_000_000),
+  );
+}
+
+async function state({ pid }: ServerProgram): Promise<string> {
+  const { resident } = await memory(pid);
+  return `${(resident / 1_048_576).toFixed(1)} MB and ${await sockets(pid)} sockets`;
+}
