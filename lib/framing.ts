@@ -11,7 +11,10 @@ export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
 
 /** A message grew past the limit before its end was seen. */
 export class MessageTooLong extends RangeError {
-  /** @param limit the longest message allowed, in bytes */
+  /**
+   * Says so.
+   * @param limit the longest message allowed, in bytes
+   */
   constructor(readonly limit: number) {
     super(`message longer than ${limit} bytes`);
   }
@@ -78,6 +81,7 @@ export class Framer {
   #ending = NONE;
 
   /**
+   * Begins a stream.
    * @param framing `auto` decides by the first bytes, for good
    * @param maxMessage the longest message allowed, in bytes, its ending not counted
    */

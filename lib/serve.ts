@@ -14,6 +14,7 @@ import { Turns } from "./turns.ts";
 export interface Listener {
   /** The next connection; rejects with `BadResource` once closed. */
   accept(): Promise<Connection & { readonly remoteAddr: Deno.Addr }>;
+  /** Accepts no more. */
   close(): void;
 }
 
@@ -77,6 +78,7 @@ export class Server {
     this.#waiting.shift()?.();
   };
 
+  /** Serves at once; {@linkcode serve} says what is what. */
   constructor(
     readonly listeners: readonly Listener[],
     readonly handler: Handler,
