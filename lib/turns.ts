@@ -46,6 +46,7 @@ export class Turns implements Disposable {
    * @return to be waited for, if anything
    */
   next(bytes: number): Promise<void> | undefined {
+    if (this.#crowded) return this.#queue(); // where all wait for each other, input is looked for
     // The clock costs as much as a message: it is looked at now and then.
     this.#work += bytes + WORK_A_WRITE;
     const turn = this.#work > CLOCK_AFTER ? this.#look(performance.now()) : undefined;
