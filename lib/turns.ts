@@ -9,17 +9,16 @@
  * - While there is work at hand it looks for new input only now and then, so that
  *   one client that never stops sending makes others wait (measured: 240 ms).
  *
- * The price: a rest of 1 ms after every 4 ms of heavy work; from 100 clients on, a callback a round.
+ * The price: for who sends at full speed, a rest of 1 ms after every 4; from 100 clients on,
+ * a callback a round.
  */
 
 /** So many operations in a round may have left others waiting; below 128 by a margin. */
 const CROWD = 100;
-/** How long input may go unlooked for, in ms. */
+/** Who gets so many bytes of replies at once sends faster than others can; it is them who rest. */
+const MUCH = 4096;
+/** How long they may go on, in ms. */
 const SLICE = 4;
-/** Work is counted in bytes written; a write is as much as so many. */
-const WORK_A_WRITE = 1024;
-/** so much work, some 0.1 to 0.5 ms, and the clock is looked at. */
-const CLOCK_AFTER = 32768;
 /** A crowd that sent nothing for so long is none, in ms. */
 const QUIET = 2;
 
@@ -28,7 +27,6 @@ export class Turns implements Disposable {
   /** How many conversations there are. */
   open = 0;
 
-  #work = 0; // since the clock was looked at
   #served = 0; // in this round
   #round: ReturnType<typeof setImmediate> | undefined;
   #rounds = 0;
@@ -36,42 +34,39 @@ export class Turns implements Disposable {
   #held: (() => void)[] = [];
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
-  #lookedAt = 0;
-  #looking: Promise<void> | undefined;
-  #resting: ReturnType<typeof setTimeout> | undefined;
+  #restedAt = 0;
+  #resting: Promise<void> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * To be asked by a conversation that was served, before it reads again.
-   * @param bytes what it wrote: how much work that was
+   * @param bytes what it wrote
    * @return to be waited for, if anything
    */
   next(bytes: number): Promise<void> | undefined {
-    if (this.#crowded) return this.#queue(); // where all wait for each other, input is looked for
-    // The clock costs as much as a message: it is looked at now and then.
-    this.#work += bytes + WORK_A_WRITE;
-    const turn = this.#work > CLOCK_AFTER ? this.#look(performance.now()) : undefined;
-    return turn ?? this.#queue();
+    // A crowd waits for each other, and so input is looked for.
+    const rest = bytes < MUCH || this.#crowded ? undefined : this.#rest();
+    return rest ?? this.#queue();
   }
 
   /** Lets go of all timers. */
   [Symbol.dispose](): void {
     clearImmediate(this.#round);
     clearTimeout(this.#quiet);
-    clearTimeout(this.#resting);
+    clearTimeout(this.#timer);
   }
 
-  /** After each slice, whoever is served waits until the runtime has looked for input. */
-  #look(now: number): Promise<void> | undefined {
-    this.#work = 0;
-    if (now - this.#lookedAt < SLICE) return undefined;
-    return this.#looking ??= this.#rest();
+  /** After each slice, all who come here wait until the runtime has looked for input. */
+  #rest(): Promise<void> | undefined {
+    if (performance.now() - this.#restedAt < SLICE) return undefined;
+    return this.#resting ??= this.#idle();
   }
 
   /** Has nothing to do until a timer: only then, or after 61 rounds, does the runtime look for input. */
-  async #rest(): Promise<void> {
-    await new Promise((resolve) => this.#resting = setTimeout(resolve, 0));
-    this.#lookedAt = performance.now();
-    this.#looking = undefined;
+  async #idle(): Promise<void> {
+    await new Promise((resolve) => this.#timer = setTimeout(resolve, 0));
+    this.#restedAt = performance.now();
+    this.#resting = undefined;
   }
 
   /** In a crowd, whoever was served waits until the others were. */
