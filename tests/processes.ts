@@ -18,6 +18,9 @@ import { assert, assertEquals } from "@std/assert";
 /** What no wait for words should take, in ms: only a failure does. */
 const PATIENCE = 20_000;
 
+/** What is kept of a program that talks without end, in characters. */
+const MOST_KEPT = 64 << 20;
+
 const ROOT = new URL("..", import.meta.url);
 
 /** How to start it. */
@@ -51,11 +54,19 @@ class Heard {
     for await (const chunk of stream) {
       this.bytes.push(chunk);
       this.text += decoder.decode(chunk, { stream: true });
+      if (this.text.length > MOST_KEPT) this.#forgetHalf();
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();
     }
     this.isOver = true;
     this.#wake.resolve();
+  }
+
+  #forgetHalf(): void {
+    const forgotten = this.text.length / 2 | 0;
+    this.text = this.text.slice(forgotten);
+    this.seen = Math.max(0, this.seen - forgotten);
+    this.bytes.splice(0, this.bytes.length / 2);
   }
 }
 
