@@ -10,7 +10,7 @@ import { ServerProgram } from "./processes.ts";
 import { Wire } from "./wire.ts";
 
 /** The whole server ended. */
-const GONE = /refused|reset|end-of-file|ls: cannot access/i;
+const GONE = /refused|reset|end-of-file|EPIPE|broken pipe|ls: cannot access/i;
 
 async function startNaive(): Promise<ServerProgram> {
   const naive = new ServerProgram([Deno.execPath(), "run", "--allow-net", "tests/naive.ts"]);
