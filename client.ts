@@ -143,8 +143,10 @@ async function write(bytes: Uint8Array): Promise<number> {
     }
     return bytes.length;
   } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-    throw new Error("nobody reads the replies any more");
+    const isPipe = error instanceof Deno.errors.BrokenPipe;
+    throw new Error(
+      isPipe ? "nobody reads the replies any more" : `cannot write the replies: ${reason(error)}`,
+    );
   }
 }
 

@@ -126,7 +126,8 @@ export class Server {
         this.#exhausted = false;
         this.#accepted++;
         await this.#hasRoom(); // another listener may have taken the last place
-        this.#host(conn);
+        if (this.#terms.once && this.#deaf) conn.close(); // or the only one
+        else this.#host(conn);
       } catch (error) {
         if (this.#deaf || error instanceof Deno.errors.BadResource) return;
         // Any other error is of one connection that died in the queue: no reason to wait.
