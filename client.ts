@@ -6,7 +6,7 @@ import process from "node:process";
 import config from "./deno.json" with { type: "json" };
 import { connect, host, listen } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
-import { filter } from "./lib/filter.ts";
+import { filter, writeAll } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
 import { duration, help, oneOf, parse, UsageError, whole } from "./lib/options.ts";
 import { escape } from "./lib/quote.ts";
@@ -138,9 +138,7 @@ async function show(reply: Uint8Array): Promise<void> {
 /** Writes all of these bytes to standard output. */
 async function write(bytes: Uint8Array): Promise<number> {
   try {
-    for (let left = bytes; left.length > 0;) {
-      left = left.subarray(await Deno.stdout.write(left));
-    }
+    await writeAll(Deno.stdout, bytes);
     return bytes.length;
   } catch (error) {
     const isPipe = error instanceof Deno.errors.BrokenPipe;

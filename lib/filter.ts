@@ -94,6 +94,7 @@ function countLines(bytes: Uint8Array): number {
   return count;
 }
 
-async function writeAll(output: Output, bytes: Uint8Array): Promise<void> {
+/** Writes all of these bytes. */
+export async function writeAll(output: Output, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await output.write(bytes));
 }
