@@ -4,21 +4,26 @@
 
 import process from "node:process";
 import config from "./deno.json" with { type: "json" };
-import { connect, host, listen } from "./lib/address.ts";
+import { connect, host, type Place } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
 import { filter, writeAll } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
-import { duration, help, oneOf, parse, UsageError, whole } from "./lib/options.ts";
+import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { escape } from "./lib/quote.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
 import { Terminal } from "./lib/terminal.ts";
+import { readTrusted } from "./lib/tls.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
   host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "where the server is" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
-  loopback: { help: "talk to a server of its own, started inside this process" },
+  unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "its Unix socket instead" },
+  tls: { help: "speak TLS, and check who it is" },
+  ca: { value: "FILE", read: text, needs: "tls", help: "trust who is in this file too (PEM)" },
+  wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
+  loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
   once: { help: "one prompt, one message, one reply, then exit" },
   message: { short: "m", value: "TEXT", many: true, read: line, help: "say this and print the reply alone; may be repeated" },
   quiet: { short: "q", help: "a filter: a message a line in, the replies alone out" },
@@ -55,12 +60,10 @@ async function main(): Promise<number> {
     throw new UsageError("cannot combine --quiet, --message and --once: choose one of them");
   }
 
-  const { host, port } = options.loopback ? await loopback() : options;
-  const peer = new Peer(
-    await connect(host, port, options.timeout),
-    options.framing,
-    options.timeout,
-  );
+  const { framing, timeout, wait } = options;
+  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
+  const place = options.loopback ? loopback() : options;
+  const peer = new Peer(await connect(place, { timeout, wait, tls }), framing, timeout);
   try {
     if (quiet) await filter(peer, Deno.stdin, { write });
     else if (messages.length > 0) await sayAll(peer, messages);
@@ -75,10 +78,9 @@ async function main(): Promise<number> {
 }
 
 /** Starts a server inside this process; says where. */
-async function loopback(): Promise<{ host: string; port: number }> {
-  const listeners = await listen("127.0.0.1", 0);
-  serve(listeners, stamper("ctime"));
-  return { host: "127.0.0.1", port: listeners[0]?.addr.port ?? 0 };
+function loopback(): Place {
+  const { addr } = serve(stamper("ctime"));
+  return { host: "127.0.0.1", port: "port" in addr ? addr.port : 0 };
 }
 
 async function sayAll(peer: Peer, messages: readonly string[]): Promise<void> {

@@ -6,15 +6,19 @@ import config from "./deno.json" with { type: "json" };
 import { host, listen } from "./lib/address.ts";
 import { FRAMINGS } from "./lib/framing.ts";
 import { Log } from "./lib/log.ts";
-import { duration, help, oneOf, parse, UsageError, whole } from "./lib/options.ts";
+import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper, STAMPS } from "./lib/stamp.ts";
+import { readIdentity } from "./lib/tls.ts";
 import { asJson, asText, Transcript } from "./lib/transcript.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
   host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address or name to listen on; each address of a name" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
+  unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tlsCert"], help: "a Unix socket to listen on instead" },
+  tlsCert: { value: "FILE", read: text, needs: "tlsKey", help: "speak TLS with this certificate (PEM)" },
+  tlsKey: { value: "FILE", read: text, needs: "tlsCert", help: "its private key (PEM)" },
   once: { help: "one connection, one message, its reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
@@ -35,8 +39,11 @@ async function main(): Promise<number> {
   if (options === "version") return print(`readback ${config.version}`);
   if (options === "help") return print(`usage: server.ts [options]\n\n${help(OPTIONS)}`);
 
-  const listeners = await listen(options.host, options.port);
-  await Deno.permissions.revoke({ name: "net" }); // what is open stays; nothing else can be opened
+  const { tlsCert, tlsKey } = options;
+  const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
+  const listeners = await listen(options, identity);
+  // What is open stays; nothing else can be opened.
+  for (const name of ["net", "read", "write"] as const) await Deno.permissions.revoke({ name });
   const json = options.log === "json";
   const log = new Log(
     Deno.stdout,
@@ -45,19 +52,21 @@ async function main(): Promise<number> {
       complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
   );
   const form = json ? (event: Parameters<typeof asText>[0]) => asJson(event, new Date()) : asText;
-  const transcript = new Transcript((line) => log.line(line), form, complain, options.quiet);
+  const transcript = new Transcript((line) => log.line(line), form, options.quiet);
   const stop = new AbortController();
   onSignals((code) => {
     if (stop.signal.aborted) Deno.exit(code);
     transcript.stopping();
     stop.abort();
   });
-  transcript.listening(listeners.map(({ addr }) => addr));
-  const server = serve(listeners, stamper(options.stamp), {
-    ...options,
+  const { framing, maxMessage, maxClients, once, idleTimeout, grace } = options;
+  const server = serve(stamper(options.stamp), {
+    ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace },
     signal: stop.signal,
-    onClient: (address) => transcript.client(address),
-    onExhausted: (error) => complain(`cannot accept for now: ${error.message}`),
+    onListen: (addrs) => transcript.listening(addrs),
+    onClient: (addr) => transcript.client(addr),
+    onRefused: (addr, reason) => transcript.refused(addr, reason),
+    onError: ({ message }) => complain(message),
   });
   await server.finished;
   await Promise.race([log.flush(), new Promise((done) => setTimeout(done, LAST_LINES))]);

@@ -1,61 +1,182 @@
 /** Where a server is: parse, print, listen, connect. */
 
 import { lookup } from "node:dns/promises";
+import { isIPv6 } from "node:net";
+import { type Identity, secure, whyNotSecure } from "./tls.ts";
+
+/** Where a server is: at a host and port, or at a path. */
+export interface Place {
+  /** An address or a name. */
+  readonly host: string;
+  readonly port: number;
+  /** A Unix socket, instead of host and port. */
+  readonly unix?: string | undefined;
+}
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** How long it may take, in ms. @default {0} for ever */
+  timeout?: number;
+  /** Try again for so long while nobody is there, in ms. @default {0} */
+  wait?: number;
+  /** Speak TLS, and trust whom the system trusts and who is in `ca` (PEM). */
+  tls?: { ca?: string | undefined } | undefined;
+}
+
+/** A connection that {@linkcode connect} makes. */
+export type ClientConn = Deno.TcpConn | Deno.TlsConn | Deno.UnixConn;
 
 /** A host and a port as people write them: `127.0.0.1:6969`, `[::1]:6969`. */
 export function show(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** A connection's other end, or a listener's own, as people write it. */
-export function showAddr(addr: Deno.Addr): string {
-  return "hostname" in addr ? show(addr.hostname, addr.port) : "a Unix socket";
+/** A place as people write it. */
+export function showPlace({ host, port, unix }: Place): string {
+  return unix ?? show(host, port);
 }
 
-/** Checks a host given as an option: a number alone is likely meant as a port. */
+/** A connection's other end, or a listener's own, as people write it; IPv4 as such, on an IPv6 listener too. */
+export function showAddr(addr: Deno.Addr): string {
+  if (!("hostname" in addr)) return "path" in addr ? addr.path ?? "unix" : "vsock";
+  return show(addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""), addr.port);
+}
+
+/** Checks a host given as an option, which may be an IPv6 address in brackets. */
 export function host(text: string): string {
-  if (!/^\d+$/.test(text)) return text;
-  throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
+  const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
+  if (/^\d+$/.test(text)) {
+    throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
+  }
+  if (/:\d+$/.test(bare) && !isIPv6(bare)) {
+    throw new RangeError("must be an address or a name alone, its port apart");
+  }
+  return bare;
 }
 
 /** Connections that wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
 const BACKLOG = 4096;
+/** The pause before a server that is not up yet is tried again, in ms. */
+const RETRY = 50;
 
 /**
- * Listens on every address that a host has; all on one port.
- * @param port 0 takes a free one
+ * Listens at a place: on every address that its host has, all on one port.
+ * @param place port 0 takes a free one
+ * @param identity to speak TLS
  * @throws {Error} whose message says why not, and what to do
  */
-export async function listen(host: string, port: number): Promise<Deno.TcpListener[]> {
-  const listeners: Deno.TcpListener[] = [];
+export async function listen(place: Place, identity?: Identity): Promise<Deno.Listener[]> {
   try {
-    for (const hostname of await resolve(host)) {
-      const listener = Deno.listen({ hostname, port, tcpBacklog: BACKLOG });
-      listeners.push(listener);
-      port = listener.addr.port;
-    }
-    return listeners;
+    if (place.unix !== undefined) return [await listenUnix(place.unix)];
+    return listenAll(await resolve(place.host), place.port, identity);
   } catch (error) {
-    for (const listener of listeners) listener.close();
-    throw new Error(`cannot listen on ${show(host, port)}: ${whyNotListen(error)}`);
+    throw new Error(`cannot listen on ${showPlace(place)}: ${whyNotListen(error, place)}`);
   }
 }
 
 /**
  * Connects to a server.
- * @param timeout how long that may take, in ms; 0 is for ever
- * @throws {Error} whose message says why not
+ * @throws {Error} whose message says why not, and what to do
  */
-export async function connect(host: string, port: number, timeout: number): Promise<Deno.TcpConn> {
-  const signal = timeout > 0 ? AbortSignal.timeout(timeout) : undefined;
-  try {
-    const conn = await Deno.connect({ hostname: host, port, ...signal && { signal } });
-    if (!isSelf(conn)) return conn;
+export async function connect(place: Place, options: ConnectOptions = {}): Promise<ClientConn> {
+  const { timeout = 0, wait = 0 } = options;
+  const latest = performance.now() + wait;
+  for (;;) {
+    const left = Math.max(latest - performance.now(), RETRY);
+    const patience = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
+    const signal = patience > 0 ? AbortSignal.timeout(patience) : undefined;
+    try {
+      return await connectOnce(place, options, signal);
+    } catch (error) {
+      if (performance.now() + RETRY >= latest || isFinal(error)) {
+        const why = signal?.aborted
+          ? `no answer within ${(wait || timeout) / 1000}s`
+          : whyNotConnect(error, place);
+        throw new Error(`cannot connect to ${showPlace(place)}: ${why}`);
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY));
+  }
+}
+
+async function connectOnce(
+  { host, port, unix }: Place,
+  { tls }: ConnectOptions,
+  signal: AbortSignal | undefined,
+): Promise<ClientConn> {
+  if (unix !== undefined) return await Deno.connect({ transport: "unix", path: unix });
+  const conn = await Deno.connect({ hostname: host, port, ...signal && { signal } });
+  if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
+  }
+  conn.setNoDelay();
+  return tls ? await secure(conn, host, tls.ca, signal) : conn;
+}
+
+/** A retried port of this machine's own can be connected to itself, by chance. */
+function isSelf({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
+  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
+}
+
+/** Waiting won't help. */
+function isFinal(error: unknown): boolean {
+  return error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
+    whyNotSecure(error) !== undefined;
+}
+
+/**
+ * Listens at one address.
+ * @throws {Error} as Deno.listen does
+ */
+export function listenAt(where: {
+  hostname?: string;
+  port?: number;
+  path?: string;
+  cert?: string;
+  key?: string;
+}): Deno.Listener {
+  const { hostname = "127.0.0.1", port = 0, path, cert, key } = where;
+  if (path !== undefined) return Deno.listen({ transport: "unix", path });
+  const options = { hostname, port, tcpBacklog: BACKLOG };
+  if (cert === undefined || key === undefined) return Deno.listen(options);
+  return Deno.listenTls({ ...options, cert, key });
+}
+
+function listenAll(hosts: readonly string[], port: number, identity?: Identity): Deno.Listener[] {
+  const listeners: Deno.Listener[] = [];
+  try {
+    for (const hostname of hosts) {
+      const listener = listenAt({ hostname, port, ...identity });
+      listeners.push(listener);
+      if ("port" in listener.addr) port = listener.addr.port;
+    }
+    return listeners;
   } catch (error) {
-    const why = signal?.aborted ? `no answer within ${timeout / 1000}s` : whyNotConnect(error);
-    throw new Error(`cannot connect to ${show(host, port)}: ${why}`);
+    for (const listener of listeners) listener.close();
+    throw error;
+  }
+}
+
+/** Listens on a Unix socket; the file that a killed server left is replaced, a live server's is not. */
+async function listenUnix(path: string): Promise<Deno.Listener> {
+  try {
+    return Deno.listen({ transport: "unix", path });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse) || !await isStale(path)) throw error;
+    await Deno.remove(path);
+    return Deno.listen({ transport: "unix", path });
+  }
+}
+
+/** Whether nobody listens at a socket's file. */
+async function isStale(path: string): Promise<boolean> {
+  if (!(await Deno.lstat(path)).isSocket) throw new Error("there is a file that is no socket");
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    return false;
+  } catch (error) {
+    return error instanceof Deno.errors.ConnectionRefused;
   }
 }
 
@@ -65,38 +186,43 @@ async function resolve(host: string): Promise<string[]> {
   return [...new Set(found.map(({ address }) => address))];
 }
 
-/** A retried port of this machine's own can be connected to itself, by chance. */
-function isSelf({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
-  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
-}
-
-function whyNotListen(error: unknown): string {
+function whyNotListen(error: unknown, { unix }: Place): string {
   if (error instanceof Deno.errors.AddrInUse) {
-    return "somebody else does: stop that program, or choose another --port (0 takes a free one)";
+    return unix === undefined
+      ? "somebody else does: stop that program, or choose another --port (0 takes a free one)"
+      : "somebody is there: stop that program, or choose another path";
   }
   if (error instanceof Deno.errors.PermissionDenied) {
-    return "not permitted: choose a --port from 1024 up";
+    return unix === undefined
+      ? "not permitted: choose a --port from 1024 up"
+      : "not permitted: choose a folder that you may write to";
   }
   if (error instanceof Deno.errors.AddrNotAvailable) {
     return "this machine has no such address: choose another --host, such as 127.0.0.1";
   }
-  return whyNot(error);
+  if (error instanceof Deno.errors.NotFound) return "no such folder";
+  return whyNotSecure(error) ?? whyNot(error);
 }
 
-function whyNotConnect(error: unknown): string {
-  if (error instanceof Deno.errors.ConnectionRefused) {
-    return "nobody is there: start a server, or check --host and --port";
+function whyNotConnect(error: unknown, { unix }: Place): string {
+  const { ConnectionRefused, NotFound } = Deno.errors; // no file: no server has made it yet
+  if (error instanceof ConnectionRefused || error instanceof NotFound) {
+    const where = unix === undefined ? "--host and --port" : "--unix";
+    return `nobody is there: start a server, or check ${where}`;
   }
-  return whyNot(error);
+  if (error instanceof Deno.errors.UnexpectedEof) return "it hung up in the TLS handshake";
+  return whyNotSecure(error) ?? whyNot(error);
 }
 
 function whyNot(error: unknown): string {
-  if (error instanceof Deno.errors.NotCapable) {
-    return "Deno was not given that right: run it with --allow-net";
-  }
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Deno.errors.NotCapable) {
+    const right = /^Requires (\w+) access/.exec(message)?.[1] ?? "net";
+    return `Deno was not given that right: run it with --allow-${right}`;
+  }
   if (/ENOTFOUND|lookup address|EAI_|name or service/i.test(message)) {
     return "no such name: check --host";
   }
+  if (/SUN_LEN/.test(message)) return "a socket's path has at most 107 bytes";
   return message.replace(/ \(os error \d+\)$/, "");
 }

@@ -1,6 +1,6 @@
 /** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
 
-import { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";
+import { Framer, type Framing, join, Message, MessageTooLong } from "./framing.ts";
 import type { Turns } from "./turns.ts";
 
 /** What a conversation needs of a connection. */
@@ -8,20 +8,42 @@ export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "clos
 
 /** Where a handler writes its reply. What it writes is copied at once. */
 export interface Reply {
-  /** Adds bytes, or the message itself, to the reply; what ends it on the wire is added for you. */
-  write(part: Uint8Array | Message): void;
+  /**
+   * Adds text, bytes or the message itself to the reply; what ends it on the wire is
+   * added for you. Where a handler writes nothing, not even an empty text, nothing is sent.
+   */
+  write(part: string | Uint8Array | Message): void;
+}
+
+/** Who talks: the other end of a conversation, as handlers see it. */
+export interface Client<State = unknown> {
+  /** Its address. */
+  readonly addr: Deno.Addr;
+  /** What `open` gave for this conversation. */
+  readonly state: State;
+  /**
+   * Sends it something that is no reply: a greeting, or what others said. Never splits a reply.
+   * @return false, and nothing is sent, while it has not taken the last 64 KiB, or is gone
+   */
+  write(part: string | Uint8Array): boolean;
+  /** Ends the conversation, once the replies that are due and what was written have been sent. */
+  end(): void;
 }
 
 /**
- * Answers a message, which holds until the handler is done
- * (for an async one, until its promise settles); the next message is handled after that.
+ * Answers a message, which holds until the handler is done (for an async one, until its
+ * promise settles). Replies are sent in the order of their messages, whichever is done first.
  */
-export type Handler = (message: Message, reply: Reply) => void | Promise<void>;
+export type Handler<State = unknown> = (
+  message: Message,
+  reply: Reply,
+  client: Client<State>,
+) => void | Promise<void>;
 
 /**
  * How a conversation ended: the client `left` or vanished (`reset`), sent a message
  * `message too long`, was `idle`; the handler `failed`; the server was `stopped`, and if the
- * client did not leave, `cut`; it was to be of one message and that is `done`.
+ * client did not leave, `cut`; the server had said all: `done`.
  */
 export type Ending =
   | "left"
@@ -37,26 +59,40 @@ export type Ending =
 export interface Witness {
   /** A whole message came; it holds during the call. */
   heard?(message: Message): void;
-  /** The handler failed; the conversation ends. */
-  failed?(error: unknown): void;
   /** It is over. */
   ended?(ending: Ending): void;
 }
 
 /** The terms of a conversation. */
 export interface Terms {
-  /** How a message's end is told. */
+  /** How a message's end is told. @default {"auto"} */
   framing: Framing;
-  /** The longest message, in bytes. */
+  /** The longest message, in bytes. @default {65536} */
   maxMessage: number;
-  /** End after one message. */
+  /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
+  concurrency: number;
+  /** End after one message. @default {false} */
   once: boolean;
+}
+
+/** Who hosts conversations; one for all. */
+export interface Host<State> {
+  readonly handler: Handler<State>;
+  readonly terms: Terms;
+  /** Says when a conversation may read again. */
+  readonly turns: Turns;
+  /** Makes a conversation's state. */
+  open(client: Client<State>): State;
+  /** The handler failed; the conversation ends. */
+  failed(error: unknown, client: Client<State>): void;
+  /** It is over. */
+  over(conversation: Conversation<State>, ending: Ending): void;
 }
 
 /** Bytes with no LF, then nothing for so long: a raw message; a stopping server: nothing more came. In ms. */
 const PAUSE = 50;
 /** How long a stopping server goes on hearing a client that never pauses, in ms. */
-const LAST_WORDS = 500;
+export const LAST_WORDS = 500;
 /** How long a client whose conversation we ended may take to leave, in ms. */
 const LINGER = 2000;
 /** So many bytes are copied in less time than a call takes. */
@@ -67,6 +103,8 @@ const COPIED = 512;
 const SPARE = 64;
 /** Replies are written out whenever so many bytes are ready. */
 const FLUSH = 65536;
+/** What may wait to be sent that is no reply, in bytes. */
+const MOST_PUSHED = 65536;
 
 const encoder = new TextEncoder();
 const NONE = new Uint8Array(0);
@@ -74,17 +112,27 @@ const NONE = new Uint8Array(0);
 const discarded = new Uint8Array(65536);
 
 /** One conversation. {@linkcode run} ends when it does and never rejects. */
-export class Conversation {
+export class Conversation<State = unknown> implements Client<State> {
   /** Messages heard. */
   messages = 0;
+  /** Bytes heard. */
+  bytes = 0;
+  readonly state: State;
 
   readonly #framer: Framer;
-  #waiting: Promise<number | null> | undefined; // a read that nothing but stop() looks at
+  #waiting: Promise<number | null> | undefined; // a read that nothing but a hang-up looks at
   #stopAt = Infinity; // no more is heard after this
-  #hungUp = false;
+  #ended = false; // the handler wants no more
+  #hungUp: Ending | undefined; // we said that we are through, while it was silent
   #next: Ending | "more" | undefined; // what to do once the replies are written
-  #out: Out | undefined; // where a reply that takes its time is written
-  #handling: Promise<void> | undefined;
+  #out: Out | undefined; // replies that are ready
+  #slow: Slow[] = []; // a reply that is not, and those after it
+  #refusal = NONE; // said after the last reply
+  #writing: Promise<unknown> | undefined;
+  #pushed: Uint8Array[] = []; // to be sent between replies
+  #behind = 0; // so many bytes of it
+  #pushing: Promise<void> | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
   #lively = true; // the client showed life since silentFor() last asked
   #silentSince = 0;
   #ending: Ending | undefined;
@@ -92,18 +140,16 @@ export class Conversation {
   /**
    * @param conn owned from here on: closed when the conversation ends
    * @param witness is told what passes
-   * @param turns says when it may read again
-   * @param over is called when it has ended
    */
   constructor(
     readonly conn: Connection,
-    readonly handler: Handler,
-    readonly terms: Terms,
+    readonly addr: Deno.Addr,
+    readonly host: Host<State>,
     readonly witness: Witness,
-    readonly turns: Turns,
-    readonly over: (conversation: Conversation, ending: Ending) => void,
   ) {
-    this.#framer = new Framer(terms.framing, terms.maxMessage);
+    const { framing, maxMessage } = host.terms;
+    this.#framer = new Framer(framing, maxMessage);
+    this.state = host.open(this);
   }
 
   /**
@@ -116,48 +162,72 @@ export class Conversation {
   async run(): Promise<void> {
     let reading: Promise<number | null> | undefined;
     let count: number | null | undefined;
+    let end: Ending | undefined;
     try {
-      while (this.#next === undefined) {
-        reading ??= this.conn.read(this.#framer.room());
-        const quiet = this.#awaitsPause && await this.#isQuiet(reading);
-        if (quiet) this.#framer.pause();
-        else {
-          this.#waiting = reading;
-          count = await reading;
-          this.#waiting = reading = undefined;
-          if (count === null) this.#framer.end();
-          else if (!this.#hungUp) this.#framer.took(count);
-        }
+      while (end === undefined || this.#slow.length > 0) {
+        if (this.#next === undefined) {
+          reading ??= this.conn.read(this.#framer.room());
+          if (this.#slow.length === 0 || await this.#isFirst(reading)) {
+            const quiet = this.#awaitsPause && await this.#isQuiet(reading);
+            if (quiet) this.#framer.pause();
+            else {
+              this.#waiting = reading;
+              count = await reading;
+              this.#waiting = reading = undefined;
+              if (count === null) this.#framer.end();
+              else if (this.#hungUp === undefined) this.#took(count);
+            }
+            if (count === null) end = "left";
+            else if (quiet && this.#stopping) end = "stopped";
+            else end = this.#hungUp;
+          }
+        } else await this.#slow[0]?.settled;
         do {
-          if (this.#handling !== undefined) await this.#handled(this.#handling);
           const replies = this.#answer();
           if (replies.length > 0) {
-            const sent = await this.conn.write(replies);
+            if (this.#pushing !== undefined) await this.#pushing;
+            const sent = await (this.#writing = this.conn.write(replies));
             this.#lively = true;
-            if (sent < replies.length) await this.#send(replies.subarray(sent));
+            if (sent < replies.length) await (this.#writing = this.#send(replies.subarray(sent)));
+            this.#writing = undefined;
           }
-          if (this.#handling === undefined) this.#letGo();
-          const turn = this.turns.next(replies.length);
+          this.#letGo();
+          const turn = this.host.turns.next(replies.length);
           if (turn !== undefined) await turn;
-        } while (this.#handling !== undefined || this.#next === "more");
-        if (count === null) this.#next ??= "left";
-        else if (this.#hungUp || (quiet && this.#stopping)) this.#next ??= "stopped";
+        } while (this.#next === "more" && this.#slow.length < this.host.terms.concurrency);
+        if (this.#next !== "more") this.#next = end = this.#next ?? end;
       }
+      await this.#pushing;
       if (count !== null) await this.#hangUp(reading);
     } catch {
       // The connection failed, under a read or a write: the client is gone, or was cut.
       this.#next = "reset";
     }
+    clearTimeout(this.#linger);
     this.cut(this.#next as Ending);
-    this.over(this, this.#ending ?? "reset");
+    this.host.over(this, this.#ending ?? "reset");
   }
 
   /** Asks it to end: what has arrived is answered first. */
   async stop(): Promise<void> {
     this.#stopAt = performance.now() + LAST_WORDS;
-    if (this.#waiting === undefined || !await isPending(this.#waiting, PAUSE)) return;
-    this.#hungUp = true;
-    await this.conn.closeWrite().catch(() => {});
+    const waiting = this.#waiting;
+    if (waiting !== undefined && await isPending(waiting, PAUSE)) await this.#closeWrite("stopped");
+  }
+
+  end(): void {
+    this.#ended = true;
+    if (this.#waiting !== undefined) void this.#closeWrite("done");
+  }
+
+  write(part: string | Uint8Array): boolean {
+    const isOver = this.#ended || this.#hungUp !== undefined || this.#ending !== undefined;
+    if (isOver || this.#behind >= MOST_PUSHED) return false;
+    const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
+    this.#pushed.push(bytes);
+    this.#behind += bytes.length;
+    this.#pushing ??= this.#push();
+    return true;
   }
 
   /** Ends it at once; a second time does nothing. */
@@ -173,7 +243,7 @@ export class Conversation {
    * @param now the time as `performance.now()` tells it
    */
   silentFor(now: number): number {
-    if (this.#lively || this.#handling !== undefined) this.#silentSince = now;
+    if (this.#lively || this.#slow.length > 0) this.#silentSince = now;
     this.#lively = false;
     return now - this.#silentSince;
   }
@@ -191,11 +261,28 @@ export class Conversation {
     return await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
   }
 
+  /** Whether more is read before the first of the slow replies is ready. */
+  async #isFirst(reading: Promise<unknown>): Promise<boolean> {
+    const read = () => true;
+    const ready = this.#slow[0]?.settled.then(() => false);
+    return await Promise.race([reading.then(read, read), ready ?? true]);
+  }
+
+  #took(count: number): void {
+    this.bytes += count;
+    this.#framer.took(count);
+  }
+
   /** Answers the messages that are here; the replies that are ready to be written. */
   #answer(): Uint8Array {
-    const out = this.#out ??= Out.take();
-    if (this.#next === undefined || this.#next === "more") this.#next = this.#fill(out);
-    if (this.#handling !== undefined) return NONE;
+    if (this.#slow.length > 0) this.#collect();
+    if (this.#ended) this.#next ??= "done";
+    if (this.#next === undefined || this.#next === "more") this.#next = this.#fill();
+    const out = this.#ready;
+    if (this.#refusal.length > 0 && this.#slow.length === 0) {
+      out.write(this.#refusal);
+      this.#refusal = NONE;
+    }
     if (out.length >= COPIED) return out.bytes.subarray(0, out.length);
     // A copy of a few, since thousands of writes may be under way at once.
     const replies = out.bytes.slice(0, out.length);
@@ -203,52 +290,71 @@ export class Conversation {
     return replies;
   }
 
+  /** Replies that are ready; a conversation has a place for them only while it answers. */
+  get #ready(): Out {
+    return this.#out ??= Out.take();
+  }
+
   #letGo(): void {
     if (this.#out !== undefined) Out.give(this.#out);
     this.#out = undefined;
   }
 
-  /** Hears messages until their replies are enough for one write, or one takes its time. */
-  #fill(out: Out): Ending | "more" | undefined {
-    this.#framer.message.heard = Date.now();
+  /** Hears messages until their replies are enough for one write, or too many take their time. */
+  #fill(): Ending | "more" | undefined {
+    const { concurrency, once } = this.host.terms;
+    const framer = this.#framer;
+    framer.message.heard = Date.now();
     try {
-      for (let message; (message = this.#framer.next()) !== null;) {
+      while (this.#slow.length < concurrency) {
+        const message = framer.next();
+        if (message === null) return undefined;
         this.messages++;
         this.#lively = true;
         this.witness.heard?.(message);
-        this.#handling = this.handler(message, out) ?? undefined;
-        if (this.#handling !== undefined) return "more";
-        out.end(this.#framer.ending);
-        if (this.terms.once) return "done";
-        if (out.length >= FLUSH) return "more";
+        this.#handle(concurrency === 1 ? message : message.copy());
+        if (once || this.#ended) return "done";
+        if (this.#ready.length >= FLUSH) return "more";
       }
-      return undefined;
+      return "more";
     } catch (error) {
-      return this.#failed(error, out);
+      return this.#failed(error);
     }
   }
 
-  /** Waits for a reply that takes its time. */
-  async #handled(handling: Promise<void>): Promise<void> {
-    const out = this.#out ??= Out.take();
-    try {
-      await handling;
-      out.end(this.#framer.ending);
-      this.#next = this.terms.once ? "done" : "more";
-    } catch (error) {
-      this.#next = this.#failed(error, out);
-    } finally {
-      this.#handling = undefined;
+  #handle(message: Message): void {
+    const waits = this.#slow.length > 0;
+    const reply = waits ? new Out() : this.#ready;
+    const done = this.host.handler(message, reply, this);
+    if (waits || done) this.#postpone(new Slow(reply, this.#framer.ending, done));
+    else reply.end(this.#framer.ending);
+  }
+
+  /** A reply that is not ready, or comes after one; those before it are sent meanwhile. */
+  #postpone(slow: Slow): void {
+    if (slow.out === this.#out) this.#out = slow.out.split();
+    this.#slow.push(slow);
+  }
+
+  /** Takes up the slow replies that are ready now. */
+  #collect(): void {
+    for (let slow; (slow = this.#slow[0]) && slow.ready;) {
+      this.#slow.shift();
+      this.#lively = true;
+      if (slow.failure) {
+        this.#slow = [];
+        this.#next = this.#failed(slow.failure.error);
+      } else this.#ready.add(slow);
     }
   }
 
-  #failed(error: unknown, out: Out): Ending {
-    out.undo();
+  #failed(error: unknown): Ending {
+    this.#ready.undo();
     if (error instanceof MessageTooLong) {
-      out.write(encoder.encode(`error: ${error.message}\n`));
+      this.#refusal = encoder.encode(`error: ${error.message}\n`);
       return "message too long";
     }
-    this.witness.failed?.(error);
+    this.host.failed(error, this);
     return "failed";
   }
 
@@ -260,24 +366,61 @@ export class Conversation {
     }
   }
 
+  /** Sends what was pushed, when no reply is being written. */
+  async #push(): Promise<void> {
+    try {
+      for (let last; last !== this.#writing;) await (last = this.#writing);
+      while (this.#pushed.length > 0) {
+        const bytes = join(this.#pushed.splice(0));
+        await this.#send(bytes);
+        this.#behind -= bytes.length;
+      }
+    } catch {
+      // The client is gone: whoever reads from it finds out.
+    }
+    this.#pushing = undefined;
+  }
+
+  /** Says that no more will come from us; a client that does not leave then is cut. */
+  async #closeWrite(why: Ending): Promise<void> {
+    this.#hungUp = why;
+    // A stopping server has a deadline of its own for all.
+    if (why !== "stopped") this.#linger ??= setTimeout(() => this.cut(why), LINGER);
+    await this.#pushing;
+    await this.conn.closeWrite().catch(() => {});
+  }
+
   /**
    * Ends it from our side: says so, then reads until the client has left too. To
    * close with unread input would reset the connection and throw away replies on their way.
    */
   async #hangUp(reading = this.conn.read(discarded)): Promise<void> {
-    // A stopping server has a deadline of its own for all.
-    const timer = this.#next === "stopped"
-      ? undefined
-      : setTimeout(() => this.cut(this.#next as Ending), LINGER);
-    try {
-      await this.conn.closeWrite().catch(() => {});
-      while (await reading !== null) {
-        await this.turns.next(discarded.length);
-        reading = this.conn.read(discarded);
-      }
-    } finally {
-      clearTimeout(timer);
+    await this.#closeWrite(this.#next as Ending);
+    while (await reading !== null) {
+      await this.host.turns.next(discarded.length);
+      reading = this.conn.read(discarded);
     }
+  }
+}
+
+/** A reply that takes its time, or comes after one that does. */
+class Slow {
+  ready = false;
+  failure: { readonly error: unknown } | undefined;
+  /** Resolves once it is ready. */
+  readonly settled: Promise<void>;
+
+  constructor(readonly out: Out, readonly ending: Uint8Array, done: Promise<void> | void) {
+    this.settled = this.#settle(done);
+  }
+
+  async #settle(done: Promise<void> | void): Promise<void> {
+    try {
+      await done;
+    } catch (error) {
+      this.failure = { error };
+    }
+    this.ready = true;
   }
 }
 
@@ -287,8 +430,9 @@ class Out implements Reply {
   bytes = new Uint8Array(4096);
   length = 0;
   #whole = 0; // the length of the replies that are done
+  #begun = false; // the next one
 
-  /** One that is not in use: a conversation needs one only while it answers. */
+  /** One that is not in use. */
   static take(): Out {
     return Out.#spare.pop() ?? new Out();
   }
@@ -298,8 +442,10 @@ class Out implements Reply {
     if (Out.#spare.length < SPARE && out.bytes.length <= 4 * FLUSH) Out.#spare.push(out);
   }
 
-  write(part: Uint8Array | Message): void {
+  write(part: string | Uint8Array | Message): void {
+    this.#begun = true;
     if (part instanceof Message) this.#copy(part.source, part.start, part.end);
+    else if (typeof part === "string") this.write(encoder.encode(part));
     else this.#copy(part, 0, part.length);
   }
 
@@ -319,15 +465,36 @@ class Out implements Reply {
     this.bytes = larger;
   }
 
-  /** Ends a reply. */
+  /** Ends a reply, if there is one. */
   end(ending: Uint8Array): void {
-    this.write(ending);
+    if (!this.#begun) return;
+    this.#copy(ending, 0, ending.length);
     this.#whole = this.length;
+    this.#begun = false;
   }
 
   /** Takes back a reply that was begun. */
   undo(): void {
     this.length = this.#whole;
+    this.#begun = false;
+  }
+
+  /** Parts with the replies that are done: they are in the new one. */
+  split(): Out {
+    const done = Out.take();
+    done.#copy(this.bytes, 0, this.#whole);
+    done.#whole = done.length;
+    this.bytes.copyWithin(0, this.#whole, this.length);
+    this.length -= this.#whole;
+    this.#whole = 0;
+    return done;
+  }
+
+  /** Adds a reply that was late. */
+  add({ out, ending }: Slow): void {
+    out.end(ending);
+    this.#copy(out.bytes, 0, out.length);
+    this.#whole = this.length;
   }
 }
 

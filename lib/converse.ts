@@ -8,6 +8,8 @@ const MOST_ADDED = 1 << 20;
 const READ = 65536;
 
 const LF = new Uint8Array([10]);
+/** What TLS answers to plain text begins so, and with its version, 3. */
+const TLS_ALERT = 21;
 
 /** What a client needs of a connection. */
 export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
@@ -96,6 +98,10 @@ export class Peer {
 
   /** What is to be said of the server's end of the stream. */
   over(): Error {
+    const [first, second] = this.held;
+    if (first === TLS_ALERT && second === 3) {
+      return new Error("the server speaks TLS: say --tls, and --ca FILE if it needs that");
+    }
     return new Error(
       this.held.length > 0
         ? "the server closed the connection in the middle of a reply"

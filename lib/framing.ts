@@ -24,6 +24,7 @@ const CR = 13, LF = 10;
 const NONE = new Uint8Array(0);
 const BY_LF = new Uint8Array([LF]);
 const BY_CRLF = new Uint8Array([CR, LF]);
+const decoder = new TextDecoder();
 const OPEN = new TextEncoder().encode("[");
 const CLOSE = new TextEncoder().encode("] ");
 
@@ -57,9 +58,23 @@ export class Message {
     return this.source.subarray(this.start, this.end);
   }
 
+  /** Its bytes as UTF-8 text. */
+  get text(): string {
+    return decoder.decode(this.bytes);
+  }
+
   /** Its length in bytes. */
   get length(): number {
     return this.end - this.start;
+  }
+
+  /** One of its own, to be kept. */
+  copy(): Message {
+    const copy = new Message();
+    copy.source = this.bytes.slice();
+    copy.end = this.length;
+    copy.heard = this.heard;
+    return copy;
   }
 }
 

@@ -21,6 +21,10 @@ export interface Option {
   readonly fallback?: string;
   /** It may be given more than once. */
   readonly many?: true;
+  /** Options that make no sense beside it, by key. */
+  readonly not?: readonly string[];
+  /** An option that it makes no sense without, by key. */
+  readonly needs?: string;
 }
 
 /** A program's options. */
@@ -88,6 +92,7 @@ export function parse<T extends Table>(
     }
     given[dashed(key)] = operand;
   }
+  for (const [key, option] of Object.entries(table)) checkCompany(key, option, given);
   const values = Object.entries(table)
     .map(([key, option]) => [key, valueOf(dashed(key), option, given[dashed(key)])]);
   return Object.fromEntries(values);
@@ -131,6 +136,25 @@ function split(table: Table, args: readonly string[]): Given {
     }
   }
   return given;
+}
+
+/** Checks that an option that was given makes sense beside the others. */
+function checkCompany(key: string, { not = [], needs }: Option, given: Given): void {
+  const isGiven = (key: string) => {
+    const value = given[dashed(key)];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  };
+  if (!isGiven(key)) return;
+  const name = `--${dashed(key)}`;
+  const other = not.find(isGiven);
+  if (other !== undefined) {
+    throw new UsageError(`cannot combine ${name} and --${dashed(other)}: choose one of them`);
+  }
+  if (needs !== undefined && !isGiven(needs)) {
+    throw new UsageError(
+      `${name} makes sense only with --${dashed(needs)}: add that, or leave it out`,
+    );
+  }
 }
 
 function endOf(args: readonly string[]): number {

@@ -1,25 +1,53 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
+import { listenAt } from "./address.ts";
 import {
+  type Client,
   type Connection,
   Conversation,
   type Ending,
   type Handler,
+  type Host,
+  LAST_WORDS,
   type Terms,
   type Witness,
 } from "./answer.ts";
 import { Turns } from "./turns.ts";
 
+/** A connection that was accepted. */
+export interface Accepted extends Connection {
+  /** Where it comes from. */
+  readonly remoteAddr: Deno.Addr;
+  /** Waits for what comes before the first byte: TLS has such. */
+  handshake?(): Promise<unknown>;
+  /** Sends what is written at once: TCP else waits for a client that is slow to say that it has the last. */
+  setNoDelay?(): void;
+}
+
 /** What the server needs of a listener. */
 export interface Listener {
+  /** Where it listens. */
+  readonly addr: Deno.Addr;
   /** The next connection; rejects with `BadResource` once closed. */
-  accept(): Promise<Connection & { readonly remoteAddr: Deno.Addr }>;
+  accept(): Promise<Accepted>;
   /** Accepts no more. */
   close(): void;
 }
 
 /** How to serve. */
-export interface ServeOptions extends Partial<Terms> {
+export interface ServeOptions<State = undefined> extends Partial<Terms> {
+  /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
+  listeners?: readonly Listener[];
+  /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** The port to listen on; 0 takes a free one. @default {0} */
+  port?: number;
+  /** A Unix socket to listen on instead. */
+  path?: string;
+  /** TLS: the certificate, PEM. */
+  cert?: string;
+  /** TLS: its key, PEM. */
+  key?: string;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
   maxClients?: number;
   /** Cut a conversation in which so long no whole message came and no byte of a reply was taken, in ms; 0: never. @default {0} */
@@ -28,10 +56,22 @@ export interface ServeOptions extends Partial<Terms> {
   grace?: number;
   /** Stops the server when aborted. */
   signal?: AbortSignal;
-  /** A client came; what it gives is told about the conversation. */
-  onClient?(address: Deno.Addr): Witness;
-  /** No connection can be accepted for now, for lack of descriptors or memory; said once until one can. */
-  onExhausted?(error: Error): void;
+  /** Reads what comes before the conversation, and so may say who the client is. */
+  prepare?(conn: Accepted): Promise<Accepted>;
+  /** Whether a client is let in; asked before anything is heard of it. */
+  verify?(addr: Deno.Addr): boolean | Promise<boolean>;
+  /** A conversation begins: gives its state, may greet the client. */
+  open?(client: Client<State>): State;
+  /** A conversation is over. */
+  close?(client: Client<State>, ending: Ending): void;
+  /** The server accepts connections there. */
+  onListen?(addrs: readonly Deno.Addr[]): void;
+  /** A client came; what it gives is told what passes. */
+  onClient?(addr: Deno.Addr): Witness;
+  /** A client was not let in: `verify` said so, or it failed before the conversation. */
+  onRefused?(addr: Deno.Addr, reason: string): void;
+  /** A handler failed, or no connection can be accepted for now, for lack of descriptors or memory. Its message is a sentence. */
+  onError?(error: Error): void;
 }
 
 /** The pause after an accept() that failed for lack of descriptors or memory, in ms. */
@@ -41,56 +81,93 @@ const QUEUE_PAUSE = 20;
 /** And closed after so long, however many still come, in ms. */
 const QUEUE_MOST = 500;
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+/** How long a handshake, or what `prepare` reads, may take, in ms. */
+const HANDSHAKE = 10_000;
+/** So many may be under way at once; one more, and the oldest is cut. */
+const HANDSHAKES = 1000;
 
 /**
- * Serves conversations on every listener until {@linkcode Server.shutdown} or `signal`.
- * @param listeners owned from here on: closed when the server stops
+ * Serves conversations until {@linkcode Server.shutdown} or `signal`.
+ *
+ * ```ts
+ * const server = serve((message, reply) => reply.write(message.text.toUpperCase()), { port: 0 });
+ * console.log("listening on", server.addr);
+ * await server.shutdown();
+ * ```
+ *
+ * @throws {Error} when it can't listen
  */
-export function serve(
-  listeners: readonly Listener[],
-  handler: Handler,
-  options: ServeOptions = {},
-): Server {
-  return new Server(listeners, handler, options);
+export function serve<State = undefined>(
+  handler: Handler<State>,
+  options: ServeOptions<State> = {},
+): Server<State> {
+  return new Server(handler, options);
 }
 
 /** A running server. */
-export class Server {
+export class Server<State = undefined> implements AsyncDisposable {
   /** Settles when it has stopped and the last conversation is over. */
   readonly finished: Promise<void>;
-  /** Messages heard, in all conversations that are over. */
-  messages = 0;
+  /** Where it listens. */
+  readonly addrs: readonly Deno.Addr[];
 
-  readonly #conversations = new Set<Conversation>();
-  readonly #turns = new Turns();
-  readonly #terms: Terms;
+  readonly #listeners: readonly Listener[];
+  readonly #options: ServeOptions<State>;
+  readonly #host: Host<State>;
+  readonly #conversations = new Set<Conversation<State>>();
+  readonly #opening = new Set<(why: string) => void>(); // each gives a handshake up
   readonly #maxClients: number;
   #accepted = 0;
+  #messages = 0; // of conversations that are over
+  #bytes = 0;
   #deaf = false; // accepts no more
   #exhausted = false;
-  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #stopping: ReturnType<typeof setTimeout>[] | undefined;
   #waiting: (() => void)[] = []; // until a conversation ends
-  readonly #over = (conversation: Conversation, ending: Ending): void => {
-    this.messages += conversation.messages;
-    this.#conversations.delete(conversation);
-    this.#turns.open--;
-    conversation.witness.ended?.(ending);
-    this.#waiting.shift()?.();
-  };
 
   /** Serves at once; {@linkcode serve} says what is what. */
-  constructor(
-    readonly listeners: readonly Listener[],
-    readonly handler: Handler,
-    readonly options: ServeOptions,
-  ) {
-    const { framing = "auto", maxMessage = 65536, once = false } = options;
-    this.#terms = { framing, maxMessage, once };
+  constructor(handler: Handler<State>, options: ServeOptions<State>) {
+    const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
+    this.#options = options;
+    this.#listeners = options.listeners ?? [listenAt(options)];
+    this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
+    this.#host = {
+      handler,
+      terms: { framing, maxMessage, concurrency, once },
+      turns: new Turns(),
+      open: (client) => options.open?.(client) as State,
+      failed: (error) => this.#failed(error),
+      over: (conversation, ending) => this.#over(conversation, ending),
+    };
     this.finished = this.#run();
+    options.onListen?.(this.addrs);
     const stop = () => void this.shutdown();
     if (options.signal?.aborted) stop();
     else options.signal?.addEventListener("abort", stop, { once: true });
+  }
+
+  /** Where it listens; the first place of several. */
+  get addr(): Deno.Addr {
+    return this.addrs[0] as Deno.Addr;
+  }
+
+  /** Conversations under way. */
+  get clients(): number {
+    return this.#conversations.size;
+  }
+
+  /** Messages heard. */
+  get messages(): number {
+    return this.#conversations.values().reduce(
+      (sum, { messages }) => sum + messages,
+      this.#messages,
+    );
+  }
+
+  /** Bytes heard. */
+  get bytes(): number {
+    return this.#conversations.values().reduce((sum, { bytes }) => sum + bytes, this.#bytes);
   }
 
   /**
@@ -98,25 +175,37 @@ export class Server {
    * the grace, what is left is cut. A second call waits for the first.
    */
   shutdown(): Promise<void> {
-    if (this.#deadline === undefined) {
+    if (this.#stopping === undefined) {
       void this.#emptyQueue();
       for (const conversation of this.#conversations) void conversation.stop();
-      this.#deadline = setTimeout(() => {
+      const cut = () => {
         for (const conversation of this.#conversations) conversation.cut("cut");
-      }, this.options.grace ?? 5000);
+      };
+      const giveUp = () => {
+        for (const giveUp of this.#opening) giveUp("the server stops");
+      };
+      this.#stopping = [
+        setTimeout(cut, this.#options.grace ?? 5000),
+        setTimeout(giveUp, LAST_WORDS),
+      ];
     }
     return this.finished;
   }
 
+  /** Shuts it down. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
   async #run(): Promise<void> {
-    const watch = this.#watch(this.options.idleTimeout ?? 0);
-    await Promise.all(this.listeners.map((listener) => this.#accept(listener)));
-    while (this.#conversations.size > 0) {
+    const watch = this.#watch(this.#options.idleTimeout ?? 0);
+    await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
+    while (this.#conversations.size + this.#opening.size > 0) {
       await new Promise<void>((over) => this.#waiting.push(over));
     }
-    this.#turns[Symbol.dispose]();
+    this.#host.turns[Symbol.dispose]();
     clearInterval(watch);
-    clearTimeout(this.#deadline);
+    for (const timer of this.#stopping ?? []) clearTimeout(timer);
   }
 
   async #accept(listener: Listener): Promise<void> {
@@ -125,15 +214,50 @@ export class Server {
         const conn = await listener.accept();
         this.#exhausted = false;
         this.#accepted++;
-        await this.#hasRoom(); // another listener may have taken the last place
-        if (this.#terms.once && this.#deaf) conn.close(); // or the only one
-        else this.#host(conn);
+        const { prepare, verify } = this.#options;
+        if (prepare || verify || conn.handshake) void this.#open(conn);
+        else await this.#admit(conn);
       } catch (error) {
         if (this.#deaf || error instanceof Deno.errors.BadResource) return;
         // Any other error is of one connection that died in the queue: no reason to wait.
         if (isExhaustion(error)) await this.#rest(error);
       }
     }
+  }
+
+  /** Lets a client in once it has done what comes before a conversation; nobody waits for it meanwhile. */
+  async #open(conn: Accepted): Promise<void> {
+    let why: string | undefined;
+    const giveUp = (reason: string) => {
+      why ??= reason;
+      close(conn);
+    };
+    const [oldest] = this.#opening;
+    if (this.#opening.size === HANDSHAKES) oldest?.("too many others came before it had begun");
+    this.#opening.add(giveUp);
+    const late = setTimeout(giveUp, HANDSHAKE, `did not begin within ${HANDSHAKE / 1000}s`);
+    try {
+      const { prepare, verify } = this.#options;
+      await conn.handshake?.();
+      const prepared = await prepare?.(conn) ?? conn;
+      if (await verify?.(prepared.remoteAddr) === false) throw new Error("not let in");
+      clearTimeout(late);
+      await this.#admit(prepared);
+    } catch (error) {
+      close(conn);
+      this.#options.onRefused?.(conn.remoteAddr, why ?? reason(error));
+    } finally {
+      clearTimeout(late);
+      this.#opening.delete(giveUp);
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Begins a conversation as soon as there is a place for it. */
+  async #admit(conn: Accepted): Promise<void> {
+    await this.#hasRoom(); // another listener may have taken the last place
+    if (this.#host.terms.once && this.#deaf) conn.close(); // or the only one
+    else this.#begin(conn);
   }
 
   /** One timer for all: each conversation tells when its client last showed life. */
@@ -155,21 +279,41 @@ export class Server {
     return !this.#deaf;
   }
 
-  #host(conn: Awaited<ReturnType<Listener["accept"]>>): void {
-    const witness = this.options.onClient?.(conn.remoteAddr) ?? UNTOLD;
-    const conversation = new Conversation(
-      conn,
-      this.handler,
-      this.#terms,
-      witness,
-      this.#turns,
-      this.#over,
-    );
+  #begin(conn: Accepted): void {
+    conn.setNoDelay?.();
+    const witness = this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
+    let conversation;
+    try {
+      conversation = new Conversation(conn, conn.remoteAddr, this.#host, witness);
+    } catch (error) { // in `open`
+      close(conn);
+      this.#failed(error);
+      witness.ended?.("failed");
+      return;
+    }
     this.#conversations.add(conversation);
-    this.#turns.open++;
+    this.#host.turns.open++;
     void conversation.run();
-    if (this.#deadline !== undefined) void conversation.stop();
-    else if (this.#terms.once) this.#deafen();
+    if (this.#stopping !== undefined) void conversation.stop();
+    else if (this.#host.terms.once) this.#deafen();
+  }
+
+  #over(conversation: Conversation<State>, ending: Ending): void {
+    this.#messages += conversation.messages;
+    this.#bytes += conversation.bytes;
+    this.#conversations.delete(conversation);
+    this.#host.turns.open--;
+    conversation.witness.ended?.(ending);
+    try {
+      this.#options.close?.(conversation, ending);
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#waiting.shift()?.();
+  }
+
+  #failed(error: unknown): void {
+    this.#options.onError?.(new Error(`cannot answer: ${reason(error)}`));
   }
 
   /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
@@ -185,12 +329,14 @@ export class Server {
   #deafen(): void {
     if (this.#deaf) return;
     this.#deaf = true;
-    for (const listener of this.listeners) listener.close();
+    for (const listener of this.#listeners) listener.close();
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async #rest(error: Error): Promise<void> {
-    if (!this.#exhausted) this.options.onExhausted?.(error);
+    if (!this.#exhausted) {
+      this.#options.onError?.(new Error(`cannot accept for now: ${error.message}`));
+    }
     this.#exhausted = true;
     await sleep(EXHAUSTED_PAUSE);
   }
@@ -203,7 +349,20 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Only `message` is safe to read of such an error: its stack wants a descriptor. */
+/** Closes a connection that may be closed already. */
+function close(conn: Connection): void {
+  try {
+    conn.close();
+  } catch {
+    // It is.
+  }
+}
+
+/** Only `message` is safe to read of an error for lack of descriptors: its stack wants one. */
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 function isExhaustion(error: unknown): error is Error {
   return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
 }

@@ -1,6 +1,7 @@
 /** The reply to a message. Pure: the time is handed in. */
 
-import type { Handler } from "./answer.ts";
+import type { Reply } from "./answer.ts";
+import type { Message } from "./framing.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";
@@ -30,7 +31,7 @@ const OPEN = encoder.encode("[");
 const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 
 /** The handler that reads a message back: `[` + message + `] ` + the stamp of when it was heard. */
-export function stamper(stamp: Stamp): Handler {
+export function stamper(stamp: Stamp): (message: Message, reply: Reply) => void {
   const write = stamp === "ctime" ? ctime : iso;
   let from = Infinity, to = -Infinity, close = OPEN;
   return (message, reply) => {

@@ -5,11 +5,12 @@ import { escape, quote } from "./quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */
 export type Event =
-  | { event: "listening"; address: string; host: string; port: number }
+  | { event: "listening"; address: string; host?: string; port?: number }
   | { event: "waiting" }
   | { event: "connected"; client: string }
   | { event: "message"; client: string; data: Uint8Array }
   | { event: "ended"; client: string; reason: string; messages: number; duration: number }
+  | { event: "refused"; client: string; reason: string }
   | { event: "stopping" };
 
 /** An event as a line for people; an empty one is not told. */
@@ -21,6 +22,8 @@ export function asText(told: Event): string {
       return "waiting connection...";
     case "message":
       return `Server received data: ${quote(told.data)} from ${told.client}`;
+    case "refused":
+      return `client ${told.client} was not let in: ${told.reason}`;
     case "ended":
       return endOf(told.client, told.reason);
     default:
@@ -52,7 +55,6 @@ function endOf(client: string, reason: string): string {
 /** Is told what passes in one conversation. */
 interface Witness {
   heard?(message: { readonly bytes: Uint8Array }): void;
-  failed(error: unknown): void;
   ended?(reason: string): void;
 }
 
@@ -60,44 +62,37 @@ interface Witness {
 export class Transcript {
   #clients = 0;
   #stopping = false;
-  /** One for all clients: nothing is told of them, but for what failed. */
-  readonly #untold: Witness = {
-    failed: (error) =>
-      this.complain(`cannot answer: ${error instanceof Error ? error.message : String(error)}`),
-  };
+  #unnamed = 0;
 
   /**
    * @param tell where a told line goes
    * @param form turns an event to its line
-   * @param complain where it is told that something failed
    * @param quiet tells nothing else but that the server listens
    */
   constructor(
     readonly tell: (line: string) => void,
     readonly form: (event: Event) => string,
-    readonly complain: (sentence: string) => void,
     readonly quiet: boolean,
   ) {}
 
   /** The server accepts connections at these addresses. */
-  listening(addresses: readonly Deno.NetAddr[]): void {
-    for (const addr of addresses) {
-      const { hostname: host, port } = addr;
-      this.tell(this.form({ event: "listening", address: showAddr(addr), host, port }));
+  listening(addrs: readonly Deno.Addr[]): void {
+    for (const addr of addrs) {
+      const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
+      this.tell(this.form({ event: "listening", address: showAddr(addr), ...where }));
     }
     this.#say({ event: "waiting" });
   }
 
   /** A client came; what is given back is to be told what passes. */
   client(addr: Deno.Addr): Witness {
-    if (this.quiet) return this.#untold;
-    const client = showAddr(addr);
+    if (this.quiet) return {};
+    const client = this.#nameOf(addr);
     const since = performance.now();
     let messages = 0;
     this.#clients++;
     this.#say({ event: "connected", client });
     return {
-      ...this.#untold,
       heard: ({ bytes }) => {
         messages++;
         this.#say({ event: "message", client, data: bytes });
@@ -113,10 +108,20 @@ export class Transcript {
     };
   }
 
+  /** A client was not let in. */
+  refused(addr: Deno.Addr, reason: string): void {
+    this.#say({ event: "refused", client: this.#nameOf(addr), reason });
+  }
+
   /** The server stops: nobody will be waited for. */
   stopping(): void {
     this.#stopping = true;
     this.#say({ event: "stopping" });
+  }
+
+  /** Clients of a Unix socket have no address: they are numbered. */
+  #nameOf(addr: Deno.Addr): string {
+    return "hostname" in addr ? showAddr(addr) : `unix#${++this.#unnamed}`;
   }
 
   #say(event: Event): void {

@@ -50,7 +50,8 @@ describe("23: the clock", () => {
       const stop = new AbortController();
       const endings: string[] = [];
       const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      const server = serve([listener], stamper("ctime"), {
+      const server = serve(stamper("ctime"), {
+        listeners: [listener],
         idleTimeout: 600,
         signal: stop.signal,
         onClient: () => ({ ended: (ending) => endings.push(ending) }),

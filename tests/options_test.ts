@@ -9,7 +9,8 @@ const TABLE = {
   wait: { short: "w", value: "DUR", fallback: "2s", read: duration, help: "a time" },
   how: { value: "a|b", fallback: "a", read: oneOf("a", "b"), help: "a way" },
   say: { short: "s", value: "TEXT", many: true, read: text, help: "a text" },
-  loud: { short: "l", help: "a flag" },
+  loud: { short: "l", help: "a flag", not: ["say", "soft"] },
+  soft: { help: "another", needs: "how" },
 } as const;
 
 const read = (...args: string[]) => parse(TABLE, args, ["host", "port"]);
@@ -21,6 +22,7 @@ const NONE = {
   how: "a" as const,
   say: [],
   loud: false,
+  soft: false,
 };
 
 describe("parse", () => {
@@ -48,6 +50,7 @@ describe("parse", () => {
       [["--wait", "1m"], { wait: 60_000 }],
       [["-w", "0"], { wait: 0 }],
       [["--port", "1", "--port", "2"], { port: 2 }],
+      [["--soft", "--how", "b"], { soft: true, how: "b" as const }],
     ] as const
   ) {
     it(args.join(" "), () => assertEquals(read(...args), { ...NONE, ...values }));
@@ -79,6 +82,9 @@ describe("parse", () => {
       [["--loud=yes"], "--loud takes no value: write --loud alone"],
       [["--loud=false"], "--loud takes no value: write --loud alone"],
       [["-l=1"], "--loud takes no value: write --loud alone"],
+      [["-l", "-s", "a"], "cannot combine --loud and --say: choose one of them"],
+      [["--soft", "-l"], "cannot combine --loud and --soft: choose one of them"],
+      [["--soft"], "--soft makes sense only with --how: add that, or leave it out"],
       [["a", "1", "c"], 'stray argument "c": --help lists what there is'],
       [["--host", "a", "b"], 'stray argument "b": --host says it already'],
     ] as const
@@ -97,6 +103,6 @@ describe("help", () => {
     assertMatch(help(TABLE), /^ {2}-p, --port PORT {6,}a port \(6969\)$/m);
     assertMatch(help(TABLE), /^ {6}--max-clients N {2,}a number$/m);
     assertMatch(help(TABLE), /^ {2}-l, --loud {8,}a flag$/m);
-    assertEquals(help(TABLE).trimEnd().split("\n").length, 9);
+    assertEquals(help(TABLE).trimEnd().split("\n").length, 10);
   });
 });

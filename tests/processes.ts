@@ -213,10 +213,13 @@ export async function startServer(
   args: readonly string[] = [],
   how: How = {},
 ): Promise<ServerProgram> {
-  const server = new ServerProgram([...program("server"), "--port", "0", ...args], how);
+  const where = args.includes("--unix") ? [] : ["--port", "0"];
+  const server = new ServerProgram([...program("server", args), ...where, ...args], how);
   try {
-    const [, port] = await server.until(/(?:listening on .*:|"port":)(\d+)/);
-    server.port = Number(port);
+    const [, port, jsonPort] = await server.until(
+      /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/,
+    );
+    server.port = Number(port ?? jsonPort);
     return server;
   } catch (error) {
     await server[Symbol.asyncDispose]();
@@ -226,15 +229,19 @@ export async function startServer(
 
 /** Starts the client. */
 export function startClient(args: readonly (string | number)[], how: How = {}): Program {
-  return new Program([...program("client"), ...args.map(String)], how);
+  const words = args.map(String);
+  return new Program([...program("client", words), ...words], how);
 }
 
 /**
  * The command that runs one of our programs: its source; or what was built under
  * `dist`, where READBACK says `bundle` or `compiled`.
+ * @param args what it will be given: some want more permissions
  */
-export function program(name: "server" | "client"): string[] {
-  const deno = [Deno.execPath(), "run", "--quiet", "--allow-net", "--no-prompt"];
+export function program(name: "server" | "client", args: readonly string[] = []): string[] {
+  const files = ["--unix", "--tls-cert", "--ca"].some((option) => args.includes(option));
+  const rights = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...rights];
   switch (Deno.env.get("READBACK")) {
     case "bundle":
       return [...deno, `dist/${name}.js`];

@@ -7,10 +7,9 @@ import { serve, type ServeOptions } from "../lib/serve.ts";
 import { Wire } from "./wire.ts";
 
 /** Serves on a free port for as long as a test uses it. */
-function serveHere(handler: Handler, options: ServeOptions = {}) {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const server = serve([listener], handler, { framing: "line", grace: 100, ...options });
-  const { port } = listener.addr;
+function serveHere<S>(handler: Handler<S>, options: ServeOptions<S> = {}) {
+  const server = serve(handler, { framing: "line", grace: 100, ...options });
+  const port = "port" in server.addr ? server.addr.port : 0;
   return { server, port, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
@@ -56,16 +55,14 @@ describe("serve", () => {
         reply.write(message);
         return new TextDecoder().decode(message.bytes) === "bad" ? fail() : undefined;
       }, {
-        onClient: () => ({
-          failed: (error) => void failures.push(String(error)),
-          ended: (ending) => void endings.push(ending),
-        }),
+        onError: ({ message }) => void failures.push(message),
+        close: (_, ending) => void endings.push(ending),
       });
       using other = await Wire.dial(here.port);
       assertEquals(await exchange(here.port, "good\nbad\nnever\n"), "good\n");
       await other.send("still here\n");
       assertEquals(await other.until(/\n/), "still here\n");
-      assertEquals([failures, endings], [["Error: no"], ["failed"]]);
+      assertEquals([failures, endings], [["cannot answer: no"], ["failed"]]);
     });
   }
 
@@ -74,8 +71,10 @@ describe("serve", () => {
     const outcomes = [exhausted, exhausted, new Deno.errors.NotConnected(), exhausted];
     const told: string[] = [];
     const { promise, reject } = Promise.withResolvers<never>();
-    const server = serve(
-      [{
+    const addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
+    const server = serve(upper, {
+      listeners: [{
+        addr,
         accept: () => {
           const outcome = outcomes.shift();
           if (outcome === undefined) void server.shutdown();
@@ -83,11 +82,10 @@ describe("serve", () => {
         },
         close: () => reject(new Deno.errors.BadResource()),
       }],
-      upper,
-      { onExhausted: (error) => void told.push(error.message) },
-    );
+      onError: ({ message }) => void told.push(message),
+    });
     await server.finished;
-    assertEquals([outcomes.length, told], [0, ["Too many open files"]]);
+    assertEquals([outcomes.length, told], [0, ["cannot accept for now: Too many open files"]]);
   });
 
   it("stops by its signal, also by one that was aborted before", async () => {

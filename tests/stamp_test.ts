@@ -50,7 +50,10 @@ describe("stamper", () => {
       said.end = message.length;
       let reply = "";
       answer(said, {
-        write: (part) => void (reply += text(part instanceof Message ? part.bytes : part)),
+        write: (part) =>
+          void (reply += typeof part === "string"
+            ? part
+            : text(part instanceof Message ? part.bytes : part)),
       });
       return reply;
     };

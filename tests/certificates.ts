@@ -1,0 +1,51 @@
+/** Certificates of a test's own: a signer, and whom it signed for; made by openssl. */
+
+import { assert } from "@std/assert";
+
+const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"];
+
+/** Files in a folder of their own, gone at the end of the block. */
+export class Certificates implements AsyncDisposable {
+  private constructor(readonly folder: string) {}
+
+  /** Makes the signer: `ca.pem`. */
+  static async make(): Promise<Certificates> {
+    const made = new Certificates(await Deno.makeTempDir({ prefix: "readback-certificates-" }));
+    const days = ["-days", "2", "-subj", "/CN=readback's signer for tests"];
+    await made.#openssl(["req", "-x509", ...KEY, "ca.key", "-out", "ca.pem", ...days]);
+    return made;
+  }
+
+  /** The path of a file. */
+  path(name: string): string {
+    return `${this.folder}/${name}`;
+  }
+
+  /**
+   * Makes `NAME.pem` and `NAME.key`, signed by the signer.
+   * @param names who it is, as openssl writes them: `DNS:localhost,IP:127.0.0.1`
+   * @param days valid from now; over already where it is negative
+   */
+  async sign(name: string, names: string, days = 2): Promise<string[]> {
+    await Deno.writeTextFile(
+      this.path("extensions"),
+      `subjectAltName=${names}\nbasicConstraints=CA:FALSE\n`,
+    );
+    await this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
+    const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
+    const validity = ["-days", String(days)];
+    const files = ["-in", "request", "-out", `${name}.pem`, "-extfile", "extensions"];
+    await this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
+    return ["--tls-cert", this.path(`${name}.pem`), "--tls-key", this.path(`${name}.key`)];
+  }
+
+  async #openssl(args: readonly string[]): Promise<void> {
+    const command = new Deno.Command("openssl", { args: [...args], cwd: this.folder });
+    const { success, stderr } = await command.output();
+    assert(success, `openssl ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}

@@ -1,0 +1,193 @@
+/** TLS on both sides, with certificates of the test's own, and with other people's programs. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { missing } from "./battery/tools.ts";
+import { Certificates } from "./certificates.ts";
+import { FakeServer } from "./fake_server.ts";
+import { Program, program, startClient, startServer } from "./processes.ts";
+import { unstamped, Wire } from "./wire.ts";
+
+let certificates: Certificates;
+let identity: string[];
+let ca: string;
+
+/** Says one message over TLS; gives what came of it. */
+async function say(
+  port: number,
+  args: readonly string[] = ["--ca", ca],
+): Promise<[number, string, string]> {
+  await using client = startClient(["-p", port, "--tls", ...args, "--message", "hello"]);
+  const code = await client.exitCode();
+  return [code, unstamped(client.stdout), client.stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
+}
+
+describe("TLS", { skip: missing("openssl") }, () => {
+  before(async () => {
+    certificates = await Certificates.make();
+    identity = await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
+    ca = certificates.path("ca.pem");
+  });
+  after(() => certificates[Symbol.asyncDispose]());
+
+  it("carries a conversation, by address and by name", async () => {
+    await using server = await startServer(identity);
+    for (const host of ["127.0.0.1", "localhost"]) {
+      const args = ["--ca", ca, "--host", host];
+      assertEquals(await say(server.port, args), [0, "[hello] STAMP\n", ""]);
+    }
+    await server.until(/Server received data: "hello" from 127.0.0.1:\d+\n/);
+  });
+
+  it("carries the filter: 100,000 lines, then half-close", async () => {
+    await using server = await startServer([...identity, "--quiet"]);
+    await using client = startClient(["-p", server.port, "--tls", "--ca", ca, "--quiet"]);
+    await client.type("hello\n".repeat(100_000));
+    await client.endInput();
+    await client.ends(0);
+    assertEquals(client.stdout.split("\n").length, 100_001);
+  });
+
+  for (
+    const [what, sign, trust, reason] of [
+      [
+        "a certificate for another name",
+        () => certificates.sign("other", "DNS:other"),
+        true,
+        "its certificate is for another name: check --host",
+      ],
+      [
+        "a signer nobody trusts",
+        () => Promise.resolve(identity),
+        false,
+        "nobody we trust has signed its certificate: name the signer's with --ca FILE",
+      ],
+      [
+        "a certificate that has expired",
+        () => certificates.sign("old", "IP:127.0.0.1", -1),
+        true,
+        "its certificate has expired: the server needs a new one",
+      ],
+      [
+        "a signer's own certificate",
+        () => Promise.resolve(["--tls-cert", ca, "--tls-key", certificates.path("ca.key")]),
+        true,
+        "its certificate is a signer's own: the server needs one signed by it",
+      ],
+    ] as const
+  ) {
+    it(`refuses ${what}`, async () => {
+      await using server = await startServer(await sign());
+      assertEquals(await say(server.port, trust ? ["--ca", ca] : []), [
+        1,
+        "",
+        `client: cannot connect to ADDRESS: ${reason}\n`,
+      ]);
+      await server.until(/client 127.0.0.1:\d+ was not let in: .+\n/);
+    });
+  }
+
+  it("says that the server does not speak TLS", async () => {
+    await using server = await startServer();
+    await using client = startClient(["-p", server.port, "--tls", "-m", "hello", "-t", "5s"]);
+    await client.ends(1);
+    assertMatch(client.stderr, /: it does not speak TLS: leave out --tls\n$/);
+  });
+
+  it("says that the server does", async () => {
+    await using server = await startServer(identity);
+    await using client = startClient(["-p", server.port, "-m", "hello"]);
+    await client.ends(1);
+    assertMatch(client.stderr, /^client: the server speaks TLS: say --tls/);
+  });
+
+  it("says that the server hung up in the handshake", async () => {
+    await using server = FakeServer.start(() => Promise.resolve());
+    assertEquals(await say(server.port), [
+      1,
+      "",
+      "client: cannot connect to ADDRESS: it hung up in the TLS handshake\n",
+    ]);
+  });
+
+  it("gives a server that says nothing until --timeout", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      while (await conn.read(new Uint8Array(1024)) !== null);
+    });
+    assertEquals(await say(server.port, ["--timeout", "300ms"]), [
+      1,
+      "",
+      "client: cannot connect to ADDRESS: no answer within 0.3s\n",
+    ]);
+  });
+
+  it("is not held up by a client that never finishes its handshake, nor is the stop", async () => {
+    await using server = await startServer([...identity, "--max-clients", "1"]);
+    using _silent = await Wire.dial(server.port);
+    using other = await Wire.dial(server.port);
+    await other.send("\x16\x03\x01");
+    assertEquals(await say(server.port), [0, "[hello] STAMP\n", ""]);
+    server.signal("SIGTERM");
+    await server.ends(0);
+  });
+
+  for (const version of ["-tls1_2", "-tls1_3"]) {
+    it(`answers openssl s_client ${version}`, async () => {
+      await using server = await startServer(identity);
+      const connect = ["-connect", `127.0.0.1:${server.port}`, "-CAfile", ca];
+      const verify = ["-verify_return_error", "-verify_ip", "127.0.0.1"];
+      const options = ["-quiet", "-no_ign_eof", version];
+      await using peer = new Program(["openssl", "s_client", ...connect, ...verify, ...options]);
+      await peer.type("hello\n");
+      await peer.until(/\[hello\] .{24}\n/);
+    });
+  }
+
+  it("answers socat's OPENSSL", { skip: missing("socat") }, async () => {
+    await using server = await startServer(identity);
+    const address = `OPENSSL:127.0.0.1:${server.port},cafile=${ca}`;
+    await using peer = new Program(["socat", "-t", "10", "-", address]);
+    await peer.type("hello\n");
+    await peer.endInput();
+    await peer.ends(0);
+    assertEquals(unstamped(peer.stdout), "[hello] STAMP\n");
+  });
+
+  it("talks to socat's OPENSSL-LISTEN", { skip: missing("socat") }, async () => {
+    const [, cert, , key] = identity;
+    const options = `cert=${cert},key=${key},verify=0,reuseaddr`;
+    const address = `OPENSSL-LISTEN:0,bind=127.0.0.1,${options}`;
+    await using server = new Program(["socat", "-d", "-d", address, "PIPE"]);
+    const [, port] = await server.untilError(/listening on .*:(\d+)/);
+    assertEquals(await say(Number(port)), [0, "hello\n", ""]);
+  });
+
+  for (
+    const [what, args, reason] of [
+      ["no such file", () => ["none", "none"], /^server: cannot read none: no such file\n$/],
+      [
+        "no certificate in it",
+        () => [certificates.path("server.key"), certificates.path("server.key")],
+        /^server: cannot use .*server.key: it holds no CERTIFICATE in PEM form\n$/,
+      ],
+      [
+        "the key of another",
+        () => [ca, certificates.path("server.key")],
+        /^server: cannot listen on 127.0.0.1:\d+: the key is not that certificate's\n$/,
+      ],
+    ] as const
+  ) {
+    it(`needs a certificate and its key: ${what}`, async () => {
+      const [cert = "", key = ""] = args();
+      const options = ["--tls-cert", cert, "--tls-key", key];
+      await using server = startProgram(options);
+      await server.ends(1);
+      assertMatch(server.stderr, reason);
+    });
+  }
+});
+
+/** A server that will not be ready. */
+function startProgram(args: readonly string[]): Program {
+  return new Program([...program("server", args), "--port", "0", ...args]);
+}
