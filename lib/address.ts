@@ -1,7 +1,6 @@
 /** Where a server is: parse, print, listen, connect. */
 
 import { lookup } from "node:dns/promises";
-import { isIPv6 } from "node:net";
 import { type Identity, secure, whyNotSecure } from "./tls.ts";
 
 /** Where a server is: at a host and port, or at a path. */
@@ -48,7 +47,7 @@ export function host(text: string): string {
   if (/^\d+$/.test(text)) {
     throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
   }
-  if (/:\d+$/.test(bare) && !isIPv6(bare)) {
+  if (/^[^:]*:\d+$/.test(bare)) {
     throw new RangeError("must be an address or a name alone, its port apart");
   }
   return bare;

@@ -302,8 +302,9 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Hears messages until their replies are enough for one write, or too many take their time. */
   #fill(): Ending | "more" | undefined {
-    const { concurrency, once } = this.host.terms;
+    const { handler, terms: { concurrency, once } } = this.host;
     const framer = this.#framer;
+    let out = this.#ready;
     framer.message.heard = Date.now();
     try {
       while (this.#slow.length < concurrency) {
@@ -312,9 +313,13 @@ export class Conversation<State = unknown> implements Client<State> {
         this.messages++;
         this.#lively = true;
         this.witness.heard?.(message);
-        this.#handle(concurrency === 1 ? message : message.copy());
+        const waits = this.#slow.length > 0;
+        const reply = waits ? new Out() : out;
+        const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
+        if (done === undefined && !waits) out.end(framer.ending);
+        else out = this.#postpone(new Slow(reply, framer.ending, done));
         if (once || this.#ended) return "done";
-        if (this.#ready.length >= FLUSH) return "more";
+        if (out.length >= FLUSH) return "more";
       }
       return "more";
     } catch (error) {
@@ -322,18 +327,11 @@ export class Conversation<State = unknown> implements Client<State> {
     }
   }
 
-  #handle(message: Message): void {
-    const waits = this.#slow.length > 0;
-    const reply = waits ? new Out() : this.#ready;
-    const done = this.host.handler(message, reply, this);
-    if (waits || done) this.#postpone(new Slow(reply, this.#framer.ending, done));
-    else reply.end(this.#framer.ending);
-  }
-
-  /** A reply that is not ready, or comes after one; those before it are sent meanwhile. */
-  #postpone(slow: Slow): void {
-    if (slow.out === this.#out) this.#out = slow.out.split();
+  /** A reply that is not ready, or comes after one; gives the place of those before it, sent meanwhile. */
+  #postpone(slow: Slow): Out {
     this.#slow.push(slow);
+    if (slow.out === this.#out) this.#out = slow.out.split();
+    return this.#ready;
   }
 
   /** Takes up the slow replies that are ready now. */
@@ -444,8 +442,8 @@ class Out implements Reply {
 
   write(part: string | Uint8Array | Message): void {
     this.#begun = true;
-    if (part instanceof Message) this.#copy(part.source, part.start, part.end);
-    else if (typeof part === "string") this.write(encoder.encode(part));
+    if (typeof part === "string") this.write(encoder.encode(part));
+    else if (part instanceof Message) this.#copy(part.source, part.start, part.end);
     else this.#copy(part, 0, part.length);
   }
 
