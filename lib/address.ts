@@ -7,6 +7,7 @@ import { type Identity, secure, whyNotSecure } from "./tls.ts";
 export interface Place {
   /** An address or a name. */
   readonly host: string;
+  /** 0 takes a free one. */
   readonly port: number;
   /** A Unix socket, instead of host and port. */
   readonly unix?: string | undefined;
@@ -20,10 +21,12 @@ export interface ConnectOptions {
   wait?: number;
   /** Speak TLS, and trust whom the system trusts and who is in `ca` (PEM). */
   tls?: { ca?: string | undefined } | undefined;
+  /** Gives up when aborted. */
+  signal?: AbortSignal;
 }
 
-/** A connection that {@linkcode connect} makes. */
-export type ClientConn = Deno.TcpConn | Deno.TlsConn | Deno.UnixConn;
+/** What a conversation needs of a connection, on either side. */
+export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
 
 /** A host and a port as people write them: `127.0.0.1:6969`, `[::1]:6969`. */
 export function show(host: string, port: number): string {
@@ -77,18 +80,21 @@ export async function listen(place: Place, identity?: Identity): Promise<Deno.Li
  * Connects to a server.
  * @throws {Error} whose message says why not, and what to do
  */
-export async function connect(place: Place, options: ConnectOptions = {}): Promise<ClientConn> {
-  const { timeout = 0, wait = 0 } = options;
+export async function connect(place: Place, options: ConnectOptions = {}): Promise<Deno.Conn> {
+  const { timeout = 0, wait = 0, signal } = options;
   const latest = performance.now() + wait;
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
     const patience = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
-    const signal = patience > 0 ? AbortSignal.timeout(patience) : undefined;
+    const late = patience > 0 ? AbortSignal.timeout(patience) : undefined;
+    const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
-      return await connectOnce(place, options, signal);
+      return await connectOnce(place, options, stop);
     } catch (error) {
-      if (performance.now() + RETRY >= latest || isFinal(error)) {
+      if (performance.now() + RETRY >= latest || signal?.aborted || isFinal(error)) {
         const why = signal?.aborted
+          ? "called off"
+          : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
           : whyNotConnect(error, place);
         throw new Error(`cannot connect to ${showPlace(place)}: ${why}`);
@@ -101,10 +107,10 @@ export async function connect(place: Place, options: ConnectOptions = {}): Promi
 async function connectOnce(
   { host, port, unix }: Place,
   { tls }: ConnectOptions,
-  signal: AbortSignal | undefined,
-): Promise<ClientConn> {
+  signal: AbortSignal,
+): Promise<Deno.Conn> {
   if (unix !== undefined) return await Deno.connect({ transport: "unix", path: unix });
-  const conn = await Deno.connect({ hostname: host, port, ...signal && { signal } });
+  const conn = await Deno.connect({ hostname: host, port, signal });
   if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();

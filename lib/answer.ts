@@ -1,10 +1,8 @@
 /** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
 
+import type { Connection } from "./address.ts";
 import { Framer, type Framing, join, Message, MessageTooLong } from "./framing.ts";
 import type { Turns } from "./turns.ts";
-
-/** What a conversation needs of a connection. */
-export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
 
 /** Where a handler writes its reply. What it writes is copied at once. */
 export interface Reply {

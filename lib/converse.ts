@@ -1,5 +1,6 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
+import { connect, type Connection, type ConnectOptions } from "./address.ts";
 import { type Framing, join, replyTo } from "./framing.ts";
 
 /** A reply may be longer than its message by so much, in bytes. */
@@ -7,15 +8,25 @@ const MOST_ADDED = 1 << 20;
 /** What one read may bring, in bytes. */
 const READ = 65536;
 
+const encoder = new TextEncoder();
 const LF = new Uint8Array([10]);
 /** What TLS answers to plain text begins so, and with its version, 3. */
 const TLS_ALERT = 21;
 
-/** What a client needs of a connection. */
-export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
+/** How to reach a server, and talk to it. */
+export interface PeerOptions extends ConnectOptions {
+  /** Its address or name. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** Its port. @default {6969} */
+  port?: number;
+  /** Its Unix socket, instead. */
+  path?: string;
+  /** How a message's end is told. @default {"auto"} */
+  framing?: Framing;
+}
 
 /** The server at the other end. Its errors' messages are sentences. */
-export class Peer {
+export class Peer implements Disposable {
   /** Messages sent. */
   sent = 0;
   /** Messages that got their reply. */
@@ -26,10 +37,13 @@ export class Peer {
   #start = 0;
   #end = 0;
   #most = MOST_ADDED;
+  #sending = Promise.resolve();
+  #hearing = Promise.resolve(); // the reply before the next one
   #reading: Promise<boolean> | undefined;
   #failure: Error | undefined;
 
   /**
+   * Talks on a connection.
    * @param conn owned from here on
    * @param timeout for each reply, in ms; 0 is for ever
    */
@@ -37,26 +51,64 @@ export class Peer {
     this.#framing = framing;
   }
 
+  /**
+   * Connects to a server.
+   *
+   * ```ts
+   * using peer = await Peer.connect({ port: 6969, framing: "line", timeout: 1000 });
+   * const replies = await Promise.all(["one", "two"].map((text) => peer.say(text)));
+   * ```
+   *
+   * @throws {Error} whose message says why not
+   */
+  static async connect(options: PeerOptions = {}): Promise<Peer> {
+    const { hostname = "127.0.0.1", port = 6969, path, signal } = options;
+    const conn = await connect({ host: hostname, port, unix: path }, options);
+    const peer = new Peer(conn, options.framing ?? "auto", options.timeout ?? 0);
+    const stop = () => peer.close(new Error("the conversation was called off"));
+    if (signal?.aborted) stop();
+    else signal?.addEventListener("abort", stop, { once: true });
+    return peer;
+  }
+
   /** What the server speaks; `auto` until its first reply. */
   get framing(): Framing {
     return this.#framing;
   }
 
-  /** What came and is not yet dropped; a view that holds until the next {@linkcode more}. */
+  /** What came and is not yet dropped; a view that holds until the next {@linkcode more}. @internal */
   get held(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
   /**
-   * Says a message and waits for its reply.
-   * @return the reply without its ending; a view that holds until the next {@linkcode more}
+   * Says a message and waits for its reply. The next may be said at once: they are
+   * sent without waiting where the server is known to speak lines.
+   * @return the reply, without its ending
    * @throws {Error} when none came in time, or the server refused the message or went away
    */
-  async say(message: Uint8Array): Promise<Uint8Array> {
-    using _deadline = this.deadline();
+  say(message: string | Uint8Array): Promise<Uint8Array> {
+    const bytes = typeof message === "string" ? encoder.encode(message) : message;
+    const reply = this.#say(bytes, this.#hearing);
+    this.#hearing = reply.then(() => {}, () => {});
+    return reply;
+  }
+
+  async #say(message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
+    if (this.#framing !== "line") await before;
     this.sent++;
+    const sending = this.#sending.then(() =>
+      this.send(this.#framing === "raw" ? message : join([message, LF]))
+    );
+    this.#sending = sending.catch(() => {});
+    await before;
+    using _deadline = this.deadline();
+    await sending;
+    return await this.#hear(message);
+  }
+
+  async #hear(message: Uint8Array): Promise<Uint8Array> {
     this.#most = message.length + MOST_ADDED;
-    await this.send(this.#framing === "raw" ? message : join([message, LF]));
     for (;;) {
       const found = replyTo(message, this.held, this.#framing);
       if (found === null) {
@@ -67,11 +119,11 @@ export class Peer {
       this.#framing = found.framing;
       this.drop(found.length);
       this.answered++;
-      return found.reply;
+      return found.reply.slice();
     }
   }
 
-  /** Writes all of these bytes. */
+  /** Writes all of these bytes. @internal */
   async send(bytes: Uint8Array): Promise<void> {
     try {
       while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
@@ -80,12 +132,12 @@ export class Peer {
     }
   }
 
-  /** Waits until more has come; false at the end. All who wait share one read. */
+  /** Waits until more has come; false at the end. All who wait share one read. @internal */
   more(): Promise<boolean> {
     return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
   }
 
-  /** Forgets so many bytes of what is held. */
+  /** Forgets so many bytes of what is held. @internal */
   drop(count: number): void {
     this.#start += count;
   }
@@ -96,7 +148,7 @@ export class Peer {
     throw this.over();
   }
 
-  /** What is to be said of the server's end of the stream. */
+  /** What is to be said of the server's end of the stream. @internal */
   over(): Error {
     const [first, second] = this.held;
     if (first === TLS_ALERT && second === 3) {
@@ -109,13 +161,13 @@ export class Peer {
     );
   }
 
-  /** Says that no more messages will come. */
+  /** Says that no more messages will come. @internal */
   async end(): Promise<void> {
     await this.conn.closeWrite().catch(() => {}); // the reading side tells what happened
   }
 
-  /** Fails the conversation unless disposed of, or put off, in time. */
-  deadline(waits = () => true): Deadline {
+  /** Fails the conversation unless disposed of, or put off, in time. @internal */
+  deadline(waits = () => true): Disposable & { putOff(): void } {
     const late = () => this.close(new Error(`no reply within ${this.timeout / 1000}s`));
     return new Deadline(this.timeout, late, waits);
   }
@@ -125,6 +177,11 @@ export class Peer {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
     this.conn.close();
+  }
+
+  /** Ends the conversation. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   async #read(): Promise<boolean> {
@@ -150,7 +207,10 @@ export class Peer {
 
 /** The server would not have a message, and said why. */
 export class Refused extends Error {
-  /** @param line what it said */
+  /**
+   * Says so.
+   * @param line what it said
+   */
   constructor(line: Uint8Array) {
     super(`the server refused: ${new TextDecoder().decode(line.subarray(REFUSAL.length)).trim()}`);
   }

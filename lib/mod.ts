@@ -1,15 +1,23 @@
 /**
- * What others may build on: a line service is a handler given to {@linkcode serve}.
+ * What others may build on. A line service is a handler given to {@linkcode serve};
+ * who talks to one is a {@linkcode Peer}.
  *
  * ```ts
- * const server = serve((message, reply) => reply.write(message), { port: 0 });
- * await server.shutdown();
+ * import { Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve((message, reply) => reply.write(message.text.toUpperCase()));
+ * const { port } = server.addr as Deno.NetAddr;
+ * using peer = await Peer.connect({ port });
+ * const reply = await peer.say("hello"); // HELLO, as bytes
  * ```
  *
  * @module
  */
 
-export type { Client, Connection, Ending, Handler, Reply, Terms, Witness } from "./answer.ts";
+export { type Connection, type ConnectOptions, listen, type Place } from "./address.ts";
+export type { Client, Ending, Handler, Reply, Terms, Witness } from "./answer.ts";
+export { Peer, type PeerOptions, Refused } from "./converse.ts";
 export { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";
 export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./serve.ts";
 export { type Stamp, stamper } from "./stamp.ts";
+export type { Identity } from "./tls.ts";

@@ -1,9 +1,8 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { listenAt } from "./address.ts";
+import { type Connection, listenAt } from "./address.ts";
 import {
   type Client,
-  type Connection,
   Conversation,
   type Ending,
   type Handler,

@@ -1,8 +1,10 @@
 /** TLS: who a server is, whom a client trusts, and what to say when that fails. */
 
-/** A server's certificate, with those that vouch for it, and its private key; both PEM. */
+/** Who a server is, to TLS; both PEM. */
 export interface Identity {
+  /** The certificate, and those that vouch for it. */
   readonly cert: string;
+  /** Its private key. */
   readonly key: string;
 }
 
@@ -32,20 +34,20 @@ export async function secure(
   conn: Deno.TcpConn,
   hostname: string,
   ca: string | undefined,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
   const tls = await Deno.startTls(conn, { hostname, caCerts: ca === undefined ? [] : [ca] });
   const giveUp = () => tls.close();
-  signal?.addEventListener("abort", giveUp, { once: true });
+  signal.addEventListener("abort", giveUp, { once: true });
   try {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     await tls.handshake();
     return tls;
   } catch (error) {
-    if (!signal?.aborted) tls.close();
+    if (!signal.aborted) tls.close();
     throw error;
   } finally {
-    signal?.removeEventListener("abort", giveUp);
+    signal.removeEventListener("abort", giveUp);
   }
 }
 
