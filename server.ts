@@ -63,11 +63,11 @@ async function main(): Promise<number> {
   const server = serve(stamper(options.stamp), {
     ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace },
     signal: stop.signal,
-    onListen: (addrs) => transcript.listening(addrs),
     onClient: (addr) => transcript.client(addr),
     onRefused: (addr, reason) => transcript.refused(addr, reason),
     onError: ({ message }) => complain(message),
   });
+  transcript.listening(server.addrs);
   await server.finished;
   await Promise.race([log.flush(), new Promise((done) => setTimeout(done, LAST_LINES))]);
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;

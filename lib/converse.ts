@@ -173,7 +173,7 @@ export class Peer implements Disposable {
   }
 
   /** Ends the conversation; whoever waits gets `failure`. */
-  close(failure = new Error("the conversation is over")): void {
+  close(failure: Error = new Error("the conversation is over")): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
     this.conn.close();

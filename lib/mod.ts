@@ -14,7 +14,7 @@
  * @module
  */
 
-export { type Connection, type ConnectOptions, listen, type Place } from "./address.ts";
+export { type Connection, type ConnectOptions, listen, type Place, showAddr } from "./address.ts";
 export type { Client, Ending, Handler, Reply, Terms, Witness } from "./answer.ts";
 export { Peer, type PeerOptions, Refused } from "./converse.ts";
 export { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";

@@ -34,7 +34,7 @@ export interface Listener {
 }
 
 /** How to serve. */
-export interface ServeOptions<State = undefined> extends Partial<Terms> {
+export interface ServeOptions<State = void> extends Partial<Terms> {
   /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
   listeners?: readonly Listener[];
   /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
@@ -63,8 +63,8 @@ export interface ServeOptions<State = undefined> extends Partial<Terms> {
   open?(client: Client<State>): State;
   /** A conversation is over. */
   close?(client: Client<State>, ending: Ending): void;
-  /** The server accepts connections there. */
-  onListen?(addrs: readonly Deno.Addr[]): void;
+  /** The server accepts connections there; said of each listener. */
+  onListen?(addr: Deno.Addr): void;
   /** A client came; what it gives is told what passes. */
   onClient?(addr: Deno.Addr): Witness;
   /** A client was not let in: `verify` said so, or it failed before the conversation. */
@@ -96,7 +96,7 @@ const HANDSHAKES = 1000;
  *
  * @throws {Error} when it can't listen
  */
-export function serve<State = undefined>(
+export function serve<State = void>(
   handler: Handler<State>,
   options: ServeOptions<State> = {},
 ): Server<State> {
@@ -104,7 +104,7 @@ export function serve<State = undefined>(
 }
 
 /** A running server. */
-export class Server<State = undefined> implements AsyncDisposable {
+export class Server<State = void> implements AsyncDisposable {
   /** Settles when it has stopped and the last conversation is over. */
   readonly finished: Promise<void>;
   /** Where it listens. */
@@ -140,7 +140,7 @@ export class Server<State = undefined> implements AsyncDisposable {
       over: (conversation, ending) => this.#over(conversation, ending),
     };
     this.finished = this.#run();
-    options.onListen?.(this.addrs);
+    for (const addr of this.addrs) options.onListen?.(addr);
     const stop = () => void this.shutdown();
     if (options.signal?.aborted) stop();
     else options.signal?.addEventListener("abort", stop, { once: true });

@@ -1,0 +1,17 @@
+// deno-lint-ignore-file no-console -- a program of its own
+/** Work that is done out of order, answered in order: `30 tea` is answered `tea`, after 30 ms. */
+
+import { setTimeout as wait } from "node:timers/promises";
+import { serve, showAddr } from "../../lib/mod.ts";
+
+const server = serve(async (message, reply) => {
+  const [milliseconds, what = ""] = message.text.split(" ");
+  await wait(Number(milliseconds));
+  console.log("done", what);
+  reply.write(what);
+}, {
+  framing: "line",
+  concurrency: 10, // of one conversation; its next messages wait
+  onListen: (addr) => console.log("listening on", showAddr(addr)),
+});
+await server.finished;

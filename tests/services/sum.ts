@@ -1,0 +1,16 @@
+// deno-lint-ignore-file no-console -- a program of its own
+/** State for a conversation: say numbers, hear their sum so far. `exit` ends it. */
+
+import { serve, showAddr } from "../../lib/mod.ts";
+
+const server = serve<{ sum: number }>((message, reply, client) => {
+  if (message.text === "exit") return client.end();
+  const number = Number(message.text);
+  if (Number.isNaN(number)) reply.write(`error: no number: ${message.text}`);
+  else reply.write(String(client.state.sum += number));
+}, {
+  framing: "line",
+  open: () => ({ sum: 0 }),
+  onListen: (addr) => console.log("listening on", showAddr(addr)),
+});
+await server.finished;
