@@ -175,7 +175,7 @@ export class Conversation<State = unknown> implements Client<State> {
               if (count === null) this.#framer.end();
               else if (this.#hungUp === undefined) this.#took(count);
             }
-            if (count === null) end = "left";
+            if (count === null) end = this.#hungUp ?? "left";
             else if (quiet && this.#stopping) end = "stopped";
             else end = this.#hungUp;
           }

@@ -293,6 +293,19 @@ describe("async handlers", () => {
 });
 
 describe("a server", () => {
+  it("that stops is what ended a conversation whose client says nothing more", async () => {
+    const endings: Ending[] = [];
+    await using here = serveHere(upper, { close: (_, ending) => void endings.push(ending) });
+    using wire = await Wire.dial(here.port);
+    await wire.send("a\n");
+    assertEquals(await wire.until(/\n/), "A\n");
+    const stopped = here.server.shutdown();
+    assertEquals(await wire.rest(), "");
+    await wire.end();
+    await stopped;
+    assertEquals(endings, ["stopped"]);
+  });
+
   it("says where it listens and counts what is alive", async () => {
     const listening: Deno.Addr[] = [];
     await using here = serveHere(upper, { onListen: (addr) => void listening.push(addr) });
