@@ -2,16 +2,28 @@
 // deno-lint-ignore-file no-console -- the programs alone speak to people
 /** The client: the other end of the conversation. */
 
+import { once } from "node:events";
 import process from "node:process";
 import config from "./deno.json" with { type: "json" };
-import { connect, host, type Place } from "./lib/address.ts";
+import { connect, host, type Place, showPlace } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
 import { filter, writeAll } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
-import { escape } from "./lib/quote.ts";
+import {
+  duration,
+  help,
+  oneOf,
+  parse,
+  text,
+  UsageError,
+  type Values,
+  whole,
+} from "./lib/options.ts";
+import { pinging } from "./lib/ping.ts";
+import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
+import { saying, type Source, talk, type Tell } from "./lib/talk.ts";
 import { Terminal } from "./lib/terminal.ts";
 import { readTrusted } from "./lib/tls.ts";
 
@@ -24,23 +36,35 @@ const OPTIONS = {
   ca: { value: "FILE", read: text, needs: "tls", help: "trust who is in this file too (PEM)" },
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
   loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
-  once: { help: "one prompt, one message, one reply, then exit" },
+  once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
   message: { short: "m", value: "TEXT", many: true, read: line, help: "say this and print the reply alone; may be repeated" },
-  quiet: { short: "q", help: "a filter: a message a line in, the replies alone out" },
+  quiet: { short: "q", not: ["message", "ping"], help: "a filter: a message a line in, the replies alone out" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   timeout: { short: "t", value: "DUR", fallback: "10s", read: duration, help: "to connect, and for each reply; 0: for ever" },
+  ping: { help: "measure round trips: a line a reply, figures at the end" },
+  count: { short: "c", value: "N", needs: "ping", read: whole(1, 1_000_000_000), help: "so many messages; without, until Ctrl-C" },
+  interval: { short: "i", value: "DUR", fallback: "1s", needs: "ping", read: duration, help: "from one message to the next" },
+  log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object a line" },
 } as const;
 
 const PROMPT = ">>:";
 /** The longest line that is read from a pipe, in bytes. */
 const MOST = 16 << 20;
 
-type Ask = () => Promise<Uint8Array | null>;
+type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
 const NEWLINE = encoder.encode("\n");
 /** A person is at both ends of this program. */
 const onTerminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+
+/** Standard output; a terminal's width may change. */
+const paper = {
+  write,
+  get columns() {
+    return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined;
+  },
+};
 
 /** A message that can be said in one line. */
 function line(text: string): string {
@@ -55,26 +79,28 @@ async function main(): Promise<number> {
   if (options === "help") {
     return print(`usage: client.ts [options] [HOST [PORT]]\n\n${help(OPTIONS)}`);
   }
-  const { quiet, message: messages, once } = options;
-  if (Number(quiet) + Number(messages.length > 0) + Number(once) > 1) {
-    throw new UsageError("cannot combine --quiet, --message and --once: choose one of them");
-  }
 
-  const { framing, timeout, wait } = options;
+  const { framing, timeout, wait, ping } = options;
   const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
   const place = options.loopback ? loopback() : options;
   const peer = new Peer(await connect(place, { timeout, wait, tls }), framing, timeout);
-  try {
-    if (quiet) await filter(peer, Deno.stdin, { write });
-    else if (messages.length > 0) await sayAll(peer, messages);
-    else if (onTerminal) await converseOnTerminal(peer, once);
-    else await converse(peer, askPipe(), once);
-    return 0;
-  } catch (error) {
-    const due = Math.max(peer.sent, messages.length);
+  const report = new Report(showPlace(place), styleOf(options), paper);
+  const failure = await run(peer, options, report).then(() => undefined, reason);
+  await report.summary(peer, failure);
+  if (failure !== undefined) {
+    const due = Math.max(peer.sent, options.message.length);
     const tally = `: ${peer.answered} of ${due} messages were answered`;
-    throw new Error(reason(error) + (peer.answered < due ? tally : ""));
+    complain(failure + (peer.answered < due && !ping ? tally : ""));
   }
+  const isWell = ping ? peer.answered > 0 : failure === undefined;
+  return isWell ? 0 : 1;
+}
+
+/** How replies are told. */
+function styleOf({ log, ping, message, quiet }: Options): Style {
+  if (log === "json") return "json";
+  if (ping) return "ping";
+  return message.length > 0 || quiet ? "replies" : "conversation";
 }
 
 /** Starts a server inside this process; says where. */
@@ -83,28 +109,42 @@ function loopback(): Place {
   return { host: "127.0.0.1", port: "port" in addr ? addr.port : 0 };
 }
 
-async function sayAll(peer: Peer, messages: readonly string[]): Promise<void> {
-  for (const message of messages) await show(await peer.say(encoder.encode(message)));
-}
-
-/** The tutorial's conversation, until a blank line or the end; or until the server goes away, even while it asks. */
-async function converse(peer: Peer, ask: Ask, once: boolean): Promise<void> {
-  const gone = peer.gone();
-  gone.catch(() => {}); // it may come while nobody asks
-  for (;;) {
-    const line = await Promise.race([ask(), gone]).catch(async (error) => {
-      await write(NEWLINE);
-      throw error;
-    });
-    if (line === null || line.length === 0) return;
-    const reply = await peer.say(line);
-    await write(encoder.encode("Client received data: "));
-    await show(reply);
-    if (once) return;
+/** Talks until the end. */
+async function run(peer: Peer, options: Options, report: Report): Promise<void> {
+  const { quiet, ping, interval, count } = options;
+  const messages = options.message.map((text) => encoder.encode(text));
+  const tell = report.reply.bind(report);
+  if (quiet && report.style === "json") {
+    const lines = new Lines(tell);
+    return await filter(peer, Deno.stdin, lines).finally(() => lines.end());
   }
+  if (quiet) return await filter(peer, Deno.stdin, { write });
+  if (ping) {
+    const stop = stopSignal();
+    const stopped = once(stop, "abort").then(() => {});
+    return await Promise.race([
+      talk(peer, pinging(messages, interval, stop), tell, count),
+      stopped,
+    ]);
+  }
+  if (messages.length > 0) return await talk(peer, saying(messages), tell);
+  const most = options.once ? 1 : Infinity;
+  if (report.style === "json") await talk(peer, piped(""), tell, most);
+  else if (onTerminal) await talkOnTerminal(peer, tell, most);
+  else await talk(peer, piped(PROMPT), tell, most);
 }
 
-async function converseOnTerminal(peer: Peer, once: boolean): Promise<void> {
+/** Aborts at the first Ctrl-C; a second one ends the program. */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  const on = (signal: Deno.Signal, code: number) =>
+    Deno.addSignalListener(signal, () => stop.signal.aborted ? Deno.exit(code) : stop.abort());
+  on("SIGINT", 130);
+  if (Deno.build.os !== "windows") on("SIGTERM", 143);
+  return stop.signal;
+}
+
+async function talkOnTerminal(peer: Peer, tell: Tell, most: number): Promise<void> {
   const leave = (code: number) => {
     terminal[Symbol.dispose]();
     console.log();
@@ -112,29 +152,27 @@ async function converseOnTerminal(peer: Peer, once: boolean): Promise<void> {
   };
   using terminal = new Terminal(process.stdin, process.stdout, PROMPT, () => leave(130));
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => leave(143));
-  const ask = async () => {
+  const next = async () => {
     const line = await terminal.ask();
     if (line === null) console.log();
-    return line === null ? null : encoder.encode(line);
+    return line ? encoder.encode(line) : null;
   };
-  await converse(peer, ask, once);
+  await talk(peer, { next, abandon: async () => void await write(NEWLINE) }, tell, most);
 }
 
-/** Asks standard input; what it says is shown as a terminal would. */
-function askPipe(): Ask {
+/** Asks standard input; with a prompt, what it says is shown as a terminal would. */
+function piped(prompt: string): Source {
   const lines = messagesOf(Deno.stdin, new Framer("line", MOST));
-  return async () => {
-    await write(encoder.encode(PROMPT));
-    const { value: line = null } = await lines.next();
-    await write(join([line ?? new Uint8Array(), NEWLINE]));
-    return line;
+  const show = async (bytes: Uint8Array) => void (prompt && await write(bytes));
+  return {
+    async next() {
+      await show(encoder.encode(prompt));
+      const { value: line = new Uint8Array() } = await lines.next();
+      await show(join([line, NEWLINE]));
+      return line.length > 0 ? line : null;
+    },
+    abandon: () => show(NEWLINE),
   };
-}
-
-/** Prints a reply: to a terminal so that it can't be obeyed, elsewhere byte for byte. */
-async function show(reply: Uint8Array): Promise<void> {
-  const safe = Deno.stdout.isTerminal() ? encoder.encode(escape(reply)) : reply;
-  await write(join([safe, NEWLINE]));
 }
 
 /** Writes all of these bytes to standard output. */
@@ -155,6 +193,10 @@ function print(text: string): number {
   return 0;
 }
 
+function complain(sentence: string): void {
+  console.error(`client: ${sentence}`);
+}
+
 function reason(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -162,6 +204,6 @@ function reason(error: unknown): string {
 try {
   Deno.exit(await main());
 } catch (error) {
-  console.error(`client: ${reason(error)}`);
+  complain(reason(error));
   Deno.exit(error instanceof UsageError ? 2 : 1);
 }

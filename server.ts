@@ -5,12 +5,13 @@
 import config from "./deno.json" with { type: "json" };
 import { host, listen } from "./lib/address.ts";
 import { FRAMINGS } from "./lib/framing.ts";
+import { asJson } from "./lib/json.ts";
 import { Log } from "./lib/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper, STAMPS } from "./lib/stamp.ts";
 import { readIdentity } from "./lib/tls.ts";
-import { asJson, asText, Transcript } from "./lib/transcript.ts";
+import { asText, type Event, Transcript } from "./lib/transcript.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
@@ -44,14 +45,13 @@ async function main(): Promise<number> {
   const listeners = await listen(options, identity);
   // What is open stays; nothing else can be opened.
   for (const name of ["net", "read", "write"] as const) await Deno.permissions.revoke({ name });
-  const json = options.log === "json";
+  const form = options.log === "json" ? (event: Event) => asJson(event, new Date()) : asText;
   const log = new Log(
     Deno.stdout,
-    (lines) => json ? JSON.stringify({ event: "untold", lines }) : `(${lines} lines were not told)`,
+    (lines) => form({ event: "untold", lines }),
     (error) =>
       complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
   );
-  const form = json ? (event: Parameters<typeof asText>[0]) => asJson(event, new Date()) : asText;
   const transcript = new Transcript((line) => log.line(line), form, options.quiet);
   const stop = new AbortController();
   onSignals((code) => {

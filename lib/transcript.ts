@@ -1,17 +1,29 @@
-/** What a server tells people, in the tutorial's words, and programs, as JSON lines. */
+/** What a server tells people, in the tutorial's words, and programs, as events. */
 
 import { showAddr } from "./address.ts";
-import { escape, quote } from "./quote.ts";
+import type { Ending, Witness } from "./answer.ts";
+import { quote } from "./quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */
 export type Event =
   | { event: "listening"; address: string; host?: string; port?: number }
   | { event: "waiting" }
   | { event: "connected"; client: string }
-  | { event: "message"; client: string; data: Uint8Array }
-  | { event: "ended"; client: string; reason: string; messages: number; duration: number }
+  | { event: "message"; client: string; bytes: number; data: Uint8Array }
+  | Ended
   | { event: "refused"; client: string; reason: string }
+  | { event: "untold"; lines: number }
   | { event: "stopping" };
+
+/** A conversation is over; `duration` is in ms, `bytes` are its messages'. */
+export interface Ended {
+  event: "ended";
+  client: string;
+  reason: Ending;
+  messages: number;
+  bytes: number;
+  duration: number;
+}
 
 /** An event as a line for people; an empty one is not told. */
 export function asText(told: Event): string {
@@ -26,21 +38,14 @@ export function asText(told: Event): string {
       return `client ${told.client} was not let in: ${told.reason}`;
     case "ended":
       return endOf(told.client, told.reason);
+    case "untold":
+      return `(${told.lines} lines were not told)`;
     default:
       return "";
   }
 }
 
-/** An event as a JSON object on a line. */
-export function asJson(told: Event, now: Date): string {
-  const { event, ...rest } = told;
-  const fields = told.event === "message"
-    ? { client: told.client, bytes: told.data.length, data: escape(told.data.subarray(0, 1024)) }
-    : rest;
-  return JSON.stringify({ time: now.toISOString(), event, ...fields });
-}
-
-function endOf(client: string, reason: string): string {
+function endOf(client: string, reason: Ending): string {
   switch (reason) {
     case "done": // the tutorial's V1 says nothing
       return "";
@@ -50,12 +55,6 @@ function endOf(client: string, reason: string): string {
     default:
       return `client ${client} was let go: ${reason}`;
   }
-}
-
-/** Is told what passes in one conversation. */
-interface Witness {
-  heard?(message: { readonly bytes: Uint8Array }): void;
-  ended?(reason: string): void;
 }
 
 /** Tells a server's events, and counts who is there to say when nobody is. */
@@ -89,18 +88,19 @@ export class Transcript {
     if (this.quiet) return {};
     const client = this.#nameOf(addr);
     const since = performance.now();
-    let messages = 0;
+    let messages = 0, bytes = 0;
     this.#clients++;
     this.#say({ event: "connected", client });
     return {
-      heard: ({ bytes }) => {
+      heard: ({ bytes: data }) => {
         messages++;
-        this.#say({ event: "message", client, data: bytes });
+        bytes += data.length;
+        this.#say({ event: "message", client, bytes: data.length, data });
       },
       ended: (reason) => {
         this.#clients--;
         const duration = Math.round(performance.now() - since);
-        this.#say({ event: "ended", client, reason, messages, duration });
+        this.#say({ event: "ended", client, reason, messages, bytes, duration });
         if (this.#clients === 0 && !this.#stopping && reason !== "done") {
           this.#say({ event: "waiting" });
         }

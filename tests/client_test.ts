@@ -217,7 +217,7 @@ describe("when it goes wrong", () => {
         "two modes",
         ["-q", "-m", "a"],
         2,
-        /cannot combine --quiet, --message and --once: choose one of them/,
+        /cannot combine --quiet and --message: choose one of them/,
       ],
     ] as const
   ) {

@@ -1,0 +1,147 @@
+/** What the client tells of a conversation: to people in words, to programs as JSON lines. */
+
+import type { Peer } from "./converse.ts";
+import { Framer, join } from "./framing.ts";
+import { asJson } from "./json.ts";
+import { escape } from "./quote.ts";
+import { type Figures, rounded, RoundTrips } from "./round_trips.ts";
+
+/** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
+export type Style = "conversation" | "replies" | "ping" | "json";
+
+/**
+ * What there is to tell. `server` is an address as people write it, `reason` is why it
+ * failed; durations are in ms, and known where each reply was waited for.
+ */
+export type ClientEvent =
+  | {
+    event: "reply";
+    server: string;
+    seq: number;
+    bytes: number;
+    data: Uint8Array;
+    duration?: number;
+  }
+  | Summary & Partial<Figures>;
+
+/** How a conversation went. */
+export interface Summary {
+  event: "summary";
+  server: string;
+  sent: number;
+  answered: number;
+  lost: number;
+  reason?: string;
+}
+
+/** Where it is told. */
+export interface Paper {
+  /** Writes all of these bytes. */
+  write(bytes: Uint8Array): Promise<unknown>;
+  /** The width of the terminal, in characters; undefined where there is none. */
+  readonly columns: number | undefined;
+}
+
+/** How wide a histogram is where there is no terminal, in characters. */
+const COLUMNS = 80;
+const encoder = new TextEncoder();
+const NEWLINE = encoder.encode("\n");
+const RECEIVED = encoder.encode("Client received data: ");
+
+/** Tells of one conversation. */
+export class Report {
+  readonly #roundTrips = new RoundTrips();
+
+  /** @param server its address as people write it */
+  constructor(readonly server: string, readonly style: Style, readonly paper: Paper) {}
+
+  /**
+   * Tells a reply.
+   * @param seq the number of its message, from 1
+   * @param duration how long it took, in ms, where that is known
+   */
+  async reply(data: Uint8Array, seq: number, duration?: number): Promise<void> {
+    if (duration !== undefined) this.#roundTrips.record(duration);
+    await this.paper.write(this.#form(data, seq, duration));
+  }
+
+  /**
+   * Tells how it went, to those who measure.
+   * @param reason why it failed, if it did
+   */
+  async summary({ sent, answered }: Peer, reason?: string): Promise<void> {
+    const { server, style, paper } = this;
+    const failed = reason === undefined ? {} : { reason };
+    const lost = sent - answered;
+    const summary: Summary = { event: "summary", server, sent, answered, lost, ...failed };
+    if (style === "json") await paper.write(toLine({ ...summary, ...this.#roundTrips.figures }));
+    if (style === "ping") await paper.write(encoder.encode(this.#asText(summary)));
+  }
+
+  #form(data: Uint8Array, seq: number, duration = 0): Uint8Array {
+    const { server, style, paper } = this;
+    const bytes = data.length;
+    switch (style) {
+      case "json": {
+        const took = duration > 0 ? { duration: rounded(duration) } : {};
+        return toLine({ event: "reply", server, seq, bytes, data, ...took });
+      }
+      case "ping": {
+        const told = `${bytes} bytes from ${server}: seq=${seq} time=${duration.toFixed(3)} ms\n`;
+        return encoder.encode(told);
+      }
+      default: {
+        // To a terminal so that it can't be obeyed, elsewhere byte for byte.
+        const safe = paper.columns === undefined ? data : encoder.encode(escape(data));
+        return join([...style === "conversation" ? [RECEIVED] : [], safe, NEWLINE]);
+      }
+    }
+  }
+
+  /** As ping(8) has it, and a histogram. */
+  #asText({ sent, answered, lost }: Summary): string {
+    const { figures } = this.#roundTrips;
+    const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
+    const measured = figures === undefined ? [] : [
+      `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
+      ...this.#roundTrips.histogram(this.paper.columns ?? COLUMNS),
+    ];
+    const counted = `${sent} sent, ${answered} answered, ${lost} lost (${share} %)`;
+    return [`--- ${this.server} ---`, counted, ...measured].map((line) => `${line}\n`).join("");
+  }
+}
+
+/** Cuts what is written into lines, and passes them on with their numbers. */
+export class Lines {
+  readonly #framer = new Framer("line", Infinity);
+  #count = 0;
+
+  /** @param tell is given each line without its ending; a view that holds until it is done */
+  constructor(readonly tell: (line: Uint8Array, seq: number) => Promise<unknown>) {}
+
+  /** Takes some bytes; gives how many. */
+  async write(bytes: Uint8Array): Promise<number> {
+    const room = this.#framer.room();
+    const taken = bytes.subarray(0, room.length);
+    room.set(taken);
+    this.#framer.took(taken.length);
+    await this.#tellAll();
+    return taken.length;
+  }
+
+  /** Passes on the last line, if it has no ending. */
+  async end(): Promise<void> {
+    this.#framer.end();
+    await this.#tellAll();
+  }
+
+  async #tellAll(): Promise<void> {
+    for (let line; (line = this.#framer.next()) !== null;) {
+      await this.tell(line.bytes, ++this.#count);
+    }
+  }
+}
+
+function toLine(event: ClientEvent): Uint8Array {
+  return encoder.encode(`${asJson(event, new Date())}\n`);
+}
