@@ -55,8 +55,14 @@ export class Peer implements Disposable {
    * Connects to a server.
    *
    * ```ts
-   * using peer = await Peer.connect({ port: 6969, framing: "line", timeout: 1000 });
+   * import { assertEquals } from "@std/assert";
+   * import { Peer, serve } from "@readback/readback";
+   *
+   * await using server = serve((message, reply) => reply.write(message));
+   * const { port } = server.addr as Deno.NetAddr;
+   * using peer = await Peer.connect({ port, framing: "line", timeout: 1000 });
    * const replies = await Promise.all(["one", "two"].map((text) => peer.say(text)));
+   * assertEquals(replies.map((reply) => new TextDecoder().decode(reply)), ["one", "two"]);
    * ```
    *
    * @throws {Error} whose message says why not

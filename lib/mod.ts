@@ -3,12 +3,14 @@
  * who talks to one is a {@linkcode Peer}.
  *
  * ```ts
+ * import { assertEquals } from "@std/assert";
  * import { Peer, serve } from "@readback/readback";
  *
  * await using server = serve((message, reply) => reply.write(message.text.toUpperCase()));
  * const { port } = server.addr as Deno.NetAddr;
  * using peer = await Peer.connect({ port });
- * const reply = await peer.say("hello"); // HELLO, as bytes
+ * const reply = await peer.say("hello");
+ * assertEquals(new TextDecoder().decode(reply), "HELLO");
  * ```
  *
  * @module

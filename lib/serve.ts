@@ -89,9 +89,14 @@ const HANDSHAKES = 1000;
  * Serves conversations until {@linkcode Server.shutdown} or `signal`.
  *
  * ```ts
- * const server = serve((message, reply) => reply.write(message.text.toUpperCase()), { port: 0 });
- * console.log("listening on", server.addr);
- * await server.shutdown();
+ * import { serve } from "@readback/readback";
+ *
+ * const server = serve((message, reply) => reply.write(message.text.toUpperCase()), {
+ *   idleTimeout: 60_000,
+ *   onListen: (addr) => console.log("listening on", addr),
+ * });
+ * setTimeout(() => server.shutdown(), 100);
+ * await server.finished;
  * ```
  *
  * @throws {Error} when it can't listen

@@ -7,7 +7,7 @@
  * import { startClient, startServer } from "./processes.ts";
  *
  * await using server = await startServer();
- * await using client = startClient([String(server.port), "--message", "hello"]);
+ * await using client = startClient(["--port", server.port, "--message", "hello"]);
  * await client.until(/\[hello\] .{24}\n/);
  * await client.ends(0);
  * ```

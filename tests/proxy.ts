@@ -3,10 +3,13 @@
  * a server. Each direction has a list of faults that its bytes pass through in turn.
  *
  * ```ts
+ * import { startClient, startServer } from "./processes.ts";
  * import { latency, slices, startProxy } from "./proxy.ts";
  *
+ * await using server = await startServer();
  * await using proxy = await startProxy(server.port, { up: [slices(1)], down: [latency(50)] });
  * await using client = startClient(["--port", proxy.port, "--message", "hello"]);
+ * await client.ends(0);
  * ```
  */
 

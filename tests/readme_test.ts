@@ -1,28 +1,116 @@
-/** The README's option tables say what the programs' help says. */
+/** The README says what is: its options, files and tasks are there, its code does what it says. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Program, program } from "./processes.ts";
+import { missing } from "./battery/tools.ts";
+import { Program, program, startServer } from "./processes.ts";
+import { type Block, blocks, rows, section } from "./readme.ts";
+import { unstamped } from "./wire.ts";
 
-const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+const root = new URL("..", import.meta.url);
+const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+/** Where `deno` is the one that runs the tests. */
+const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}`;
 
-/** The rows of the table in a section, as help prints them: option, meaning, default. */
-function rowsOf(section: string): string[] {
-  const [, text = ""] = readme.split(`\n## ${section}\n`);
-  const [table = ""] = text.split("\n## ");
-  return [...table.matchAll(/^\| `(.*?)` +\| (.*?) +\| (.*?) *\|$/gm)]
-    .map(([, option = "", meaning, fallback]) =>
-      `${option.replaceAll("\\|", "|")} ${meaning}${fallback ? ` (${fallback})` : ""}`
+/** How each block of code is tried, by its section and language; what is only shown has no language. */
+const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
+  "readback: sh": async (code) => {
+    const [, name = ""] = /^npx -y deno@[\d.]+ task (\w+)\n$/.exec(code) ?? [];
+    assert(name in tasks, code);
+    if (name === "test") return; // this is it
+    await using talk = new Program(["deno", "task", name], { env: { PATH } });
+    await talk.type("hello\n");
+    await talk.endInput();
+    await talk.ends(0);
+    assertMatch(unstamped(talk.stdout), /^>>:hello\nClient received data: \[hello\] STAMP\n>>:\n$/);
+  },
+  "A conversation: sh": async (code) => {
+    await using server = await startServer();
+    const here = code.replaceAll("6969", `${server.port}`)
+      .replaceAll("task client", `task client --port ${server.port}`)
+      .replace("seq 200000", "seq 2000");
+    const replies = unstamped(await shell(here)).split("\n");
+    assertEquals(replies.at(0), "[i am binary] STAMP");
+    assertEquals(
+      replies.slice(1, 2001),
+      Array.from({ length: 2000 }, (_, at) => `[${at + 1}] STAMP`),
     );
+    assertEquals(replies.slice(2001), ["[hello] STAMP", ""]);
+  },
+  "In your tests: python": async (code) => {
+    await using python = new Program(["python3", "-c", code], { env: { PATH } });
+    await python.ends(0);
+    assertEquals(python.stderr, "");
+  },
+  "In your tests: sh": async (code) => {
+    const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
+    try {
+      const said = await shell(code.replaceAll("transcript.txt", `${folder}/transcript.txt`));
+      assertMatch(
+        unstamped(said),
+        /^\[hello\] STAMP\n\[hello again\] STAMP\nServer received data: "hello again" from .*\n$/,
+      );
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+  "In your tests: ts": async (code) => {
+    const file = await Deno.makeTempFile({ suffix: "_test.ts" });
+    try {
+      await Deno.writeTextFile(file, code);
+      const args = ["test", "--frozen", "--config", "deno.json", "--allow-net", file];
+      await using test = new Program([Deno.execPath(), ...args]);
+      await test.ends(0);
+      await test.until("1 passed");
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+  "The house: json": (code) => {
+    assertEquals(Object.keys(JSON.parse(`{${code}}`)), Object.keys(imports).toSorted());
+    return Promise.resolve();
+  },
+};
+
+/** Runs a script as its reader would; gives what it printed. */
+async function shell(script: string): Promise<string> {
+  await using sh = new Program(["sh", "-e", "-c", script], { env: { PATH } });
+  await sh.ends(0);
+  return sh.stdout;
 }
 
+const LACKING = missing("sh") || missing("nc") || missing("python3");
+
 describe("README", () => {
-  for (const [section, name] of [["The server", "server"], ["The client", "client"]] as const) {
+  for (const [title, name] of [["The server", "server"], ["The client", "client"]] as const) {
     it(`has ${name}.ts's options as --help has them`, async () => {
       await using help = new Program([...program(name), "--help"]);
       await help.ends(0);
       const [, ...options] = help.stdout.trim().split("\n").filter((line) => line !== "");
-      assertEquals(rowsOf(section), options.map((line) => line.trim().replace(/ {2,}/, " ")));
+      const table = rows(title).map(([option, meaning, fallback]) =>
+        `${option} ${meaning}${fallback ? ` (${fallback})` : ""}`
+      );
+      assertEquals(table, options.map((line) => line.trim().replace(/ {2,}/, " ")));
     });
   }
+
+  it("has every file of lib/, and no other", () => {
+    const named = [...section("The house").matchAll(/`lib\/(\w+\.ts)`/g)].map(([, name]) => name);
+    const there = [...Deno.readDirSync(new URL("lib", root))].map(({ name }) => name);
+    assertEquals(named.toSorted(), there.toSorted());
+  });
+
+  it("names no task that is not there", () => {
+    const text = blocks().map(({ code }) => code).join("") + section("The house");
+    for (const [, name = ""] of text.matchAll(/deno task (\w+)/g)) assert(name in tasks, name);
+  });
+
+  const tried = blocks().filter(({ language }) => language !== "");
+  tried.forEach(({ section, language, code }: Block, at) => {
+    it(`block ${at + 1}, in "${section}": ${language}`, { skip: LACKING }, async () => {
+      const trial = TRIALS[`${section.replace(/^# /, "")}: ${language}`];
+      assert(trial !== undefined, `nobody tries this block:\n${code}`);
+      await trial?.(code);
+    });
+  });
 });

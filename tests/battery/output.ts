@@ -51,10 +51,15 @@ class Told implements AsyncDisposable {
 
 /** The reader stops, and comes back: what it missed is counted. */
 export async function readerStops(): Promise<string> {
-  await using server = new Told([...program("server"), "--port", "0"]);
-  server.port = Number(/:(\d+)\n/.exec(await server.until(/listening on .*\n/))?.[1]);
+  return account(await unread([], ACCOUNT));
+}
+
+/** What a server says of more than it could: all up to and with some words. */
+export async function unread(args: readonly string[], words: RegExp): Promise<string> {
+  await using server = new Told([...program("server"), "--port", "0", ...args]);
+  server.port = Number(/:(\d+)["\n]/.exec(await server.until(/listening.*\n/))?.[1]);
   await converse(server.port, TOO_MANY);
-  return account(await server.until(ACCOUNT));
+  return await server.until(words);
 }
 
 /** The reader goes away: the conversations go on. */

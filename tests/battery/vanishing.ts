@@ -62,7 +62,7 @@ export async function closeUnread(server: Subject, times: number): Promise<strin
 }
 
 /** Says something, reads so many times and resets. */
-async function resetAfter(port: number, said: string, reads: number): Promise<void> {
+export async function resetAfter(port: number, said: string, reads: number): Promise<void> {
   const socket = net.connect(port, "127.0.0.1");
   await once(socket, "connect");
   await new Promise((sent) => socket.write(said, sent));

@@ -1,0 +1,225 @@
+/** The JSON events: the README's tables against the code's types, and against what the programs say. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { Ending } from "../lib/answer.ts";
+import { asJson } from "../lib/json.ts";
+import type { ClientEvent } from "../lib/report.ts";
+import { serve } from "../lib/serve.ts";
+import { type Event, Transcript } from "../lib/transcript.ts";
+import { unread } from "./battery/output.ts";
+import { missing } from "./battery/tools.ts";
+import { resetAfter } from "./battery/vanishing.ts";
+import { Certificates } from "./certificates.ts";
+import { type ServerProgram, startClient, startServer } from "./processes.ts";
+import { rows } from "./readme.ts";
+import { Wire } from "./wire.ts";
+
+/** A field's type as a program sees it: bytes are told as text. */
+type Cell<T> = T extends number ? "number" : "string";
+
+/** The events of a union with their fields' types. The compiler holds a value of it against the union. */
+type Fields<U extends { event: string }> = {
+  [N in U["event"]]: {
+    [K in Exclude<keyof Extract<U, { event: N }>, "event">]-?: Record<never, never> extends
+      Pick<Extract<U, { event: N }>, K> ? `${Cell<Extract<U, { event: N }>[K]>}, optional`
+      : Cell<Extract<U, { event: N }>[K]>;
+  };
+};
+
+const SERVER: Fields<Event> = {
+  listening: { address: "string", host: "string, optional", port: "number, optional" },
+  waiting: {},
+  connected: { client: "string" },
+  message: { client: "string", bytes: "number", data: "string" },
+  ended: {
+    client: "string",
+    reason: "string",
+    messages: "number",
+    bytes: "number",
+    duration: "number",
+  },
+  refused: { client: "string", reason: "string" },
+  untold: { lines: "number" },
+  stopping: {},
+};
+
+const CLIENT: Fields<ClientEvent> = {
+  reply: {
+    server: "string",
+    seq: "number",
+    bytes: "number",
+    data: "string",
+    duration: "number, optional",
+  },
+  summary: {
+    server: "string",
+    sent: "number",
+    answered: "number",
+    lost: "number",
+    reason: "string, optional",
+    min: "number, optional",
+    avg: "number, optional",
+    p50: "number, optional",
+    p90: "number, optional",
+    p99: "number, optional",
+    max: "number, optional",
+  },
+};
+
+/** An object that a program printed. */
+type Line = Readonly<Record<string, string | number>>;
+
+/** How each ending comes about; the compiler says when one lacks. Each gives what was told. */
+const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
+  left: () => told([], (server) => exchange(server, "hello\n")),
+  reset: () => told([], ({ port }) => resetAfter(port, "hello\n", 1)),
+  "message too long": () => told(["--max-message", "3"], (server) => exchange(server, "hello\n")),
+  idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
+  failed,
+  stopped: () =>
+    told([], async (server) => {
+      using wire = await Wire.dial(server.port);
+      await server.until('"connected"');
+      server.signal("SIGTERM");
+      await wire.rest();
+    }),
+  cut: () =>
+    told(["--grace", "50ms"], async (server) => {
+      using _neverLeaves = await Wire.dial(server.port);
+      await server.until('"connected"');
+      server.signal("SIGTERM");
+      await server.until('"ended"');
+    }),
+  done: () => told(["--once"], (server) => exchange(server, "hello\n")),
+};
+
+/** What a server tells while something is done to it, and while it stops. */
+async function told(
+  args: readonly string[],
+  does: (server: ServerProgram) => Promise<void>,
+): Promise<Line[]> {
+  await using server = await startServer([...args, "--log", "json"]);
+  await does(server);
+  if (!/"ended"|"refused"/.test(server.stdout)) await server.until(/"ended"|"refused"/);
+  if (!server.stdout.includes('"stopping"') && !args.includes("--once")) server.signal("SIGTERM");
+  await server.ends(0);
+  return linesOf(server.stdout);
+}
+
+/** The server's own handler can't fail: another does. */
+async function failed(): Promise<Line[]> {
+  const lines: string[] = [];
+  const form = (event: Event) => asJson(event, new Date());
+  const transcript = new Transcript((line) => void lines.push(line), form, false);
+  await using server = serve(() => Promise.reject(new Error("no")), {
+    onClient: (addr) => transcript.client(addr),
+  });
+  if (!("port" in server.addr)) throw new Error("no port");
+  await exchange(server.addr, "hello\n");
+  await server.shutdown();
+  return linesOf(lines.join("\n"));
+}
+
+/** Says something and hears all, to the end. */
+async function exchange({ port }: { port: number }, said: string): Promise<void> {
+  using wire = await Wire.dial(port);
+  await wire.send(said);
+  if (said !== "") await wire.end();
+  await wire.rest();
+}
+
+function linesOf(text: string): Line[] {
+  return text.trim().split("\n").map((line) => JSON.parse(line));
+}
+
+/** Events, their fields and those fields' types. */
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+function fieldsOf(table: Table): string[] {
+  return Object.entries(table)
+    .flatMap((
+      [event, fields],
+    ) => [event, ...Object.keys(fields).map((name) => `${event}.${name}`)]);
+}
+
+/** The events and fields that were checked. */
+const seen = new Set<string>();
+
+/** Holds a line against the table. */
+function check(line: Line, table: Table): void {
+  const { time, event, ...rest } = line;
+  const types = table[String(event)];
+  seen.add(String(event));
+  if (types === undefined) throw new Error(`no such event: ${JSON.stringify(line)}`);
+  assertMatch(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  for (const [name, type] of Object.entries(types)) {
+    if (name in rest || !type.endsWith(", optional")) {
+      assertEquals(typeof rest[name], type.split(",")[0], `${name} of ${JSON.stringify(line)}`);
+    }
+  }
+  for (const name in rest) {
+    assert(name in types, `${name} of ${JSON.stringify(line)}`);
+    seen.add(`${event}.${name}`);
+  }
+}
+
+describe("the README's tables of events", () => {
+  const reasons = rows("Events").filter((cells) => cells.length === 2);
+  const fields = rows("Events").filter((cells) => cells.length === 4);
+
+  it("have what the code has", () => {
+    const table: Record<string, Record<string, string>> = {};
+    for (const [event = "", field = "", type = ""] of fields) {
+      table[event] ??= {};
+      if (field !== "") table[event][field] = type;
+    }
+    assertEquals(table, { ...SERVER, ...CLIENT });
+    assertEquals(reasons.map(([reason]) => reason), Object.keys(ENDINGS));
+  });
+});
+
+describe("what the server tells", () => {
+  for (const [reason, does] of Object.entries(ENDINGS)) {
+    it(`of a conversation that was ${reason}`, async () => {
+      const lines = await does();
+      for (const line of lines) check(line, SERVER);
+      assertEquals(lines.filter(({ event }) => event === "ended").map((line) => line["reason"]), [
+        reason,
+      ]);
+    });
+  }
+
+  it("of a client that was not let in", { skip: missing("openssl") }, async () => {
+    await using made = await Certificates.make();
+    const tls = await made.sign("here", "IP:127.0.0.1");
+    const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
+    for (const line of lines) check(line, SERVER);
+    assertEquals(lines.filter(({ event }) => event === "refused").length, 1);
+  });
+
+  it("of lines that nobody read", async () => {
+    const words = /^.*"untold".*$/m;
+    check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
+  });
+
+  it("is every event and field that there is", { skip: missing("openssl") }, () => {
+    assertEquals(fieldsOf(SERVER).filter((field) => !seen.has(field)), []);
+  });
+});
+
+describe("what the client tells", () => {
+  it("of a conversation that goes well, and of one that does not", async () => {
+    await using server = await startServer(["--max-message", "3"]);
+    const where = ["-p", server.port, "--log", "json", "-m", "one", "-m"];
+    for (const [last, code] of [["two", 0], ["three", 1]] as const) {
+      await using client = startClient([...where, last]);
+      await client.ends(code);
+      for (const line of linesOf(client.stdout)) check(line, CLIENT);
+    }
+  });
+
+  it("is every event and field that there is", () => {
+    assertEquals(fieldsOf(CLIENT).filter((field) => !seen.has(field)), []);
+  });
+});
