@@ -12,6 +12,10 @@ const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json
 /** Where `deno` is the one that runs the tests. */
 const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}`;
 
+/** Services that other tests run. */
+const SERVICES = ["stamp", "sum", "slow", "chat"]
+  .map((name) => new URL(`tests/services/${name}.ts`, root));
+
 /** How each block of code is tried, by its section and language; what is only shown has no language. */
 const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "readback: sh": async (code) => {
@@ -65,6 +69,11 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     } finally {
       await Deno.remove(file);
     }
+  },
+  "Build on it: ts": async (code) => {
+    const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
+    const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
+    assert(here.includes(code), `no such service in tests/services:\n${code}`);
   },
   "The house: json": (code) => {
     assertEquals(Object.keys(JSON.parse(`{${code}}`)), Object.keys(imports).toSorted());

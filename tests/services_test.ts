@@ -1,6 +1,6 @@
 /** Services that are built on lib/: the README shows them as they are. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { growth } from "./battery/proc.ts";
 import { Program } from "./processes.ts";
@@ -19,6 +19,14 @@ async function start(name: string): Promise<{ service: Program; port: number }> 
 }
 
 describe("a service", () => {
+  it("reads back what was said and when", async () => {
+    const { service, port } = await start("stamp");
+    await using _service = service;
+    using wire = await Wire.dial(port);
+    await wire.send("hello\n");
+    assertMatch(await wire.until(/\n/), /^\[hello\] \d{4}-\d\d-\d\dT[\d:.]+Z\n$/);
+  });
+
   it("keeps state for each conversation, and ends it", async () => {
     const { service, port } = await start("sum");
     await using _service = service;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /** A room: what one says, all hear. Who does not listen misses it, and holds nobody up. */
 
-import { type Client, serve, showAddr } from "../../lib/mod.ts";
+import { type Client, serve, showAddr } from "@readback/readback";
 
 const room = new Set<Client<string>>();
 let guests = 0;

@@ -2,7 +2,7 @@
 /** Work that is done out of order, answered in order: `30 tea` is answered `tea`, after 30 ms. */
 
 import { setTimeout as wait } from "node:timers/promises";
-import { serve, showAddr } from "../../lib/mod.ts";
+import { serve, showAddr } from "@readback/readback";
 
 const server = serve(async (message, reply) => {
   const [milliseconds, what = ""] = message.text.split(" ");

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /** State for a conversation: say numbers, hear their sum so far. `exit` ends it. */
 
-import { serve, showAddr } from "../../lib/mod.ts";
+import { serve, showAddr } from "@readback/readback";
 
 const server = serve<{ sum: number }>((message, reply, client) => {
   if (message.text === "exit") return client.end();
