@@ -2,8 +2,6 @@
 // deno-lint-ignore-file no-console -- the programs alone speak to people
 /** The client: the other end of the conversation. */
 
-import { once } from "node:events";
-import process from "node:process";
 import config from "./deno.json" with { type: "json" };
 import { connect, host, type Place, showPlace } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
@@ -24,7 +22,6 @@ import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
 import { saying, type Source, talk, type Tell } from "./lib/talk.ts";
-import { Terminal } from "./lib/terminal.ts";
 import { readTrusted } from "./lib/tls.ts";
 
 // deno-fmt-ignore
@@ -121,11 +118,10 @@ async function run(peer: Peer, options: Options, report: Report): Promise<void> 
   if (quiet) return await filter(peer, Deno.stdin, { write });
   if (ping) {
     const stop = stopSignal();
-    const stopped = once(stop, "abort").then(() => {});
-    return await Promise.race([
-      talk(peer, pinging(messages, interval, stop), tell, count),
-      stopped,
-    ]);
+    const { promise: stopped, resolve } = Promise.withResolvers<void>();
+    stop.addEventListener("abort", () => resolve());
+    const talking = talk(peer, pinging(messages, interval, stop), tell, count);
+    return await Promise.race([talking, stopped]);
   }
   if (messages.length > 0) return await talk(peer, saying(messages), tell);
   const most = options.once ? 1 : Infinity;
@@ -145,6 +141,9 @@ function stopSignal(): AbortSignal {
 }
 
 async function talkOnTerminal(peer: Peer, tell: Tell, most: number): Promise<void> {
+  // Not at the top: these are a third of the time that the client takes to start.
+  const { default: process } = await import("node:process");
+  const { Terminal } = await import("./lib/terminal.ts");
   const leave = (code: number) => {
     terminal[Symbol.dispose]();
     console.log();

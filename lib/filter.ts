@@ -8,6 +8,8 @@ const MOST = 16 << 20;
 /** What one read of the input may bring, in bytes. */
 const READ = 65536;
 const LF = 10;
+const LFS = 0x0a0a0a0a;
+const LOW = 0x7f7f7f7f;
 
 type Input = { read(into: Uint8Array): Promise<number | null> };
 type Output = { write(bytes: Uint8Array): Promise<number> };
@@ -88,9 +90,20 @@ function wholeReplies(held: Uint8Array): Uint8Array {
   return held.subarray(0, isRefusal(held.subarray(last, end)) ? last : end);
 }
 
-function countLines(bytes: Uint8Array): number {
+/** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */
+export function countLines(bytes: Uint8Array): number {
+  const { buffer, byteOffset, length } = bytes;
+  const before = Math.min(-byteOffset & 3, length); // what is in no whole word, there and after
+  const whole = (length - before) >> 2;
+  const words = new Uint32Array(buffer, whole > 0 ? byteOffset + before : 0, whole);
   let count = 0;
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] === LF) count++;
+  for (let at = 0; at < whole; at++) {
+    const word = words[at] as number ^ LFS; // an LF is a zero byte now
+    const low = (word & LOW) + LOW; // and it alone sets no bit 7, here or in the word
+    count += Math.imul(~(low | word | LOW) >>> 7, 0x01010101) >>> 24; // the sum of four bytes
+  }
+  for (let at = 0; at < before; at++) if (bytes[at] === LF) count++;
+  for (let at = before + 4 * whole; at < length; at++) if (bytes[at] === LF) count++;
   return count;
 }
 
