@@ -5,8 +5,9 @@ import { type Framing, join, replyTo } from "./framing.ts";
 
 /** A reply may be longer than its message by so much, in bytes. */
 const MOST_ADDED = 1 << 20;
-/** What one read may bring, in bytes. */
-const READ = 65536;
+/** The room for a read, in bytes: as much as is often needed. */
+const LEAST_READ = 4096;
+const MOST_READ = 262144;
 
 const encoder = new TextEncoder();
 const LF = new Uint8Array([10]);
@@ -33,7 +34,8 @@ export class Peer implements Disposable {
   answered = 0;
 
   #framing: Framing;
-  #bytes = new Uint8Array(READ);
+  #bytes = new Uint8Array(LEAST_READ);
+  #room = LEAST_READ; // for the next read
   #start = 0;
   #end = 0;
   #most = MOST_ADDED;
@@ -194,16 +196,18 @@ export class Peer implements Disposable {
     const held = this.held;
     if (held.length > this.#most) throw new Error(`a reply of over ${this.#most} bytes`);
     if (held.length === 0) this.#start = this.#end = 0;
-    else if (this.#bytes.length - this.#end < READ) {
-      const larger = new Uint8Array(2 * held.length + READ);
+    if (this.#bytes.length - this.#end < this.#room) {
+      const larger = new Uint8Array(2 * held.length + this.#room);
       larger.set(held);
       this.#bytes = larger;
       this.#start = 0;
       this.#end = held.length;
     }
+    const room = this.#bytes.subarray(this.#end);
     try {
-      const count = await this.conn.read(this.#bytes.subarray(this.#end));
+      const count = await this.conn.read(room);
       this.#end += count ?? 0;
+      if (count === room.length) this.#room = Math.min(2 * this.#room, MOST_READ);
       return count !== null;
     } catch {
       throw this.#failure ?? new Error("the server has reset the connection");

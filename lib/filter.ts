@@ -6,7 +6,7 @@ import { Framer, messagesOf } from "./framing.ts";
 /** The longest first message, or message to a raw server, in bytes. */
 const MOST = 16 << 20;
 /** What one read of the input may bring, in bytes. */
-const READ = 65536;
+const READ = 262144;
 const LF = 10;
 const LFS = 0x0a0a0a0a;
 const LOW = 0x7f7f7f7f;
