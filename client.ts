@@ -18,10 +18,11 @@ import {
   whole,
 } from "./lib/options.ts";
 import { pinging } from "./lib/ping.ts";
+import { Progress } from "./lib/progress.ts";
 import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
-import { saying, type Source, talk, type Tell } from "./lib/talk.ts";
+import { type Interlocutor, saying, type Source, talk, type Tell } from "./lib/talk.ts";
 import { readTrusted } from "./lib/tls.ts";
 
 // deno-fmt-ignore
@@ -61,7 +62,18 @@ const paper = {
   get columns() {
     return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined;
   },
+  emphasis: Deno.stdout.isTerminal() && !Deno.noColor,
 };
+const progress = new Progress(
+  Deno.stderr.isTerminal()
+    ? {
+      write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
+      get columns() {
+        return Deno.consoleSize().columns;
+      },
+    }
+    : undefined,
+);
 
 /** A message that can be said in one line. */
 function line(text: string): string {
@@ -80,8 +92,11 @@ async function main(): Promise<number> {
   const { framing, timeout, wait, ping } = options;
   const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
   const place = options.loopback ? loopback() : options;
-  const peer = new Peer(await connect(place, { timeout, wait, tls }), framing, timeout);
-  const report = new Report(showPlace(place), styleOf(options), paper);
+  const server = showPlace(place);
+  const connecting = connect(place, { timeout, wait, tls });
+  const conn = await progress.during(connecting, (s) => `connecting to ${server}: ${s} s`);
+  const peer = new Peer(conn, framing, timeout);
+  const report = new Report(server, styleOf(options), paper);
   const failure = await run(peer, options, report).then(() => undefined, reason);
   await report.summary(peer, failure);
   if (failure !== undefined) {
@@ -111,23 +126,31 @@ async function run(peer: Peer, options: Options, report: Report): Promise<void> 
   const { quiet, ping, interval, count } = options;
   const messages = options.message.map((text) => encoder.encode(text));
   const tell = report.reply.bind(report);
-  if (quiet && report.style === "json") {
-    const lines = new Lines(tell);
-    return await filter(peer, Deno.stdin, lines).finally(() => lines.end());
-  }
-  if (quiet) return await filter(peer, Deno.stdin, { write });
+  if (quiet) return await filterInput(peer, report);
+  const say = (message: Uint8Array) =>
+    progress.during(peer.say(message), (s) => `no reply yet: ${s} s`);
+  const patient = { say, gone: () => peer.gone() };
   if (ping) {
     const stop = stopSignal();
     const { promise: stopped, resolve } = Promise.withResolvers<void>();
     stop.addEventListener("abort", () => resolve());
-    const talking = talk(peer, pinging(messages, interval, stop), tell, count);
-    return await Promise.race([talking, stopped]);
+    const talking = talk(patient, pinging(messages, interval, stop), tell, count);
+    return await Promise.race([talking, stopped]).finally(() => progress.hide());
   }
-  if (messages.length > 0) return await talk(peer, saying(messages), tell);
+  if (messages.length > 0) return await talk(patient, saying(messages), tell);
   const most = options.once ? 1 : Infinity;
-  if (report.style === "json") await talk(peer, piped(""), tell, most);
-  else if (onTerminal) await talkOnTerminal(peer, tell, most);
-  else await talk(peer, piped(PROMPT), tell, most);
+  if (report.style === "json") await talk(patient, piped(""), tell, most);
+  else if (onTerminal) await talkOnTerminal(patient, tell, most);
+  else await talk(patient, piped(PROMPT), tell, most);
+}
+
+/** Says every line of standard input; where the replies go elsewhere, counts them on the terminal. */
+async function filterInput(peer: Peer, report: Report): Promise<void> {
+  const lines = new Lines(report.reply.bind(report));
+  const output = report.style === "json" ? lines : { write };
+  const filtering = filter(peer, Deno.stdin, output).finally(() => lines.end());
+  if (Deno.stdout.isTerminal()) return await filtering;
+  await progress.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
 }
 
 /** Aborts at the first Ctrl-C; a second one ends the program. */
@@ -140,23 +163,29 @@ function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
-async function talkOnTerminal(peer: Peer, tell: Tell, most: number): Promise<void> {
+async function talkOnTerminal(peer: Interlocutor, tell: Tell, most: number): Promise<void> {
   // Not at the top: these are a third of the time that the client takes to start.
   const { default: process } = await import("node:process");
   const { Terminal } = await import("./lib/terminal.ts");
+  const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
+  using terminal = new Terminal(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {
+    progress.hide();
+    terminal.leave();
     terminal[Symbol.dispose]();
-    console.log();
     Deno.exit(code);
   };
-  using terminal = new Terminal(process.stdin, process.stdout, PROMPT, () => leave(130));
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => leave(143));
+  if (Deno.build.os !== "windows") {
+    Deno.addSignalListener("SIGHUP", () => leave(129));
+    Deno.addSignalListener("SIGTERM", () => leave(143));
+  }
   const next = async () => {
     const line = await terminal.ask();
     if (line === null) console.log();
     return line ? encoder.encode(line) : null;
   };
-  await talk(peer, { next, abandon: async () => void await write(NEWLINE) }, tell, most);
+  const abandon = () => Promise.resolve(terminal.leave());
+  await talk(peer, { next, abandon }, tell, most);
 }
 
 /** Asks standard input; with a prompt, what it says is shown as a terminal would. */
@@ -193,7 +222,7 @@ function print(text: string): number {
 }
 
 function complain(sentence: string): void {
-  console.error(`client: ${sentence}`);
+  console.error("%cclient:%c %s", "color: red", "", sentence);
 }
 
 function reason(error: unknown): string {

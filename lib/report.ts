@@ -40,13 +40,16 @@ export interface Paper {
   write(bytes: Uint8Array): Promise<unknown>;
   /** The width of the terminal, in characters; undefined where there is none. */
   readonly columns: number | undefined;
+  /** It shows emphasis, by escape sequences. */
+  readonly emphasis: boolean;
 }
 
 /** How wide a histogram is where there is no terminal, in characters. */
 const COLUMNS = 80;
 const encoder = new TextEncoder();
+const NONE = new Uint8Array();
 const NEWLINE = encoder.encode("\n");
-const RECEIVED = encoder.encode("Client received data: ");
+const RECEIVED = "Client received data:";
 
 /** Tells of one conversation. */
 export class Report {
@@ -78,6 +81,10 @@ export class Report {
     if (style === "ping") await paper.write(encoder.encode(this.#asText(summary)));
   }
 
+  get #received(): Uint8Array {
+    return encoder.encode(this.paper.emphasis ? `\x1b[2m${RECEIVED}\x1b[22m ` : `${RECEIVED} `);
+  }
+
   #form(data: Uint8Array, seq: number, duration = 0): Uint8Array {
     const { server, style, paper } = this;
     const bytes = data.length;
@@ -93,7 +100,7 @@ export class Report {
       default: {
         // To a terminal so that it can't be obeyed, elsewhere byte for byte.
         const safe = paper.columns === undefined ? data : encoder.encode(escape(data));
-        return join([...style === "conversation" ? [RECEIVED] : [], safe, NEWLINE]);
+        return join([style === "conversation" ? this.#received : NONE, safe, NEWLINE]);
       }
     }
   }

@@ -1,6 +1,12 @@
 /** The client's part in a conversation: says what it is given, tells what comes back. */
 
-import type { Peer } from "./converse.ts";
+/** Whom to talk to: a peer, or who stands for one. */
+export interface Interlocutor {
+  /** Says a message; gives its reply. */
+  say(message: Uint8Array): Promise<Uint8Array>;
+  /** Rejects when it goes away, and never resolves. */
+  gone(): Promise<never>;
+}
 
 /** Where messages come from. */
 export interface Source {
@@ -19,7 +25,7 @@ export type Tell = (reply: Uint8Array, seq: number, duration: number) => Promise
  * @throws {Error} when a message was not answered, or the server has gone away
  */
 export async function talk(
-  peer: Peer,
+  peer: Interlocutor,
   source: Source,
   tell: Tell,
   most = Infinity,

@@ -1,6 +1,10 @@
 /** A person at a terminal: asks for lines, with editing and history. */
 
 import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+
+/** The terminal that is written to. */
+type Output = NodeJS.WritableStream & { readonly columns?: number };
 
 /** A line editor on a terminal. The terminal is as it was once this is closed. */
 export class Terminal implements Disposable {
@@ -9,15 +13,19 @@ export class Terminal implements Disposable {
   #closed = false;
   #answer: ((line: string | null) => void) | undefined;
 
-  /** @param onInterrupt Ctrl-C was typed */
+  /**
+   * @param prompt may have colours
+   * @param onInterrupt Ctrl-C was typed
+   */
   constructor(
     input: NodeJS.ReadableStream,
-    readonly output: NodeJS.WritableStream,
+    readonly output: Output,
     readonly prompt: string,
     onInterrupt: () => void,
   ) {
-    this.#editor = createInterface({ input, output, prompt, terminal: true });
+    this.#editor = createInterface({ input, output: this.#screen(), prompt, terminal: true });
     this.#editor.on("SIGINT", onInterrupt);
+    this.#editor.on("SIGTSTP", () => {}); // Ctrl-Z: to suspend ourselves takes a right that we lack
     this.#editor.on("line", (line) => this.#take(line));
     this.#editor.on("close", () => {
       this.#closed = true;
@@ -33,8 +41,30 @@ export class Terminal implements Disposable {
       return Promise.resolve(line);
     }
     if (this.#closed) return Promise.resolve(null);
-    this.#editor.prompt();
-    return new Promise((resolve) => this.#answer = resolve);
+    const { promise, resolve } = Promise.withResolvers<string | null>();
+    this.#answer = resolve;
+    this.#editor.prompt(true); // what was typed meanwhile is kept, and shown now
+    return promise;
+  }
+
+  /** Goes to the line below what is being typed, which is given up. */
+  leave(): void {
+    if (this.#answer === undefined) return;
+    this.#editor.write(null, { ctrl: true, name: "e" }); // it may have several rows
+    this.#answer = undefined;
+    this.output.write("\n");
+  }
+
+  /** Where the editor draws: nowhere while nothing is asked, so that what is typed ahead mixes with no reply. */
+  #screen(): Writable {
+    const screen = new Writable({
+      write: (chunk, _, done) => {
+        if (this.#answer !== undefined) this.output.write(chunk);
+        done();
+      },
+    });
+    this.output.on("resize", () => screen.emit("resize"));
+    return Object.defineProperty(screen, "columns", { get: () => this.output.columns });
   }
 
   #take(line: string): void {
@@ -44,6 +74,7 @@ export class Terminal implements Disposable {
     else this.#lines.push(line);
   }
 
+  /** Lets go of the terminal. */
   [Symbol.dispose](): void {
     this.#editor.close();
   }

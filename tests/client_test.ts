@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type How, Program, program, startClient, startServer } from "./processes.ts";
 import { FakeServer } from "./fake_server.ts";
-import { STAMP, unstamped } from "./wire.ts";
+import { unstamped } from "./wire.ts";
 
 /** Runs the client to its end on some input. */
 async function run(
@@ -323,72 +323,5 @@ describe("when it goes wrong", () => {
     ]);
     await pipe.ends(0);
     assertMatch(pipe.stderr, /^client: nobody reads the replies.*\nexit 1\n$/);
-  });
-});
-
-describe("on a terminal", () => {
-  it("the tutorial's transcript, typed", async () => {
-    await using server = await startServer();
-    await using client = startClient(["-p", server.port], { terminal: true });
-    await client.until(">>:");
-    await client.type("i am binary\r");
-    await client.until(new RegExp(`Client received data: \\[i am binary\\] ${STAMP}\r\n`));
-    await client.until(">>:");
-    await server.until(/Server received data: "i am binary" from .*\n/);
-    await client.type("\r");
-    await client.ends(0);
-    await server.until(/client .* has broken the connection...\nwaiting connection...\n/);
-  });
-
-  it("edits a line and knows the one before", async () => {
-    await using server = await startServer();
-    await using client = startClient(["-p", server.port], { terminal: true });
-    await client.until(">>:");
-    await client.type("wrld\x1b[D\x1b[D\x1b[Do\x01hello \r"); // left ×3, o, Ctrl-A
-    await client.until(/received data: \[hello world\]/);
-    await client.until(">>:");
-    await client.type("\x1b[A!\r"); // up
-    await client.until(/received data: \[hello world!\]/);
-    await client.type("\x04");
-    await client.ends(0);
-  });
-
-  it("Ctrl-C: 130; Ctrl-D: 0", async () => {
-    await using server = await startServer();
-    for (const [key, code] of [["\x03", 130], ["\x04", 0]] as const) {
-      await using client = startClient(["-p", server.port], { terminal: true });
-      await client.until(">>:");
-      await client.type(key);
-      await client.ends(code);
-    }
-  });
-
-  it("says when the server goes away, while the person is typing", async () => {
-    await using server = await startServer();
-    await using client = startClient(["-p", server.port], { terminal: true });
-    await client.until(">>:");
-    await client.type("half a li");
-    await client.until("half a li");
-    server.signal("SIGTERM");
-    await client.until("client: the server has closed the connection");
-    await client.ends(1);
-  });
-
-  it("shows what could move the cursor escaped", async () => {
-    await using server = await startServer();
-    await using client = startClient(["-p", server.port, "-m", "\x1b[31m\u009b\u202e"], {
-      terminal: true,
-    });
-    await client.until("[\\x1b[31m\\xc2\\x9b\\xe2\\x80\\xae] ");
-    await client.ends(0);
-  });
-
-  it("--loopback is a conversation without a server to start", async () => {
-    await using client = startClient(["--loopback"], { terminal: true });
-    await client.until(">>:");
-    await client.type("hello\r");
-    await client.until("Client received data: [hello] ");
-    await client.type("\r");
-    await client.ends(0);
   });
 });

@@ -8,20 +8,22 @@ type Behaviour = (conn: Pick<Deno.Conn, "read" | "write">) => Promise<void>;
 export class FakeServer implements AsyncDisposable {
   /** All that clients said. */
   heard = "";
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #listener;
   readonly #conns = new Set<Deno.Conn>();
   readonly #over: Promise<void>;
 
-  private constructor(readonly behave: Behaviour, readonly keepOpen: boolean) {
+  private constructor(readonly behave: Behaviour, readonly keepOpen: boolean, port: number) {
+    this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.#over = this.#serve();
   }
 
   /**
    * @param behave what is done with each connection
    * @param how.keepOpen does not close a connection after that
+   * @param how.port where to listen; without, a free one
    */
-  static start(behave: Behaviour, how: { keepOpen?: boolean } = {}): FakeServer {
-    return new FakeServer(behave, how.keepOpen ?? false);
+  static start(behave: Behaviour, how: { keepOpen?: boolean; port?: number } = {}): FakeServer {
+    return new FakeServer(behave, how.keepOpen ?? false, how.port ?? 0);
   }
 
   /** Where it listens. */
