@@ -8,6 +8,7 @@ import { FRAMINGS } from "./lib/framing.ts";
 import { asJson } from "./lib/json.ts";
 import { Log } from "./lib/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
+import { proxyProtocol } from "./lib/proxy_protocol.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper, STAMPS } from "./lib/stamp.ts";
 import { readIdentity } from "./lib/tls.ts";
@@ -20,6 +21,7 @@ const OPTIONS = {
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tlsCert"], help: "a Unix socket to listen on instead" },
   tlsCert: { value: "FILE", read: text, needs: "tlsKey", help: "speak TLS with this certificate (PEM)" },
   tlsKey: { value: "FILE", read: text, needs: "tlsCert", help: "its private key (PEM)" },
+  proxyProtocol: { value: "ADDRESSES", read: proxyProtocol, not: ["unix", "tlsCert"], help: "let proxies at these addresses say who the client is" },
   once: { help: "one connection, one message, its reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
@@ -63,6 +65,7 @@ async function main(): Promise<number> {
   const server = serve(stamper(options.stamp), {
     ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace },
     signal: stop.signal,
+    prepare: options.proxyProtocol,
     onClient: (addr) => transcript.client(addr),
     onRefused: (addr, reason) => transcript.refused(addr, reason),
     onError: ({ message }) => complain(message),

@@ -17,6 +17,8 @@ import { Turns } from "./turns.ts";
 export interface Accepted extends Connection {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
+  /** It may be a mere health check: nobody is told of it until it says a message. */
+  readonly probe?: boolean;
   /** Waits for what comes before the first byte: TLS has such. */
   handshake?(): Promise<unknown>;
   /** Sends what is written at once: TCP else waits for a client that is slow to say that it has the last. */
@@ -55,8 +57,8 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   grace?: number;
   /** Stops the server when aborted. */
   signal?: AbortSignal;
-  /** Reads what comes before the conversation, and so may say who the client is. */
-  prepare?(conn: Accepted): Promise<Accepted>;
+  /** Reads what comes before the conversation, and so may say who the client is; null: nobody, let it go without a word. */
+  prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
   /** Whether a client is let in; asked before anything is heard of it. */
   verify?(addr: Deno.Addr): boolean | Promise<boolean>;
   /** A conversation begins: gives its state, may greet the client. */
@@ -240,16 +242,19 @@ export class Server<State = void> implements AsyncDisposable {
     if (this.#opening.size === HANDSHAKES) oldest?.("too many others came before it had begun");
     this.#opening.add(giveUp);
     const late = setTimeout(giveUp, HANDSHAKE, `did not begin within ${HANDSHAKE / 1000}s`);
+    let { remoteAddr } = conn;
     try {
       const { prepare, verify } = this.#options;
       await conn.handshake?.();
-      const prepared = await prepare?.(conn) ?? conn;
-      if (await verify?.(prepared.remoteAddr) === false) throw new Error("not let in");
+      const prepared = prepare ? await prepare(conn) : conn;
+      if (prepared === null) return close(conn);
+      ({ remoteAddr } = prepared);
+      if (await verify?.(remoteAddr) === false) throw new Error("not let in");
       clearTimeout(late);
       await this.#admit(prepared);
     } catch (error) {
       close(conn);
-      this.#options.onRefused?.(conn.remoteAddr, why ?? reason(error));
+      this.#options.onRefused?.(remoteAddr, why ?? reason(error));
     } finally {
       clearTimeout(late);
       this.#opening.delete(giveUp);
@@ -285,7 +290,8 @@ export class Server<State = void> implements AsyncDisposable {
 
   #begin(conn: Accepted): void {
     conn.setNoDelay?.();
-    const witness = this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
+    const meet = () => this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
+    const witness = conn.probe ? whenHeard(meet) : meet();
     let conversation;
     try {
       conversation = new Conversation(conn, conn.remoteAddr, this.#host, witness);
@@ -348,6 +354,15 @@ export class Server<State = void> implements AsyncDisposable {
 
 /** The witness of a conversation that nobody wants to hear of. */
 const UNTOLD: Witness = {};
+
+/** A witness that is found only when there is a message to hear. */
+function whenHeard(find: () => Witness): Witness {
+  let witness: Witness | undefined;
+  return {
+    heard: (message) => (witness ??= find()).heard?.(message),
+    ended: (ending) => witness?.ended?.(ending),
+  };
+}
 
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,0 +1,252 @@
+/**
+ * Who the client behind a proxy is: the PROXY protocol, versions 1 and 2
+ * (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
+ */
+
+import type { BlockList } from "node:net";
+import type { Accepted } from "./serve.ts";
+
+/** What a header says. */
+export interface ProxyHeader {
+  /** Its length in bytes; what comes after is the client's. */
+  readonly length: number;
+  /** The client; undefined where it has no address, or is the proxy itself (`LOCAL`: a health check). */
+  readonly client: Deno.NetAddr | undefined;
+}
+
+/** The longest line of version 1, in bytes, with its CRLF. */
+const LONGEST_LINE = 107;
+/** The longest header of version 2 that is read, in bytes: room for all that proxies say in one. */
+const LONGEST = 4096;
+
+const [CR, LF] = [13, 10];
+const LINE = "PROXY ";
+const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
+/** What is fixed of a header of version 2, in bytes. */
+const FIXED = 16;
+/** The length of the addresses in version 2, by family: none, IPv4, IPv6, Unix; in bytes. */
+const ADDRESSES = [0, 12, 36, 216];
+const [TCP4, TCP6] = [0x11, 0x21];
+
+const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+const IPV6 = /^[\da-f:.]+$/i;
+const PORT = /^(?:0|[1-9]\d{0,4})$/;
+
+/**
+ * Reads the header that is at the beginning of what a proxy sent. Pure.
+ * @return null while bytes are missing
+ * @throws {Error} as soon as the bytes can't be a header; its message says why
+ */
+export function readHeader(bytes: Uint8Array): ProxyHeader | null {
+  if (begins(bytes, LINE)) return readLine(bytes);
+  if (begins(bytes, SIGNATURE)) return readBinary(bytes);
+  throw new Error("it sent no PROXY header");
+}
+
+/**
+ * Makes a `prepare` for {@linkcode serve}, which learns from the proxies that are trusted
+ * who the client is. Who comes from another address is a client like any, and no header
+ * is read. A header that is malformed is a client that is not let in.
+ *
+ * A proxy's health check is nobody to talk of: a connection that ends before its header
+ * does is forgotten, one whose header names no client, or the proxy itself, is hosted
+ * like any but told of only once it has said a message.
+ *
+ * With TLS the header would have to come inside it, and proxies send it before: let
+ * the proxy do the TLS.
+ *
+ * ```ts
+ * import { proxyProtocol, serve } from "@readback/readback";
+ *
+ * await using server = serve((message, reply, client) => reply.write(message), {
+ *   prepare: proxyProtocol("127.0.0.1,10.0.0.0/8"),
+ * });
+ * ```
+ *
+ * @param trusted the proxies' addresses, or networks of such, with commas between them
+ * @throws {RangeError} when it is not that
+ */
+export function proxyProtocol(trusted: string): (conn: Accepted) => Promise<Accepted | null> {
+  const proxies = readNetworks(trusted.split(","));
+  return async (conn) => {
+    const { remoteAddr } = conn;
+    const isProxy = "hostname" in remoteAddr &&
+      (await proxies).check(remoteAddr.hostname, familyOf(remoteAddr.hostname));
+    return isProxy ? await Proxied.meet(conn, remoteAddr) : conn;
+  };
+}
+
+/** A proxy's connection, from after the header. */
+class Proxied implements Accepted {
+  readonly remoteAddr: Deno.Addr;
+  readonly probe: boolean;
+  #early: Uint8Array; // came with the header
+
+  private constructor(
+    readonly conn: Accepted,
+    proxy: Deno.NetAddr,
+    { client = proxy }: ProxyHeader,
+    early: Uint8Array,
+  ) {
+    this.remoteAddr = client;
+    // Version 1 has no word for a health check: HAProxy names itself as the client.
+    this.probe = client.port === proxy.port && client.hostname === plain(proxy.hostname);
+    this.#early = early;
+  }
+
+  /** Reads the header; null: the connection ended before it did. */
+  static async meet(conn: Accepted, proxy: Deno.NetAddr): Promise<Accepted | null> {
+    const bytes = new Uint8Array(LONGEST);
+    for (let length = 0;;) {
+      const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
+      if (count === null) return null;
+      length += count;
+      const header = readHeader(bytes.subarray(0, length));
+      if (header) return new Proxied(conn, proxy, header, bytes.slice(header.length, length));
+    }
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    const early = this.#early.subarray(0, into.length);
+    if (early.length === 0) return this.conn.read(into);
+    into.set(early);
+    this.#early = this.#early.subarray(early.length);
+    return Promise.resolve(early.length);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.conn.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.conn.closeWrite();
+  }
+
+  close(): void {
+    this.conn.close();
+  }
+
+  setNoDelay(): void {
+    this.conn.setNoDelay?.();
+  }
+}
+
+/** Version 1: a line of text. */
+function readLine(bytes: Uint8Array): ProxyHeader | null {
+  const end = bytes.indexOf(LF);
+  const length = end < 0 ? bytes.length : end + 1;
+  if (length > LONGEST_LINE || (end < 0 && length === LONGEST_LINE)) {
+    throw malformed(`its line is longer than ${LONGEST_LINE} bytes`);
+  }
+  if (end < 0) return null;
+  if (bytes[end - 1] !== CR) throw malformed("its line does not end in CRLF");
+  const line = text(bytes.subarray(0, end - 1));
+  const [, family, source = "", target = "", ...ports] = line.split(" ");
+  if (family === "UNKNOWN") return { length, client: undefined };
+  if (family !== "TCP4" && family !== "TCP6") {
+    throw malformed("its family is not TCP4, TCP6 or UNKNOWN");
+  }
+  const is = family === "TCP4" ? IPV4.test.bind(IPV4) : isIPv6;
+  if (!is(source) || !is(target)) throw malformed(`its addresses are not ${family}'s`);
+  if (ports.length !== 2 || !ports.every(isPort)) {
+    throw malformed("its ports are not two numbers from 0 to 65535");
+  }
+  return { length, client: addr(source, Number(ports[0])) };
+}
+
+/** Version 2: fixed fields, addresses, and more that is skipped. */
+function readBinary(bytes: Uint8Array): ProxyHeader | null {
+  const [versionAndCommand = 0x20, familyAndProtocol = 0] = bytes.subarray(SIGNATURE.length);
+  if (versionAndCommand >> 4 !== 2) throw malformed("its version is not 2");
+  const command = versionAndCommand & 0xf;
+  if (command > 1) throw malformed("its command is not LOCAL or PROXY");
+  const least = ADDRESSES[familyAndProtocol >> 4];
+  const isLocal = command === 0; // the rest means nothing, but its length
+  if (!isLocal && (least === undefined || (familyAndProtocol & 0xf) > 2)) {
+    throw malformed("its family or protocol is unknown");
+  }
+  if (bytes.length < FIXED) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const length = FIXED + view.getUint16(14);
+  if (length > LONGEST) throw malformed(`it is longer than ${LONGEST} bytes`);
+  if (!isLocal && length < FIXED + (least ?? 0)) {
+    throw malformed("it has no room for its addresses");
+  }
+  if (bytes.length < length) return null;
+  if (isLocal) return { length, client: undefined };
+  switch (familyAndProtocol) {
+    case TCP4:
+      return { length, client: addr(bytes.subarray(16, 20).join("."), view.getUint16(24)) };
+    case TCP6: {
+      const groups = Array.from({ length: 8 }, (_, at) => view.getUint16(16 + 2 * at).toString(16));
+      return { length, client: addr(groups.join(":"), view.getUint16(48)) };
+    }
+    default: // UDP, a Unix socket or nothing: no address that means anything here
+      return { length, client: undefined };
+  }
+}
+
+/** To a health check's maker, a reset is an end like any. */
+function nullIfReset(error: unknown): null {
+  if (error instanceof Deno.errors.ConnectionReset) return null;
+  throw error;
+}
+
+/** Whether bytes begin as a text does, as far as they go. */
+function begins(bytes: Uint8Array, text: string): boolean {
+  return bytes.subarray(0, text.length).every((byte, at) => byte === text.charCodeAt(at));
+}
+
+/** Bytes as Latin-1: any byte is some character. */
+function text(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+function malformed(why: string): Error {
+  return new Error(`its PROXY header is malformed: ${why}`);
+}
+
+function isPort(text: string): boolean {
+  return PORT.test(text) && Number(text) <= 65535;
+}
+
+function isIPv6(text: string): boolean {
+  return IPV6.test(text) && URL.canParse(`http://[${text}]`);
+}
+
+function familyOf(address: string): "ipv4" | "ipv6" {
+  return address.includes(":") ? "ipv6" : "ipv4";
+}
+
+/** An address that is right, in the one way the runtime writes it. */
+function addr(hostname: string, port: number): Deno.NetAddr {
+  return { transport: "tcp", hostname: plain(hostname), port };
+}
+
+/** An address as the runtime writes it, IPv4 in IPv6 as IPv4. */
+function plain(address: string): string {
+  if (familyOf(address) === "ipv4") return address;
+  const shortest = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest) ?? [];
+  if (high === undefined || low === undefined) return shortest;
+  return [high, low].map((half) => parseInt(half, 16)).flatMap((half) => [half >> 8, half & 255])
+    .join(".");
+}
+
+/** Reads addresses and networks; to load what compares them takes 8 ms, so only who asks waits for it. */
+function readNetworks(texts: readonly string[]): Promise<BlockList> {
+  const networks = texts.map((text) => {
+    const [, address = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+    const most = IPV4.test(address) ? 32 : isIPv6(address) ? 128 : -1;
+    const prefix = Number(bits ?? most);
+    if (most < 0 || prefix > most) {
+      throw new RangeError("must be addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8");
+    }
+    return [address, prefix, familyOf(address)] as const;
+  });
+  return import("node:net").then(({ BlockList }) => {
+    const list = new BlockList();
+    for (const network of networks) list.addSubnet(...network);
+    return list;
+  });
+}
