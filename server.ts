@@ -29,6 +29,7 @@ const OPTIONS = {
   maxMessage: { value: "BYTES", fallback: "65536", read: whole(1, 1 << 30), help: "the longest message" },
   idleTimeout: { short: "i", value: "DUR", fallback: "0", read: duration, help: "end a conversation that is idle so long; 0: never" },
   grace: { value: "DUR", fallback: "5s", read: duration, help: "how long a stopping server lets conversations finish" },
+  drain: { value: "DUR", fallback: "0", read: duration, needs: "proxyProtocol", help: "how long a stopping server fails health checks first" },
   quiet: { short: "q", help: "no line a message, no line a connection" },
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "a transcript, or a JSON object a line" },
 } as const;
@@ -61,11 +62,11 @@ async function main(): Promise<number> {
     transcript.stopping();
     stop.abort();
   });
-  const { framing, maxMessage, maxClients, once, idleTimeout, grace } = options;
+  const { framing, maxMessage, maxClients, once, idleTimeout, grace, drain } = options;
   const server = serve(stamper(options.stamp), {
-    ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace },
-    signal: stop.signal,
+    ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace, drain },
     prepare: options.proxyProtocol,
+    signal: stop.signal,
     onClient: (addr) => transcript.client(addr),
     onRefused: (addr, reason) => transcript.refused(addr, reason),
     onError: ({ message }) => complain(message),

@@ -10,8 +10,8 @@ import type { Accepted } from "./serve.ts";
 export interface ProxyHeader {
   /** Its length in bytes; what comes after is the client's. */
   readonly length: number;
-  /** The client; undefined where it has no address, or is the proxy itself (`LOCAL`: a health check). */
-  readonly client: Deno.NetAddr | undefined;
+  /** The client; `unknown`: its address is not told; `local`: the proxy itself, to see how we are. */
+  readonly client: Deno.NetAddr | "unknown" | "local";
 }
 
 /** The longest line of version 1, in bytes, with its CRLF. */
@@ -48,9 +48,10 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * who the client is. Who comes from another address is a client like any, and no header
  * is read. A header that is malformed is a client that is not let in.
  *
- * A proxy's health check is nobody to talk of: a connection that ends before its header
- * does is forgotten, one whose header names no client, or the proxy itself, is hosted
- * like any but told of only once it has said a message.
+ * A connection that the proxy makes for itself (`LOCAL`, or it names itself as the client)
+ * is a health check: it is answered like any, but nobody is told of it ({@linkcode Accepted}'s
+ * `probe`). One that ends before its header does is forgotten. A client whose address
+ * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's.
  *
  * With TLS the header would have to come inside it, and proxies send it before: let
  * the proxy do the TLS.
@@ -85,12 +86,14 @@ class Proxied implements Accepted {
   private constructor(
     readonly conn: Accepted,
     proxy: Deno.NetAddr,
-    { client = proxy }: ProxyHeader,
+    { client }: ProxyHeader,
     early: Uint8Array,
   ) {
-    this.remoteAddr = client;
-    // Version 1 has no word for a health check: HAProxy names itself as the client.
-    this.probe = client.port === proxy.port && client.hostname === plain(proxy.hostname);
+    this.remoteAddr = typeof client === "string" ? proxy : client;
+    // Version 1 has no word for a health check: a proxy names itself as the client.
+    const isItself = typeof client !== "string" && client.port === proxy.port &&
+      client.hostname === plain(proxy.hostname);
+    this.probe = isItself || client === "local";
     this.#early = early;
   }
 
@@ -142,7 +145,7 @@ function readLine(bytes: Uint8Array): ProxyHeader | null {
   if (bytes[end - 1] !== CR) throw malformed("its line does not end in CRLF");
   const line = text(bytes.subarray(0, end - 1));
   const [, family, source = "", target = "", ...ports] = line.split(" ");
-  if (family === "UNKNOWN") return { length, client: undefined };
+  if (family === "UNKNOWN") return { length, client: "unknown" };
   if (family !== "TCP4" && family !== "TCP6") {
     throw malformed("its family is not TCP4, TCP6 or UNKNOWN");
   }
@@ -173,7 +176,7 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
     throw malformed("it has no room for its addresses");
   }
   if (bytes.length < length) return null;
-  if (isLocal) return { length, client: undefined };
+  if (isLocal) return { length, client: "local" };
   switch (familyAndProtocol) {
     case TCP4:
       return { length, client: addr(bytes.subarray(16, 20).join("."), view.getUint16(24)) };
@@ -182,7 +185,7 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
       return { length, client: addr(groups.join(":"), view.getUint16(48)) };
     }
     default: // UDP, a Unix socket or nothing: no address that means anything here
-      return { length, client: undefined };
+      return { length, client: "unknown" };
   }
 }
 

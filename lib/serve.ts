@@ -17,7 +17,7 @@ import { Turns } from "./turns.ts";
 export interface Accepted extends Connection {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
-  /** It may be a mere health check: nobody is told of it until it says a message. */
+  /** It is a proxy's health check: hosted like any, but nobody is told of it, and a server that drains refuses it. */
   readonly probe?: boolean;
   /** Waits for what comes before the first byte: TLS has such. */
   handshake?(): Promise<unknown>;
@@ -55,6 +55,8 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   idleTimeout?: number;
   /** How long a stopping server lets conversations finish, in ms. @default {5000} */
   grace?: number;
+  /** How long a stopping server first goes on as before, but refuses health checks, so that proxies send nobody more, in ms. @default {0} */
+  drain?: number;
   /** Stops the server when aborted. */
   signal?: AbortSignal;
   /** Reads what comes before the conversation, and so may say who the client is; null: nobody, let it go without a word. */
@@ -128,6 +130,7 @@ export class Server<State = void> implements AsyncDisposable {
   #bytes = 0;
   #deaf = false; // accepts no more
   #exhausted = false;
+  #draining: ReturnType<typeof setTimeout> | undefined;
   #stopping: ReturnType<typeof setTimeout>[] | undefined;
   #waiting: (() => void)[] = []; // until a conversation ends
 
@@ -177,30 +180,34 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /**
-   * Accepts no more, answers what has arrived and ends every conversation; after
-   * the grace, what is left is cut. A second call waits for the first.
+   * Once drained, accepts no more, answers what has arrived and ends every conversation;
+   * after the grace, what is left is cut. A second call waits for the first.
    */
   shutdown(): Promise<void> {
-    if (this.#stopping === undefined) {
-      void this.#emptyQueue();
-      for (const conversation of this.#conversations) void conversation.stop();
-      const cut = () => {
-        for (const conversation of this.#conversations) conversation.cut("cut");
-      };
-      const giveUp = () => {
-        for (const giveUp of this.#opening) giveUp("the server stops");
-      };
-      this.#stopping = [
-        setTimeout(cut, this.#options.grace ?? 5000),
-        setTimeout(giveUp, LAST_WORDS),
-      ];
-    }
+    const { drain = 0 } = this.#options;
+    if (drain > 0) this.#draining ??= setTimeout(() => this.#stop(), drain);
+    else if (this.#stopping === undefined) this.#stop();
     return this.finished;
   }
 
   /** Shuts it down. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  #stop(): void {
+    void this.#emptyQueue();
+    for (const conversation of this.#conversations) void conversation.stop();
+    const cut = () => {
+      for (const conversation of this.#conversations) conversation.cut("cut");
+    };
+    const giveUp = () => {
+      for (const giveUp of this.#opening) giveUp("the server stops");
+    };
+    this.#stopping = [
+      setTimeout(cut, this.#options.grace ?? 5000),
+      setTimeout(giveUp, LAST_WORDS),
+    ];
   }
 
   async #run(): Promise<void> {
@@ -211,7 +218,7 @@ export class Server<State = void> implements AsyncDisposable {
     }
     this.#host.turns[Symbol.dispose]();
     clearInterval(watch);
-    for (const timer of this.#stopping ?? []) clearTimeout(timer);
+    for (const timer of [this.#draining, ...this.#stopping ?? []]) clearTimeout(timer);
   }
 
   async #accept(listener: Listener): Promise<void> {
@@ -247,7 +254,7 @@ export class Server<State = void> implements AsyncDisposable {
       const { prepare, verify } = this.#options;
       await conn.handshake?.();
       const prepared = prepare ? await prepare(conn) : conn;
-      if (prepared === null) return close(conn);
+      if (prepared === null || (prepared.probe && this.#draining)) return close(conn);
       ({ remoteAddr } = prepared);
       if (await verify?.(remoteAddr) === false) throw new Error("not let in");
       clearTimeout(late);
@@ -290,8 +297,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   #begin(conn: Accepted): void {
     conn.setNoDelay?.();
-    const meet = () => this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
-    const witness = conn.probe ? whenHeard(meet) : meet();
+    const witness = conn.probe ? UNTOLD : this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
     let conversation;
     try {
       conversation = new Conversation(conn, conn.remoteAddr, this.#host, witness);
@@ -354,15 +360,6 @@ export class Server<State = void> implements AsyncDisposable {
 
 /** The witness of a conversation that nobody wants to hear of. */
 const UNTOLD: Witness = {};
-
-/** A witness that is found only when there is a message to hear. */
-function whenHeard(find: () => Witness): Witness {
-  let witness: Witness | undefined;
-  return {
-    heard: (message) => (witness ??= find()).heard?.(message),
-    ended: (ending) => witness?.ended?.(ending),
-  };
-}
 
 function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
