@@ -15,8 +15,8 @@ export class Wire implements Disposable {
   private constructor(readonly conn: Deno.TcpConn) {}
 
   /** Connects to a port of this machine. */
-  static async dial(port: number): Promise<Wire> {
-    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  static async dial(port: number, hostname = "127.0.0.1"): Promise<Wire> {
+    const conn = await Deno.connect({ hostname, port });
     conn.setNoDelay(true);
     return new Wire(conn);
   }
