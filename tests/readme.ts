@@ -33,6 +33,17 @@ export function blocks(): Block[] {
   });
 }
 
+/** The first block in a language, to be put to use: some words replaced, each there once. */
+export function block(language: string, words: Readonly<Record<string, string>> = {}): string {
+  const found = blocks().find((block) => block.language === language);
+  if (found === undefined) throw new Error(`the README has no block in ${language}`);
+  return Object.entries(words).reduce((text, [word, other]) => {
+    const [before, after, ...more] = text.split(word);
+    if (after === undefined || more.length > 0) throw new Error(`${word} is not there once`);
+    return `${before}${other}${after}`;
+  }, found.code);
+}
+
 function plain(cell: string): string {
   return cell.trim().replace(/^`(.*)`$/, "$1").replaceAll("\\|", "|");
 }

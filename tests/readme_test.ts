@@ -75,6 +75,9 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
     assert(here.includes(code), `no such service in tests/services:\n${code}`);
   },
+  // haproxy_test.ts and systemd_test.ts run these, where those programs are.
+  "More than one machine: haproxy": () => Promise.resolve(),
+  "More than one machine: systemd": () => Promise.resolve(),
   "The house: json": (code) => {
     assertEquals(Object.keys(JSON.parse(`{${code}}`)), Object.keys(imports).toSorted());
     return Promise.resolve();
