@@ -51,7 +51,8 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * A connection that the proxy makes for itself (`LOCAL`, or it names itself as the client)
  * is a health check: it is answered like any, but nobody is told of it ({@linkcode Accepted}'s
  * `probe`). One that ends before its header does is forgotten. A client whose address
- * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's.
+ * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's. Limit: in version 2
+ * HAProxy says `LOCAL` for clients of its Unix sockets too, so nobody is told of those.
  *
  * With TLS the header would have to come inside it, and proxies send it before: let
  * the proxy do the TLS.

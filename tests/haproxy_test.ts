@@ -26,7 +26,7 @@ class HAProxy extends Program {
   }
 
   /** Starts it; it accepts connections then. */
-  static async start(one: number, two: number): Promise<HAProxy> {
+  static async start(one: number, two: number, header = "send-proxy-v2"): Promise<HAProxy> {
     const folder = await Deno.makeTempDir();
     // It takes no port 0; an address of this process's own can't be taken either.
     const pid = Deno.pid;
@@ -35,6 +35,7 @@ class HAProxy extends Program {
       "bind :6969": `bind ${hostname}:6969`,
       "10.0.0.11:6969": `127.0.0.1:${one}`,
       "10.0.0.12:6969": `127.0.0.1:${two}`,
+      "send-proxy-v2": header,
     });
     const stats = `global\n    stats socket ${folder}/stats\n\n`;
     await Deno.writeTextFile(`${folder}/haproxy.cfg`, stats + config);
@@ -137,35 +138,40 @@ async function stayAndTalk(haproxy: HAProxy, until: AbortSignal): Promise<[numbe
 }
 
 describe("behind HAProxy", { skip: missing("haproxy") }, () => {
-  it("connections spread, the transcript names the clients, the statistics agree", async () => {
-    await using one = await startBehind();
-    await using two = await startBehind();
-    await using haproxy = await HAProxy.start(one.port, two.port);
-    const clients: string[] = [];
-    {
-      using wires = new DisposableStack();
-      for (let number = 0; number < 20; number++) {
-        const wire = wires.use(await haproxy.dial());
-        clients.push(addressOf(wire));
-        await wire.send(`hello from ${number}\n`);
-        assertEquals(unstamped(await wire.until(/\n/)), `[hello from ${number}] STAMP\n`);
+  for (const header of ["send-proxy", "send-proxy-v2"]) {
+    it(`${header}: connections spread, the transcript names the clients, the statistics agree`, async () => {
+      await using one = await startBehind();
+      await using two = await startBehind();
+      await using haproxy = await HAProxy.start(one.port, two.port, header);
+      const clients: string[] = [];
+      {
+        using wires = new DisposableStack();
+        for (let number = 0; number < 20; number++) {
+          const wire = wires.use(await haproxy.dial());
+          clients.push(addressOf(wire));
+          await wire.send(`hello from ${number}\n`);
+          assertEquals(unstamped(await wire.until(/\n/)), `[hello from ${number}] STAMP\n`);
+        }
       }
-    }
-    const rows = await haproxy.untilServers((rows) => rows.every((row) => row["scur"] === "0"));
-    const told = [];
-    for (const [at, server] of [one, two].entries()) {
-      await server.until(/("event":"ended"[^]*){10}"waiting"/);
-      const connected = eventsOf(server, "connected");
-      const bytes = eventsOf(server, "message").reduce((sum, { bytes = 0 }) => sum + bytes + 1, 0);
-      assertEquals([String(connected.length), String(bytes)], [
-        rows[at]?.["stot"],
-        rows[at]?.["bin"],
-      ]);
-      assertEquals(connected.length, 10);
-      told.push(...connected.map(({ client = "" }) => client));
-    }
-    assertEquals(told.toSorted(), clients.toSorted()); // and no health check
-  });
+      const rows = await haproxy.untilServers((rows) => rows.every((row) => row["scur"] === "0"));
+      const told = [];
+      for (const [at, server] of [one, two].entries()) {
+        await server.until(/("event":"ended"[^]*){10}"waiting"/);
+        const connected = eventsOf(server, "connected");
+        const bytes = eventsOf(server, "message").reduce(
+          (sum, { bytes = 0 }) => sum + bytes + 1,
+          0,
+        );
+        assertEquals([String(connected.length), String(bytes)], [
+          rows[at]?.["stot"],
+          rows[at]?.["bin"],
+        ]);
+        assertEquals(connected.length, 10);
+        told.push(...connected.map(({ client = "" }) => client));
+      }
+      assertEquals(told.toSorted(), clients.toSorted()); // and no health check
+    });
+  }
 
   it("a server that is stopped under load loses no reply, goes, and comes back", async () => {
     await using one = await startBehind();

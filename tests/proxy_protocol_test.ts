@@ -1,6 +1,6 @@
 /** The PROXY protocol: its headers, byte for byte, and the server that is told who its clients are. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/proxy_protocol.ts";
 import { serve } from "../lib/serve.ts";
@@ -162,17 +162,31 @@ describe("proxyProtocol", () => {
     });
   }
 
+  it("a reset before the header's end is nobody; another failure is told", async () => {
+    const meet = (error: Error) =>
+      proxyProtocol("10.0.0.0/8")({
+        remoteAddr: client("10.1.2.3"),
+        read: () => Promise.reject(error),
+        write: () => Promise.resolve(0),
+        closeWrite: () => Promise.resolve(),
+        close: () => {},
+      });
+    assertEquals(await meet(new Deno.errors.ConnectionReset()), null);
+    await assertRejects(() => meet(new Deno.errors.Interrupted("no")), Error, "no");
+  });
+
   it("who is not let in is told by the address that the proxy told", async () => {
-    const told = Promise.withResolvers<unknown>();
+    let told: unknown[] = [];
     await using server = serve((message, reply) => reply.write(message), {
       prepare: proxyProtocol("127.0.0.0/8"),
       verify: (addr) => "hostname" in addr && addr.hostname !== "203.0.113.7",
-      onRefused: (...what) => told.resolve(what),
+      onRefused: (...what) => told = what,
     });
     const { port } = server.addr as Deno.NetAddr;
     using wire = await Wire.dial(port);
     await wire.send(TCP4);
-    assertEquals(await told.promise, [client("203.0.113.7"), "not let in"]);
+    await wire.rest().catch(() => {});
+    assertEquals(told, [client("203.0.113.7"), "not let in"]);
     using other = await Wire.dial(port);
     await other.send(`${TCP4.replace("113.7", "113.8")}hello\n`);
     assertEquals(await other.until(/\n/), "hello\n");
