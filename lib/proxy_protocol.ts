@@ -12,6 +12,8 @@ export interface ProxyHeader {
   readonly length: number;
   /** The client; `unknown`: its address is not told; `local`: the proxy itself, to see how we are. */
   readonly client: Deno.NetAddr | "unknown" | "local";
+  /** Where the client connected to, if that is told. */
+  readonly target?: Deno.NetAddr;
 }
 
 /** The longest line of version 1, in bytes, with its CRLF. */
@@ -48,7 +50,7 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * who the client is. Who comes from another address is a client like any, and no header
  * is read. A header that is malformed is a client that is not let in.
  *
- * A connection that the proxy makes for itself (`LOCAL`, or it names itself as the client)
+ * A connection that the proxy makes for itself (`LOCAL`, or it tells its own two ends)
  * is a health check: it is answered like any, but nobody is told of it ({@linkcode Accepted}'s
  * `probe`). One that ends before its header does is forgotten. A client whose address
  * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's. Limit: in version 2
@@ -87,13 +89,13 @@ class Proxied implements Accepted {
   private constructor(
     readonly conn: Accepted,
     proxy: Deno.NetAddr,
-    { client }: ProxyHeader,
+    { client, target }: ProxyHeader,
     early: Uint8Array,
   ) {
     this.remoteAddr = typeof client === "string" ? proxy : client;
-    // Version 1 has no word for a health check: a proxy names itself as the client.
-    const isItself = typeof client !== "string" && client.port === proxy.port &&
-      client.hostname === plain(proxy.hostname);
+    // Version 1 has no word for a health check: a proxy tells this very connection's two ends. (One
+    // end alone can be a client's too: of the proxy's machine, and by chance from the same port.)
+    const isItself = isSame(client, proxy) && isSame(target, conn.localAddr);
     this.probe = isItself || client === "local";
     this.#early = early;
   }
@@ -155,7 +157,8 @@ function readLine(bytes: Uint8Array): ProxyHeader | null {
   if (ports.length !== 2 || !ports.every(isPort)) {
     throw malformed("its ports are not two numbers from 0 to 65535");
   }
-  return { length, client: addr(source, Number(ports[0])) };
+  const [from, to] = ports.map(Number) as [number, number];
+  return { length, client: addr(source, from), target: addr(target, to) };
 }
 
 /** Version 2: fixed fields, addresses, and more that is skipped. */
@@ -180,11 +183,9 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
   if (isLocal) return { length, client: "local" };
   switch (familyAndProtocol) {
     case TCP4:
-      return { length, client: addr(bytes.subarray(16, 20).join("."), view.getUint16(24)) };
-    case TCP6: {
-      const groups = Array.from({ length: 8 }, (_, at) => view.getUint16(16 + 2 * at).toString(16));
-      return { length, client: addr(groups.join(":"), view.getUint16(48)) };
-    }
+      return { length, client: ipv4(view, 16, 24), target: ipv4(view, 20, 26) };
+    case TCP6:
+      return { length, client: ipv6(view, 16, 48), target: ipv6(view, 32, 50) };
     default: // UDP, a Unix socket or nothing: no address that means anything here
       return { length, client: "unknown" };
   }
@@ -220,6 +221,24 @@ function isIPv6(text: string): boolean {
 
 function familyOf(address: string): "ipv4" | "ipv6" {
   return address.includes(":") ? "ipv6" : "ipv4";
+}
+
+/** An address and a port from their places in a header of version 2. */
+function ipv4(view: DataView, at: number, port: number): Deno.NetAddr {
+  const bytes = Array.from({ length: 4 }, (_, more) => view.getUint8(at + more));
+  return addr(bytes.join("."), view.getUint16(port));
+}
+
+/** Likewise. */
+function ipv6(view: DataView, at: number, port: number): Deno.NetAddr {
+  const groups = Array.from({ length: 8 }, (_, more) => view.getUint16(at + 2 * more).toString(16));
+  return addr(groups.join(":"), view.getUint16(port));
+}
+
+/** Whether these are one address and port, of which the second is as the runtime tells it. */
+function isSame(one: Deno.NetAddr | string | undefined, other: Deno.Addr | undefined): boolean {
+  return typeof one === "object" && other !== undefined && "hostname" in other &&
+    one.port === other.port && one.hostname === plain(other.hostname);
 }
 
 /** An address that is right, in the one way the runtime writes it. */

@@ -17,6 +17,8 @@ import { Turns } from "./turns.ts";
 export interface Accepted extends Connection {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
+  /** Where it came to. */
+  readonly localAddr?: Deno.Addr;
   /** It is a proxy's health check: hosted like any, but nobody is told of it, and a server that drains refuses it. */
   readonly probe?: boolean;
   /** Waits for what comes before the first byte: TLS has such. */

@@ -21,42 +21,57 @@ function binary(command: string, family: string, ...rest: string[]): string {
 
 const IPV4 = "\xcb\0\x71\x07\x0a\0\0\x01\xdc\x04\x1b\x39";
 const IPV6 = `\x20\x01\x0d\xb8${"\0".repeat(11)}\x07${"\0".repeat(15)}\x01\xdc\x04\x1b\x39`;
-const MAPPED = `${"\0".repeat(10)}\xff\xff\xcb\0\x71\x07${"\0".repeat(16)}\xdc\x04\x1b\x39`;
+const MAPPED = `${"\0".repeat(10)}\xff\xff\xcb\0\x71\x07${
+  "\0".repeat(10)
+}\xff\xff\x0a\0\0\x01\xdc\x04\x1b\x39`;
 const TLVS = "\x04\0\x02ab\x03\0\x04\x01\x02\x03\x04";
 
 const client = (hostname: string, port = 56324) => ({ transport: "tcp" as const, hostname, port });
+/** What a header tells: who connected, and to where. */
+const from = (hostname: string, target: string, ports = [56324, 6969]) => ({
+  client: client(hostname, ports[0]),
+  target: client(target, ports[1]),
+});
 
-const HEADERS: readonly (readonly [string, string, ProxyHeader["client"]])[] = [
-  ["1, TCP4", TCP4, client("203.0.113.7")],
-  ["1, the least", "PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", client("0.0.0.0", 0)],
+const HEADERS: readonly (readonly [string, string, Omit<ProxyHeader, "length">])[] = [
+  ["1, TCP4", TCP4, from("203.0.113.7", "10.0.0.1")],
+  ["1, the least", "PROXY TCP4 0.0.0.0 0.0.0.0 0 0\r\n", from("0.0.0.0", "0.0.0.0", [0, 0])],
   [
     "1, the most",
     "PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n",
-    client("255.255.255.255", 65535),
+    from("255.255.255.255", "255.255.255.255", [65535, 65535]),
   ],
-  ["1, TCP6", "PROXY TCP6 2001:db8::7 ::1 56324 6969\r\n", client("2001:db8::7")],
+  ["1, TCP6", "PROXY TCP6 2001:db8::7 ::1 56324 6969\r\n", from("2001:db8::7", "::1")],
   [
     "1, TCP6 in full",
     "PROXY TCP6 2001:0DB8:0:0:0:0:0:0007 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 56324 6969\r\n",
-    client("2001:db8::7"),
+    from("2001:db8::7", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
   ],
   [
     "1, IPv4 in IPv6",
     "PROXY TCP6 ::ffff:203.0.113.7 ::ffff:10.0.0.1 56324 6969\r\n",
-    client("203.0.113.7"),
+    from("203.0.113.7", "10.0.0.1"),
   ],
-  ["1, UNKNOWN", "PROXY UNKNOWN\r\n", "unknown"],
-  ["1, UNKNOWN and more", LONGEST, "unknown"],
-  ["2, LOCAL", LOCAL, "local"],
-  ["2, LOCAL with what means nothing", binary("\x20", "\xff", "whatever"), "local"],
-  ["2, TCP over IPv4", binary("\x21", "\x11", IPV4), client("203.0.113.7")],
-  ["2, TCP over IPv4 and TLVs", binary("\x21", "\x11", IPV4, TLVS), client("203.0.113.7")],
-  ["2, TCP over IPv6", binary("\x21", "\x21", IPV6), client("2001:db8::7")],
-  ["2, IPv4 in IPv6", binary("\x21", "\x21", MAPPED, TLVS), client("203.0.113.7")],
-  ["2, nothing", binary("\x21", "\0"), "unknown"],
-  ["2, UDP", binary("\x21", "\x12", IPV4), "unknown"],
-  ["2, a Unix socket", binary("\x21", "\x31", "\0".repeat(216)), "unknown"],
-  ["2, the longest", binary("\x21", "\x11", IPV4, "\0".repeat(4068)), client("203.0.113.7")],
+  ["1, UNKNOWN", "PROXY UNKNOWN\r\n", { client: "unknown" }],
+  ["1, UNKNOWN and more", LONGEST, { client: "unknown" }],
+  ["2, LOCAL", LOCAL, { client: "local" }],
+  ["2, LOCAL with what means nothing", binary("\x20", "\xff", "whatever"), { client: "local" }],
+  ["2, TCP over IPv4", binary("\x21", "\x11", IPV4), from("203.0.113.7", "10.0.0.1")],
+  [
+    "2, TCP over IPv4 and TLVs",
+    binary("\x21", "\x11", IPV4, TLVS),
+    from("203.0.113.7", "10.0.0.1"),
+  ],
+  ["2, TCP over IPv6", binary("\x21", "\x21", IPV6), from("2001:db8::7", "::1")],
+  ["2, IPv4 in IPv6", binary("\x21", "\x21", MAPPED, TLVS), from("203.0.113.7", "10.0.0.1")],
+  ["2, nothing", binary("\x21", "\0"), { client: "unknown" }],
+  ["2, UDP", binary("\x21", "\x12", IPV4), { client: "unknown" }],
+  ["2, a Unix socket", binary("\x21", "\x31", "\0".repeat(216)), { client: "unknown" }],
+  [
+    "2, the longest",
+    binary("\x21", "\x11", IPV4, "\0".repeat(4068)),
+    from("203.0.113.7", "10.0.0.1"),
+  ],
 ];
 
 const V1 = "its PROXY header is malformed: its";
@@ -111,15 +126,15 @@ const MALFORMED: readonly (readonly [string, string])[] = [
 ];
 
 describe("readHeader", () => {
-  for (const [what, header, client] of HEADERS) {
+  for (const [what, header, told] of HEADERS) {
     it(`version ${what}: whole at its last byte and not before`, () => {
       const { length } = header;
       for (let end = 0; end < length; end++) {
         assertEquals(readHeader(latin1(header.slice(0, end))), null, `after ${end} bytes`);
       }
-      assertEquals(readHeader(latin1(header)), { length, client });
+      assertEquals(readHeader(latin1(header)), { length, ...told });
       for (const more of ["hello\n", "\r\n", header]) {
-        assertEquals(readHeader(latin1(header + more)), { length, client });
+        assertEquals(readHeader(latin1(header + more)), { length, ...told });
       }
     });
   }
@@ -131,9 +146,9 @@ describe("readHeader", () => {
   }
 
   it("looks at the bytes it is given, wherever their buffer begins", () => {
-    const [, header, client] = HEADERS[12] ?? HEADERS[0] as typeof HEADERS[number];
+    const [, header, told] = HEADERS[12] ?? HEADERS[0] as typeof HEADERS[number];
     const bytes = latin1(`before${header}`).subarray(6);
-    assertEquals(readHeader(bytes), { length: header.length, client });
+    assertEquals(readHeader(bytes), { length: header.length, ...told });
   });
 });
 
@@ -324,7 +339,16 @@ describe("--proxy-protocol", () => {
     using unknown = await Wire.dial(port);
     await unknown.send("PROXY UNKNOWN\r\nhello\n");
     await unknown.until(/\n/);
-    await assertSaid(server, heardFrom(`127.0.0.1:${unknown.conn.localAddr.port}`));
+    using neighbour = await Wire.dial(port); // on the proxy's machine, by chance from the same port
+    const { localAddr } = neighbour.conn;
+    await neighbour.send(`PROXY TCP4 127.0.0.1 127.0.0.1 ${localAddr.port} 6969\r\nhello\n`);
+    await neighbour.until(/\n/);
+    await assertSaid(
+      server,
+      [unknown, neighbour].map(({ conn }) => heardFrom(`127.0.0.1:${conn.localAddr.port}`)).join(
+        "",
+      ),
+    );
   });
 
   it("who never ends its header does not hold up the stop", async () => {
