@@ -11,7 +11,16 @@ export interface Peer {
 }
 
 /** The names by which peers can be chosen, ours first. */
-export const PEERS = ["readback", "c", "go", "node", "uvloop", "asyncio", "threads"] as const;
+export const PEERS = [
+  "readback",
+  "c",
+  "go",
+  "node",
+  "uvloop",
+  "asyncio",
+  "threads",
+  "deno",
+] as const;
 const RIVALS: readonly string[] = ["readback", "c", "node", "uvloop"];
 
 type Name = typeof PEERS[number];
@@ -56,6 +65,7 @@ export async function findPeers(
     node: async () => await find("node") ? ["node", `${HERE}node.mjs`] : null,
     uvloop: () => inPython(withUvloop, `${HERE}asyncio_peer.py`, "--uvloop"),
     asyncio: () => inPython(python, `${HERE}asyncio_peer.py`),
+    deno: () => [Deno.execPath(), "run", "--allow-net", "--no-prompt", `${HERE}deno.ts`],
     threads: () => inPython(python, `${HERE}threads.py`),
   };
   const peers: Peer[] = [];
@@ -75,6 +85,7 @@ const NEEDS: Record<Name, string> = {
   uvloop: "needs Python 3 with uvloop",
   asyncio: "needs Python 3",
   threads: "needs Python 3",
+  deno: "needs Deno",
 };
 
 /** Compiles a source file with a tool; null where there is none. What the tool complains of is shown. */
