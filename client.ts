@@ -23,6 +23,7 @@ import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
 import { type Interlocutor, saying, type Source, talk, type Tell } from "./lib/talk.ts";
+import { Terminal } from "./lib/terminal.ts";
 import { readTrusted } from "./lib/tls.ts";
 
 // deno-fmt-ignore
@@ -164,11 +165,9 @@ function stopSignal(): AbortSignal {
 }
 
 async function talkOnTerminal(peer: Interlocutor, tell: Tell, most: number): Promise<void> {
-  // Not at the top: these are a third of the time that the client takes to start.
-  const { default: process } = await import("node:process");
-  const { Terminal } = await import("./lib/terminal.ts");
+  const { default: process } = await import("node:process"); // not at the top: it takes long to load
   const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
-  using terminal = new Terminal(process.stdin, process.stdout, prompt, () => leave(130));
+  using terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {
     progress.hide();
     terminal.leave();

@@ -1,36 +1,52 @@
 /** A person at a terminal: asks for lines, with editing and history. */
 
-import { createInterface } from "node:readline";
-import { Writable } from "node:stream";
+import type { Interface } from "node:readline";
+import type { Writable } from "node:stream";
 
 /** The terminal that is written to. */
 type Output = NodeJS.WritableStream & { readonly columns?: number };
 
 /** A line editor on a terminal. The terminal is as it was once this is closed. */
 export class Terminal implements Disposable {
-  readonly #editor;
+  readonly #editor: Interface;
   #lines: string[] = []; // typed ahead or pasted
   #closed = false;
   #answer: ((line: string | null) => void) | undefined;
 
-  /**
-   * @param prompt may have colours
-   * @param onInterrupt Ctrl-C was typed
-   */
-  constructor(
+  private constructor(
+    { createInterface }: typeof import("node:readline"),
+    Stream: typeof Writable,
     input: NodeJS.ReadableStream,
     readonly output: Output,
     readonly prompt: string,
-    onInterrupt: () => void,
   ) {
-    this.#editor = createInterface({ input, output: this.#screen(), prompt, terminal: true });
-    this.#editor.on("SIGINT", onInterrupt);
+    const screen = this.#screen(Stream);
+    this.#editor = createInterface({ input, output: screen, prompt, terminal: true });
     this.#editor.on("SIGTSTP", () => {}); // Ctrl-Z: to suspend ourselves takes a right that we lack
     this.#editor.on("line", (line) => this.#take(line));
     this.#editor.on("close", () => {
       this.#closed = true;
       this.#answer?.(null);
     });
+  }
+
+  /**
+   * Takes a terminal over.
+   * @param prompt may have colours
+   * @param onInterrupt Ctrl-C was typed
+   */
+  static async open(
+    input: NodeJS.ReadableStream,
+    output: Output,
+    prompt: string,
+    onInterrupt: () => void,
+  ): Promise<Terminal> {
+    // Not at the top: who has no terminal would wait for them.
+    const readline = await import("node:readline");
+    const { Writable } = await import("node:stream");
+    const terminal = new Terminal(readline, Writable, input, output, prompt);
+    terminal.#editor.on("SIGINT", onInterrupt);
+    return terminal;
   }
 
   /** The next line; null at the end (Ctrl-D). */
@@ -56,8 +72,8 @@ export class Terminal implements Disposable {
   }
 
   /** Where the editor draws: nowhere while nothing is asked, so that what is typed ahead mixes with no reply. */
-  #screen(): Writable {
-    const screen = new Writable({
+  #screen(Stream: typeof Writable): Writable {
+    const screen = new Stream({
       write: (chunk, _, done) => {
         if (this.#answer !== undefined) this.output.write(chunk);
         done();
