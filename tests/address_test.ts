@@ -2,12 +2,12 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
 import { connect, host, show, showAddr } from "../lib/address.ts";
+import { needs } from "./needs.ts";
 import { Program, program, startClient, startServer } from "./processes.ts";
 import { unstamped } from "./wire.ts";
 
-const UNIX = Deno.build.os === "windows" && "no Unix sockets here";
+const UNIX = needs("unix sockets");
 
 /** A folder for a socket, gone at the end of the block. */
 async function folder(): Promise<{ socket: string } & AsyncDisposable> {
@@ -93,7 +93,7 @@ describe("--unix", { skip: UNIX }, () => {
     assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);
   });
 
-  it("answers socat and nc", { skip: missing("socat") || missing("nc") }, async () => {
+  it("answers socat and nc", { skip: needs("socat", "nc") }, async () => {
     await using here = await folder();
     await using _server = await startServer(["--unix", here.socket]);
     for (

@@ -2,8 +2,8 @@
  * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25
  * that clients do to the server, smaller than in `soak/`, which does them at full size.
  *
- * Elsewhere: 18, 19, 21, 23, 26 and 29 to 32 in battery_life_test.ts; 7 and 8 in wire_test.ts;
- * 16, 20 and 22 in server_test.ts; 27, 28 and what is typed in 29 in client_test.ts; what a
+ * Elsewhere: 18, 19, 21, 23, 26 and 30 to 32 in battery_life_test.ts; 7 and 8 in wire_test.ts;
+ * 16, 20 and 22 in server_test.ts; 27 and 28 in client_test.ts; 29 in terminal_test.ts; what a
  * network does in proxy_test.ts. That the battery can see is shown in naive_test.ts.
  */
 
@@ -13,12 +13,14 @@ import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts"
 import { scarce, startScarce } from "./battery/scarce.ts";
 import { halfClose, inDrops, inOneGo, randomCuts } from "./battery/streams.ts";
 import { closeUnread, resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
+import { needs } from "./needs.ts";
 import { startServer } from "./processes.ts";
 import { Random } from "./random.ts";
 
+const NEEDS = { skip: needs("linux", "python3") };
 const random = new Random();
 
-describe("clients that vanish", () => {
+describe("clients that vanish", NEEDS, () => {
   it("1: resets before they are accepted", async () => {
     await using server = await startServer();
     await resetInTheQueue(server, 3000);
@@ -45,7 +47,7 @@ describe("clients that vanish", () => {
   });
 });
 
-describe("streams", () => {
+describe("streams", NEEDS, () => {
   it("4: 5,000 messages in one go, then half-close", async () => {
     await using server = await startServer();
     await inOneGo(server, 5000);
@@ -67,7 +69,7 @@ describe("streams", () => {
   });
 });
 
-describe("too much", () => {
+describe("too much", NEEDS, () => {
   it("9: a line of 20 MB", async () => {
     await using server = await startServer();
     await longLine(server, 20);

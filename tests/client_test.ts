@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { needs } from "./needs.ts";
 import { type How, Program, program, startClient, startServer } from "./processes.ts";
 import { FakeServer } from "./fake_server.ts";
 import { unstamped } from "./wire.ts";
@@ -59,7 +60,7 @@ describe("the conversation through pipes", () => {
     await server.ends(0);
   });
 
-  it("says at once when the server goes away, exit 1", async () => {
+  it("says at once when the server goes away, exit 1", { skip: needs("signals") }, async () => {
     await using server = await startServer();
     await using client = startClient(["-p", server.port]);
     await client.type("hello\n");
@@ -313,7 +314,7 @@ describe("when it goes wrong", () => {
     }
   });
 
-  it("nobody reads its output: a sentence, exit 1", async () => {
+  it("nobody reads its output: a sentence, exit 1", { skip: needs("sh") }, async () => {
     await using server = await startServer(["--quiet"]);
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using pipe = new Program([

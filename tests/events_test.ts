@@ -8,9 +8,9 @@ import type { ClientEvent } from "../lib/report.ts";
 import { serve } from "../lib/serve.ts";
 import { type Event, Transcript } from "../lib/transcript.ts";
 import { unread } from "./battery/output.ts";
-import { missing } from "./battery/tools.ts";
 import { resetAfter } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
+import { needs } from "./needs.ts";
 import { type ServerProgram, startClient, startServer } from "./processes.ts";
 import { rows } from "./readme.ts";
 import { Wire } from "./wire.ts";
@@ -179,7 +179,7 @@ describe("the README's tables of events", () => {
   });
 });
 
-describe("what the server tells", () => {
+describe("what the server tells", { skip: needs("signals") }, () => {
   for (const [reason, does] of Object.entries(ENDINGS)) {
     it(`of a conversation that was ${reason}`, async () => {
       const lines = await does();
@@ -190,7 +190,7 @@ describe("what the server tells", () => {
     });
   }
 
-  it("of a client that was not let in", { skip: missing("openssl") }, async () => {
+  it("of a client that was not let in", { skip: needs("openssl") }, async () => {
     await using made = await Certificates.make();
     const tls = await made.sign("here", "IP:127.0.0.1");
     const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
@@ -203,7 +203,7 @@ describe("what the server tells", () => {
     check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
   });
 
-  it("is every event and field that there is", { skip: missing("openssl") }, () => {
+  it("is every event and field that there is", { skip: needs("openssl") }, () => {
     assertEquals(fieldsOf(SERVER).filter((field) => !seen.has(field)), []);
   });
 });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
+import { needs } from "./needs.ts";
 import { Program, program, ServerProgram } from "./processes.ts";
 import { block } from "./readme.ts";
 import { unstamped, Wire } from "./wire.ts";
@@ -137,7 +137,7 @@ async function stayAndTalk(haproxy: HAProxy, until: AbortSignal): Promise<[numbe
   }
 }
 
-describe("behind HAProxy", { skip: missing("haproxy") }, () => {
+describe("behind HAProxy", { skip: needs("haproxy") }, () => {
   for (const header of ["send-proxy", "send-proxy-v2"]) {
     it(`${header}: connections spread, the transcript names the clients, the statistics agree`, async () => {
       await using one = await startBehind();

@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { Subject } from "./battery/subject.ts";
 import { inOneGo, randomCuts } from "./battery/streams.ts";
 import { resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
+import { needs } from "./needs.ts";
 import { Random } from "./random.ts";
 import { ServerProgram } from "./processes.ts";
 import { Wire } from "./wire.ts";
@@ -19,7 +20,7 @@ async function startNaive(): Promise<ServerProgram> {
   return naive;
 }
 
-describe("the naive server", () => {
+describe("the naive server", { skip: needs("linux", "python3") }, () => {
   it("seems to work", async () => {
     await using naive = await startNaive();
     using wire = await Wire.dial(naive.port);

@@ -1,27 +1,18 @@
 /**
  * Real peers: what people talk to our programs with, and the tutorial's four
- * programs, by its text. One that is not installed is skipped by name; with CI
- * set it fails.
+ * programs, by its text.
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { needs } from "./needs.ts";
 import { Program, startClient, startServer } from "./processes.ts";
+import { Screen } from "./screen.ts";
 import { STAMP, unstamped } from "./wire.ts";
-
-const CI = Deno.env.get("CI") === "true";
-
-/** Whether a command is on the path. */
-function has(command: string): boolean {
-  const { success } = new Deno.Command("sh", { args: ["-c", `command -v ${command}`] })
-    .outputSync();
-  return success;
-}
 
 /** A test that wants a peer. */
 function withPeer(peer: string, what: string, test: () => Promise<void>): void {
-  if (has(peer) || CI) it(`${peer}: ${what}`, test);
-  else it.skip(`${peer} is not installed: ${what}`, test);
+  it(`${peer}: ${what}`, { skip: needs("sh", peer) }, test);
 }
 
 /** Runs a shell's command line to its end. */
@@ -168,19 +159,20 @@ describe("the tools people use today", () => {
     await nc.until(new RegExp(`^\\[hello\\] ${STAMP}$`));
   });
 
-  withPeer("telnet", "lines end in CRLF, both ways", async () => {
+  const telnet = { skip: needs("telnet", "tmux") };
+  it("telnet: lines end in CRLF, both ways", telnet, async () => {
     await using server = await startServer();
-    await using telnet = new Program(["telnet", "127.0.0.1", String(server.port)], {
-      terminal: true,
-    });
-    await telnet.until("Escape character");
-    await telnet.type("i am binary\r");
-    await telnet.until(new RegExp(`\\[i am binary\\] ${STAMP}\r\n`));
+    await using screen = await Screen.open(["telnet", "127.0.0.1", String(server.port)]);
+    await screen.shows("Escape character");
+    await screen.type("i am binary");
+    await screen.press("Enter");
+    await screen.shows(new RegExp(`\\[i am binary\\] ${STAMP}`));
     await server.until('"i am binary" from');
-    await telnet.type("\x1d");
-    await telnet.until("telnet>");
-    await telnet.type("quit\r");
-    await telnet.until("Connection closed");
+    await screen.press("C-]");
+    await screen.shows("telnet>");
+    await screen.type("quit");
+    await screen.press("Enter");
+    await screen.shows("Connection closed");
     await server.until("has broken the connection...");
   });
 });

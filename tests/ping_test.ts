@@ -2,16 +2,19 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
 import { FakeServer } from "./fake_server.ts";
-import { Program, program, startClient, startServer } from "./processes.ts";
+import { needs } from "./needs.ts";
+import { program, startClient, startServer } from "./processes.ts";
 import { latency, startProxy } from "./proxy.ts";
+import { Screen } from "./screen.ts";
 
 const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/;
 
 /** A server that reads once and never answers. */
 const silent = () =>
   FakeServer.start(async (conn) => void await conn.read(new Uint8Array(10)), { keepOpen: true });
+
+const SIGNALS = { skip: needs("signals") };
 
 describe("--ping", () => {
   it("has a line a reply, a summary and a histogram; the figures are those of the lines", async () => {
@@ -43,7 +46,7 @@ describe("--ping", () => {
     await client.ends(0);
     // The least, since a machine that is busy with other tests adds to all but a few.
     const { min } = JSON.parse(client.stdout.trim().split("\n").at(-1) ?? "");
-    assert(min >= 50 && min < 52.5, `the least is ${min} ms\n${client.stdout}`);
+    assert(min > 47.5 && min < 52.5, `the least is ${min} ms\n${client.stdout}`);
   });
 
   it("says what it is told to, in turn", async () => {
@@ -56,7 +59,7 @@ describe("--ping", () => {
   });
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    it(`ends with a summary at ${signal}`, { skip: Deno.build.os === "windows" }, async () => {
+    it(`ends with a summary at ${signal}`, SIGNALS, async () => {
       await using server = await startServer();
       await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
       await client.until(/seq=1 .*\n/);
@@ -67,7 +70,7 @@ describe("--ping", () => {
     });
   }
 
-  it("that was never answered: exit 1, at Ctrl-C and after --timeout", async () => {
+  it("that was never answered: exit 1, at Ctrl-C and after --timeout", SIGNALS, async () => {
     await using server = silent();
     await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
     while (server.heard === "") await new Promise((resolve) => setTimeout(resolve, 1));
@@ -80,26 +83,28 @@ describe("--ping", () => {
     assertEquals(hasty.stderr, "client: no reply within 0.1s\n");
   });
 
-  it("says at once when the server goes away between two; what was measured stands", async () => {
-    await using server = await startServer();
-    await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
-    await client.until(/seq=1 .*\n/);
-    server.signal("SIGTERM");
-    await client.ends(0);
-    assertEquals(client.stderr, "client: the server has closed the connection\n");
-    await client.until("1 sent, 1 answered, 0 lost (0 %)");
-  });
+  it(
+    "says at once when the server goes away between two; what was measured stands",
+    SIGNALS,
+    async () => {
+      await using server = await startServer();
+      await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
+      await client.until(/seq=1 .*\n/);
+      server.signal("SIGTERM");
+      await client.ends(0);
+      assertEquals(client.stderr, "client: the server has closed the connection\n");
+      await client.until("1 sent, 1 answered, 0 lost (0 %)");
+    },
+  );
 
-  it("draws no wider than the terminal", { skip: missing("script") }, async () => {
+  it("draws no wider than the terminal", { skip: needs("tmux") }, async () => {
     await using server = await startServer();
     const ping = [...program("client"), "-p", `${server.port}`, "--ping", "-c", "50", "-i", "0"];
-    const command = ["sh", "-c", 'stty cols 40 && exec "$@"', "sh", ...ping];
-    await using client = new Program(command, { terminal: true });
-    await client.ends(0);
-    const [, , ...bars] = client.stdout.split(/^--- .* ---\r?\n/m)[1]?.split("\r\n") ?? [];
-    assert(bars.length >= 10, client.stdout);
-    const widths = bars.map((bar) => [...bar].length);
-    assertEquals(Math.max(...widths), 40, client.stdout);
+    await using screen = await Screen.open(ping, { columns: 40 });
+    const [, end = ""] = (await screen.ends(0)).split(/^--- .* ---\n.*\n/m);
+    const bars = end.split("\n").filter((line) => /^ *[\d.]+ - /.test(line));
+    assert(bars.length >= 10, end);
+    assertEquals(Math.max(...bars.map((bar) => [...bar].length)), 40, end);
   });
 
   for (

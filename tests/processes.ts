@@ -25,8 +25,6 @@ const ROOT = new URL("..", import.meta.url);
 
 /** How to start it. */
 export interface How {
-  /** Give it a terminal; what it prints there, on both streams, is its `stdout`. */
-  terminal?: boolean;
   /** Added to the environment. */
   env?: Record<string, string>;
 }
@@ -80,9 +78,7 @@ export class Program implements AsyncDisposable {
 
   /** @param command its name and arguments */
   constructor(readonly command: readonly string[], how: How = {}) {
-    const [name = "", ...args] = how.terminal
-      ? ["script", "--quiet", "--return", "--command", shellQuoted(command), "/dev/null"]
-      : command;
+    const [name = "", ...args] = command;
     this.#child = new Deno.Command(name, {
       args,
       cwd: ROOT,
@@ -98,7 +94,7 @@ export class Program implements AsyncDisposable {
     this.#child.status.then(() => this.#ended = true);
   }
 
-  /** Its process id. With a terminal, that of `script` around it. */
+  /** Its process id. */
   get pid(): number {
     return this.#child.pid;
   }
@@ -250,8 +246,4 @@ export function program(name: "server" | "client", args: readonly string[] = [])
     default:
       return [...deno, "--frozen", `${name}.ts`];
   }
-}
-
-function shellQuoted(command: readonly string[]): string {
-  return command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
 }

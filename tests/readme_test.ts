@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
+import { needs } from "./needs.ts";
 import { Program, program, startServer } from "./processes.ts";
 import { type Block, blocks, rows, section } from "./readme.ts";
 import { unstamped } from "./wire.ts";
@@ -91,7 +91,7 @@ async function shell(script: string): Promise<string> {
   return sh.stdout;
 }
 
-const LACKING = missing("sh") || missing("nc") || missing("python3");
+const LACKING = needs("sh", "nc", "python3");
 
 describe("README", () => {
   for (const [title, name] of [["The server", "server"], ["The client", "client"]] as const) {

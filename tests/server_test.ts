@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { needs } from "./needs.ts";
 import { Program, program, type ServerProgram, startServer } from "./processes.ts";
 import { assertReplies, unstamped, Wire } from "./wire.ts";
 
@@ -61,7 +62,7 @@ describe("transcript", () => {
     assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
   });
 
-  it("--log json is an object a line", async () => {
+  it("--log json is an object a line", { skip: needs("signals") }, async () => {
     await using server = await startServer(["--log", "json"]);
     (await greet(server))[Symbol.dispose]();
     await server.until(/"ended".*\n.*"waiting".*\n/);
@@ -214,7 +215,7 @@ describe("--idle-timeout", () => {
   });
 });
 
-describe("stop", () => {
+describe("stop", { skip: needs("signals") }, () => {
   it("with nobody connected: exit 0 at once", async () => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       await using server = await startServer(["--grace", "1m"]);
@@ -265,7 +266,7 @@ describe("stop", () => {
   });
 });
 
-describe("least privilege", () => {
+describe("least privilege", { skip: needs("signals") }, () => {
   /** The server's own command, with another right to the network or another entry. */
   const withRights = (
     rights: string,
@@ -286,7 +287,7 @@ describe("least privilege", () => {
     await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
   });
 
-  it("once it listens it can open nothing else, and goes on", async () => {
+  it("once it listens it can open nothing else, and goes on", { skip: needs("sh") }, async () => {
     await using server = new Program([
       ...withRights("--allow-net", "tests/captive.ts"),
       "--port",

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { growth } from "./battery/proc.ts";
+import { needs } from "./needs.ts";
 import { Program } from "./processes.ts";
 import { Wire } from "./wire.ts";
 
@@ -51,7 +52,9 @@ describe("a service", () => {
     await service.until(/done third\ndone second\ndone first\n/);
   });
 
-  it("speaks to others; who does not listen holds nobody up, and grows nothing", async () => {
+  it("speaks to others; who does not listen holds nobody up, and grows nothing", {
+    skip: needs("linux"),
+  }, async () => {
     const { service, port } = await start("chat");
     await using _service = service;
     using one = await Wire.dial(port);

@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { sockets } from "./battery/proc.ts";
+import { needs } from "./needs.ts";
 import { type Handler, Peer, serve, type ServeOptions } from "../lib/mod.ts";
 
 const echo: Handler = (message, reply) => reply.write(message);
@@ -29,9 +30,7 @@ describe("test_socketserver", () => {
     }
   });
 
-  it("UnixStreamServer: the same", {
-    skip: Deno.build.os === "windows" && "no Unix sockets here",
-  }, async () => {
+  it("UnixStreamServer: the same", { skip: needs("unix sockets") }, async () => {
     const folder = await Deno.makeTempDir({ prefix: "readback-socketserver-" });
     try {
       const path = `${folder}/s`;
@@ -62,7 +61,7 @@ describe("test_socketserver", () => {
   });
 
   it("test_tcpserver_bind_leak: a server that can't bind leaves no socket behind", {
-    skip: Deno.build.os !== "linux" && "no /proc here",
+    skip: needs("linux"),
   }, async () => {
     await using server = start(echo);
     const before = await sockets(Deno.pid);

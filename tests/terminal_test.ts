@@ -2,13 +2,13 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
 import { FakeServer } from "./fake_server.ts";
+import { needs } from "./needs.ts";
 import { program, startServer } from "./processes.ts";
 import { type Look, Screen } from "./screen.ts";
 import { STAMP } from "./wire.ts";
 
-const SKIP = { skip: missing("tmux") };
+const SKIP = { skip: needs("tmux") };
 
 /** The client in a terminal, once it asks. */
 async function open(port: number, look: Look = {}): Promise<Screen> {

@@ -2,9 +2,9 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { missing } from "./battery/tools.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "./fake_server.ts";
+import { needs } from "./needs.ts";
 import { Program, program, startClient, startServer } from "./processes.ts";
 import { unstamped, Wire } from "./wire.ts";
 
@@ -22,7 +22,7 @@ async function say(
   return [code, unstamped(client.stdout), client.stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
 }
 
-describe("TLS", { skip: missing("openssl") }, () => {
+describe("TLS", { skip: needs("openssl") }, () => {
   before(async () => {
     certificates = await Certificates.make();
     identity = await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
@@ -143,7 +143,7 @@ describe("TLS", { skip: missing("openssl") }, () => {
     });
   }
 
-  it("answers socat's OPENSSL", { skip: missing("socat") }, async () => {
+  it("answers socat's OPENSSL", { skip: needs("socat") }, async () => {
     await using server = await startServer(identity);
     const address = `OPENSSL:127.0.0.1:${server.port},cafile=${ca}`;
     await using peer = new Program(["socat", "-t", "10", "-", address]);
@@ -153,7 +153,7 @@ describe("TLS", { skip: missing("openssl") }, () => {
     assertEquals(unstamped(peer.stdout), "[hello] STAMP\n");
   });
 
-  it("talks to socat's OPENSSL-LISTEN", { skip: missing("socat") }, async () => {
+  it("talks to socat's OPENSSL-LISTEN", { skip: needs("socat") }, async () => {
     const [, cert, , key] = identity;
     const options = `cert=${cert},key=${key},verify=0,reuseaddr`;
     const address = `OPENSSL-LISTEN:0,bind=127.0.0.1,${options}`;

@@ -61,17 +61,6 @@ export async function cpu(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-/** The process below this one, at any depth, whose command line holds a word. */
-export async function descendant(pid: number, word: string): Promise<number | undefined> {
-  for (const child of (await shell(`cat /proc/${pid}/task/*/children`)).split(" ").map(Number)) {
-    if (child === 0) continue;
-    const found = await descendant(child, word);
-    if (found !== undefined) return found;
-    if ((await shell(`cat /proc/${child}/cmdline`)).includes(word)) return child;
-  }
-  return undefined;
-}
-
 /** Lets so many milliseconds pass. */
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

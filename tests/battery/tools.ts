@@ -11,12 +11,6 @@ export const TOOLS: Readonly<Record<string, (port: number) => string[]>> = {
   socat: (port) => ["socat", "-t", "30", "-", `TCP:127.0.0.1:${port}`],
 };
 
-/** Why a test of a program is to be skipped, if so. Where tests must be complete, none is. */
-export function missing(name = ""): string | false {
-  const { success } = new Deno.Command("sh", { args: ["-c", `command -v ${name}`] }).outputSync();
-  return !success && Deno.env.get("CI") === undefined && `${name} is not installed`;
-}
-
 /** Row 30: so many lines through a filter come back as so many replies. */
 export async function lines(command: readonly string[], count: number): Promise<string> {
   const start = performance.now();

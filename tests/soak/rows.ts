@@ -8,7 +8,8 @@ import { scarce, startScarce } from "../battery/scarce.ts";
 import { stopWhileBusy } from "../battery/stops.ts";
 import { inDrops, inOneGo, randomCuts } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
-import { lines, missing, TOOLS } from "../battery/tools.ts";
+import { lines, TOOLS } from "../battery/tools.ts";
+import { needs } from "../needs.ts";
 import { closeUnread, resetInConversation, resetInTheQueue } from "../battery/vanishing.ts";
 import { program, type ServerProgram, startServer } from "../processes.ts";
 import type { Random } from "../random.ts";
@@ -112,7 +113,7 @@ function row(
 }
 
 function filtered(name: string, command: (port: number) => string[]): Row {
-  const skipped = missing(command(0)[0]);
+  const skipped = needs(command(0)[0] ?? "");
   if (skipped) return { row: 30, does: name, run: () => Promise.resolve(`skipped: ${skipped}`) };
   return row(
     30,
