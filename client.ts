@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --no-prompt
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt
 // deno-lint-ignore-file no-console -- the programs alone speak to people
 /** The client: the other end of the conversation. */
 

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S deno run --allow-net --no-prompt --v8-flags=--max-semi-space-size=4
+#!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt --v8-flags=--max-semi-space-size=4
 // deno-lint-ignore-file no-console -- the programs alone speak to people
 /** The server: reads every message back with the time it heard it. */
 

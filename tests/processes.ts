@@ -242,7 +242,7 @@ export function program(name: "server" | "client", args: readonly string[] = [])
     case "bundle":
       return [...deno, `dist/${name}.js`];
     case "compiled":
-      return [`./dist/${name}`];
+      return [`./dist/${name === "server" ? "readback-server" : "readback"}`];
     default:
       return [...deno, "--frozen", `${name}.ts`];
   }
