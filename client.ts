@@ -5,6 +5,8 @@
 import config from "./deno.json" with { type: "json" };
 import { connect, host, type Place, showPlace } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
+import { DatagramPeer } from "./lib/datagram_peer.ts";
+import { serveDatagrams } from "./lib/datagrams.ts";
 import { filter, writeAll } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
 import {
@@ -22,7 +24,7 @@ import { Progress } from "./lib/progress.ts";
 import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
-import { type Interlocutor, saying, type Source, talk, type Tell } from "./lib/talk.ts";
+import { type Interlocutor, saying, type Source, talk, talkAhead, type Tell } from "./lib/talk.ts";
 import { Terminal } from "./lib/terminal.ts";
 import { readTrusted } from "./lib/tls.ts";
 
@@ -31,6 +33,7 @@ const OPTIONS = {
   host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "where the server is" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "its Unix socket instead" },
+  udp: { short: "u", not: ["unix", "tls", "wait"], help: "say datagrams, and count the replies that are lost" },
   tls: { help: "speak TLS, and check who it is" },
   ca: { value: "FILE", read: text, needs: "tls", help: "trust who is in this file too (PEM)" },
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
@@ -90,13 +93,20 @@ async function main(): Promise<number> {
     return print(`usage: client.ts [options] [HOST [PORT]]\n\n${help(OPTIONS)}`);
   }
 
-  const { framing, timeout, wait, ping } = options;
+  const { framing, timeout, wait, ping, udp } = options;
   const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
-  const place = options.loopback ? loopback() : options;
+  const place = options.loopback ? await loopback(udp) : options;
   const server = showPlace(place);
-  const connecting = connect(place, { timeout, wait, tls });
-  const conn = await progress.during(connecting, (s) => `connecting to ${server}: ${s} s`);
-  const peer = new Peer(conn, framing, timeout);
+  const peer = udp
+    ? await DatagramPeer.connect({ hostname: place.host, port: place.port, framing, timeout })
+    : new Peer(
+      await progress.during(
+        connect(place, { timeout, wait, tls }),
+        (s) => `connecting to ${server}: ${s} s`,
+      ),
+      framing,
+      timeout,
+    );
   const report = new Report(server, styleOf(options), paper);
   const failure = await run(peer, options, report).then(() => undefined, reason);
   await report.summary(peer, failure);
@@ -117,13 +127,13 @@ function styleOf({ log, ping, message, quiet }: Options): Style {
 }
 
 /** Starts a server inside this process; says where. */
-function loopback(): Place {
-  const { addr } = serve(stamper("ctime"));
+async function loopback(udp: boolean): Promise<Place> {
+  const { addr } = udp ? await serveDatagrams(stamper("ctime")) : serve(stamper("ctime"));
   return { host: "127.0.0.1", port: "port" in addr ? addr.port : 0 };
 }
 
 /** Talks until the end. */
-async function run(peer: Peer, options: Options, report: Report): Promise<void> {
+async function run(peer: Peer | DatagramPeer, options: Options, report: Report): Promise<void> {
   const { quiet, ping, interval, count } = options;
   const messages = options.message.map((text) => encoder.encode(text));
   const tell = report.reply.bind(report);
@@ -146,12 +156,20 @@ async function run(peer: Peer, options: Options, report: Report): Promise<void> 
 }
 
 /** Says every line of standard input; where the replies go elsewhere, counts them on the terminal. */
-async function filterInput(peer: Peer, report: Report): Promise<void> {
-  const lines = new Lines(report.reply.bind(report));
-  const output = report.style === "json" ? lines : { write };
-  const filtering = filter(peer, Deno.stdin, output).finally(() => lines.end());
+async function filterInput(peer: Peer | DatagramPeer, report: Report): Promise<void> {
+  const filtering = filterTo(peer, report);
   if (Deno.stdout.isTerminal()) return await filtering;
   await progress.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
+}
+
+async function filterTo(peer: Peer | DatagramPeer, report: Report): Promise<void> {
+  const tell = report.reply.bind(report);
+  if (peer instanceof DatagramPeer) {
+    await talkAhead(peer, messagesOf(Deno.stdin, new Framer("line", MOST)), tell);
+  } else if (report.style === "json") {
+    const lines = new Lines(tell);
+    await filter(peer, Deno.stdin, lines).finally(() => lines.end());
+  } else await filter(peer, Deno.stdin, { write });
 }
 
 /** Aborts at the first Ctrl-C; a second one ends the program. */

@@ -4,13 +4,14 @@
 
 import config from "./deno.json" with { type: "json" };
 import { host, listen } from "./lib/address.ts";
+import { serveDatagrams } from "./lib/datagrams.ts";
 import { FRAMINGS } from "./lib/framing.ts";
 import { asJson } from "./lib/json.ts";
 import { Log } from "./lib/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { proxyProtocol } from "./lib/proxy_protocol.ts";
 import { serve } from "./lib/serve.ts";
-import { stamper, STAMPS } from "./lib/stamp.ts";
+import { isReply, stamper, STAMPS } from "./lib/stamp.ts";
 import { readIdentity } from "./lib/tls.ts";
 import { asText, type Event, Transcript } from "./lib/transcript.ts";
 
@@ -19,6 +20,7 @@ const OPTIONS = {
   host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address or name to listen on; each address of a name" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tlsCert"], help: "a Unix socket to listen on instead" },
+  udp: { short: "u", not: ["unix", "tlsCert", "proxyProtocol", "maxClients", "idleTimeout"], help: "hear datagrams: each is a message, its reply another" },
   tlsCert: { value: "FILE", read: text, needs: "tlsKey", help: "speak TLS with this certificate (PEM)" },
   tlsKey: { value: "FILE", read: text, needs: "tlsCert", help: "its private key (PEM)" },
   proxyProtocol: { value: "ADDRESSES", read: proxyProtocol, not: ["unix", "tlsCert"], help: "let proxies at these addresses say who the client is" },
@@ -45,9 +47,10 @@ async function main(): Promise<number> {
 
   const { tlsCert, tlsKey } = options;
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
-  const listeners = await listen(options, identity);
-  // What is open stays; nothing else can be opened.
-  for (const name of ["net", "read", "write"] as const) await Deno.permissions.revoke({ name });
+  const listeners = options.udp ? [] : await listen(options, identity);
+  // What is open stays; nothing else can be opened. To send a datagram is to open something.
+  const rights = ["read", "write", ...options.udp ? [] : ["net"]] as ("read" | "write" | "net")[];
+  for (const name of rights) await Deno.permissions.revoke({ name });
   const form = options.log === "json" ? (event: Event) => asJson(event, new Date()) : asText;
   const log = new Log(
     Deno.stdout,
@@ -63,15 +66,20 @@ async function main(): Promise<number> {
     stop.abort();
   });
   const { framing, maxMessage, maxClients, once, idleTimeout, grace, drain } = options;
-  const server = serve(stamper(options.stamp), {
-    ...{ listeners, framing, maxMessage, maxClients, once, idleTimeout, grace, drain },
-    prepare: options.proxyProtocol,
-    signal: stop.signal,
-    onClient: (addr) => transcript.client(addr),
-    onRefused: (addr, reason) => transcript.refused(addr, reason),
-    onError: ({ message }) => complain(message),
-  });
-  transcript.listening(server.addrs);
+  const terms = { framing, maxMessage, once, grace, signal: stop.signal };
+  const onError = ({ message }: Error) => complain(message);
+  const server = options.udp
+    ? await serveDatagrams(stamper(options.stamp), {
+      ...{ ...terms, hostname: options.host, port: options.port, ignore: isReply, onError },
+      onMessage: (message, addr) => transcript.message(message, addr),
+    })
+    : serve(stamper(options.stamp), {
+      ...{ ...terms, listeners, maxClients, idleTimeout, drain, onError },
+      prepare: options.proxyProtocol,
+      onClient: (addr) => transcript.client(addr),
+      onRefused: (addr, reason) => transcript.refused(addr, reason),
+    });
+  transcript.listening(server.addrs, !options.udp);
   await server.finished;
   await Promise.race([log.flush(), new Promise((done) => setTimeout(done, LAST_LINES))]);
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;

@@ -185,14 +185,15 @@ async function isStale(path: string): Promise<boolean> {
 }
 
 /** A name's addresses, by the system's own rules; an address is its own. */
-async function resolve(host: string): Promise<string[]> {
+export async function resolve(host: string): Promise<string[]> {
   if (/^[\d.]+$|:/.test(host)) return [host];
   const { lookup } = await import("node:dns/promises"); // for names alone: it takes a quarter of the start
   const found = await lookup(host, { all: true });
   return [...new Set(found.map(({ address }) => address))];
 }
 
-function whyNotListen(error: unknown, { unix }: Place): string {
+/** Why nobody can listen there, and what to do. */
+export function whyNotListen(error: unknown, { unix }: Place): string {
   if (error instanceof Deno.errors.AddrInUse) {
     return unix === undefined
       ? "somebody else does: stop that program, or choose another --port (0 takes a free one)"
@@ -210,7 +211,8 @@ function whyNotListen(error: unknown, { unix }: Place): string {
   return whyNotSecure(error) ?? whyNot(error);
 }
 
-function whyNotConnect(error: unknown, { unix }: Place): string {
+/** Why there is no connection, and what to do. */
+export function whyNotConnect(error: unknown, { unix }: Place): string {
   const { ConnectionRefused, NotFound } = Deno.errors; // no file: no server has made it yet
   if (error instanceof ConnectionRefused || error instanceof NotFound) {
     const where = unix === undefined ? "--host and --port" : "--unix";

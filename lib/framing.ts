@@ -274,6 +274,13 @@ function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
+/** How a datagram's message ends, where that is no data: LF, CRLF or nothing. A view of it. */
+export function endingOf(datagram: Uint8Array, framing: Framing): Uint8Array {
+  const { length } = datagram;
+  if (framing === "raw" || datagram[length - 1] !== LF) return NONE;
+  return datagram.subarray(length - (datagram[length - 2] === CR ? 2 : 1));
+}
+
 /** Byte strings as one. */
 export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));

@@ -1,6 +1,5 @@
 /** What the client tells of a conversation: to people in words, to programs as JSON lines. */
 
-import type { Peer } from "./converse.ts";
 import { Framer, join } from "./framing.ts";
 import { asJson } from "./json.ts";
 import { escape } from "./quote.ts";
@@ -23,6 +22,9 @@ export type ClientEvent =
     duration?: number;
   }
   | Summary & Partial<Figures>;
+
+/** Who counts: a peer of either kind. */
+type Tally = Readonly<Pick<Summary, "sent" | "answered">>;
 
 /** How a conversation went. */
 export interface Summary {
@@ -59,11 +61,12 @@ export class Report {
   constructor(readonly server: string, readonly style: Style, readonly paper: Paper) {}
 
   /**
-   * Tells a reply.
+   * Tells a reply; null is one that was lost.
    * @param seq the number of its message, from 1
    * @param duration how long it took, in ms, where that is known
    */
-  async reply(data: Uint8Array, seq: number, duration?: number): Promise<void> {
+  async reply(data: Uint8Array | null, seq: number, duration?: number): Promise<void> {
+    if (data === null) return await this.#lost(seq);
     if (duration !== undefined) this.#roundTrips.record(duration);
     await this.paper.write(this.#form(data, seq, duration));
   }
@@ -72,7 +75,7 @@ export class Report {
    * Tells how it went, to those who measure.
    * @param reason why it failed, if it did
    */
-  async summary({ sent, answered }: Peer, reason?: string): Promise<void> {
+  async summary({ sent, answered }: Tally, reason?: string): Promise<void> {
     const { server, style, paper } = this;
     const failed = reason === undefined ? {} : { reason };
     const lost = sent - answered;
@@ -83,6 +86,14 @@ export class Report {
 
   get #received(): Uint8Array {
     return encoder.encode(this.paper.emphasis ? `\x1b[2m${RECEIVED}\x1b[22m ` : `${RECEIVED} `);
+  }
+
+  /** A program sees that a number is left out. */
+  async #lost(seq: number): Promise<void> {
+    const { style, server, paper } = this;
+    const ping = style === "ping";
+    if (ping) await paper.write(encoder.encode(`no reply from ${server}: seq=${seq}\n`));
+    if (style === "conversation") await paper.write(encoder.encode("Client received no reply\n"));
   }
 
   #form(data: Uint8Array, seq: number, duration = 0): Uint8Array {

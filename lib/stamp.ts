@@ -25,6 +25,19 @@ export function iso(milliseconds: number): string {
   });
 }
 
+/** The end of a reply; what ends its line may follow. */
+const REPLY_END =
+  /\] (?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}|\d{4}-\d\d-\d\dT[\d:.]{12}[+-]\d\d:\d\d)\r?\n?$/;
+/** As long as that gets, in bytes. */
+const MOST_END = 40;
+const decoder = new TextDecoder();
+
+/** Whether a message looks like a reply: two servers that answered each other's would never end. */
+export function isReply({ source, start, end }: Message): boolean {
+  if (start === end || source[start] !== OPEN[0]) return false;
+  return REPLY_END.test(decoder.decode(source.subarray(Math.max(start, end - MOST_END), end)));
+}
+
 const encoder = new TextEncoder();
 const OPEN = encoder.encode("[");
 /** How long one stamp's text stays true, in milliseconds. */

@@ -1,5 +1,7 @@
 /** The client's part in a conversation: says what it is given, tells what comes back. */
 
+import { Lost } from "./datagram_peer.ts";
+
 /** Whom to talk to: a peer, or who stands for one. */
 export interface Interlocutor {
   /** Says a message; gives its reply. */
@@ -16,13 +18,13 @@ export interface Source {
   abandon?(): Promise<void>;
 }
 
-/** Is told a reply, the number of its message from 1, and how long it took, in ms. */
-export type Tell = (reply: Uint8Array, seq: number, duration: number) => Promise<void>;
+/** Is told a reply, null where it was lost, the number of its message from 1, and how long it took, in ms. */
+export type Tell = (reply: Uint8Array | null, seq: number, duration: number) => Promise<void>;
 
 /**
  * Talks until the source ends, or the server goes away, even while the source is asked.
  * @param most so many messages at most
- * @throws {Error} when a message was not answered, or the server has gone away
+ * @throws {Error} when a message was not answered, or the server has gone away; of lost replies at the end
  */
 export async function talk(
   peer: Interlocutor,
@@ -31,6 +33,7 @@ export async function talk(
   most = Infinity,
 ): Promise<void> {
   let fail = (_: unknown) => {};
+  let lost: Lost | undefined;
   peer.gone().catch((error) => fail(error));
   for (let seq = 1; seq <= most; seq++) {
     // Not Promise.race: a promise that is raced for ever keeps something of each race.
@@ -41,15 +44,80 @@ export async function talk(
       await source.abandon?.();
       throw error;
     });
-    if (message === null) return;
+    if (message === null) break;
     const since = performance.now();
-    const reply = await peer.say(message);
-    await tell(reply, seq, performance.now() - since);
+    const reply = await hear(peer, message);
+    if (reply instanceof Lost) lost = reply;
+    await tell(reply instanceof Lost ? null : reply, seq, performance.now() - since);
   }
+  if (lost !== undefined) throw lost;
+}
+
+/**
+ * So many bytes of messages are under way at once: much less than the least that systems hold
+ * for a socket, where more would be lost.
+ */
+const AHEAD = 65536;
+/** A message counts for as many at least: 32 are under way, of short ones. */
+const LEAST = AHEAD / 32;
+
+/**
+ * Talks with some messages under way at once; replies are told in the order of their messages.
+ * @throws {Error} as {@linkcode talk} does
+ */
+export async function talkAhead(
+  peer: Interlocutor,
+  messages: AsyncIterable<Uint8Array>,
+  tell: (reply: Uint8Array, seq: number) => Promise<void>,
+): Promise<void> {
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  const waiting: { telling: Promise<void>; bytes: number }[] = [];
+  let underWay = 0;
+  let seq = 0;
+  let lost: Lost | undefined;
+
+  async function tellNext(
+    reply: Promise<Uint8Array | Lost>,
+    before = waiting.at(-1),
+  ): Promise<void> {
+    const heard = await reply;
+    await before?.telling;
+    seq++;
+    if (heard instanceof Lost) lost = heard;
+    else await tell(heard, seq);
+  }
+
+  async function talkAll(): Promise<void> {
+    for await (const message of messages) {
+      const bytes = Math.max(message.length, LEAST);
+      for (let first; underWay + bytes > AHEAD && (first = waiting[0]); waiting.shift()) {
+        await first.telling;
+        underWay -= first.bytes;
+      }
+      const telling = tellNext(hear(peer, message));
+      telling.catch(fail);
+      underWay += bytes;
+      waiting.push({ telling, bytes });
+    }
+    await waiting.at(-1)?.telling;
+  }
+
+  peer.gone().catch(fail);
+  await Promise.race([talkAll(), failed]);
+  if (lost !== undefined) throw lost;
 }
 
 /** These messages, one after the other. */
 export function saying(messages: readonly Uint8Array[]): Source {
   const left = messages.values();
   return { next: () => Promise.resolve(left.next().value ?? null) };
+}
+
+async function hear(peer: Interlocutor, message: Uint8Array): Promise<Uint8Array | Lost> {
+  try {
+    return await peer.say(message);
+  } catch (error) {
+    if (error instanceof Lost) return error;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@
 
 import { showAddr } from "./address.ts";
 import type { Ending, Witness } from "./answer.ts";
+import type { Message } from "./framing.ts";
 import { quote } from "./quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */
@@ -74,13 +75,22 @@ export class Transcript {
     readonly quiet: boolean,
   ) {}
 
-  /** The server accepts connections at these addresses. */
-  listening(addrs: readonly Deno.Addr[]): void {
+  /**
+   * The server listens at these addresses.
+   * @param waits for connections
+   */
+  listening(addrs: readonly Deno.Addr[], waits = true): void {
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
       this.tell(this.form({ event: "listening", address: showAddr(addr), ...where }));
     }
-    this.#say({ event: "waiting" });
+    if (waits) this.#say({ event: "waiting" });
+  }
+
+  /** A message came that belongs to no connection. */
+  message({ bytes: data }: Message, addr: Deno.Addr): void {
+    if (this.quiet) return;
+    this.#say({ event: "message", client: showAddr(addr), bytes: data.length, data });
   }
 
   /** A client came; what is given back is to be told what passes. */

@@ -1,0 +1,176 @@
+/** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
+
+import type { Socket } from "node:dgram";
+import { resolve, show, whyNotConnect } from "./address.ts";
+import { isRefusal, Refused } from "./converse.ts";
+import { endingOf, type Framing, join } from "./framing.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
+
+/** How to reach a server of datagrams. */
+export interface DatagramPeerOptions {
+  /** Its address or name; of a name's addresses the first, IPv4 before IPv6. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** Its port. @default {6969} */
+  port?: number;
+  /** With `line` each message is sent with LF; with `raw` what ends a reply's line is data. @default {"auto"} */
+  framing?: Framing;
+  /** How long a reply is waited for, in ms; 0: for ever. @default {10000} */
+  timeout?: number;
+  /** Whether a datagram is the reply to a message. By default: begins with it, in brackets. */
+  matches?(message: Uint8Array, reply: Uint8Array): boolean;
+}
+
+/** No reply came in time: it, or the message, may be lost. */
+export class Lost extends Error {
+  /**
+   * Says so.
+   * @param timeout how long it was waited for, in ms
+   */
+  constructor(timeout: number) {
+    super(`no reply within ${timeout / 1000}s`);
+  }
+}
+
+interface Waiting {
+  readonly message: Uint8Array;
+  resolve(reply: Uint8Array): void;
+  reject(error: unknown): void;
+}
+
+const LF = new Uint8Array([10]);
+const OPEN = 0x5b, CLOSE = 0x5d;
+/** What is sent to any address of this machine goes to this one. */
+const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+const encoder = new TextEncoder();
+
+/** The server at the other end. Its errors' messages are sentences. */
+export class DatagramPeer implements Disposable {
+  /** Messages sent. */
+  sent = 0;
+  /** Messages that got their reply in time. */
+  answered = 0;
+
+  readonly #waiting = new Set<Waiting>();
+  readonly #gone = Promise.withResolvers<never>();
+  #sending = Promise.resolve(); // one after the other: else they leave in any order
+  #failure: Error | undefined;
+
+  private constructor(
+    /** Bound; owned from here on. */
+    readonly socket: Socket,
+    /** Where the server is. */
+    readonly addr: Deno.NetAddr,
+    /** How to talk to it. */
+    readonly options: DatagramPeerOptions,
+  ) {
+    this.#gone.promise.catch(() => {}); // whoever waits hears of it
+    socket.on("message", (datagram, from) => {
+      // The socket hears strangers too.
+      const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
+      if (isServer) this.#hear(new Uint8Array(datagram));
+    });
+    socket.on("error", (error) => this.close(error));
+  }
+
+  /**
+   * Makes a socket for a server. That nobody is there can't be told: nobody replies then.
+   * @throws {Error} whose message says why not
+   */
+  static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
+    const { hostname = "127.0.0.1", port = 6969 } = options;
+    try {
+      const addresses = await resolve(hostname);
+      const address = addresses.find((one) => !one.includes(":")) ?? addresses[0] ?? hostname;
+      const addr = addrOf({ address: ANY[address] ?? address, port });
+      return new DatagramPeer(await bind(localFor(addr.hostname), 0), addr, options);
+    } catch (error) {
+      const why = whyNotConnect(error, { host: hostname, port });
+      throw new Error(`cannot connect to ${show(hostname, port)}: ${why}`);
+    }
+  }
+
+  /**
+   * Says a message and waits for its reply. Others may be said meanwhile.
+   * @return the reply, without its ending
+   * @throws {Lost} when none came in time; the next message may be said
+   * @throws {Error} when the message fits no datagram, or the server refused one
+   */
+  async say(message: string | Uint8Array): Promise<Uint8Array> {
+    const { framing = "auto", timeout = 10_000 } = this.options;
+    const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
+    const datagram = framing === "line" ? join([bytes, LF]) : bytes;
+    if (datagram.length > MOST_DATAGRAM) {
+      throw new Error(
+        `a message of ${bytes.length} bytes fits no datagram: ${MOST_DATAGRAM} do`,
+      );
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    const waiting = { message: bytes, resolve, reject };
+    const late = timeout > 0 ? setTimeout(() => reject(new Lost(timeout)), timeout) : undefined;
+    this.#waiting.add(waiting);
+    this.sent++;
+    this.#sending = this.#sending.then(() => this.#send(datagram));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(late);
+      this.#waiting.delete(waiting);
+    }
+  }
+
+  /** Rejects when the conversation fails, and never resolves. */
+  gone(): Promise<never> {
+    return this.#gone.promise;
+  }
+
+  /** Ends the conversation; whoever waits gets `failure`. */
+  close(failure: Error = new Error("the conversation is over")): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = failure;
+    this.socket.close();
+    for (const { reject } of this.#waiting) reject(failure);
+    this.#gone.reject(failure);
+  }
+
+  /** Ends the conversation. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async #send(datagram: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) return;
+    const why = await send(this.socket, datagram, this.addr);
+    if (why !== null) this.close(new Error(why));
+  }
+
+  /** Finds whose reply it is. One that is late, or came twice, is nobody's. */
+  #hear(datagram: Uint8Array): void {
+    const { framing = "auto", matches = isReplyTo } = this.options;
+    const reply = datagram.subarray(0, datagram.length - endingOf(datagram, framing).length);
+    const waiting = this.#waiting.values().find(({ message }) => matches(message, reply));
+    if (waiting !== undefined) {
+      this.#waiting.delete(waiting);
+      this.answered++;
+      waiting.resolve(reply);
+    } else if (isRefusal(reply) && this.#waiting.size > 0) this.close(new Refused(reply));
+  }
+}
+
+/** Where to hear from when talking to an address: nobody from outside talks to the loopback. */
+function localFor(address: string): string {
+  if (address === "127.0.0.1" || address === "::1") return address;
+  return address.includes(":") ? "::" : "0.0.0.0";
+}
+
+/** Whether two addresses are one, however written. */
+function isSame(address: string, other: string): boolean {
+  const canonical = (host: string) => URL.parse(`http://${show(host, 1)}`)?.hostname ?? host;
+  return address === other || canonical(address) === canonical(other);
+}
+
+/** Whether a reply begins with a message in brackets. None comes after it: stamps have none. */
+function isReplyTo(message: Uint8Array, reply: Uint8Array): boolean {
+  return reply[0] === OPEN && reply.lastIndexOf(CLOSE) === message.length + 1 &&
+    message.every((byte, at) => reply[at + 1] === byte);
+}

@@ -1,0 +1,261 @@
+/** A server of datagrams: each is a message, its reply is another. */
+
+import type { Socket } from "node:dgram";
+import { resolve, show, whyNotListen } from "./address.ts";
+import { type Client, type Handler, LAST_WORDS, type Reply, type Terms } from "./answer.ts";
+import { isRefusal } from "./converse.ts";
+import { endingOf, join, Message, MessageTooLong } from "./framing.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
+
+/** How to serve datagrams. */
+export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
+  /** An address or a name to listen on; each address of a name. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** The port to listen on; 0 takes a free one. @default {0} */
+  port?: number;
+  /** How long a stopping server lets handlers finish, in ms. @default {5000} */
+  grace?: number;
+  /** Stops the server when aborted. */
+  signal?: AbortSignal;
+  /**
+   * Whether a message, once heard, is let be: as replies of the same service should. Anybody can
+   * send a datagram in another's name, and two servers that answer each other's replies never end.
+   */
+  ignore?(message: Message): boolean;
+  /** The server hears datagrams there; said of each address. */
+  onListen?(addr: Deno.Addr): void;
+  /** A message came; it holds during the call. */
+  onMessage?(message: Message, addr: Deno.Addr): void;
+  /** A handler failed, or no reply can be sent for now. Its message is a sentence. */
+  onError?(error: Error): void;
+}
+
+/** So many messages are handled at once, or their replies sent; more are lost, as UDP may. */
+const MOST_UNDER_WAY = 256;
+/** A stopping server has heard all when nothing came for so long, in ms. */
+const PAUSE = 20;
+
+const encoder = new TextEncoder();
+
+/**
+ * Serves datagrams until {@linkcode DatagramServer.shutdown} or `signal`. No reply goes to who
+ * sends `error: ` and so may be a server that complains, nor to the server's own address.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, serveDatagrams } from "@readback/readback";
+ *
+ * await using server = await serveDatagrams((message, reply) => reply.write(`heard ${message.text}`));
+ * const matches = (message: Uint8Array, reply: Uint8Array) => reply.length === message.length + 6;
+ * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "heard hello");
+ * ```
+ *
+ * @throws {Error} when it can't listen
+ */
+export async function serveDatagrams(
+  handler: Handler,
+  options: DatagramOptions = {},
+): Promise<DatagramServer> {
+  const { hostname = "127.0.0.1", port = 0 } = options;
+  try {
+    return new DatagramServer(handler, options, await bindAll(await resolve(hostname), port));
+  } catch (error) {
+    const why = whyNotListen(error, { host: hostname, port });
+    throw new Error(`cannot listen on ${show(hostname, port)}: ${why}`);
+  }
+}
+
+/** A running server of datagrams. */
+export class DatagramServer implements AsyncDisposable {
+  /** Settles when it has stopped and what it had heard is answered. */
+  readonly finished: Promise<void>;
+  /** Where it listens. */
+  readonly addrs: readonly Deno.NetAddr[];
+  /** Messages heard. */
+  messages = 0;
+  /** Bytes heard. */
+  bytes = 0;
+
+  readonly #handler: Handler;
+  readonly #options: DatagramOptions;
+  readonly #sockets: readonly Socket[];
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #closed = Promise.withResolvers<void>();
+  #came = 0; // datagrams, whatever became of them
+  #deaf = false;
+  #isClosed = false;
+  #isTroubled = false;
+  #stopping: Promise<void> | undefined;
+
+  /**
+   * Serves at once; {@linkcode serveDatagrams} says what is what.
+   * @param sockets bound; owned from here on
+   */
+  constructor(handler: Handler, options: DatagramOptions, sockets: readonly Socket[]) {
+    this.#handler = handler;
+    this.#options = options;
+    this.#sockets = sockets;
+    this.finished = this.#closed.promise;
+    this.addrs = sockets.map((socket) => addrOf(socket.address()));
+    for (const socket of sockets) {
+      socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
+      socket.on("error", ({ message }) => this.#troubled(`cannot hear: ${message}`));
+    }
+    for (const addr of this.addrs) options.onListen?.(addr);
+    const stop = () => void this.shutdown();
+    if (options.signal?.aborted) stop();
+    else options.signal?.addEventListener("abort", stop, { once: true });
+  }
+
+  /** Where it listens; the first place of several. */
+  get addr(): Deno.NetAddr {
+    return this.addrs[0] as Deno.NetAddr;
+  }
+
+  /**
+   * Answers what has arrived and stops; after the grace, without what is not answered yet.
+   * A second call waits for the first.
+   */
+  shutdown(): Promise<void> {
+    return this.#stopping ??= this.#stop();
+  }
+
+  /** Shuts it down. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown();
+  }
+
+  #take(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): void {
+    this.#came++;
+    if (this.#deaf || this.#underWay.size >= MOST_UNDER_WAY) return;
+    // A copy: it comes in a buffer of 64 KiB, which a handler would hold.
+    this.#track(this.#hear(socket, new Uint8Array(datagram), addr));
+  }
+
+  async #hear(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
+    const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
+    const ending = endingOf(datagram, framing);
+    const message = new Message();
+    message.source = datagram;
+    message.end = datagram.length - ending.length;
+    message.heard = Date.now();
+    this.bytes += datagram.length;
+    const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
+    const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
+    const client: Client = { addr, state: undefined, write, end: () => {} };
+    try {
+      const isTooLong = message.length > maxMessage;
+      if (!isTooLong) {
+        this.messages++;
+        onMessage?.(message, addr);
+      }
+      if (this.#isOurs(addr) || isRefusal(datagram) || ignore?.(message)) return;
+      if (once) this.#deaf = true;
+      const parts = new Parts();
+      if (isTooLong) parts.write(`error: ${new MessageTooLong(maxMessage).message}`);
+      else await this.#handler(message, parts, client);
+      if (parts.written) await reply(parts.end(ending));
+    } catch (error) {
+      this.#failed(`cannot answer: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (once) this.#close();
+  }
+
+  /** Sends what is no reply, unless too much is under way. */
+  #push(send: () => Promise<void>): boolean {
+    if (this.#isClosed || this.#underWay.size >= MOST_UNDER_WAY) return false;
+    this.#track(send());
+    return true;
+  }
+
+  #track(doing: Promise<void>): void {
+    this.#underWay.add(doing);
+    void doing.then(() => this.#underWay.delete(doing));
+  }
+
+  /** To who has no port nobody can reply; who has ours is this server. */
+  #isOurs({ hostname, port }: Deno.NetAddr): boolean {
+    return port === 0 || this.addrs.some((own) => own.port === port && own.hostname === hostname);
+  }
+
+  /** A reply may be lost. */
+  async #send(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
+    if (this.#isClosed) return;
+    const why = await send(socket, datagram, addr);
+    if (why === null) this.#isTroubled = false;
+    else this.#troubled(why);
+  }
+
+  async #stop(): Promise<void> {
+    const late = setTimeout(() => this.#close(), this.#options.grace ?? 5000);
+    const latest = performance.now() + LAST_WORDS;
+    for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
+      before = this.#came;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
+    this.#deaf = true;
+    void Promise.all(this.#underWay).then(() => this.#close());
+    await this.finished;
+    clearTimeout(late);
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = this.#deaf = true;
+    for (const socket of this.#sockets) socket.close();
+    // By then the ports are free. Not its event "close": Deno tells that only where node:process is loaded.
+    setTimeout(() => this.#closed.resolve(), 0);
+  }
+
+  /** The network's trouble is told once, until a reply can be sent. */
+  #troubled(sentence: string): void {
+    if (!this.#isTroubled) this.#failed(sentence);
+    this.#isTroubled = true;
+  }
+
+  #failed(sentence: string): void {
+    this.#options.onError?.(new Error(sentence));
+  }
+}
+
+/** A reply in the making. */
+class Parts implements Reply {
+  readonly #parts: Uint8Array[] = [];
+
+  /** Whether anything was, be it empty. */
+  get written(): boolean {
+    return this.#parts.length > 0;
+  }
+
+  write(part: string | Uint8Array | Message): void {
+    this.#parts.push(bytesOf(part instanceof Message ? part.bytes : part));
+  }
+
+  /** The datagram. */
+  end(ending: Uint8Array): Uint8Array {
+    const datagram = join([...this.#parts, ending]);
+    if (datagram.length <= MOST_DATAGRAM) return datagram;
+    return encoder.encode(`error: reply longer than ${MOST_DATAGRAM} bytes`);
+  }
+}
+
+/** Binds to each address, all on one port. */
+async function bindAll(addresses: readonly string[], port: number): Promise<Socket[]> {
+  const sockets: Socket[] = [];
+  try {
+    for (const address of addresses) {
+      const socket = await bind(address, port);
+      sockets.push(socket);
+      port = socket.address().port;
+    }
+    return sockets;
+  } catch (error) {
+    for (const socket of sockets) socket.close();
+    throw error;
+  }
+}
+
+function bytesOf(part: string | Uint8Array): Uint8Array {
+  return typeof part === "string" ? encoder.encode(part) : part.slice();
+}
