@@ -16,6 +16,8 @@ export interface DatagramPeerOptions {
   framing?: Framing;
   /** How long a reply is waited for, in ms; 0: for ever. @default {10000} */
   timeout?: number;
+  /** Calls the conversation off: whoever waits gets an error. */
+  signal?: AbortSignal;
   /** Whether a datagram is the reply to a message. By default: begins with it, in brackets. */
   matches?(message: Uint8Array, reply: Uint8Array): boolean;
 }
@@ -70,6 +72,9 @@ export class DatagramPeer implements Disposable {
       if (isServer) this.#hear(new Uint8Array(datagram));
     });
     socket.on("error", (error) => this.close(error));
+    const stop = () => this.close(new Error("the conversation was called off"));
+    if (options.signal?.aborted) stop();
+    else options.signal?.addEventListener("abort", stop, { once: true });
   }
 
   /**

@@ -647,6 +647,18 @@ describe("DatagramPeer", () => {
     await assertRejects(() => peer.say("more"), Error, "over");
   });
 
+  it("is called off by its signal", async () => {
+    await using deaf = await serveDatagrams(() => {});
+    const stop = new AbortController();
+    const { signal } = stop;
+    using peer = await DatagramPeer.connect({ port: deaf.addr.port, timeout: 0, signal });
+    const reply = assertRejects(() => peer.say("hello"), Error, "called off");
+    stop.abort();
+    await reply;
+    using late = await DatagramPeer.connect({ port: deaf.addr.port, signal });
+    await assertRejects(() => late.say("hello"), Error, "called off");
+  });
+
   it("says to 0.0.0.0 what is said to this machine", async () => {
     await using server = await serveDatagrams(stamper("ctime"));
     using peer = await DatagramPeer.connect({ hostname: "0.0.0.0", port: server.addr.port });
