@@ -7,6 +7,7 @@ import { connect, host, type Place, showPlace } from "./lib/address.ts";
 import { Peer } from "./lib/converse.ts";
 import { DatagramPeer } from "./lib/datagram_peer.ts";
 import { serveDatagrams } from "./lib/datagrams.ts";
+import { reason } from "./lib/errors.ts";
 import { filter, writeAll } from "./lib/filter.ts";
 import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
 import {
@@ -33,9 +34,9 @@ const OPTIONS = {
   host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "where the server is" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "its Unix socket instead" },
-  udp: { short: "u", not: ["unix", "tls", "wait"], help: "say datagrams, and count the replies that are lost" },
+  udp: { short: "u", not: ["unix", "tls", "wait"], help: "speak UDP: say datagrams, count the replies that are lost" },
   tls: { help: "speak TLS, and check who it is" },
-  ca: { value: "FILE", read: text, needs: "tls", help: "trust who is in this file too (PEM)" },
+  ca: { value: "FILE", read: text, needs: "tls", help: "trust the certificates in this file too (PEM)" },
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
   loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
   once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
@@ -240,10 +241,6 @@ function print(text: string): number {
 
 function complain(sentence: string): void {
   console.error("%cclient:%c %s", "color: red", "", sentence);
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 try {

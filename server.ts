@@ -5,6 +5,7 @@
 import config from "./deno.json" with { type: "json" };
 import { host, listen } from "./lib/address.ts";
 import { serveDatagrams } from "./lib/datagrams.ts";
+import { reason } from "./lib/errors.ts";
 import { FRAMINGS } from "./lib/framing.ts";
 import { asJson } from "./lib/json.ts";
 import { Log } from "./lib/log.ts";
@@ -14,13 +15,14 @@ import { serve } from "./lib/serve.ts";
 import { isReply, stamper, STAMPS } from "./lib/stamp.ts";
 import { readIdentity } from "./lib/tls.ts";
 import { asText, type Event, Transcript } from "./lib/transcript.ts";
+import { sleep } from "./lib/wait.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address or name to listen on; each address of a name" },
+  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address to listen on, or name: all its addresses" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tlsCert"], help: "a Unix socket to listen on instead" },
-  udp: { short: "u", not: ["unix", "tlsCert", "proxyProtocol", "maxClients", "idleTimeout"], help: "hear datagrams: each is a message, its reply another" },
+  udp: { short: "u", not: ["unix", "tlsCert", "proxyProtocol", "maxClients", "idleTimeout"], help: "serve UDP: a datagram is a message, its reply another" },
   tlsCert: { value: "FILE", read: text, needs: "tlsKey", help: "speak TLS with this certificate (PEM)" },
   tlsKey: { value: "FILE", read: text, needs: "tlsCert", help: "its private key (PEM)" },
   proxyProtocol: { value: "ADDRESSES", read: proxyProtocol, not: ["unix", "tlsCert"], help: "let proxies at these addresses say who the client is" },
@@ -81,7 +83,7 @@ async function main(): Promise<number> {
     });
   transcript.listening(server.addrs, !options.udp);
   await server.finished;
-  await Promise.race([log.flush(), new Promise((done) => setTimeout(done, LAST_LINES))]);
+  await Promise.race([log.flush(), sleep(LAST_LINES)]);
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;
   throw new Error("the client left without a message");
 }
@@ -99,10 +101,6 @@ function print(text: string): number {
 
 function complain(sentence: string): void {
   console.error(`server: ${sentence}`);
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 try {

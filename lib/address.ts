@@ -1,6 +1,8 @@
 /** Where a server is: parse, print, listen, connect. */
 
+import { reason } from "./errors.ts";
 import { type Identity, secure, whyNotSecure } from "./tls.ts";
+import { sleep } from "./wait.ts";
 
 /** Where a server is: at a host and port, or at a path. */
 export interface Place {
@@ -71,7 +73,9 @@ export async function listen(place: Place, identity?: Identity): Promise<Deno.Li
     if (place.unix !== undefined) return [await listenUnix(place.unix)];
     return listenAll(await resolve(place.host), place.port, identity);
   } catch (error) {
-    throw new Error(`cannot listen on ${showPlace(place)}: ${whyNotListen(error, place)}`);
+    throw new Error(`cannot listen on ${showPlace(place)}: ${whyNotListen(error, place)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -96,10 +100,10 @@ export async function connect(place: Place, options: ConnectOptions = {}): Promi
           : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
           : whyNotConnect(error, place);
-        throw new Error(`cannot connect to ${showPlace(place)}: ${why}`);
+        throw new Error(`cannot connect to ${showPlace(place)}: ${why}`, { cause: error });
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, RETRY));
+    await sleep(RETRY);
   }
 }
 
@@ -141,6 +145,9 @@ export function listenAt(where: {
   key?: string;
 }): Deno.Listener {
   const { hostname = "127.0.0.1", port = 0, path, cert, key } = where;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("cert and key go together: one is missing");
+  }
   if (path !== undefined) return Deno.listen({ transport: "unix", path });
   const options = { hostname, port, tcpBacklog: BACKLOG };
   if (cert === undefined || key === undefined) return Deno.listen(options);
@@ -223,7 +230,7 @@ export function whyNotConnect(error: unknown, { unix }: Place): string {
 }
 
 function whyNot(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reason(error);
   if (error instanceof Deno.errors.NotCapable) {
     const right = /^Requires (\w+) access/.exec(message)?.[1] ?? "net";
     return `Deno was not given that right: run it with --allow-${right}`;

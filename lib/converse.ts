@@ -2,6 +2,8 @@
 
 import { connect, type Connection, type ConnectOptions } from "./address.ts";
 import { type Framing, join, replyTo } from "./framing.ts";
+import { checkTimes } from "./limits.ts";
+import { onAbort } from "./wait.ts";
 
 /** A reply may be longer than its message by so much, in bytes. */
 const MOST_ADDED = 1 << 20;
@@ -24,9 +26,14 @@ export interface PeerOptions extends ConnectOptions {
   path?: string;
   /** How a message's end is told. @default {"auto"} */
   framing?: Framing;
+  /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
+  timeout?: number;
 }
 
-/** The server at the other end. Its errors' messages are sentences. */
+/**
+ * The server at the other end: one that says a line for each message, and nothing else, for
+ * whatever comes is taken for the next reply. Its errors' messages are sentences.
+ */
 export class Peer implements Disposable {
   /** Messages sent. */
   sent = 0;
@@ -43,6 +50,7 @@ export class Peer implements Disposable {
   #hearing = Promise.resolve(); // the reply before the next one
   #reading: Promise<boolean> | undefined;
   #failure: Error | undefined;
+  #letGo = () => {}; // of the signal
 
   /**
    * Talks on a connection.
@@ -71,11 +79,11 @@ export class Peer implements Disposable {
    */
   static async connect(options: PeerOptions = {}): Promise<Peer> {
     const { hostname = "127.0.0.1", port = 6969, path, signal } = options;
+    checkTimes(options, ["timeout", "wait"]);
     const conn = await connect({ host: hostname, port, unix: path }, options);
     const peer = new Peer(conn, options.framing ?? "auto", options.timeout ?? 0);
     const stop = () => peer.close(new Error("the conversation was called off"));
-    if (signal?.aborted) stop();
-    else signal?.addEventListener("abort", stop, { once: true });
+    peer.#letGo = onAbort(signal, stop);
     return peer;
   }
 
@@ -93,10 +101,11 @@ export class Peer implements Disposable {
    * Says a message and waits for its reply. The next may be said at once: they are
    * sent without waiting where the server is known to speak lines.
    * @return the reply, without its ending
-   * @throws {Error} when none came in time, or the server refused the message or went away
+   * @throws {Refused} when the reply begins with `error: `; the next message may be said
+   * @throws {Error} when none came in time, or the server went away
    */
   say(message: string | Uint8Array): Promise<Uint8Array> {
-    const bytes = typeof message === "string" ? encoder.encode(message) : message;
+    const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
     const reply = this.#say(bytes, this.#hearing);
     this.#hearing = reply.then(() => {}, () => {});
     return reply;
@@ -123,9 +132,9 @@ export class Peer implements Disposable {
         if (!await this.more()) throw this.over();
         continue;
       }
-      if (isRefusal(found.reply)) throw new Refused(found.reply);
       this.#framing = found.framing;
       this.drop(found.length);
+      if (isRefusal(found.reply)) throw new Refused(found.reply);
       this.answered++;
       return found.reply.slice();
     }
@@ -184,6 +193,7 @@ export class Peer implements Disposable {
   close(failure: Error = new Error("the conversation is over")): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
+    this.#letGo();
     this.conn.close();
   }
 
@@ -218,7 +228,7 @@ export class Peer implements Disposable {
 /** The server would not have a message, and said why. */
 export class Refused extends Error {
   /**
-   * Says so.
+   * Makes the error.
    * @param line what it said
    */
   constructor(line: Uint8Array) {

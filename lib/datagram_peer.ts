@@ -4,7 +4,9 @@ import type { Socket } from "node:dgram";
 import { resolve, show, whyNotConnect } from "./address.ts";
 import { isRefusal, Refused } from "./converse.ts";
 import { endingOf, type Framing, join } from "./framing.ts";
+import { checkTimes } from "./limits.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
+import { onAbort } from "./wait.ts";
 
 /** How to reach a server of datagrams. */
 export interface DatagramPeerOptions {
@@ -25,7 +27,7 @@ export interface DatagramPeerOptions {
 /** No reply came in time: it, or the message, may be lost. */
 export class Lost extends Error {
   /**
-   * Says so.
+   * Makes the error.
    * @param timeout how long it was waited for, in ms
    */
   constructor(timeout: number) {
@@ -65,7 +67,6 @@ export class DatagramPeer implements Disposable {
     /** How to talk to it. */
     readonly options: DatagramPeerOptions,
   ) {
-    this.#gone.promise.catch(() => {}); // whoever waits hears of it
     socket.on("message", (datagram, from) => {
       // The socket hears strangers too.
       const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
@@ -73,8 +74,8 @@ export class DatagramPeer implements Disposable {
     });
     socket.on("error", (error) => this.close(error));
     const stop = () => this.close(new Error("the conversation was called off"));
-    if (options.signal?.aborted) stop();
-    else options.signal?.addEventListener("abort", stop, { once: true });
+    const letGo = onAbort(options.signal, stop);
+    this.#gone.promise.catch(letGo); // and so whoever waits hears of it, or nobody does
   }
 
   /**
@@ -83,6 +84,7 @@ export class DatagramPeer implements Disposable {
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
     const { hostname = "127.0.0.1", port = 6969 } = options;
+    checkTimes(options, ["timeout"]);
     try {
       const addresses = await resolve(hostname);
       const address = addresses.find((one) => !one.includes(":")) ?? addresses[0] ?? hostname;
@@ -90,7 +92,7 @@ export class DatagramPeer implements Disposable {
       return new DatagramPeer(await bind(localFor(addr.hostname), 0), addr, options);
     } catch (error) {
       const why = whyNotConnect(error, { host: hostname, port });
-      throw new Error(`cannot connect to ${show(hostname, port)}: ${why}`);
+      throw new Error(`cannot connect to ${show(hostname, port)}: ${why}`, { cause: error });
     }
   }
 

@@ -4,8 +4,11 @@ import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "./address.ts";
 import { type Client, type Handler, LAST_WORDS, type Reply, type Terms } from "./answer.ts";
 import { isRefusal } from "./converse.ts";
+import { reason } from "./errors.ts";
 import { endingOf, join, Message, MessageTooLong } from "./framing.ts";
+import { checkCounts, checkTimes } from "./limits.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
+import { onAbort, sleep } from "./wait.ts";
 
 /** How to serve datagrams. */
 export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
@@ -18,8 +21,8 @@ export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
   /** Stops the server when aborted. */
   signal?: AbortSignal;
   /**
-   * Whether a message, once heard, is let be: as replies of the same service should. Anybody can
-   * send a datagram in another's name, and two servers that answer each other's replies never end.
+   * Whether a message is left without a reply. A service's own replies should be: anybody can send
+   * a datagram in another's name, and two servers that answer each other's replies never end.
    */
   ignore?(message: Message): boolean;
   /** The server hears datagrams there; said of each address. */
@@ -38,8 +41,8 @@ const PAUSE = 20;
 const encoder = new TextEncoder();
 
 /**
- * Serves datagrams until {@linkcode DatagramServer.shutdown} or `signal`. No reply goes to who
- * sends `error: ` and so may be a server that complains, nor to the server's own address.
+ * Serves datagrams until {@linkcode DatagramServer.shutdown} or `signal`. A datagram that begins
+ * with `error: ` (another server's complaint) or comes from the server's own address gets no reply.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -58,11 +61,13 @@ export async function serveDatagrams(
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
   const { hostname = "127.0.0.1", port = 0 } = options;
+  checkCounts(options, ["maxMessage"]);
+  checkTimes(options, ["grace"]);
   try {
     return new DatagramServer(handler, options, await bindAll(await resolve(hostname), port));
   } catch (error) {
     const why = whyNotListen(error, { host: hostname, port });
-    throw new Error(`cannot listen on ${show(hostname, port)}: ${why}`);
+    throw new Error(`cannot listen on ${show(hostname, port)}: ${why}`, { cause: error });
   }
 }
 
@@ -89,7 +94,7 @@ export class DatagramServer implements AsyncDisposable {
   #stopping: Promise<void> | undefined;
 
   /**
-   * Serves at once; {@linkcode serveDatagrams} says what is what.
+   * Serves at once. See {@linkcode serveDatagrams}.
    * @param sockets bound; owned from here on
    */
   constructor(handler: Handler, options: DatagramOptions, sockets: readonly Socket[]) {
@@ -103,9 +108,8 @@ export class DatagramServer implements AsyncDisposable {
       socket.on("error", ({ message }) => this.#troubled(`cannot hear: ${message}`));
     }
     for (const addr of this.addrs) options.onListen?.(addr);
-    const stop = () => void this.shutdown();
-    if (options.signal?.aborted) stop();
-    else options.signal?.addEventListener("abort", stop, { once: true });
+    const letGo = onAbort(options.signal, () => void this.shutdown());
+    void this.finished.then(letGo);
   }
 
   /** Where it listens; the first place of several. */
@@ -136,9 +140,7 @@ export class DatagramServer implements AsyncDisposable {
   async #hear(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
     const ending = endingOf(datagram, framing);
-    const message = new Message();
-    message.source = datagram;
-    message.end = datagram.length - ending.length;
+    const message = new Message(datagram, datagram.length - ending.length);
     message.heard = Date.now();
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
@@ -157,7 +159,7 @@ export class DatagramServer implements AsyncDisposable {
       else await this.#handler(message, parts, client);
       if (parts.written) await reply(parts.end(ending));
     } catch (error) {
-      this.#failed(`cannot answer: ${error instanceof Error ? error.message : String(error)}`);
+      this.#failed(`cannot answer: ${reason(error)}`, error);
     }
     if (once) this.#close();
   }
@@ -192,7 +194,7 @@ export class DatagramServer implements AsyncDisposable {
     const latest = performance.now() + LAST_WORDS;
     for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
       before = this.#came;
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      await sleep(PAUSE);
     }
     this.#deaf = true;
     void Promise.all(this.#underWay).then(() => this.#close());
@@ -214,8 +216,8 @@ export class DatagramServer implements AsyncDisposable {
     this.#isTroubled = true;
   }
 
-  #failed(sentence: string): void {
-    this.#options.onError?.(new Error(sentence));
+  #failed(sentence: string, cause?: unknown): void {
+    this.#options.onError?.(new Error(sentence, { cause }));
   }
 }
 

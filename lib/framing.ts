@@ -12,7 +12,7 @@ export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
 /** A message grew past the limit before its end was seen. */
 export class MessageTooLong extends RangeError {
   /**
-   * Says so.
+   * Makes the error.
    * @param limit the longest message allowed, in bytes
    */
   constructor(readonly limit: number) {
@@ -35,7 +35,9 @@ const LARGEST_READ = 16384;
 /** The longest raw message. */
 const RAW_READ = 65536;
 /** So many bytes are scanned without a call. */
-const BY_HAND = 64;
+const BY_HAND = 256;
+/** An LF in each of an integer's bytes; with it and these, arithmetic sees whether one is there. */
+const LFS = 0x0a0a0a0a, ONES = 0x01010101, TOPS = 0x80808080;
 /** So many reads in a row that fill less than an eighth make the next smaller. */
 const SLACK_READS = 16;
 
@@ -44,14 +46,24 @@ const SLACK_READS = 16;
  * each a view of its own would cost as much as to answer it.
  */
 export class Message {
-  /** The buffer that holds it, from `start` to `end`. */
-  source: Uint8Array = NONE;
-  /** Where it begins. */
+  /** Where it begins in its buffer. */
   start = 0;
   /** Where it ends; its ending is not in it. */
-  end = 0;
+  end: number;
   /** When it was heard, in ms since 1970; for whoever reads to say. */
   heard = 0;
+  /** Its buffer, to be read in steps of more than a byte. */
+  readonly view: DataView;
+
+  /**
+   * Makes one of what a buffer holds.
+   * @param source not copied
+   * @param end of the message, in the buffer
+   */
+  constructor(readonly source: Uint8Array = NONE, end: number = source.length) {
+    this.end = end;
+    this.view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  }
 
   /** Its bytes: a view that holds as long as the message. */
   get bytes(): Uint8Array {
@@ -70,9 +82,7 @@ export class Message {
 
   /** One of its own, to be kept. */
   copy(): Message {
-    const copy = new Message();
-    copy.source = this.bytes.slice();
-    copy.end = this.length;
+    const copy = new Message(this.bytes.slice());
     copy.heard = this.heard;
     return copy;
   }
@@ -84,7 +94,7 @@ export class Message {
  */
 export class Framer {
   /** The message that was found last. */
-  readonly message: Message = new Message();
+  message: Message = new Message();
   #framing: Framing;
   #bytes: Uint8Array = NONE;
   #start = 0; // of what is held
@@ -124,7 +134,7 @@ export class Framer {
     const held = this.#end - this.#start;
     const read = this.#nextRead(held);
     if (held === 0) {
-      if (this.#bytes.length !== read) this.#bytes = new Uint8Array(read);
+      if (this.#bytes.length !== read) this.#holdIn(new Uint8Array(read));
       this.#start = this.#end = this.#scanned = 0;
       return this.#bytes;
     }
@@ -171,35 +181,47 @@ export class Framer {
    * @throws {MessageTooLong} and from then on nothing else
    */
   next(): Message | null {
+    const lf = this.#framing === "raw" ? -1 : this.#findLF();
+    if (lf === -1) return this.#rest();
+    this.#framing = "line";
+    const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
+    return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
+  }
+
+  /** What has no LF: a message, or the beginning of one. */
+  #rest(): Message | null {
     if (this.#start === this.#end) return null;
-    if (this.#framing === "raw") return this.#cut(this.#end, NONE);
-    const lf = this.#findLF();
-    if (lf !== -1) {
-      this.#framing = "line";
-      const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
-      return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
-    }
+    if (this.#framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
     this.#scanned = this.#end;
-    if (this.#ended) return this.#cut(this.#end, NONE);
     // A CR at the end may belong to the ending that is still to come.
     const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
     this.#check(last);
     return null;
   }
 
-  /** Most lines are short: those are scanned by hand, in half the time that a call takes. */
+  /**
+   * Most lines are short: those are scanned by hand, four bytes at a time, in a third of the
+   * time that a call takes. `| 0` says that these are integers: else each round of the loop
+   * makes sure of it, which costs a tenth of all.
+   */
   #findLF(): number {
     const bytes = this.#bytes;
-    const near = Math.min(this.#end, this.#scanned + BY_HAND);
-    for (let at = this.#scanned; at < near; at++) if (bytes[at] === LF) return at;
-    if (near === this.#end) return -1;
-    return this.#bytes.subarray(0, this.#end).indexOf(LF, near);
+    const { view } = this.message;
+    let at = this.#scanned | 0;
+    const end = this.#end | 0;
+    const near = end - at < BY_HAND ? end : at + BY_HAND;
+    for (; at + 4 <= near; at += 4) {
+      const differs = view.getInt32(at, true) ^ LFS; // 0 in a byte that is an LF
+      if (((differs - ONES) & ~differs & TOPS) !== 0) break;
+    }
+    for (; at < near; at++) if (bytes[at] === LF) return at;
+    if (near === end) return -1;
+    return bytes.subarray(0, end).indexOf(LF, near);
   }
 
   #cut(end: number, ending: Uint8Array<ArrayBuffer>): Message {
     this.#check(end);
     const { message } = this;
-    message.source = this.#bytes;
     message.start = this.#start;
     message.end = end;
     this.#start = this.#scanned = end + ending.length;
@@ -214,12 +236,17 @@ export class Framer {
   /** Raw reads are as large as may be: a read is a message, and a small one would cut it. */
   #nextRead(held: number): number {
     const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
-    return raw ? Math.min(this.maxMessage, RAW_READ) : this.#read;
+    return raw ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
+  }
+
+  #holdIn(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.message = new Message(bytes);
   }
 
   #moveTo(bytes: Uint8Array): void {
     bytes.set(this.#bytes.subarray(this.#start, this.#end));
-    this.#bytes = bytes;
+    this.#holdIn(bytes);
     this.#end -= this.#start;
     this.#scanned -= this.#start;
     this.#start = 0;

@@ -1,5 +1,7 @@
 /** Lines to a reader that may be slow, stop or go away: whoever tells them never waits. */
 
+import { sleep } from "./wait.ts";
+
 /** What is written at once, in characters: to encode more would hold others up. */
 const BATCH = 65536;
 /** What is held for a reader that is behind, in batches; past it lines are only counted. */
@@ -67,7 +69,7 @@ export class Log {
       } catch (error) {
         if (!this.#failing) this.onFailure(error);
         this.#failing = true;
-        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        await sleep(PAUSE);
       }
     }
   }

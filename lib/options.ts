@@ -3,6 +3,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { quote } from "./quote.ts";
+import { LONGEST } from "./wait.ts";
 
 /** What is wrong with a command line, and what would be right, in one sentence. */
 export class UsageError extends Error {}
@@ -44,8 +45,6 @@ const COMMON: Table = {
 
 /** How far a misspelt name may be from a right one, in letters. */
 const NEAR = 2;
-/** The longest time a timer can wait is 2^31 ms; in ms. */
-const LONGEST = 34_560 * 60_000;
 
 /** Any text. */
 export const text = (text: string): string => text;

@@ -229,7 +229,7 @@ function ipv4(view: DataView, at: number, port: number): Deno.NetAddr {
   return addr(bytes.join("."), view.getUint16(port));
 }
 
-/** Likewise. */
+/** The same for IPv6. */
 function ipv6(view: DataView, at: number, port: number): Deno.NetAddr {
   const groups = Array.from({ length: 8 }, (_, more) => view.getUint16(at + 2 * more).toString(16));
   return addr(groups.join(":"), view.getUint16(port));

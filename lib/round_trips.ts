@@ -100,7 +100,7 @@ function bucketOf(duration: number): number {
   return Math.min(at, BUCKETS - 1);
 }
 
-/** A bar so many characters long; no more than nothing is a sliver. */
+/** A bar so many characters long; anything at all shows as an eighth. */
 function bar(length: number): string {
   const eighths = length > 0 ? Math.max(1, Math.round(length * 8)) : 0;
   return "█".repeat(eighths / 8 | 0) + EIGHTHS[eighths % 8];

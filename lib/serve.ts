@@ -11,7 +11,10 @@ import {
   type Terms,
   type Witness,
 } from "./answer.ts";
+import { reason } from "./errors.ts";
+import { checkCounts, checkTimes } from "./limits.ts";
 import { Turns } from "./turns.ts";
+import { onAbort, sleep } from "./wait.ts";
 
 /** A connection that was accepted. */
 export interface Accepted extends Connection {
@@ -19,11 +22,11 @@ export interface Accepted extends Connection {
   readonly remoteAddr: Deno.Addr;
   /** Where it came to. */
   readonly localAddr?: Deno.Addr;
-  /** It is a proxy's health check: hosted like any, but nobody is told of it, and a server that drains refuses it. */
+  /** It is a proxy's health check: `onClient` is not called for it, and a server that drains refuses it. */
   readonly probe?: boolean;
-  /** Waits for what comes before the first byte: TLS has such. */
+  /** Completes the TLS handshake; without TLS there is none. */
   handshake?(): Promise<unknown>;
-  /** Sends what is written at once: TCP else waits for a client that is slow to say that it has the last. */
+  /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
   setNoDelay?(): void;
 }
 
@@ -53,7 +56,7 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   key?: string;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
   maxClients?: number;
-  /** Cut a conversation in which so long no whole message came and no byte of a reply was taken, in ms; 0: never. @default {0} */
+  /** Cut a conversation in which for so long no whole message has come and no byte of a reply was taken, in ms; 0: never. @default {0} */
   idleTimeout?: number;
   /** How long a stopping server lets conversations finish, in ms. @default {5000} */
   grace?: number;
@@ -61,7 +64,7 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   drain?: number;
   /** Stops the server when aborted. */
   signal?: AbortSignal;
-  /** Reads what comes before the conversation, and so may say who the client is; null: nobody, let it go without a word. */
+  /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
   prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
   /** Whether a client is let in; asked before anything is heard of it. */
   verify?(addr: Deno.Addr): boolean | Promise<boolean>;
@@ -107,7 +110,13 @@ const HANDSHAKES = 1000;
  *
  * @throws {Error} when it can't listen
  */
-export function serve<State = void>(
+export function serve(handler: Handler<void>, options?: ServeOptions): Server;
+/** Serves conversations that have a state each: what `open` gives. */
+export function serve<State>(
+  handler: Handler<State>,
+  options: ServeOptions<State> & Required<Pick<ServeOptions<State>, "open">>,
+): Server<State>;
+export function serve<State>(
   handler: Handler<State>,
   options: ServeOptions<State> = {},
 ): Server<State> {
@@ -131,14 +140,17 @@ export class Server<State = void> implements AsyncDisposable {
   #messages = 0; // of conversations that are over
   #bytes = 0;
   #deaf = false; // accepts no more
+  #isOver = false;
   #exhausted = false;
   #draining: ReturnType<typeof setTimeout> | undefined;
   #stopping: ReturnType<typeof setTimeout>[] | undefined;
   #waiting: (() => void)[] = []; // until a conversation ends
 
-  /** Serves at once; {@linkcode serve} says what is what. */
+  /** Serves at once. See {@linkcode serve}. */
   constructor(handler: Handler<State>, options: ServeOptions<State>) {
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
+    checkCounts(options, ["maxMessage", "concurrency", "maxClients"]);
+    checkTimes(options, ["idleTimeout", "grace", "drain"]);
     this.#options = options;
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
@@ -153,9 +165,8 @@ export class Server<State = void> implements AsyncDisposable {
     };
     this.finished = this.#run();
     for (const addr of this.addrs) options.onListen?.(addr);
-    const stop = () => void this.shutdown();
-    if (options.signal?.aborted) stop();
-    else options.signal?.addEventListener("abort", stop, { once: true });
+    const letGo = onAbort(options.signal, () => void this.shutdown());
+    void this.finished.then(letGo);
   }
 
   /** Where it listens; the first place of several. */
@@ -183,10 +194,12 @@ export class Server<State = void> implements AsyncDisposable {
 
   /**
    * Once drained, accepts no more, answers what has arrived and ends every conversation;
-   * after the grace, what is left is cut. A second call waits for the first.
+   * after the grace, what is left is cut. A second call waits for the first. Not to be awaited in
+   * a handler: it waits for that handler.
    */
   shutdown(): Promise<void> {
     const { drain = 0 } = this.#options;
+    if (this.#isOver) return this.finished;
     if (drain > 0) this.#draining ??= setTimeout(() => this.#stop(), drain);
     else if (this.#stopping === undefined) this.#stop();
     return this.finished;
@@ -215,16 +228,17 @@ export class Server<State = void> implements AsyncDisposable {
   async #run(): Promise<void> {
     const watch = this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
-    while (this.#conversations.size + this.#opening.size > 0) {
-      await new Promise<void>((over) => this.#waiting.push(over));
-    }
+    while (this.#conversations.size + this.#opening.size > 0) await this.#change();
+    this.#isOver = true;
     this.#host.turns[Symbol.dispose]();
     clearInterval(watch);
     for (const timer of [this.#draining, ...this.#stopping ?? []]) clearTimeout(timer);
   }
 
   async #accept(listener: Listener): Promise<void> {
-    while (await this.#hasRoom()) {
+    for (;;) {
+      while (this.#isFull) await this.#change();
+      if (this.#deaf) return;
       try {
         const conn = await listener.accept();
         this.#exhausted = false;
@@ -263,17 +277,17 @@ export class Server<State = void> implements AsyncDisposable {
       await this.#admit(prepared);
     } catch (error) {
       close(conn);
-      this.#options.onRefused?.(remoteAddr, why ?? reason(error));
+      this.#tell(() => this.#options.onRefused?.(remoteAddr, why ?? reason(error)));
     } finally {
       clearTimeout(late);
       this.#opening.delete(giveUp);
-      this.#waiting.shift()?.();
+      this.#wake();
     }
   }
 
   /** Begins a conversation as soon as there is a place for it. */
   async #admit(conn: Accepted): Promise<void> {
-    await this.#hasRoom(); // another listener may have taken the last place
+    while (this.#isFull) await this.#change(); // another may have taken the last place
     if (this.#host.terms.once && this.#deaf) conn.close(); // or the only one
     else this.#begin(conn);
   }
@@ -289,24 +303,36 @@ export class Server<State = void> implements AsyncDisposable {
     }, Math.min(Math.max(idleTimeout / 10, 10), 1000));
   }
 
-  /** Waits while there are as many clients as may be; false once the server stops. */
-  async #hasRoom(): Promise<boolean> {
-    while (!this.#deaf && this.#conversations.size >= this.#maxClients) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    return !this.#deaf;
+  /** There are as many clients as may be; a server that stops takes those that wait. */
+  get #isFull(): boolean {
+    return !this.#deaf && this.#conversations.size >= this.#maxClients;
+  }
+
+  /** Waits until a place may be free, or none is needed. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Whoever waits looks again: all, since the first may be one that takes no place. */
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   #begin(conn: Accepted): void {
-    conn.setNoDelay?.();
-    const witness = conn.probe ? UNTOLD : this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
+    let witness = UNTOLD;
     let conversation;
     try {
+      conn.setNoDelay?.();
+    } catch {
+      return close(conn); // it has died in the queue
+    }
+    try {
+      if (!conn.probe) witness = this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
       conversation = new Conversation(conn, conn.remoteAddr, this.#host, witness);
     } catch (error) { // in `open`
       close(conn);
       this.#failed(error);
-      witness.ended?.("failed");
+      this.#tell(() => witness.ended?.("failed"));
       return;
     }
     this.#conversations.add(conversation);
@@ -321,17 +347,22 @@ export class Server<State = void> implements AsyncDisposable {
     this.#bytes += conversation.bytes;
     this.#conversations.delete(conversation);
     this.#host.turns.open--;
-    conversation.witness.ended?.(ending);
+    this.#tell(() => conversation.witness.ended?.(ending));
+    this.#tell(() => this.#options.close?.(conversation, ending));
+    this.#wake();
+  }
+
+  /** Calls somebody else's function: whatever it does, the server goes on. */
+  #tell(call: () => void): void {
     try {
-      this.#options.close?.(conversation, ending);
+      call();
     } catch (error) {
       this.#failed(error);
     }
-    this.#waiting.shift()?.();
   }
 
   #failed(error: unknown): void {
-    this.#options.onError?.(new Error(`cannot answer: ${reason(error)}`));
+    this.#options.onError?.(new Error(`cannot answer: ${reason(error)}`, { cause: error }));
   }
 
   /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
@@ -348,7 +379,7 @@ export class Server<State = void> implements AsyncDisposable {
     if (this.#deaf) return;
     this.#deaf = true;
     for (const listener of this.#listeners) listener.close();
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#wake();
   }
 
   async #rest(error: Error): Promise<void> {
@@ -363,22 +394,13 @@ export class Server<State = void> implements AsyncDisposable {
 /** The witness of a conversation that nobody wants to hear of. */
 const UNTOLD: Witness = {};
 
-function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
 /** Closes a connection that may be closed already. */
 function close(conn: Connection): void {
   try {
     conn.close();
   } catch {
-    // It is.
+    // Already closed.
   }
-}
-
-/** Only `message` is safe to read of an error for lack of descriptors: its stack wants one. */
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function isExhaustion(error: unknown): error is Error {

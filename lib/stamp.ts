@@ -1,7 +1,7 @@
 /** The reply to a message. Pure: the time is handed in. */
 
 import type { Reply } from "./answer.ts";
-import type { Message } from "./framing.ts";
+import { Message } from "./framing.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";
@@ -30,16 +30,17 @@ const REPLY_END =
   /\] (?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}|\d{4}-\d\d-\d\dT[\d:.]{12}[+-]\d\d:\d\d)\r?\n?$/;
 /** As long as that gets, in bytes. */
 const MOST_END = 40;
+const BRACKET = 0x5b;
 const decoder = new TextDecoder();
 
 /** Whether a message looks like a reply: two servers that answered each other's would never end. */
 export function isReply({ source, start, end }: Message): boolean {
-  if (start === end || source[start] !== OPEN[0]) return false;
+  if (start === end || source[start] !== BRACKET) return false;
   return REPLY_END.test(decoder.decode(source.subarray(Math.max(start, end - MOST_END), end)));
 }
 
 const encoder = new TextEncoder();
-const OPEN = encoder.encode("[");
+const OPEN = part("[");
 /** How long one stamp's text stays true, in milliseconds. */
 const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 
@@ -47,16 +48,26 @@ const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 export function stamper(stamp: Stamp): (message: Message, reply: Reply) => void {
   const write = stamp === "ctime" ? ctime : iso;
   let from = Infinity, to = -Infinity, close = OPEN;
+  // Made once for all messages of its time: it costs ten times what a reply does.
+  function renew(heard: number): void {
+    from = heard - heard % HOLDS[stamp];
+    to = from + HOLDS[stamp];
+    close = part(`] ${write(heard)}`);
+  }
   return (message, reply) => {
     const { heard } = message;
     // Made once for all messages of its time: it costs ten times what a reply does.
-    if (heard < from || heard >= to) {
-      from = heard - heard % HOLDS[stamp];
-      to = from + HOLDS[stamp];
-      close = encoder.encode(`] ${write(heard)}`);
-    }
+    if (heard < from || heard >= to) renew(heard);
     reply.write(OPEN);
     reply.write(message);
     reply.write(close);
   };
+}
+
+/** Text to be written often, with room after it: a message is copied in steps, beyond its end. */
+function part(text: string): Message {
+  const bytes = encoder.encode(text);
+  const padded = new Uint8Array(bytes.length + 8);
+  padded.set(bytes);
+  return new Message(padded, bytes.length);
 }

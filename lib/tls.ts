@@ -1,5 +1,7 @@
 /** TLS: who a server is, whom a client trusts, and what to say when that fails. */
 
+import { reason } from "./errors.ts";
+
 /** Who a server is, to TLS; both PEM. */
 export interface Identity {
   /** The certificate, and those that vouch for it. */
@@ -66,7 +68,7 @@ const WHY_NOT: readonly (readonly [RegExp, string])[] = [
 
 /** Why a TLS handshake failed, and what to do; undefined where that was not the reason. */
 export function whyNotSecure(error: unknown): string | undefined {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reason(error);
   return WHY_NOT.find(([pattern]) => pattern.test(message))?.[1];
 }
 
@@ -81,5 +83,5 @@ async function readPem(file: string, label: string): Promise<string> {
 function whyNotRead(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "no such file";
   if (error instanceof Deno.errors.NotCapable) return "run it with --allow-read";
-  return (error instanceof Error ? error.message : String(error)).replace(/ \(os error.*$/, "");
+  return reason(error).replace(/ \(os error.*$/, "");
 }

@@ -15,7 +15,7 @@
 
 /** So many operations in a round may have left others waiting; below 128 by a margin. */
 const CROWD = 100;
-/** Who gets so many bytes of replies at once sends faster than others can; it is them who rest. */
+/** A client that gets so many bytes of replies at once sends fast; fast ones pause. */
 const MUCH = 4096;
 /** How long they may go on, in ms. */
 const SLICE = 4;

@@ -22,7 +22,7 @@ async function say(args: readonly (string | number)[]): Promise<[number, string,
   return [await client.exitCode(), unstamped(client.stdout), client.stderr];
 }
 
-describe("--unix", { skip: UNIX }, () => {
+describe("--unix", UNIX, () => {
   it("carries a conversation; clients are numbered; the file goes with the server", async () => {
     await using here = await folder();
     await using server = await startServer(["--unix", here.socket]);
@@ -93,7 +93,7 @@ describe("--unix", { skip: UNIX }, () => {
     assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);
   });
 
-  it("answers socat and nc", { skip: needs("socat", "nc") }, async () => {
+  it("answers socat and nc", needs("socat", "nc"), async () => {
     await using here = await folder();
     await using _server = await startServer(["--unix", here.socket]);
     for (

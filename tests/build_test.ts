@@ -44,7 +44,7 @@ async function assertTalk(server: string, client: string): Promise<void> {
   await running.ends(0);
 }
 
-describe("files to take away", { skip: needs("sh") }, () => {
+describe("files to take away", needs("sh"), () => {
   before(async () => {
     folder = await Deno.makeTempDir({ prefix: "readback-build-" });
     await run([Deno.execPath(), ...RELEASE, ".ci/release.ts", "bundle", folder]);
@@ -64,7 +64,7 @@ describe("files to take away", { skip: needs("sh") }, () => {
   it("run by their names, they talk", () =>
     assertTalk(`${folder}/server.js`, `${folder}/client.js`));
 
-  it("the client is whole: it has a terminal too", { skip: needs("tmux") }, async () => {
+  it("the client is whole: it has a terminal too", needs("tmux"), async () => {
     const client = [`${folder}/client.js`, "--loopback"];
     await using screen = await Screen.open(client, { env: { PATH } });
     await screen.shows(">>:");

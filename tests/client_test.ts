@@ -60,7 +60,7 @@ describe("the conversation through pipes", () => {
     await server.ends(0);
   });
 
-  it("says at once when the server goes away, exit 1", { skip: needs("signals") }, async () => {
+  it("says at once when the server goes away, exit 1", needs("signals"), async () => {
     await using server = await startServer();
     await using client = startClient(["-p", server.port]);
     await client.type("hello\n");
@@ -229,7 +229,7 @@ describe("when it goes wrong", () => {
     });
   }
 
-  it("a black hole: gives up after --timeout", async () => {
+  it("a black hole: gives up after --timeout", needs("linux"), async () => {
     // A listener whose queue is full answers no one: the kernel drops what comes.
     using hole = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
     using fillers = new DisposableStack();
@@ -304,7 +304,7 @@ describe("when it goes wrong", () => {
     }
   });
 
-  it("SIGTERM and SIGINT: 143 and 130", async () => {
+  it("SIGTERM and SIGINT: 143 and 130", needs("signals"), async () => {
     await using server = await startServer();
     for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
       await using client = startClient(["-p", server.port]);
@@ -314,7 +314,7 @@ describe("when it goes wrong", () => {
     }
   });
 
-  it("nobody reads its output: a sentence, exit 1", { skip: needs("sh") }, async () => {
+  it("nobody reads its output: a sentence, exit 1", needs("sh"), async () => {
     await using server = await startServer(["--quiet"]);
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using pipe = new Program([

@@ -179,7 +179,7 @@ describe("the README's tables of events", () => {
   });
 });
 
-describe("what the server tells", { skip: needs("signals") }, () => {
+describe("what the server tells", needs("signals"), () => {
   for (const [reason, does] of Object.entries(ENDINGS)) {
     it(`of a conversation that was ${reason}`, async () => {
       const lines = await does();
@@ -190,7 +190,7 @@ describe("what the server tells", { skip: needs("signals") }, () => {
     });
   }
 
-  it("of a client that was not let in", { skip: needs("openssl") }, async () => {
+  it("of a client that was not let in", needs("openssl"), async () => {
     await using made = await Certificates.make();
     const tls = await made.sign("here", "IP:127.0.0.1");
     const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
@@ -203,7 +203,7 @@ describe("what the server tells", { skip: needs("signals") }, () => {
     check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
   });
 
-  it("is every event and field that there is", { skip: needs("openssl") }, () => {
+  it("is every event and field that there is", needs("openssl"), () => {
     assertEquals(fieldsOf(SERVER).filter((field) => !seen.has(field)), []);
   });
 });

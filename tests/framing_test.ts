@@ -91,6 +91,19 @@ describe("Framer", () => {
     );
   });
 
+  it("auto: once raw, nothing waits for a pause any more", () => {
+    const framer = new Framer("auto", 65536);
+    const hear = (text: string) => {
+      framer.room().set(latin1(text));
+      framer.took(text.length);
+      return framer.undecided;
+    };
+    assertEquals(hear("a"), true);
+    framer.pause();
+    framer.next();
+    assertEquals(hear("b"), false);
+  });
+
   it("auto: a pause before any byte decides nothing", () => {
     const framer = new Framer("auto", 65536);
     framer.pause();
@@ -104,6 +117,9 @@ describe("Framer", () => {
     for (const long of ["1234\n", "1234", "123\r4", "12345"]) {
       assertThrows(() => take(long), MessageTooLong, "message longer than 3 bytes");
     }
+    assertEquals(messages(new Framer("raw", 3), ["123"].map(latin1)), ["123|"]);
+    const raw = () => messages(new Framer("raw", 3), ["1234"].map(latin1));
+    assertThrows(raw, MessageTooLong, "message longer than 3 bytes");
   });
 
   it("offers small reads while idle, larger ones while they fill, small ones again later", () => {

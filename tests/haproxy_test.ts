@@ -137,7 +137,7 @@ async function stayAndTalk(haproxy: HAProxy, until: AbortSignal): Promise<[numbe
   }
 }
 
-describe("behind HAProxy", { skip: needs("haproxy") }, () => {
+describe("behind HAProxy", needs("haproxy"), () => {
   for (const header of ["send-proxy", "send-proxy-v2"]) {
     it(`${header}: connections spread, the transcript names the clients, the statistics agree`, async () => {
       await using one = await startBehind();

@@ -12,16 +12,24 @@ const KINDS: Readonly<Record<string, readonly [() => boolean, string]>> = {
 /** Where every program must be there, and to lack one is a failure. */
 const COMPLETE = os === "linux" && Deno.env.get("CI") === "true";
 
+/** A test's options: `node:test` calls it skip, and can say why; the `@std/testing` of JSR calls it ignore. */
+export interface Needs {
+  /** Why it is to be skipped, if so. */
+  readonly skip: string | false;
+  /** Whether it is. */
+  readonly ignore: boolean;
+}
+
 /**
- * Why a test is to be skipped, if so.
+ * The options of a test that needs these.
  * @param names programs, or kinds of systems
  */
-export function needs(...names: readonly string[]): string | false {
+export function needs(...names: readonly string[]): Needs {
   for (const name of names) {
     const [isHere, lack] = KINDS[name] ?? [() => COMPLETE || has(name), `${name} is not installed`];
-    if (!isHere()) return lack;
+    if (!isHere()) return { skip: lack, ignore: true };
   }
-  return false;
+  return { skip: false, ignore: false };
 }
 
 /** Whether a program is on the path. */

@@ -12,7 +12,7 @@ import { STAMP, unstamped } from "./wire.ts";
 
 /** A test that wants a peer. */
 function withPeer(peer: string, what: string, test: () => Promise<void>): void {
-  it(`${peer}: ${what}`, { skip: needs("sh", peer) }, test);
+  it(`${peer}: ${what}`, needs("sh", peer), test);
 }
 
 /** Runs a shell's command line to its end. */
@@ -159,7 +159,7 @@ describe("the tools people use today", () => {
     await nc.until(new RegExp(`^\\[hello\\] ${STAMP}$`));
   });
 
-  const telnet = { skip: needs("telnet", "tmux") };
+  const telnet = needs("telnet", "tmux");
   it("telnet: lines end in CRLF, both ways", telnet, async () => {
     await using server = await startServer();
     await using screen = await Screen.open(["telnet", "127.0.0.1", String(server.port)]);

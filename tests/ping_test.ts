@@ -14,7 +14,7 @@ const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/
 const silent = () =>
   FakeServer.start(async (conn) => void await conn.read(new Uint8Array(10)), { keepOpen: true });
 
-const SIGNALS = { skip: needs("signals") };
+const SIGNALS = needs("signals");
 
 describe("--ping", () => {
   it("has a line a reply, a summary and a histogram; the figures are those of the lines", async () => {
@@ -70,18 +70,23 @@ describe("--ping", () => {
     });
   }
 
-  it("that was never answered: exit 1, at Ctrl-C and after --timeout", SIGNALS, async () => {
-    await using server = silent();
-    await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
-    while (server.heard === "") await new Promise((resolve) => setTimeout(resolve, 1));
-    patient.signal("SIGINT");
-    await patient.ends(1);
-    assertEquals(patient.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
-    await using hasty = startClient(["-p", server.port, "--ping", "-t", "100ms"]);
-    await hasty.ends(1);
-    assertEquals(hasty.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
-    assertEquals(hasty.stderr, "client: no reply within 0.1s\n");
-  });
+  it(
+    "that was never answered: exit 1, at Ctrl-C and after --timeout",
+    SIGNALS,
+    needs("signals"),
+    async () => {
+      await using server = silent();
+      await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
+      while (server.heard === "") await new Promise((resolve) => setTimeout(resolve, 1));
+      patient.signal("SIGINT");
+      await patient.ends(1);
+      assertEquals(patient.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
+      await using hasty = startClient(["-p", server.port, "--ping", "-t", "100ms"]);
+      await hasty.ends(1);
+      assertEquals(hasty.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
+      assertEquals(hasty.stderr, "client: no reply within 0.1s\n");
+    },
+  );
 
   it(
     "says at once when the server goes away between two; what was measured stands",
@@ -97,7 +102,7 @@ describe("--ping", () => {
     },
   );
 
-  it("draws no wider than the terminal", { skip: needs("tmux") }, async () => {
+  it("draws no wider than the terminal", needs("tmux"), async () => {
     await using server = await startServer();
     const ping = [...program("client"), "-p", `${server.port}`, "--ping", "-c", "50", "-i", "0"];
     await using screen = await Screen.open(ping, { columns: 40 });

@@ -354,7 +354,7 @@ describe("--proxy-protocol", () => {
 
   it(
     "who never ends its header does not hold up the stop",
-    { skip: needs("signals") },
+    needs("signals"),
     async () => {
       await using server = await startTrusting("--grace", "1m");
       using wire = await Wire.dial(server.port);
@@ -369,8 +369,8 @@ describe("--proxy-protocol", () => {
   );
 });
 
-describe("--drain", { skip: needs("signals") }, () => {
-  it("refuses health checks at once, and clients only after it", async () => {
+describe("--drain", needs("signals"), () => {
+  it("refuses health checks at once, and clients only after it", needs("signals"), async () => {
     const args = ["--drain", "1s", "--log", "json", "--grace", "1m"];
     await using server = await startTrusting(...args);
     using before = await Wire.dial(server.port);
@@ -388,7 +388,7 @@ describe("--drain", { skip: needs("signals") }, () => {
     await server.ends(0);
   });
 
-  it("a second signal ends it at once", async () => {
+  it("a second signal ends it at once", needs("signals"), async () => {
     await using server = await startTrusting("--drain", "1m", "--log", "json");
     server.signal("SIGTERM");
     await server.until("stopping");

@@ -105,7 +105,7 @@ describe("a network that fails in the middle of the second reply", () => {
         assertEquals(code, 1);
         assertMatch(shown, /\[one\] STAMP\n/);
         assert(!shown.includes("[two] STAMP"), shown);
-        assert(took < 5000, `it took ${took} ms`);
+        assert(took < 20_000, `it took ${took} ms`);
       });
     }
   }

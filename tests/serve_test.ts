@@ -1,15 +1,15 @@
 /** serve() with other handlers and listeners than the stamp server's. */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { Client, Ending, Handler } from "../lib/answer.ts";
 import { Peer } from "../lib/converse.ts";
-import { serve, type ServeOptions } from "../lib/serve.ts";
+import { type Accepted, serve, type ServeOptions, Server } from "../lib/serve.ts";
 import { Wire } from "./wire.ts";
 
 /** Serves on a free port for as long as a test uses it. */
 function serveHere<S>(handler: Handler<S>, options: ServeOptions<S> = {}) {
-  const server = serve(handler, { framing: "line", grace: 100, ...options });
+  const server = new Server(handler, { framing: "line", grace: 100, ...options });
   const port = "port" in server.addr ? server.addr.port : 0;
   return { server, port, [Symbol.asyncDispose]: () => server.shutdown() };
 }
@@ -20,6 +20,50 @@ async function exchange(port: number, sent: string): Promise<string> {
   await wire.send(sent);
   await wire.end();
   return await wire.rest();
+}
+
+/** Of a greeting, a reply and a push that comes so many microtasks after the greeting's end: one byte a write. */
+async function whatATricklingClientHears(turns: number): Promise<string> {
+  const { promise: all, resolve } = Promise.withResolvers<void>();
+  const unix: Deno.UnixAddr = { transport: "unix", path: "" };
+  let said = false, heard = "", client: Client | undefined;
+  const conn: Accepted = {
+    remoteAddr: unix,
+    read(room) {
+      if (said) return all.then(() => null);
+      said = true;
+      room.set([10]);
+      return Promise.resolve(1);
+    },
+    async write(bytes) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      heard += String.fromCharCode(bytes[0] as number);
+      if (heard.endsWith(">")) void push();
+      if (heard.includes(")") && heard.includes("\n")) resolve();
+      return 1;
+    },
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  async function push() {
+    for (let turn = 0; turn < turns; turn++) await null;
+    client?.write("(pushed)");
+  }
+  const conns = [conn];
+  const closed = Promise.withResolvers<never>();
+  const listener = {
+    addr: unix,
+    accept: () => Promise.resolve(conns.pop() ?? closed.promise),
+    close: () => closed.reject(new Deno.errors.BadResource()),
+  };
+  const server = serve((_, reply) => reply.write("a reply"), {
+    listeners: [listener],
+    framing: "line",
+    open: (one) => void (client = one).write("<a long greeting>"),
+  });
+  await all;
+  await server.shutdown();
+  return heard;
 }
 
 const upper: Handler = (message, reply) => {
@@ -322,7 +366,11 @@ describe("a server", () => {
     const fail = () => {
       throw new Error("no");
     };
-    for (const broken of [{ open: fail }, { close: fail }, { verify: fail }]) {
+    const onClient = () => ({ ended: fail });
+    const all = [{ open: fail }, { close: fail }, { verify: fail }, { onClient: fail }, {
+      onClient,
+    }];
+    for (const broken of all) {
       await using here = serveHere(upper, {
         ...broken,
         onError: (error) => void told.push(error.message),
@@ -330,7 +378,164 @@ describe("a server", () => {
       await exchange(here.port, "hello\n").catch(() => {});
       await exchange(here.port, "hello\n").catch(() => {});
     }
-    assertEquals(told, Array(4).fill("cannot answer: no"));
+    assertEquals(told, Array(8).fill("cannot answer: no"));
+  });
+
+  it("survives an onRefused that throws, and says why with the error itself", async () => {
+    const told: Error[] = [];
+    const failure = new Error("no");
+    await using here = serveHere(upper, {
+      verify: () => false,
+      onRefused: () => {
+        throw failure;
+      },
+      onError: (error) => void told.push(error),
+    });
+    await exchange(here.port, "hello\n").catch(() => {});
+    assertEquals(told.map(({ message, cause }) => [message, cause]), [[
+      "cannot answer: no",
+      failure,
+    ]]);
+  });
+
+  it("refuses a write that comes too late, and lets nobody else have it", async () => {
+    const late = Promise.withResolvers<unknown>();
+    const gate = Promise.withResolvers<void>();
+    await using here = serveHere((message, reply) => {
+      if (message.text !== "late") return reply.write(message);
+      void gate.promise.then(() => reply.write("of another")).catch(late.resolve);
+    });
+    using one = await Wire.dial(here.port);
+    using other = await Wire.dial(here.port);
+    await one.send("late\nhere\n");
+    await one.until(/here\n/);
+    gate.resolve();
+    assertEquals(
+      String(await late.promise).slice(0, 39),
+      "Error: cannot write: the reply is over,",
+    );
+    await other.send("mine\n");
+    assertEquals(await other.until(/\n/), "mine\n");
+  });
+
+  it("gives a place that comes free to whoever waits for one, not to who listens", async () => {
+    const listeners = [0, 0].map((port) => Deno.listen({ hostname: "127.0.0.1", port }));
+    const ports = listeners.map(({ addr }) => (addr as Deno.NetAddr).port);
+    for (const verify of [undefined, () => Promise.resolve(true)]) {
+      const options = verify ? { verify } : { listeners };
+      await using here = serveHere(upper, { maxClients: 1, ...options });
+      const [first, second] = verify ? [here.port, here.port] : ports as [number, number];
+      using one = await Wire.dial(first);
+      await one.send("a\n");
+      await one.until(/A\n/);
+      using other = await Wire.dial(second);
+      await other.send("b\n");
+      await one.end();
+      assertEquals(await other.until(/\n/), "B\n");
+    }
+  });
+
+  it("stops after its grace although a handler never settles", async () => {
+    const { promise: heard, resolve } = Promise.withResolvers<void>();
+    await using here = serveHere(() => {
+      resolve();
+      return new Promise<void>(() => {});
+    }, { grace: 20 });
+    using wire = await Wire.dial(here.port);
+    await wire.send("a\n");
+    await heard;
+    await here.server.shutdown();
+    assertEquals(here.server.clients, 0);
+  });
+
+  it("leaves no timer behind when it is shut down after its end", async () => {
+    const server = serve(upper, { once: true, drain: 1000 });
+    using wire = await Wire.dial((server.addr as Deno.NetAddr).port);
+    await wire.send("a\n");
+    await wire.end();
+    await server.finished;
+    const { setTimeout } = globalThis;
+    let timers = 0;
+    globalThis.setTimeout = ((...args: Parameters<typeof setTimeout>) => {
+      timers++;
+      return setTimeout(...args);
+    }) as typeof setTimeout;
+    try {
+      await server.shutdown();
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+    assertEquals(timers, 0);
+  });
+
+  it("hears an end() that is said while the reply is written", async () => {
+    await using here = serveHere((_, reply, client) => {
+      reply.write("bye");
+      queueMicrotask(() => client.end());
+    });
+    using wire = await Wire.dial(here.port);
+    await wire.send("a\n");
+    assertEquals(await wire.rest(), "bye\n");
+  });
+
+  it("cuts a client that does not read, for an async handler too", async () => {
+    for (const concurrency of [1, 2]) {
+      const { promise: ended, resolve } = Promise.withResolvers<Ending>();
+      await using here = serveHere(async (_, reply) => {
+        await Promise.resolve();
+        reply.write("x".repeat(20_000_000));
+      }, { concurrency, idleTimeout: 100, close: (_, ending) => resolve(ending) });
+      using wire = await Wire.dial(here.port);
+      await wire.send("a\nb\n");
+      assertEquals(await ended, "idle");
+    }
+  });
+
+  it("never lets what is no reply into the middle of one", async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const heard = await whatATricklingClientHears(turns);
+      assertMatch(heard, /^<a long greeting>(\(pushed\)a reply\n|a reply\n\(pushed\))$/);
+    }
+  });
+
+  it("refuses options that are no numbers of their kind", async () => {
+    const none = Number("x");
+    for (const wrong of [{ concurrency: 0 }, { maxMessage: 0 }, { maxClients: none }]) {
+      const [name, value] = Object.entries(wrong)[0] as [string, number];
+      assertThrows(
+        () => serve(upper, wrong),
+        RangeError,
+        `${name} must be 1 or more, not ${value}`,
+      );
+    }
+    for (const wrong of [{ grace: Infinity }, { idleTimeout: -1 }, { drain: 2 ** 31 }]) {
+      assertThrows(() => serve(upper, wrong), RangeError, "must be 0 to 2147483647, not");
+    }
+    assertThrows(() => serve(upper, { cert: "" }), TypeError, "cert and key go together");
+    // @ts-expect-error a state that nothing makes
+    await using _ = serve<{ sum: number }>((message, reply) => reply.write(message));
+    await assertRejects(() => Peer.connect({ timeout: Infinity }), RangeError, "timeout must be 0");
+  });
+
+  it("lets go of its signal when it is over", async () => {
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const { addEventListener, removeEventListener } = signal;
+    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+      listeners++;
+      addEventListener.apply(signal, args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+      listeners--;
+      removeEventListener.apply(signal, args);
+    };
+    {
+      await using here = serveHere(upper, { signal });
+      using peer = await Peer.connect({ port: here.port, signal });
+      await peer.say("a");
+      assertEquals(listeners > 1, true);
+    }
+    assertEquals(listeners, 0);
   });
 
   it("cannot listen where somebody else does: serve() throws", async () => {
@@ -369,6 +574,22 @@ describe("Peer", () => {
     assertEquals(replies.map(String), ["97", "98", "99"]);
   });
 
+  it("goes on after a reply that begins with error:", async () => {
+    await using here = serveHere((message, reply) => reply.write(message));
+    using peer = await Peer.connect({ port: here.port });
+    const replies = ["a", "error: b", "c"].map((text) => peer.say(text).then(String, String));
+    assertEquals(await Promise.all(replies), ["97", "Error: the server refused: b", "99"]);
+  });
+
+  it("says the bytes that it was given, whatever becomes of them", async () => {
+    await using here = serveHere((message, reply) => reply.write(message));
+    using peer = await Peer.connect({ port: here.port });
+    const bytes = new Uint8Array([97]);
+    const replies = [peer.say(bytes), peer.say(bytes)];
+    bytes[0] = 98;
+    assertEquals((await Promise.all(replies)).map(String), ["97", "97"]);
+  });
+
   it("fails when no reply comes in time, and then for good", async () => {
     await using here = serveHere(() => {});
     using peer = await Peer.connect({ port: here.port, framing: "line", timeout: 50 });
@@ -379,6 +600,14 @@ describe("Peer", () => {
   });
 
   it("is called off by its signal: before, during the connection, and after", async () => {
+    const nobody = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = nobody.addr;
+    nobody.close();
+    const soon = new AbortController();
+    const connecting = Peer.connect({ port, wait: 60_000, signal: soon.signal });
+    soon.abort();
+    await assertRejects(() => connecting, Error, "called off");
+
     await using here = serveHere(() => {});
     await assertRejects(
       () => Peer.connect({ port: here.port, signal: AbortSignal.abort() }),

@@ -30,7 +30,7 @@ describe("test_socketserver", () => {
     }
   });
 
-  it("UnixStreamServer: the same", { skip: needs("unix sockets") }, async () => {
+  it("UnixStreamServer: the same", needs("unix sockets"), async () => {
     const folder = await Deno.makeTempDir({ prefix: "readback-socketserver-" });
     try {
       const path = `${folder}/s`;
@@ -60,16 +60,18 @@ describe("test_socketserver", () => {
     await using _next = start(echo, { port: portOf(server) });
   });
 
-  it("test_tcpserver_bind_leak: a server that can't bind leaves no socket behind", {
-    skip: needs("linux"),
-  }, async () => {
-    await using server = start(echo);
-    const before = await sockets(Deno.pid);
-    for (let attempt = 0; attempt < 1024; attempt++) {
-      assertThrows(() => start(echo, { port: portOf(server) }), Deno.errors.AddrInUse);
-    }
-    assertEquals(await sockets(Deno.pid), before);
-  });
+  it(
+    "test_tcpserver_bind_leak: a server that can't bind leaves no socket behind",
+    needs("linux"),
+    async () => {
+      await using server = start(echo);
+      const before = await sockets(Deno.pid);
+      for (let attempt = 0; attempt < 1024; attempt++) {
+        assertThrows(() => start(echo, { port: portOf(server) }), Deno.errors.AddrInUse);
+      }
+      assertEquals(await sockets(Deno.pid), before);
+    },
+  );
 
   it("test_context_manager: at the end of the block nobody listens", async () => {
     let port: number;

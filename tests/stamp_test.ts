@@ -46,8 +46,7 @@ describe("stamper", () => {
     let heard = at(2019, 11, 9, 18, 15, 50);
     const answer = stamper("ctime");
     const say = (message: string) => {
-      const said = Object.assign(new Message(), { source: latin1(message), heard });
-      said.end = message.length;
+      const said = Object.assign(new Message(latin1(message)), { heard });
       let reply = "";
       answer(said, {
         write: (part) =>

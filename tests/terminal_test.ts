@@ -8,7 +8,7 @@ import { program, startServer } from "./processes.ts";
 import { type Look, Screen } from "./screen.ts";
 import { STAMP } from "./wire.ts";
 
-const SKIP = { skip: needs("tmux") };
+const SKIP = needs("tmux");
 
 /** The client in a terminal, once it asks. */
 async function open(port: number, look: Look = {}): Promise<Screen> {
@@ -229,16 +229,20 @@ describe("the terminal is as it was", SKIP, () => {
     }
   });
 
-  it("after the server went away, which is said on a line of its own", async () => {
-    await using server = await startServer();
-    await using screen = await open(server.port);
-    await screen.type("half a li");
-    await screen.shows("half a li");
-    await screen.press("Home");
-    server.signal("SIGTERM");
-    const notice = ">>:half a li\nclient: the server has closed the connection";
-    assertEquals(await screen.ends(1), notice);
-  });
+  it(
+    "after the server went away, which is said on a line of its own",
+    needs("signals"),
+    async () => {
+      await using server = await startServer();
+      await using screen = await open(server.port);
+      await screen.type("half a li");
+      await screen.shows("half a li");
+      await screen.press("Home");
+      server.signal("SIGTERM");
+      const notice = ">>:half a li\nclient: the server has closed the connection";
+      assertEquals(await screen.ends(1), notice);
+    },
+  );
 
   it("after Ctrl-C while a reply is awaited", async () => {
     const { server, answer } = hesitant();

@@ -22,7 +22,7 @@ async function say(
   return [code, unstamped(client.stdout), client.stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
 }
 
-describe("TLS", { skip: needs("openssl") }, () => {
+describe("TLS", needs("openssl"), () => {
   before(async () => {
     certificates = await Certificates.make();
     identity = await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
@@ -121,15 +121,19 @@ describe("TLS", { skip: needs("openssl") }, () => {
     ]);
   });
 
-  it("is not held up by a client that never finishes its handshake, nor is the stop", async () => {
-    await using server = await startServer([...identity, "--max-clients", "1"]);
-    using _silent = await Wire.dial(server.port);
-    using other = await Wire.dial(server.port);
-    await other.send("\x16\x03\x01");
-    assertEquals(await say(server.port), [0, "[hello] STAMP\n", ""]);
-    server.signal("SIGTERM");
-    await server.ends(0);
-  });
+  it(
+    "is not held up by a client that never finishes its handshake, nor is the stop",
+    needs("signals"),
+    async () => {
+      await using server = await startServer([...identity, "--max-clients", "1"]);
+      using _silent = await Wire.dial(server.port);
+      using other = await Wire.dial(server.port);
+      await other.send("\x16\x03\x01");
+      assertEquals(await say(server.port), [0, "[hello] STAMP\n", ""]);
+      server.signal("SIGTERM");
+      await server.ends(0);
+    },
+  );
 
   for (const version of ["-tls1_2", "-tls1_3"]) {
     it(`answers openssl s_client ${version}`, async () => {
@@ -143,7 +147,7 @@ describe("TLS", { skip: needs("openssl") }, () => {
     });
   }
 
-  it("answers socat's OPENSSL", { skip: needs("socat") }, async () => {
+  it("answers socat's OPENSSL", needs("socat"), async () => {
     await using server = await startServer(identity);
     const address = `OPENSSL:127.0.0.1:${server.port},cafile=${ca}`;
     await using peer = new Program(["socat", "-t", "10", "-", address]);
@@ -153,7 +157,7 @@ describe("TLS", { skip: needs("openssl") }, () => {
     assertEquals(unstamped(peer.stdout), "[hello] STAMP\n");
   });
 
-  it("talks to socat's OPENSSL-LISTEN", { skip: needs("socat") }, async () => {
+  it("talks to socat's OPENSSL-LISTEN", needs("socat"), async () => {
     const [, cert, , key] = identity;
     const options = `cert=${cert},key=${key},verify=0,reuseaddr`;
     const address = `OPENSSL-LISTEN:0,bind=127.0.0.1,${options}`;

@@ -1,6 +1,6 @@
 /** The wire, as the server speaks it: literal bytes in, literal bytes out. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { startServer } from "./processes.ts";
 import { assertReplies, latin1, STAMP, unstamped, Wire } from "./wire.ts";
@@ -73,15 +73,10 @@ describe("raw framing", () => {
   it("auto takes bytes without LF and a pause for a message, and adds nothing", async () => {
     await using server = await startServer();
     using wire = await Wire.dial(server.port);
-    const start = performance.now();
     await wire.send("i am binary");
     assertMatch(await wire.read(), new RegExp(`^\\[i am binary\\] ${STAMP}$`));
-    const first = performance.now() - start;
-    assert(first < 100, `the first reply took ${first} ms`);
     await wire.send("i am handsome");
     assertMatch(await wire.read(), new RegExp(`^\\[i am handsome\\] ${STAMP}$`));
-    const second = performance.now() - start - first;
-    assert(second < 40, `a later reply took ${second} ms, as long as the pause`);
   });
 
   it("auto stays raw when an LF comes later: it is data", async () => {
