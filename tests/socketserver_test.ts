@@ -1,6 +1,6 @@
 /** What Python's own tests of socketserver (Lib/test/test_socketserver.py) ask of a server, asked of ours. */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { sockets } from "./battery/proc.ts";
 import { needs } from "./needs.ts";
@@ -69,7 +69,7 @@ describe("test_socketserver", () => {
       for (let attempt = 0; attempt < 1024; attempt++) {
         assertThrows(() => start(echo, { port: portOf(server) }), Deno.errors.AddrInUse);
       }
-      assertEquals(await sockets(Deno.pid), before);
+      assertLessOrEqual(await sockets(Deno.pid), before); // an earlier test's may have closed since
     },
   );
 
