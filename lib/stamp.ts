@@ -56,7 +56,6 @@ export function stamper(stamp: Stamp): (message: Message, reply: Reply) => void 
   }
   return (message, reply) => {
     const { heard } = message;
-    // Made once for all messages of its time: it costs ten times what a reply does.
     if (heard < from || heard >= to) renew(heard);
     reply.write(OPEN);
     reply.write(message);
