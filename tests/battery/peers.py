@@ -171,13 +171,16 @@ def crowd(port, size):
 
 
 def busy(port, size, seconds):
-    """So many connections, each with one message in flight at any time."""
+    """So many connections, each with one message in flight at any time, once each was answered: accepted."""
     message, length = b"ping\n", reply_to(b"ping\n")
     watched = selectors.DefaultSelector()
     for number in range(size):
         s = dial(port, number)
-        s.setblocking(False)
+        s.send(message)
         watched.register(s, selectors.EVENT_READ, [number, 0, 0.0])  # who, bytes so far, since
+    for key in watched.get_map().values():
+        receive(key.fileobj, length)
+        key.fileobj.setblocking(False)
     start = time.monotonic()
     for key in list(watched.get_map().values()):
         key.data[2] = time.monotonic()

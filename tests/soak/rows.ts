@@ -113,8 +113,8 @@ function row(
 }
 
 function filtered(name: string, command: (port: number) => string[]): Row {
-  const skipped = needs(command(0)[0] ?? "");
-  if (skipped) return { row: 30, does: name, run: () => Promise.resolve(`skipped: ${skipped}`) };
+  const { skip } = needs(command(0)[0] ?? "");
+  if (skip) return { row: 30, does: name, run: () => Promise.resolve(`skipped: ${skip}`) };
   return row(
     30,
     `2,000,000 lines through ${name}`,
