@@ -2,16 +2,8 @@
 
 import type { Connection } from "./address.ts";
 import { Framer, type Framing, join, type Message, MessageTooLong } from "./framing.ts";
+import { Out, type Reply } from "./reply.ts";
 import type { Turns } from "./turns.ts";
-
-/** Where a handler writes its reply. What it writes is copied at once. */
-export interface Reply {
-  /**
-   * Adds text, bytes or the message itself to the reply; what ends it on the wire is
-   * added for you. Where a handler writes nothing, not even an empty text, nothing is sent.
-   */
-  write(part: string | Uint8Array | Message): void;
-}
 
 /** Who talks: the other end of a conversation, as handlers see it. */
 export interface Client<State = unknown> {
@@ -93,18 +85,12 @@ const PAUSE = 50;
 export const LAST_WORDS = 500;
 /** How long a client whose conversation we ended may take to leave, in ms. */
 const LINGER = 2000;
-/** Up to so many bytes are copied in less time than a call of `set` takes. */
-const BY_HAND = 128;
-/** They are copied in steps of so many, each one load and one store. */
-const STEP = 8;
 /**
  * With more conversations than this, replies of less than so many bytes are copied to be written:
  * thousands of writes may be under way at once. Else they keep their buffer: a new one costs 6 %.
  */
 const MANY = 1024;
 const COPIED = 512;
-/** How many bytes of unused reply buffers are kept. */
-const SPARE = 16 << 20;
 /** Replies are written out whenever so many bytes are ready. */
 const FLUSH = 65536;
 /** What may wait to be sent that is no reply, in bytes. */
@@ -112,7 +98,6 @@ const MOST_PUSHED = 65536;
 
 const encoder = new TextEncoder();
 const NONE = new Uint8Array(0);
-const NO_VIEW = new DataView(NONE.buffer);
 /** What is read after the last word is thrown away: all conversations may share the place. */
 const discarded = new Uint8Array(65536);
 
@@ -354,7 +339,7 @@ export class Conversation<State = unknown> implements Client<State> {
       if (slow.failure) {
         this.#slow = [];
         this.#next = this.#failed(slow.failure.error);
-      } else this.#ready.add(slow);
+      } else this.#ready.add(slow.out, slow.ending);
     }
   }
 
@@ -441,124 +426,6 @@ class Slow {
     }
     this.ready = true;
   }
-}
-
-/** Replies on their way out, in one buffer that grows. */
-class Out implements Reply {
-  static readonly #spare: Out[] = [];
-  static #kept = 0; // bytes
-  // Fields that begin as what they are for good cost less to read than any that begin as undefined.
-  bytes = NONE;
-  view = NO_VIEW;
-  length = 0;
-  #whole = 0; // the length of the replies that are done
-  #begun = false; // the next one
-
-  constructor(bytes = new Uint8Array(4096), view = new DataView(bytes.buffer)) {
-    this.bytes = bytes;
-    this.view = view;
-  }
-
-  /** One that is not in use. */
-  static take(): Out {
-    const out = Out.#spare.pop() ?? new Out();
-    Out.#kept -= out.bytes.length;
-    return out;
-  }
-
-  /** Nothing more is written to it; its buffer goes to another, for a handler may still hold this one. */
-  static give(out: Out): void {
-    if (Out.#kept + out.bytes.length <= SPARE) {
-      Out.#kept += out.bytes.length;
-      Out.#spare.push(new Out(out.bytes, out.view));
-    }
-    out.bytes = NONE;
-  }
-
-  write(part: string | Uint8Array | Message): void {
-    this.#begun = true;
-    if (isMessage(part)) this.#copyMessage(part);
-    else this.#copy(typeof part === "string" ? encoder.encode(part) : part);
-  }
-
-  /** In steps of eight bytes, the last of which may go beyond the message's end: byte by byte took three times as long. */
-  #copyMessage({ source, start, end, view: from }: Message): void {
-    const length = end - start;
-    let to = this.#room(length);
-    if (length > BY_HAND) return this.bytes.set(source.subarray(start, end), to);
-    const { bytes, view } = this;
-    const last = from.byteLength - STEP;
-    let at = start | 0;
-    for (; at < end && at <= last; at += STEP, to += STEP) {
-      view.setBigUint64(to, from.getBigUint64(at, true), true);
-    }
-    for (; at < end; at++, to++) bytes[to] = source[at] as number;
-  }
-
-  #copy(part: Uint8Array): void {
-    const { length } = part;
-    const to = this.#room(length);
-    if (length > BY_HAND) this.bytes.set(part, to);
-    else for (let at = 0; at < length; at++) this.bytes[to + at] = part[at] as number;
-  }
-
-  /** Makes room for so many bytes, and a step; gives its place. */
-  #room(length: number): number {
-    const to = this.length;
-    this.length += length;
-    if (this.length + STEP > this.bytes.length) this.#grow(this.length + STEP);
-    return to;
-  }
-
-  #grow(length: number): void {
-    if (this.bytes === NONE) {
-      throw new Error(
-        "cannot write: the reply is over, for the handler's promise has settled, or it gave none",
-      );
-    }
-    const larger = new Uint8Array(Math.max(length, 2 * this.bytes.length));
-    larger.set(this.bytes.subarray(0, this.length));
-    this.bytes = larger;
-    this.view = new DataView(larger.buffer);
-  }
-
-  /** Ends a reply, if there is one. */
-  end(ending: Uint8Array): void {
-    if (!this.#begun) return;
-    this.#copy(ending);
-    this.#whole = this.length;
-    this.#begun = false;
-  }
-
-  /** Takes back a reply that was begun. */
-  undo(): void {
-    this.length = this.#whole;
-    this.#begun = false;
-  }
-
-  /** Parts with the replies that are done: they are in the new one. */
-  split(): Out {
-    const done = Out.take();
-    done.#copy(this.bytes.subarray(0, this.#whole));
-    done.#whole = done.length;
-    this.bytes.copyWithin(0, this.#whole, this.length);
-    this.length -= this.#whole;
-    this.#whole = 0;
-    return done;
-  }
-
-  /** Adds a reply that was late. */
-  add({ out, ending }: Slow): void {
-    out.end(ending);
-    this.#copy(out.bytes.subarray(0, out.length));
-    this.#whole = this.length;
-    Out.give(out);
-  }
-}
-
-/** As `instanceof` does, which would walk the prototypes: that takes 2 % of all the time. */
-function isMessage(part: string | Uint8Array | Message): part is Message {
-  return (part as Message).view !== undefined;
 }
 
 /** Whether a promise is still pending after so many milliseconds. */

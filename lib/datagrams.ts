@@ -2,11 +2,12 @@
 
 import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "./address.ts";
-import { type Client, type Handler, LAST_WORDS, type Reply, type Terms } from "./answer.ts";
+import { type Client, type Handler, LAST_WORDS, type Terms } from "./answer.ts";
 import { isRefusal } from "./converse.ts";
 import { reason } from "./errors.ts";
 import { endingOf, join, Message, MessageTooLong } from "./framing.ts";
 import { checkCounts, checkTimes } from "./limits.ts";
+import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
 import { onAbort, sleep } from "./wait.ts";
 

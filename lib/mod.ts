@@ -17,12 +17,13 @@
  */
 
 export { type Connection, type ConnectOptions, listen, type Place, showAddr } from "./address.ts";
-export type { Client, Ending, Handler, Reply, Terms, Witness } from "./answer.ts";
+export type { Client, Ending, Handler, Terms, Witness } from "./answer.ts";
 export { Peer, type PeerOptions, Refused } from "./converse.ts";
 export { DatagramPeer, type DatagramPeerOptions, Lost } from "./datagram_peer.ts";
 export { type DatagramOptions, DatagramServer, serveDatagrams } from "./datagrams.ts";
 export { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";
 export { proxyProtocol } from "./proxy_protocol.ts";
+export type { Reply } from "./reply.ts";
 export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./serve.ts";
 export { isReply, type Stamp, stamper } from "./stamp.ts";
 export type { Identity } from "./tls.ts";

@@ -1,6 +1,6 @@
 /** The reply to a message. Pure: the time is handed in. */
 
-import type { Reply } from "./answer.ts";
+import type { Reply } from "./reply.ts";
 import { Message } from "./framing.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
