@@ -39,7 +39,17 @@ export function showPlace({ host, port, unix }: Place): string {
   return unix ?? show(host, port);
 }
 
-/** A connection's other end, or a listener's own, as people write it; IPv4 as such, on an IPv6 listener too. */
+/**
+ * A connection's other end, or a listener's own, as people write it; IPv4 as such, on an IPv6 listener too.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { showAddr } from "@readback/readback";
+ *
+ * assertEquals(showAddr({ transport: "tcp", hostname: "::1", port: 6969 }), "[::1]:6969");
+ * assertEquals(showAddr({ transport: "unix", path: "/run/echo.sock" }), "/run/echo.sock");
+ * ```
+ */
 export function showAddr(addr: Deno.Addr): string {
   if (!("hostname" in addr)) return "path" in addr ? addr.path ?? "unix" : "vsock";
   return show(addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""), addr.port);
@@ -64,6 +74,14 @@ const RETRY = 50;
 
 /**
  * Listens at a place: on every address that its host has, all on one port.
+ *
+ * ```ts
+ * import { listen, serve } from "@readback/readback";
+ *
+ * const listeners = await listen({ host: "localhost", port: 0 }); // 127.0.0.1 and ::1
+ * await using _server = serve((message, reply) => reply.write(message), { listeners });
+ * ```
+ *
  * @param place port 0 takes a free one
  * @param identity to speak TLS
  * @throws {Error} whose message says why not, and what to do

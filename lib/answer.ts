@@ -5,7 +5,23 @@ import { Framer, type Framing, join, type Message, MessageTooLong } from "./fram
 import { Out, type Reply } from "./reply.ts";
 import type { Turns } from "./turns.ts";
 
-/** Who talks: the other end of a conversation, as handlers see it. */
+/**
+ * Who talks: the other end of a conversation, as handlers see it.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { listen, serve } from "@readback/readback";
+ *
+ * const listeners = await listen({ host: "127.0.0.1", port: 0 });
+ * await using server = serve((_message, reply, client) => {
+ *   reply.write("bye");
+ *   client.end();
+ * }, { listeners, open: (client) => void client.write("hello\n") });
+ * using conn = await Deno.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await conn.write(new TextEncoder().encode("anything\n"));
+ * assertEquals(await new Response(conn.readable).text(), "hello\nbye\n");
+ * ```
+ */
 export interface Client<State = unknown> {
   /** Its address. */
   readonly addr: Deno.Addr;
@@ -23,6 +39,20 @@ export interface Client<State = unknown> {
 /**
  * Answers a message. The message and the reply are valid until the handler returns or, where it
  * is async, its promise settles; `message.copy()` may be kept. Replies are sent in the order of their messages, whichever is done first.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Handler, Peer, serve } from "@readback/readback";
+ *
+ * const add: Handler<{ sum: number }> = (message, reply, { state }) => {
+ *   state.sum += Number(message.text);
+ *   reply.write(String(state.sum));
+ * };
+ * await using server = serve(add, { open: () => ({ sum: 0 }) });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("2");
+ * assertEquals(new TextDecoder().decode(await peer.say("3")), "5");
+ * ```
  */
 export type Handler<State = unknown> = (
   message: Message,

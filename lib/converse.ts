@@ -225,7 +225,18 @@ export class Peer implements Disposable {
   }
 }
 
-/** The server would not have a message, and said why. */
+/**
+ * The server would not have a message, and said why.
+ *
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { Peer, Refused, serve } from "@readback/readback";
+ *
+ * await using server = serve((_, reply) => reply.write("error: not today"));
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await assertRejects(() => peer.say("hello"), Refused, "the server refused: not today");
+ * ```
+ */
 export class Refused extends Error {
   /**
    * Makes the error.

@@ -24,7 +24,18 @@ export interface DatagramPeerOptions {
   matches?(message: Uint8Array, reply: Uint8Array): boolean;
 }
 
-/** No reply came in time: it, or the message, may be lost. */
+/**
+ * No reply came in time: it, or the message, may be lost.
+ *
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { DatagramPeer, Lost, serveDatagrams } from "@readback/readback";
+ *
+ * await using server = await serveDatagrams(() => {}); // hears, and says nothing
+ * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 50 });
+ * await assertRejects(() => peer.say("hello"), Lost, "no reply within 0.05s");
+ * ```
+ */
 export class Lost extends Error {
   /**
    * Makes the error.
@@ -47,7 +58,19 @@ const OPEN = 0x5b, CLOSE = 0x5d;
 const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 const encoder = new TextEncoder();
 
-/** The server at the other end. Its errors' messages are sentences. */
+/**
+ * The server at the other end. Its errors' messages are sentences.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, serveDatagrams, stamper } from "@readback/readback";
+ *
+ * await using server = await serveDatagrams(stamper("ctime"));
+ * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
+ * await Promise.all([peer.say("one"), peer.say("two")]);
+ * assertEquals([peer.sent, peer.answered], [2, 2]);
+ * ```
+ */
 export class DatagramPeer implements Disposable {
   /** Messages sent. */
   sent = 0;

@@ -9,7 +9,18 @@ export type Framing = "auto" | "line" | "raw";
 /** The framings by name, for options. */
 export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
 
-/** A message grew past the limit before its end was seen. */
+/**
+ * A message grew past the limit before its end was seen.
+ *
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { Framer, MessageTooLong } from "@readback/readback";
+ *
+ * const framer = new Framer("line", 3);
+ * framer.took(new TextEncoder().encodeInto("four\n", framer.room()).written);
+ * assertThrows(() => framer.next(), MessageTooLong, "message longer than 3 bytes");
+ * ```
+ */
 export class MessageTooLong extends RangeError {
   /**
    * Makes the error.
@@ -44,6 +55,14 @@ const SLACK_READS = 16;
 /**
  * A message, while it is handled: a place in a buffer that is used again. To make
  * each a view of its own would cost as much as to answer it.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Message } from "@readback/readback";
+ *
+ * const message = new Message(new TextEncoder().encode("héllo"));
+ * assertEquals([message.text, message.length, message.bytes.length], ["héllo", 6, 6]);
+ * ```
  */
 export class Message {
   /** Where it begins in its buffer. */
@@ -91,6 +110,18 @@ export class Message {
 /**
  * Cuts a stream of bytes into messages: read into {@linkcode room}, say
  * {@linkcode took}, then call {@linkcode next} until it gives null.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Framer } from "@readback/readback";
+ *
+ * const framer = new Framer("line", 1024);
+ * const { written } = new TextEncoder().encodeInto("one\r\ntwo\nthr", framer.room());
+ * framer.took(written);
+ * const texts = [];
+ * for (let message; (message = framer.next()) !== null;) texts.push(message.text);
+ * assertEquals(texts, ["one", "two"]);
+ * ```
  */
 export class Framer {
   /** The message that was found last. */

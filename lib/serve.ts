@@ -123,7 +123,21 @@ export function serve<State>(
   return new Server(handler, options);
 }
 
-/** A running server. */
+/**
+ * A running server.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, serve } from "@readback/readback";
+ *
+ * const server = serve((message, reply) => reply.write(message), { framing: "line" });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("hello");
+ * assertEquals([server.clients, server.messages, server.bytes], [1, 1, 6]);
+ * peer.close();
+ * await server.shutdown();
+ * ```
+ */
 export class Server<State = void> implements AsyncDisposable {
   /** Settles when it has stopped and the last conversation is over. */
   readonly finished: Promise<void>;

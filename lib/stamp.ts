@@ -33,7 +33,17 @@ const MOST_END = 40;
 const BRACKET = 0x5b;
 const decoder = new TextDecoder();
 
-/** Whether a message looks like a reply: two servers that answered each other's would never end. */
+/**
+ * Whether a message looks like a reply: two servers that answered each other's would never end.
+ *
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isReply, Message } from "@readback/readback";
+ *
+ * const bytes = new TextEncoder().encode("[hello] Mon Dec  9 18:15:50 2019");
+ * assert(isReply(new Message(bytes)));
+ * ```
+ */
 export function isReply({ source, start, end }: Message): boolean {
   if (start === end || source[start] !== BRACKET) return false;
   return REPLY_END.test(decoder.decode(source.subarray(Math.max(start, end - MOST_END), end)));
@@ -44,7 +54,18 @@ const OPEN = part("[");
 /** How long one stamp's text stays true, in milliseconds. */
 const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
 
-/** The handler that reads a message back: `[` + message + `] ` + the stamp of when it was heard. */
+/**
+ * The handler that reads a message back: `[` + message + `] ` + the stamp of when it was heard.
+ *
+ * ```ts
+ * import { assertMatch } from "@std/assert";
+ * import { Peer, serve, stamper } from "@readback/readback";
+ *
+ * await using server = serve(stamper("iso"));
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * assertMatch(new TextDecoder().decode(await peer.say("hello")), /^\[hello\] \d{4}-\d\d-\d\dT/);
+ * ```
+ */
 export function stamper(stamp: Stamp): (message: Message, reply: Reply) => void {
   const write = stamp === "ctime" ? ctime : iso;
   let from = Infinity, to = -Infinity, close = OPEN;
