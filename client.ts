@@ -22,6 +22,7 @@ import {
 } from "./lib/options.ts";
 import { pinging } from "./lib/ping.ts";
 import { Progress } from "./lib/progress.ts";
+import { escape } from "./lib/quote.ts";
 import { Lines, Report, type Style } from "./lib/report.ts";
 import { serve } from "./lib/serve.ts";
 import { stamper } from "./lib/stamp.ts";
@@ -166,11 +167,11 @@ async function filterInput(peer: Peer | DatagramPeer, report: Report): Promise<v
 async function filterTo(peer: Peer | DatagramPeer, report: Report): Promise<void> {
   const tell = report.reply.bind(report);
   if (peer instanceof DatagramPeer) {
-    await talkAhead(peer, messagesOf(Deno.stdin, new Framer("line", MOST)), tell);
+    await talkAhead(peer, messagesOf(stdin, new Framer("line", MOST)), tell);
   } else if (report.style === "json") {
     const lines = new Lines(tell);
-    await filter(peer, Deno.stdin, lines).finally(() => lines.end());
-  } else await filter(peer, Deno.stdin, { write });
+    await filter(peer, stdin, lines).finally(() => lines.end());
+  } else await filter(peer, stdin, { write });
 }
 
 /** Aborts at the first Ctrl-C; a second one ends the program. */
@@ -208,7 +209,7 @@ async function talkOnTerminal(peer: Interlocutor, tell: Tell, most: number): Pro
 
 /** Asks standard input; with a prompt, what it says is shown as a terminal would. */
 function piped(prompt: string): Source {
-  const lines = messagesOf(Deno.stdin, new Framer("line", MOST));
+  const lines = messagesOf(stdin, new Framer("line", MOST));
   const show = async (bytes: Uint8Array) => void (prompt && await write(bytes));
   return {
     async next() {
@@ -220,6 +221,14 @@ function piped(prompt: string): Source {
     abandon: () => show(NEWLINE),
   };
 }
+
+/** Standard input. */
+const stdin = {
+  read: (into: Uint8Array) =>
+    Deno.stdin.read(into).catch((error) => {
+      throw new Error(`cannot read standard input: ${reason(error)}`);
+    }),
+};
 
 /** Writes all of these bytes to standard output. */
 async function write(bytes: Uint8Array): Promise<number> {
@@ -239,8 +248,9 @@ function print(text: string): number {
   return 0;
 }
 
+/** Says what went wrong; the server's words may be in it. */
 function complain(sentence: string): void {
-  console.error("%cclient:%c %s", "color: red", "", sentence);
+  console.error("%cclient:%c %s", "color: red", "", escape(encoder.encode(sentence)));
 }
 
 try {

@@ -58,6 +58,7 @@ export function showAddr(addr: Deno.Addr): string {
 /** Checks a host given as an option, which may be an IPv6 address in brackets. */
 export function host(text: string): string {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
+  if (bare === "") throw new RangeError("must be an address or a name");
   if (/^\d+$/.test(text)) {
     throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
   }

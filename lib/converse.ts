@@ -113,6 +113,9 @@ export class Peer implements Disposable {
 
   async #say(message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
     if (this.#framing !== "line") await before;
+    if (this.#framing === "raw" && message.length === 0) {
+      throw new Error("a server that speaks raw can't be told an empty message");
+    }
     this.sent++;
     const sending = this.#sending.then(() =>
       this.send(this.#framing === "raw" ? message : join([message, LF]))

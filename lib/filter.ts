@@ -36,8 +36,8 @@ export async function filter(peer: Peer, input: Input, output: Output): Promise<
 /** Both directions at once, each with its own back-pressure, in constant memory. */
 async function pump(peer: Peer, begun: Framer, input: Input, output: Output): Promise<void> {
   let open = true, unended = false, writing = false;
-  // Waiting is for replies that are due, not for a reader of ours that is slow.
-  using deadline = peer.deadline(() => !writing && peer.sent > peer.answered);
+  // Waiting is for replies that are due and for the end, not for a reader of ours that is slow.
+  using deadline = peer.deadline(() => !writing && (!open || peer.sent > peer.answered));
 
   async function say(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
@@ -55,6 +55,7 @@ async function pump(peer: Peer, begun: Framer, input: Input, output: Output): Pr
     }
     if (unended) peer.sent++;
     open = false;
+    if (peer.sent === peer.answered) deadline.putOff();
     await peer.end();
   }
 
@@ -71,13 +72,24 @@ async function pump(peer: Peer, begun: Framer, input: Input, output: Output): Pr
       const replies = wholeReplies(peer.held);
       peer.answered += countLines(replies);
       if (replies.length > 0) await hear(replies);
-    } while (await peer.more());
+      if (peer.answered > peer.sent) throw new Error("the server sent more replies than messages");
+    } while (await more());
     if (isRefusal(peer.held)) throw new Refused(peer.held);
     if (open || (peer.held.length > 0 && !unended)) throw peer.over();
     if (peer.held.length > 0) peer.answered++;
     await hear(peer.held);
     if (peer.answered < peer.sent) throw peer.over();
-    if (peer.answered > peer.sent) throw new Error("the server sent more replies than messages");
+  }
+
+  /** Waits for more; a server that has answered all need not end. */
+  async function more(): Promise<boolean> {
+    const isMore = peer.more();
+    try {
+      return await isMore;
+    } catch (error) {
+      if (open || peer.answered < peer.sent || peer.held.length > 0) throw error;
+      return false;
+    }
   }
 
   await Promise.all([sayAll(), hearAll()]);

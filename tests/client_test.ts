@@ -155,6 +155,46 @@ describe("--quiet", () => {
   });
 });
 
+describe("a server that keeps no rule", () => {
+  const reply = (message: string) =>
+    new TextEncoder().encode(`[${message}] Mon Dec  9 18:15:50 2019\n`);
+
+  it("that never ends: the filter ends once all is answered and nothing comes any more", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      const buffer = new Uint8Array(1024);
+      for (const message of "ab") {
+        await conn.read(buffer);
+        await conn.write(reply(message));
+      }
+    }, { keepOpen: true });
+    assertEquals(await run(["-p", server.port, "-q", "-t", "300ms"], "a\nb\n"), {
+      code: 0,
+      stdout: "[a] STAMP\n[b] STAMP\n",
+      stderr: "",
+    });
+  });
+
+  it("that never stops sending: the filter stops at the reply too many", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1024));
+      for (;;) await conn.write(reply("a"));
+    });
+    const { code, stderr } = await run(["-p", server.port, "-q"], "a\nb\n");
+    assertEquals(code, 1);
+    assertMatch(stderr, /^client: the server sent more replies than messages\n$/);
+  });
+
+  it("that says terminal escapes when it refuses: they are shown, not obeyed", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1024));
+      await conn.write(new TextEncoder().encode("error: \x1b]0;mine\x07\rno\n"));
+    });
+    const { code, stderr } = await run(["-p", server.port, "-m", "a"]);
+    const said = "client: the server refused: \\x1b]0;mine\\x07\\rno";
+    assertEquals([code, stderr.slice(0, said.length)], [1, said]);
+  });
+});
+
 describe("a server that speaks raw", () => {
   /** The tutorial's: reads up to 1,024 bytes and never sends a newline. */
   const tutorial = () =>
@@ -182,6 +222,16 @@ describe("a server that speaks raw", () => {
     await using server = tutorial();
     const { code, stdout } = await run(["-p", server.port, "-q"], "a\nb\r\n\u00e9");
     assertEquals([code, stdout], [0, "[a] STAMP\n[b] STAMP\r\n[\u00e9] STAMP"]);
+  });
+
+  it("can't be told a blank line: a sentence, exit 1", async () => {
+    await using server = tutorial();
+    const { code, stdout, stderr } = await run(["-p", server.port, "-q"], "a\n\nb\n");
+    assertEquals([code, stdout], [1, "[a] STAMP\n"]);
+    assertMatch(
+      stderr,
+      /^client: a server that speaks raw can't be told an empty message\n$/,
+    );
   });
 
   it("--framing raw sends no LF at all", async () => {
@@ -312,6 +362,14 @@ describe("when it goes wrong", () => {
       client.signal(signal);
       await client.ends(code);
     }
+  });
+
+  it("its input can't be read: a sentence, exit 1", needs("sh"), async () => {
+    await using server = await startServer(["--quiet"]);
+    const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
+    await using client = new Program(["sh", "-c", `${command} < .`]);
+    await client.ends(1);
+    assertMatch(client.stderr, /^client: cannot read standard input: .*\n$/);
   });
 
   it("nobody reads its output: a sentence, exit 1", needs("sh"), async () => {
