@@ -60,7 +60,7 @@ async function main(): Promise<number> {
     (error) =>
       complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
   );
-  const transcript = new Transcript((line) => log.line(line), form, options.quiet);
+  const transcript = new Transcript((line) => log.line(line), form, options.quiet, options.once);
   const stop = new AbortController();
   onSignals((code) => {
     if (stop.signal.aborted) Deno.exit(code);
@@ -85,7 +85,7 @@ async function main(): Promise<number> {
   await server.finished;
   await Promise.race([log.flush(), sleep(LAST_LINES)]);
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;
-  throw new Error("the client left without a message");
+  throw new Error("the conversation was over before a whole message came");
 }
 
 /** Calls back with the exit code that a signal means. */

@@ -183,6 +183,7 @@ export class Conversation<State = unknown> implements Client<State> {
     let reading: Promise<number | null> | undefined;
     let count: number | null | undefined;
     let end: Ending | undefined;
+    if (this.#ended) this.#next = "done"; // said in `open`
     try {
       while (end === undefined || this.#slow.length > 0) {
         if (this.#next === undefined) {
@@ -200,7 +201,7 @@ export class Conversation<State = unknown> implements Client<State> {
             if (count === null) end = this.#hungUp ?? "left";
             else if (quiet && this.#stopping) end = "stopped";
             else end = this.#hungUp;
-          }
+          } else if (this.#ending !== undefined) break; // as below
         } else {
           await this.#slow[0]?.settled;
           if (this.#ending !== undefined) break; // cut, and the handler has not settled

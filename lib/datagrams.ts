@@ -30,7 +30,7 @@ export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
   onListen?(addr: Deno.Addr): void;
   /** A message came; it holds during the call. */
   onMessage?(message: Message, addr: Deno.Addr): void;
-  /** A handler failed, or no reply can be sent for now. Its message is a sentence. */
+  /** A handler failed, or no reply can be sent for now. Its message is a sentence. What this throws is dropped. */
   onError?(error: Error): void;
 }
 
@@ -64,12 +64,11 @@ export async function serveDatagrams(
   const { hostname = "127.0.0.1", port = 0 } = options;
   checkCounts(options, ["maxMessage"]);
   checkTimes(options, ["grace"]);
-  try {
-    return new DatagramServer(handler, options, await bindAll(await resolve(hostname), port));
-  } catch (error) {
+  const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
     const why = whyNotListen(error, { host: hostname, port });
     throw new Error(`cannot listen on ${show(hostname, port)}: ${why}`, { cause: error });
-  }
+  });
+  return new DatagramServer(handler, options, sockets);
 }
 
 /** A running server of datagrams. */
@@ -108,7 +107,12 @@ export class DatagramServer implements AsyncDisposable {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
       socket.on("error", ({ message }) => this.#troubled(`cannot hear: ${message}`));
     }
-    for (const addr of this.addrs) options.onListen?.(addr);
+    try {
+      for (const addr of this.addrs) options.onListen?.(addr);
+    } catch (error) { // nobody would have the server, to stop it
+      for (const socket of sockets) socket.close();
+      throw error;
+    }
     const letGo = onAbort(options.signal, () => void this.shutdown());
     void this.finished.then(letGo);
   }
@@ -218,7 +222,11 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   #failed(sentence: string, cause?: unknown): void {
-    this.#options.onError?.(new Error(sentence, { cause }));
+    try {
+      this.#options.onError?.(new Error(sentence, { cause }));
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 }
 

@@ -77,6 +77,9 @@ export class Out implements Reply {
 
   #copy(part: Uint8Array): void {
     const { length } = part;
+    if (length === undefined) {
+      throw new TypeError(`a reply is text, bytes or a message, not ${String(part)}`);
+    }
     const to = this.#room(length);
     if (length > BY_HAND) this.bytes.set(part, to);
     else for (let at = 0; at < length; at++) this.bytes[to + at] = part[at] as number;

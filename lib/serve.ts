@@ -78,7 +78,7 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   onClient?(addr: Deno.Addr): Witness;
   /** A client was not let in: `verify` said so, or it failed before the conversation. */
   onRefused?(addr: Deno.Addr, reason: string): void;
-  /** A handler failed, or no connection can be accepted for now, for lack of descriptors or memory. Its message is a sentence. */
+  /** A handler failed, or no connection can be accepted for now, for lack of descriptors or memory. Its message is a sentence. What this throws is dropped. */
   onError?(error: Error): void;
 }
 
@@ -177,8 +177,13 @@ export class Server<State = void> implements AsyncDisposable {
       failed: (error) => this.#failed(error),
       over: (conversation, ending) => this.#over(conversation, ending),
     };
+    try {
+      for (const addr of this.addrs) options.onListen?.(addr);
+    } catch (error) { // nobody would have the server, to stop it
+      for (const listener of this.#listeners) listener.close();
+      throw error;
+    }
     this.finished = this.#run();
-    for (const addr of this.addrs) options.onListen?.(addr);
     const letGo = onAbort(options.signal, () => void this.shutdown());
     void this.finished.then(letGo);
   }
@@ -270,17 +275,19 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** Lets a client in once it has done what comes before a conversation; nobody waits for it meanwhile. */
   async #open(conn: Accepted): Promise<void> {
-    let why: string | undefined;
-    const giveUp = (reason: string) => {
-      why ??= reason;
-      close(conn);
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    let isOver = false;
+    const giveUp = (why: string) => {
+      isOver = true;
+      this.#opening.delete(giveUp);
+      reject(new Error(why));
     };
     const [oldest] = this.#opening;
     if (this.#opening.size === HANDSHAKES) oldest?.("too many others came before it had begun");
     this.#opening.add(giveUp);
     const late = setTimeout(giveUp, HANDSHAKE, `did not begin within ${HANDSHAKE / 1000}s`);
     let { remoteAddr } = conn;
-    try {
+    const begin = async () => {
       const { prepare, verify } = this.#options;
       await conn.handshake?.();
       const prepared = prepare ? await prepare(conn) : conn;
@@ -288,10 +295,13 @@ export class Server<State = void> implements AsyncDisposable {
       ({ remoteAddr } = prepared);
       if (await verify?.(remoteAddr) === false) throw new Error("not let in");
       clearTimeout(late);
-      await this.#admit(prepared);
+      await this.#admit(prepared, () => isOver);
+    };
+    try {
+      await Promise.race([begin(), givenUp]);
     } catch (error) {
       close(conn);
-      this.#tell(() => this.#options.onRefused?.(remoteAddr, why ?? reason(error)));
+      this.#tell(() => this.#options.onRefused?.(remoteAddr, reason(error)));
     } finally {
       clearTimeout(late);
       this.#opening.delete(giveUp);
@@ -299,9 +309,10 @@ export class Server<State = void> implements AsyncDisposable {
     }
   }
 
-  /** Begins a conversation as soon as there is a place for it. */
-  async #admit(conn: Accepted): Promise<void> {
+  /** Begins a conversation as soon as there is a place for it, unless it is over by then. */
+  async #admit(conn: Accepted, isOver = () => false): Promise<void> {
     while (this.#isFull) await this.#change(); // another may have taken the last place
+    if (isOver()) return;
     if (this.#host.terms.once && this.#deaf) conn.close(); // or the only one
     else this.#begin(conn);
   }
@@ -376,7 +387,15 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
-    this.#options.onError?.(new Error(`cannot answer: ${reason(error)}`, { cause: error }));
+    this.#complain(new Error(`cannot answer: ${reason(error)}`, { cause: error }));
+  }
+
+  #complain(error: Error): void {
+    try {
+      this.#options.onError?.(error);
+    } catch {
+      // There is nobody left to tell.
+    }
   }
 
   /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
@@ -398,7 +417,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   async #rest(error: Error): Promise<void> {
     if (!this.#exhausted) {
-      this.#options.onError?.(new Error(`cannot accept for now: ${error.message}`));
+      this.#complain(new Error(`cannot accept for now: ${error.message}`));
     }
     this.#exhausted = true;
     await sleep(EXHAUSTED_PAUSE);

@@ -68,11 +68,13 @@ export class Transcript {
    * @param tell where a told line goes
    * @param form turns an event to its line
    * @param quiet tells nothing else but that the server listens
+   * @param once after the first client, no other is waited for
    */
   constructor(
     readonly tell: (line: string) => void,
     readonly form: (event: Event) => string,
     readonly quiet: boolean,
+    readonly once = false,
   ) {}
 
   /**
@@ -111,9 +113,8 @@ export class Transcript {
         this.#clients--;
         const duration = Math.round(performance.now() - since);
         this.#say({ event: "ended", client, reason, messages, bytes, duration });
-        if (this.#clients === 0 && !this.#stopping && reason !== "done") {
-          this.#say({ event: "waiting" });
-        }
+        const waits = this.#clients === 0 && !this.#stopping && !this.once;
+        if (waits) this.#say({ event: "waiting" });
       },
     };
   }

@@ -191,6 +191,26 @@ describe("a client of serve", () => {
     assertEquals(await exchange(here.port, "a\nlonger\n\nb\n"), "a\n\nb\n");
   });
 
+  it("is let go before it says anything", async () => {
+    await using here = serveHere(upper, {
+      open(client) {
+        client.write("full\n");
+        client.end();
+      },
+    });
+    using wire = await Wire.dial(here.port);
+    assertEquals(await wire.rest(), "full\n");
+  });
+
+  it("hears no more where the handler writes what is neither text nor bytes", async () => {
+    const told: string[] = [];
+    await using here = serveHere((_, reply) => reply.write(1 as never), {
+      onError: ({ message }) => void told.push(message),
+    });
+    assertEquals(await exchange(here.port, "a\n"), "");
+    assertEquals(told, ["cannot answer: a reply is text, bytes or a message, not 1"]);
+  });
+
   it("is let go by a handler: its reply arrives, later messages are not heard", async () => {
     const heard: string[] = [];
     await using here = serveHere((message, reply, client) => {
@@ -445,6 +465,87 @@ describe("a server", () => {
     await wire.send("a\n");
     await heard;
     await here.server.shutdown();
+    assertEquals(here.server.clients, 0);
+  });
+
+  it("stops after its grace although handlers never settle, of which several may run", async () => {
+    const { promise: heard, resolve } = Promise.withResolvers<void>();
+    await using here = serveHere(() => {
+      resolve();
+      return new Promise<void>(() => {});
+    }, { grace: 20, concurrency: 2 });
+    using wire = await Wire.dial(here.port);
+    await wire.send("a\n");
+    await heard;
+    await here.server.shutdown();
+    assertEquals(here.server.clients, 0);
+  });
+
+  it("stops although verify never settles: who is not let in by then is refused", async () => {
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    const refused: string[] = [];
+    await using here = serveHere(upper, {
+      verify: () => {
+        resolve();
+        return new Promise<boolean>(() => {});
+      },
+      onRefused: (_, reason) => void refused.push(reason),
+    });
+    using wire = await Wire.dial(here.port);
+    await asked;
+    await here.server.shutdown();
+    assertEquals(refused, ["the server stops"]);
+    assertEquals(await wire.rest(), "");
+  });
+
+  it("lets a thousand prepare at once; each one more costs the oldest its place", async () => {
+    let refused = 0;
+    const crowd = Promise.withResolvers<void>();
+    const addr: Deno.UnixAddr = { transport: "unix", path: "" };
+    const conn: Accepted = {
+      remoteAddr: addr,
+      read: () => new Promise(() => {}),
+      write: ({ length }) => Promise.resolve(length),
+      closeWrite: () => Promise.resolve(),
+      close: () => {},
+    };
+    let left = 1500;
+    const closed = Promise.withResolvers<never>();
+    const listener = {
+      addr,
+      accept: () => left-- > 0 ? Promise.resolve(conn) : closed.promise,
+      close: () => closed.reject(new Deno.errors.BadResource()),
+    };
+    const prepare = async (conn: Accepted) => (await conn.read(new Uint8Array(1)), conn);
+    const onRefused = () => {
+      if (++refused === 500) crowd.resolve();
+    };
+    const server = serve(upper, { listeners: [listener], prepare, onRefused });
+    await crowd.promise;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assertEquals(refused, 500);
+    await server.shutdown();
+    assertEquals(refused, 1500);
+  });
+
+  it("that cannot say where it listens does not listen", () => {
+    const listener = Deno.listen({ port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    const onListen = () => {
+      throw new Error("no");
+    };
+    for (let again = 0; again < 2; again++) {
+      assertThrows(() => serve(upper, { port, onListen }), Error, "no");
+    }
+  });
+
+  it("survives an onError that throws", async () => {
+    const fail = () => {
+      throw new Error("no");
+    };
+    await using here = serveHere(fail, { open: fail, close: fail, onError: fail });
+    await exchange(here.port, "hello\n").catch(() => {});
     assertEquals(here.server.clients, 0);
   });
 

@@ -180,7 +180,18 @@ describe("--once", () => {
     await using server = await startServer(["--once"]);
     (await Wire.dial(server.port))[Symbol.dispose]();
     await server.ends(1);
-    assertEquals(server.stderr, "server: the client left without a message\n");
+    assertEquals(server.stderr, "server: the conversation was over before a whole message came\n");
+    assertEquals(server.stdout.match(/waiting/g)?.length, 1);
+  });
+
+  it("a message that is too long is none", async () => {
+    await using server = await startServer(["--once", "--max-message", "3"]);
+    using wire = await Wire.dial(server.port);
+    await wire.send("four\n");
+    assertEquals(await wire.rest(), "error: message longer than 3 bytes\n");
+    wire[Symbol.dispose]();
+    await server.ends(1);
+    assertEquals(server.stderr, "server: the conversation was over before a whole message came\n");
   });
 });
 
