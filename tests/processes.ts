@@ -1,7 +1,7 @@
 /**
  * The harness: real programs as disposables. Start one, type at it, wait for its
  * words, see how it ends; whatever happens, it is gone at the end of the block, and
- * a failure shows all that it had said.
+ * a failure shows what it had said.
  *
  * ```ts
  * import { startClient, startServer } from "./processes.ts";
@@ -194,8 +194,15 @@ export class Program implements AsyncDisposable {
 
   #account(complaint: string): string {
     return `${this.command.join(" ")}: ${complaint}\n` +
-      `--- stdout\n${this.stdout}\n--- stderr\n${this.stderr}\n---`;
+      `--- stdout\n${shortened(this.stdout)}\n--- stderr\n${shortened(this.stderr)}\n---`;
   }
+}
+
+/** A text of which the middle is left out, should it be too long to read. */
+function shortened(text: string, most = 10_000): string {
+  const left = text.length - most;
+  if (left <= 0) return text;
+  return `${text.slice(0, most / 2)}\n... ${left} characters ...\n${text.slice(-most / 2)}`;
 }
 
 /** A server that is ready: it has said where it listens. */

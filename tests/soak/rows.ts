@@ -42,7 +42,12 @@ export const ROWS: readonly Row[] = [
     (server, random) => randomCuts(server, 2000, random),
   ),
   row(9, "a line of 100 MB", ["-q"], (server) => longLine(server, 100)),
-  row(10, "a message in segments of one byte", ["-f", "line"], (server) => inDrops(server, 65536)),
+  row(
+    10,
+    "a message in segments of one byte",
+    ["-f", "line"],
+    (server) => inDrops(server, 65536, 8),
+  ),
   row(
     11,
     "sends for ever and never reads",
