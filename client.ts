@@ -3,13 +3,13 @@
 /** The client: the other end of the conversation. */
 
 import config from "./deno.json" with { type: "json" };
-import { connect, host, type Place, showPlace } from "./lib/address.ts";
-import { Peer } from "./lib/converse.ts";
-import { DatagramPeer } from "./lib/datagram_peer.ts";
-import { serveDatagrams } from "./lib/datagrams.ts";
+import { connect, host, type Place, showPlace } from "./lib/net/address.ts";
+import { Peer } from "./lib/client/peer.ts";
+import { DatagramPeer } from "./lib/client/datagram_peer.ts";
+import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { reason } from "./lib/errors.ts";
-import { filter, writeAll } from "./lib/filter.ts";
-import { Framer, FRAMINGS, join, messagesOf } from "./lib/framing.ts";
+import { filter, writeAll } from "./lib/client/filter.ts";
+import { Framer, FRAMINGS, join, messagesOf } from "./lib/wire/framing.ts";
 import {
   duration,
   help,
@@ -20,15 +20,22 @@ import {
   type Values,
   whole,
 } from "./lib/options.ts";
-import { pinging } from "./lib/ping.ts";
-import { Progress } from "./lib/progress.ts";
-import { escape } from "./lib/quote.ts";
-import { Lines, Report, type Style } from "./lib/report.ts";
-import { serve } from "./lib/serve.ts";
-import { stamper } from "./lib/stamp.ts";
-import { type Interlocutor, saying, type Source, talk, talkAhead, type Tell } from "./lib/talk.ts";
-import { Terminal } from "./lib/terminal.ts";
-import { readTrusted } from "./lib/tls.ts";
+import { pinging } from "./lib/client/sources.ts";
+import { Progress } from "./lib/client/progress.ts";
+import { escape } from "./lib/wire/quote.ts";
+import { Lines, Report, type Style } from "./lib/client/report.ts";
+import { serve } from "./lib/server/serve.ts";
+import { stamper } from "./lib/server/stamp.ts";
+import {
+  type Interlocutor,
+  saying,
+  type Source,
+  talk,
+  talkAhead,
+  type Tell,
+} from "./lib/client/talk.ts";
+import { Terminal } from "./lib/client/terminal.ts";
+import { readTrusted } from "./lib/net/tls.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {

@@ -3,18 +3,18 @@
 /** The server: reads every message back with the time it heard it. */
 
 import config from "./deno.json" with { type: "json" };
-import { host, listen } from "./lib/address.ts";
-import { serveDatagrams } from "./lib/datagrams.ts";
+import { host, listen } from "./lib/net/address.ts";
+import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { reason } from "./lib/errors.ts";
-import { FRAMINGS } from "./lib/framing.ts";
-import { asJson } from "./lib/json.ts";
-import { Log } from "./lib/log.ts";
+import { FRAMINGS } from "./lib/wire/framing.ts";
+import { asJson } from "./lib/wire/json.ts";
+import { Log } from "./lib/server/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
-import { proxyProtocol } from "./lib/proxy_protocol.ts";
-import { serve } from "./lib/serve.ts";
-import { isReply, stamper, STAMPS } from "./lib/stamp.ts";
-import { readIdentity } from "./lib/tls.ts";
-import { asText, type Event, Transcript } from "./lib/transcript.ts";
+import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
+import { serve } from "./lib/server/serve.ts";
+import { isReply, stamper, STAMPS } from "./lib/server/stamp.ts";
+import { readIdentity } from "./lib/net/tls.ts";
+import { asText, type Event, Transcript } from "./lib/server/transcript.ts";
 import { sleep } from "./lib/wait.ts";
 
 // deno-fmt-ignore

@@ -16,14 +16,20 @@
  * @module
  */
 
-export { type Connection, type ConnectOptions, listen, type Place, showAddr } from "./address.ts";
-export type { Client, Ending, Handler, Terms, Witness } from "./answer.ts";
-export { Peer, type PeerOptions, Refused } from "./converse.ts";
-export { DatagramPeer, type DatagramPeerOptions, Lost } from "./datagram_peer.ts";
-export { type DatagramOptions, DatagramServer, serveDatagrams } from "./datagrams.ts";
-export { Framer, type Framing, Message, MessageTooLong } from "./framing.ts";
-export { proxyProtocol } from "./proxy_protocol.ts";
-export type { Reply } from "./reply.ts";
-export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./serve.ts";
-export { isReply, type Stamp, stamper } from "./stamp.ts";
-export type { Identity } from "./tls.ts";
+export {
+  type Connection,
+  type ConnectOptions,
+  listen,
+  type Place,
+  showAddr,
+} from "./net/address.ts";
+export type { Client, Ending, Handler, Terms, Witness } from "./server/conversation.ts";
+export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
+export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
+export { type DatagramOptions, DatagramServer, serveDatagrams } from "./server/datagrams.ts";
+export { Framer, type Framing, Message, MessageTooLong } from "./wire/framing.ts";
+export { proxyProtocol } from "./server/proxy_protocol.ts";
+export type { Reply } from "./server/reply.ts";
+export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./server/serve.ts";
+export { isReply, type Stamp, stamper } from "./server/stamp.ts";
+export type { Identity } from "./net/tls.ts";

@@ -2,10 +2,10 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, host, show, showAddr } from "../lib/address.ts";
-import { needs } from "./needs.ts";
-import { Program, program, startClient, startServer } from "./processes.ts";
-import { unstamped } from "./wire.ts";
+import { connect, host, show, showAddr } from "../lib/net/address.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
+import { unstamped } from "../lib/testing/wire.ts";
 
 const UNIX = needs("unix sockets");
 

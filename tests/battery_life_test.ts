@@ -8,11 +8,11 @@ import { assertSockets, sockets } from "./battery/proc.ts";
 import { killAndRestart, stopWhileBusy } from "./battery/stops.ts";
 import { assertWell } from "./battery/subject.ts";
 import { lines, TOOLS } from "./battery/tools.ts";
-import { serve } from "../lib/serve.ts";
-import { stamper } from "../lib/stamp.ts";
-import { needs } from "./needs.ts";
-import { Program, program, ServerProgram, startServer } from "./processes.ts";
-import { unstamped, Wire } from "./wire.ts";
+import { serve } from "../lib/server/serve.ts";
+import { stamper } from "../lib/server/stamp.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, ServerProgram, startServer } from "../lib/testing/program.ts";
+import { unstamped, Wire } from "../lib/testing/wire.ts";
 
 const HOUR = 3600_000;
 const FILTER = (port: number) => [...program("client"), "--quiet", "--port", String(port)];

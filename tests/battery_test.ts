@@ -13,8 +13,8 @@ import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts"
 import { scarce, startScarce } from "./battery/scarce.ts";
 import { halfClose, inDrops, inOneGo, randomCuts } from "./battery/streams.ts";
 import { closeUnread, resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
-import { needs } from "./needs.ts";
-import { startServer } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { startServer } from "../lib/testing/program.ts";
 import { Random } from "./random.ts";
 
 const NEEDS = needs("linux", "python3");

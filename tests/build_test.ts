@@ -2,10 +2,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, ServerProgram } from "./processes.ts";
-import { Screen } from "./screen.ts";
-import { unstamped } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, ServerProgram } from "../lib/testing/program.ts";
+import { Screen } from "../lib/testing/screen.ts";
+import { unstamped } from "../lib/testing/wire.ts";
 
 const root = new URL("..", import.meta.url);
 const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));

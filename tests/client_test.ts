@@ -2,10 +2,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { type How, Program, program, startClient, startServer } from "./processes.ts";
-import { FakeServer } from "./fake_server.ts";
-import { unstamped } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { type How, Program, program, startClient, startServer } from "../lib/testing/program.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
+import { unstamped } from "../lib/testing/wire.ts";
 
 /** Runs the client to its end on some input. */
 async function run(

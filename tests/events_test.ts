@@ -2,18 +2,18 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Ending } from "../lib/answer.ts";
-import { asJson } from "../lib/json.ts";
-import type { ClientEvent } from "../lib/report.ts";
-import { serve } from "../lib/serve.ts";
-import { type Event, Transcript } from "../lib/transcript.ts";
+import type { Ending } from "../lib/server/conversation.ts";
+import { asJson } from "../lib/wire/json.ts";
+import type { ClientEvent } from "../lib/client/report.ts";
+import { serve } from "../lib/server/serve.ts";
+import { type Event, Transcript } from "../lib/server/transcript.ts";
 import { unread } from "./battery/output.ts";
 import { resetAfter } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
-import { needs } from "./needs.ts";
-import { type ServerProgram, startClient, startServer } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
 import { rows } from "./readme.ts";
-import { Wire } from "./wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
 type Cell<T> = T extends number ? "number" : "string";

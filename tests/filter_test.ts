@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { countLines } from "../lib/filter.ts";
+import { countLines } from "../lib/client/filter.ts";
 import { Random } from "./random.ts";
 
 describe("countLines", () => {

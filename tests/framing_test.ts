@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Framer, type Framing, MessageTooLong, replyTo } from "../lib/framing.ts";
+import { Framer, type Framing, MessageTooLong, replyTo } from "../lib/wire/framing.ts";
 import { Random } from "./random.ts";
-import { latin1, text } from "./wire.ts";
+import { latin1, text } from "../lib/testing/wire.ts";
 
 /** Feeds pieces to a framer as reads would, a pause after those that say so, then the end. */
 function messages(

@@ -2,10 +2,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, program, ServerProgram } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, ServerProgram } from "../lib/testing/program.ts";
 import { block } from "./readme.ts";
-import { unstamped, Wire } from "./wire.ts";
+import { unstamped, Wire } from "../lib/testing/wire.ts";
 
 const ARGS = ["--proxy-protocol", "127.0.0.1", "--drain", "2s", "--log", "json"];
 /** What no wait for HAProxy should take, in ms: only a failure does. */

@@ -5,10 +5,10 @@ import { describe, it } from "@std/testing/bdd";
 import type { Subject } from "./battery/subject.ts";
 import { inOneGo, randomCuts } from "./battery/streams.ts";
 import { resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
-import { needs } from "./needs.ts";
+import { needs } from "../lib/testing/needs.ts";
 import { Random } from "./random.ts";
-import { ServerProgram } from "./processes.ts";
-import { Wire } from "./wire.ts";
+import { ServerProgram } from "../lib/testing/program.ts";
+import { Wire } from "../lib/testing/wire.ts";
 
 /** The whole server ended. */
 const GONE = /refused|reset|end-of-file|EPIPE|broken pipe|ls: cannot access/i;

@@ -5,10 +5,10 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, startClient, startServer } from "./processes.ts";
-import { Screen } from "./screen.ts";
-import { STAMP, unstamped } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, startClient, startServer } from "../lib/testing/program.ts";
+import { Screen } from "../lib/testing/screen.ts";
+import { STAMP, unstamped } from "../lib/testing/wire.ts";
 
 /** A test that wants a peer. */
 function withPeer(peer: string, what: string, test: () => Promise<void>): void {

@@ -2,11 +2,11 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { FakeServer } from "./fake_server.ts";
-import { needs } from "./needs.ts";
-import { program, startClient, startServer } from "./processes.ts";
-import { latency, startProxy } from "./proxy.ts";
-import { Screen } from "./screen.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { program, startClient, startServer } from "../lib/testing/program.ts";
+import { latency, startProxy } from "../lib/testing/proxy.ts";
+import { Screen } from "../lib/testing/screen.ts";
 
 const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/;
 

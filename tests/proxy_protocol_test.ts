@@ -2,11 +2,11 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/proxy_protocol.ts";
-import { serve } from "../lib/serve.ts";
-import { needs } from "./needs.ts";
-import { Program, program, type ServerProgram, startServer } from "./processes.ts";
-import { latin1, unstamped, Wire } from "./wire.ts";
+import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/server/proxy_protocol.ts";
+import { serve } from "../lib/server/serve.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, type ServerProgram, startServer } from "../lib/testing/program.ts";
+import { latin1, unstamped, Wire } from "../lib/testing/wire.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 const LOCAL = `${SIGNATURE}\x20\0\0\0`;

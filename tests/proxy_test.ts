@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type Program, startClient, startServer } from "./processes.ts";
+import { type Program, startClient, startServer } from "../lib/testing/program.ts";
 import {
   bandwidth,
   type Fault,
@@ -14,8 +14,8 @@ import {
   slowClose,
   stall,
   startProxy,
-} from "./proxy.ts";
-import { unstamped, Wire } from "./wire.ts";
+} from "../lib/testing/proxy.ts";
+import { unstamped, Wire } from "../lib/testing/wire.ts";
 
 const MESSAGES = ["one", "two", "three"];
 const REPLY = "[one] Mon Dec  9 18:15:50 2019\n".length;

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { escape, quote } from "../lib/quote.ts";
+import { escape, quote } from "../lib/wire/quote.ts";
 import { Random } from "./random.ts";
 
 describe("quote", () => {

@@ -2,10 +2,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, program, startServer } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, startServer } from "../lib/testing/program.ts";
 import { type Block, blocks, rows, section } from "./readme.ts";
-import { unstamped } from "./wire.ts";
+import { unstamped } from "../lib/testing/wire.ts";
 
 const root = new URL("..", import.meta.url);
 const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
@@ -91,6 +91,13 @@ async function shell(script: string): Promise<string> {
   return sh.stdout;
 }
 
+/** The files below a folder of the project. */
+function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
+  );
+}
+
 const LACKING = needs("sh", "nc", "python3");
 
 describe("README", () => {
@@ -107,9 +114,11 @@ describe("README", () => {
   }
 
   it("has every file of lib/, and no other", () => {
-    const named = [...section("The house").matchAll(/`lib\/(\w+\.ts)`/g)].map(([, name]) => name);
-    const there = [...Deno.readDirSync(new URL("lib", root))].map(({ name }) => name);
-    assertEquals(named.toSorted(), there.toSorted());
+    const named = [...section("The house").matchAll(/`lib\/([\w/]+\.ts)`/g)].map(([, name]) =>
+      name
+    );
+    const there = filesIn("lib").map((name) => name.slice("lib/".length));
+    assertEquals([...new Set(named)].toSorted(), there.toSorted());
   });
 
   it("names no task that is not there", () => {

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Out } from "../lib/reply.ts";
+import { Out } from "../lib/server/reply.ts";
 
 describe("reply buffers", () => {
   it("are used again, but no more than 16 MB are kept", () => {

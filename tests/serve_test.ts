@@ -2,10 +2,10 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Client, Ending, Handler } from "../lib/answer.ts";
-import { Peer } from "../lib/converse.ts";
-import { type Accepted, serve, type ServeOptions, Server } from "../lib/serve.ts";
-import { Wire } from "./wire.ts";
+import type { Client, Ending, Handler } from "../lib/server/conversation.ts";
+import { Peer } from "../lib/client/peer.ts";
+import { type Accepted, serve, type ServeOptions, Server } from "../lib/server/serve.ts";
+import { Wire } from "../lib/testing/wire.ts";
 
 /** Serves on a free port for as long as a test uses it. */
 function serveHere<S>(handler: Handler<S>, options: ServeOptions<S> = {}) {

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, program, type ServerProgram, startServer } from "./processes.ts";
-import { assertReplies, unstamped, Wire } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, type ServerProgram, startServer } from "../lib/testing/program.ts";
+import { assertReplies, unstamped, Wire } from "../lib/testing/wire.ts";
 
 /** Runs the server with options that end it. */
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

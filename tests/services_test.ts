@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { growth } from "./battery/proc.ts";
-import { needs } from "./needs.ts";
-import { Program } from "./processes.ts";
-import { Wire } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program } from "../lib/testing/program.ts";
+import { Wire } from "../lib/testing/wire.ts";
 
 /** Starts a service; says where it listens. */
 async function start(name: string): Promise<{ service: Program; port: number }> {

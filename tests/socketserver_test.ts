@@ -2,8 +2,8 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program } from "../lib/testing/program.ts";
 import { type Handler, Peer, serve, type ServeOptions } from "../lib/mod.ts";
 
 const echo: Handler = (message, reply) => reply.write(message);

@@ -1,9 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Message } from "../lib/framing.ts";
-import { ctime, iso, stamper } from "../lib/stamp.ts";
+import { Message } from "../lib/wire/framing.ts";
+import { ctime, iso, stamper } from "../lib/server/stamp.ts";
 import { Random } from "./random.ts";
-import { latin1, text } from "./wire.ts";
+import { latin1, text } from "../lib/testing/wire.ts";
 
 /** A local time, in ms. */
 const at = (...parts: [number, number, number, number, number, number]) =>

@@ -2,8 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "./needs.ts";
-import { Program, program } from "./processes.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program } from "../lib/testing/program.ts";
 import { block } from "./readme.ts";
 
 const unit = block("systemd");

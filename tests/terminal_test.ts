@@ -2,11 +2,11 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { FakeServer } from "./fake_server.ts";
-import { needs } from "./needs.ts";
-import { program, startServer } from "./processes.ts";
-import { type Look, Screen } from "./screen.ts";
-import { STAMP } from "./wire.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { program, startServer } from "../lib/testing/program.ts";
+import { type Look, Screen } from "../lib/testing/screen.ts";
+import { STAMP } from "../lib/testing/wire.ts";
 
 const SKIP = needs("tmux");
 

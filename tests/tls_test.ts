@@ -3,10 +3,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
-import { FakeServer } from "./fake_server.ts";
-import { needs } from "./needs.ts";
-import { Program, program, startClient, startServer } from "./processes.ts";
-import { unstamped, Wire } from "./wire.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
+import { unstamped, Wire } from "../lib/testing/wire.ts";
 
 let certificates: Certificates;
 let identity: string[];

@@ -1,7 +1,7 @@
 /** UDP sockets of a test's own, and a relay between a client and a server that does as it is told. */
 
 import { createSocket, type Socket } from "node:dgram";
-import { latin1, text } from "./wire.ts";
+import { latin1, text } from "../lib/testing/wire.ts";
 
 /** What no wait for a datagram should take, in ms: only a failure does. */
 const PATIENCE = 20_000;

@@ -6,11 +6,11 @@ import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
 import { DatagramPeer, DatagramServer, Lost, Message, serveDatagrams } from "../lib/mod.ts";
-import { isReply, stamper } from "../lib/stamp.ts";
+import { isReply, stamper } from "../lib/server/stamp.ts";
 import { growth } from "./battery/proc.ts";
-import { needs } from "./needs.ts";
-import { Program, program, startClient, startServer } from "./processes.ts";
-import { latin1, STAMP, unstamped } from "./wire.ts";
+import { needs } from "../lib/testing/needs.ts";
+import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
+import { latin1, STAMP, unstamped } from "../lib/testing/wire.ts";
 import { Relay, Udp } from "./udp.ts";
 
 /** Long enough for a reply on a busy machine; a lost one takes as long. */

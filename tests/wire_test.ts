@@ -2,8 +2,8 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { startServer } from "./processes.ts";
-import { assertReplies, latin1, STAMP, unstamped, Wire } from "./wire.ts";
+import { startServer } from "../lib/testing/program.ts";
+import { assertReplies, latin1, STAMP, unstamped, Wire } from "../lib/testing/wire.ts";
 
 describe("line framing", () => {
   for (

@@ -1,8 +1,8 @@
 /** Row 26: whoever reads the server's output stops, goes away, or its disk is full. Each throws when it fails. */
 
 import { assert, assertMatch } from "@std/assert";
-import { program } from "../processes.ts";
-import { unstamped, Wire } from "../wire.ts";
+import { program } from "../../lib/testing/program.ts";
+import { unstamped, Wire } from "../../lib/testing/wire.ts";
 import { pause } from "./proc.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */

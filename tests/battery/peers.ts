@@ -1,6 +1,6 @@
 /** Runs the peers that are written in Python. */
 
-import { Program } from "../processes.ts";
+import { Program } from "../../lib/testing/program.ts";
 
 const SCRIPT = new URL("peers.py", import.meta.url).pathname;
 

@@ -1,8 +1,8 @@
 /** Rows 19 and 21: servers that stop or are killed while they are busy. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import { program, ServerProgram, startClient } from "../processes.ts";
-import { unstamped, Wire } from "../wire.ts";
+import { program, ServerProgram, startClient } from "../../lib/testing/program.ts";
+import { unstamped, Wire } from "../../lib/testing/wire.ts";
 import { pause } from "./proc.ts";
 import { assertConverses, assertWell } from "./subject.ts";
 

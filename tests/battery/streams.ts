@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Random } from "../random.ts";
-import { text, unstamped, Wire } from "../wire.ts";
+import { text, unstamped, Wire } from "../../lib/testing/wire.ts";
 import { runPeers } from "./peers.ts";
 import { cpu, growth, pause } from "./proc.ts";
 import { assertConverses, type Subject, warmUp } from "./subject.ts";

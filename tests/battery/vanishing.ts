@@ -3,7 +3,7 @@
 import { assert } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import { Wire } from "../wire.ts";
+import { Wire } from "../../lib/testing/wire.ts";
 import { runPeers } from "./peers.ts";
 import { assertSockets, sockets } from "./proc.ts";
 import { assertConverses, assertWell, type Subject } from "./subject.ts";

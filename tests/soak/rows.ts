@@ -9,9 +9,9 @@ import { stopWhileBusy } from "../battery/stops.ts";
 import { inDrops, inOneGo, randomCuts } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
-import { needs } from "../needs.ts";
+import { needs } from "../../lib/testing/needs.ts";
 import { closeUnread, resetInConversation, resetInTheQueue } from "../battery/vanishing.ts";
-import { program, type ServerProgram, startServer } from "../processes.ts";
+import { program, type ServerProgram, startServer } from "../../lib/testing/program.ts";
 import type { Random } from "../random.ts";
 
 /** A row; `run` gives figures, and throws when it is not met. */

@@ -1,8 +1,8 @@
 /** Where a server is: parse, print, listen, connect. */
 
-import { reason } from "./errors.ts";
+import { reason } from "../errors.ts";
 import { type Identity, secure, whyNotSecure } from "./tls.ts";
-import { sleep } from "./wait.ts";
+import { sleep } from "../wait.ts";
 
 /** Where a server is: at a host and port, or at a path. */
 export interface Place {

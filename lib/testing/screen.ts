@@ -24,7 +24,7 @@ code=$?
 echo "exit code $code"
 exec cat`;
 
-const ROOT = new URL("..", import.meta.url);
+const ROOT = new URL("../..", import.meta.url);
 
 /** How the terminal is. */
 export interface Look {

@@ -1,9 +1,9 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
-import { connect, type Connection, type ConnectOptions } from "./address.ts";
-import { type Framing, join, replyTo } from "./framing.ts";
-import { checkTimes } from "./limits.ts";
-import { onAbort } from "./wait.ts";
+import { connect, type Connection, type ConnectOptions } from "../net/address.ts";
+import { type Framing, join, replyTo } from "../wire/framing.ts";
+import { checkTimes } from "../checks.ts";
+import { onAbort } from "../wait.ts";
 
 /** A reply may be longer than its message by so much, in bytes. */
 const MOST_ADDED = 1 << 20;

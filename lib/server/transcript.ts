@@ -1,9 +1,9 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
-import { showAddr } from "./address.ts";
-import type { Ending, Witness } from "./answer.ts";
-import type { Message } from "./framing.ts";
-import { quote } from "./quote.ts";
+import { showAddr } from "../net/address.ts";
+import type { Ending, Witness } from "./conversation.ts";
+import type { Message } from "../wire/framing.ts";
+import { quote } from "../wire/quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */
 export type Event =

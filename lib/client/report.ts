@@ -1,8 +1,8 @@
 /** What the client tells of a conversation: to people in words, to programs as JSON lines. */
 
-import { Framer, join } from "./framing.ts";
-import { asJson } from "./json.ts";
-import { escape } from "./quote.ts";
+import { Framer, join } from "../wire/framing.ts";
+import { asJson } from "../wire/json.ts";
+import { escape } from "../wire/quote.ts";
 import { type Figures, rounded, RoundTrips } from "./round_trips.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */

@@ -1,7 +1,7 @@
 /** The server's side of one conversation: hears messages, writes replies, until either side ends it. */
 
-import type { Connection } from "./address.ts";
-import { Framer, type Framing, join, type Message, MessageTooLong } from "./framing.ts";
+import type { Connection } from "../net/address.ts";
+import { Framer, type Framing, join, type Message, MessageTooLong } from "../wire/framing.ts";
 import { Out, type Reply } from "./reply.ts";
 import type { Turns } from "./turns.ts";
 

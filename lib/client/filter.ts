@@ -1,7 +1,7 @@
 /** The client as a filter: lines in, replies out, sent on without waiting. */
 
-import { isRefusal, type Peer, Refused } from "./converse.ts";
-import { Framer, messagesOf } from "./framing.ts";
+import { isRefusal, type Peer, Refused } from "./peer.ts";
+import { Framer, messagesOf } from "../wire/framing.ts";
 
 /** The longest first message, or message to a raw server, in bytes. */
 const MOST = 16 << 20;

@@ -1,15 +1,15 @@
 /** A server of datagrams: each is a message, its reply is another. */
 
 import type { Socket } from "node:dgram";
-import { resolve, show, whyNotListen } from "./address.ts";
-import { type Client, type Handler, LAST_WORDS, type Terms } from "./answer.ts";
-import { isRefusal } from "./converse.ts";
-import { reason } from "./errors.ts";
-import { endingOf, join, Message, MessageTooLong } from "./framing.ts";
-import { checkCounts, checkTimes } from "./limits.ts";
+import { resolve, show, whyNotListen } from "../net/address.ts";
+import { type Client, type Handler, LAST_WORDS, type Terms } from "./conversation.ts";
+import { isRefusal } from "../client/peer.ts";
+import { reason } from "../errors.ts";
+import { endingOf, join, Message, MessageTooLong } from "../wire/framing.ts";
+import { checkCounts, checkTimes } from "../checks.ts";
 import type { Reply } from "./reply.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
-import { onAbort, sleep } from "./wait.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { onAbort, sleep } from "../wait.ts";
 
 /** How to serve datagrams. */
 export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {

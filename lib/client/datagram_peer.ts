@@ -1,12 +1,12 @@
 /** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
 
 import type { Socket } from "node:dgram";
-import { resolve, show, whyNotConnect } from "./address.ts";
-import { isRefusal, Refused } from "./converse.ts";
-import { endingOf, type Framing, join } from "./framing.ts";
-import { checkTimes } from "./limits.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
-import { onAbort } from "./wait.ts";
+import { resolve, show, whyNotConnect } from "../net/address.ts";
+import { isRefusal, Refused } from "./peer.ts";
+import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { checkTimes } from "../checks.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { onAbort } from "../wait.ts";
 
 /** How to reach a server of datagrams. */
 export interface DatagramPeerOptions {

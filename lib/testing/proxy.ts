@@ -3,7 +3,7 @@
  * a server. Each direction has a list of faults that its bytes pass through in turn.
  *
  * ```ts
- * import { startClient, startServer } from "./processes.ts";
+ * import { startClient, startServer } from "./program.ts";
  * import { latency, slices, startProxy } from "./proxy.ts";
  *
  * await using server = await startServer();

@@ -1,6 +1,6 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { type Connection, listenAt } from "./address.ts";
+import { type Connection, listenAt } from "../net/address.ts";
 import {
   type Client,
   Conversation,
@@ -10,11 +10,11 @@ import {
   LAST_WORDS,
   type Terms,
   type Witness,
-} from "./answer.ts";
-import { reason } from "./errors.ts";
-import { checkCounts, checkTimes } from "./limits.ts";
+} from "./conversation.ts";
+import { reason } from "../errors.ts";
+import { checkCounts, checkTimes } from "../checks.ts";
 import { Turns } from "./turns.ts";
-import { onAbort, sleep } from "./wait.ts";
+import { onAbort, sleep } from "../wait.ts";
 
 /** A connection that was accepted. */
 export interface Accepted extends Connection {

@@ -4,7 +4,7 @@
  * a failure shows what it had said.
  *
  * ```ts
- * import { startClient, startServer } from "./processes.ts";
+ * import { startClient, startServer } from "./program.ts";
  *
  * await using server = await startServer();
  * await using client = startClient(["--port", server.port, "--message", "hello"]);
@@ -21,7 +21,7 @@ const PATIENCE = 20_000;
 /** What is kept of a program that talks without end, in characters. */
 const MOST_KEPT = 64 << 20;
 
-const ROOT = new URL("..", import.meta.url);
+const ROOT = new URL("../..", import.meta.url);
 
 /** How to start it. */
 export interface How {

@@ -1,7 +1,7 @@
 /** The reply to a message. Pure: the time is handed in. */
 
 import type { Reply } from "./reply.ts";
-import { Message } from "./framing.ts";
+import { Message } from "../wire/framing.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";
