@@ -67,19 +67,29 @@ async function main(): Promise<number> {
     transcript.stopping();
     stop.abort();
   });
-  const { framing, maxMessage, maxClients, once, idleTimeout, grace, drain } = options;
-  const terms = { framing, maxMessage, once, grace, signal: stop.signal };
-  const onError = ({ message }: Error) => complain(message);
+  const { framing, maxMessage, once, grace } = options;
+  const common = {
+    ...{ framing, maxMessage, once, grace, signal: stop.signal },
+    onMessage: transcript.message.bind(transcript),
+    onError: ({ message }: Error) => complain(message),
+  };
   const server = options.udp
     ? await serveDatagrams(stamper(options.stamp), {
-      ...{ ...terms, hostname: options.host, port: options.port, ignore: isReply, onError },
-      onMessage: (message, addr) => transcript.message(message, addr),
+      ...common,
+      hostname: options.host,
+      port: options.port,
+      ignore: isReply,
     })
     : serve(stamper(options.stamp), {
-      ...{ ...terms, listeners, maxClients, idleTimeout, drain, onError },
+      ...common,
+      listeners,
+      maxClients: options.maxClients,
+      idleTimeout: options.idleTimeout,
+      drain: options.drain,
       prepare: options.proxyProtocol,
-      onClient: (addr) => transcript.client(addr),
-      onRefused: (addr, reason) => transcript.refused(addr, reason),
+      open: transcript.open.bind(transcript),
+      close: transcript.close.bind(transcript),
+      onRefused: transcript.refused.bind(transcript),
     });
   transcript.listening(server.addrs, !options.udp);
   await server.finished;

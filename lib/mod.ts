@@ -23,7 +23,7 @@ export {
   type Place,
   showAddr,
 } from "./net/address.ts";
-export type { Client, Ending, Handler, Terms, Witness } from "./server/conversation.ts";
+export type { Client, Ending, Handler } from "./server/service.ts";
 export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
 export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
 export { type DatagramOptions, DatagramServer, serveDatagrams } from "./server/datagrams.ts";

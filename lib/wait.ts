@@ -1,13 +1,37 @@
 /** To wait, and to be called off. */
 
-/**
- * The longest that a timer waits, in ms: about 24.8 days. More would be over at once.
- */
+/** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
 export const LONGEST: number = 2 ** 31 - 1;
 
-/** Waits so long, in ms. */
+/** Waits this long, in ms. */
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+/**
+ * After a pause the event loop turns this often before it is true that nothing came: a process
+ * that gets little processor time runs a timer that is due before it has looked for input.
+ */
+const TURNS = 3;
+
+/** Waits this long, in ms, and until the runtime has looked for input since. */
+export async function pause(milliseconds: number): Promise<void> {
+  await sleep(milliseconds);
+  for (let turn = 0; turn < TURNS; turn++) await sleep(0);
+}
+
+/** Whether a promise is still pending after this many milliseconds, and after the runtime has looked for input. */
+export function isPending(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    let turns = TURNS;
+    const late = () => turns-- > 0 ? timer = setTimeout(late, 0) : resolve(true);
+    let timer = setTimeout(late, milliseconds);
+    const settled = () => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    promise.then(settled, settled);
+  });
 }
 
 /**

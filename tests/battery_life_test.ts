@@ -60,7 +60,7 @@ describe("23: the clock", () => {
         listeners: [listener],
         idleTimeout: 600,
         signal: stop.signal,
-        onClient: () => ({ ended: (ending) => endings.push(ending) }),
+        close: (_, ending) => void endings.push(ending),
       });
       try {
         using wire = await Wire.dial(listener.addr.port);

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Ending } from "../lib/server/conversation.ts";
+import type { Ending } from "../lib/server/service.ts";
 import { asJson } from "../lib/wire/json.ts";
 import type { ClientEvent } from "../lib/client/report.ts";
 import { serve } from "../lib/server/serve.ts";
@@ -113,7 +113,9 @@ async function failed(): Promise<Line[]> {
   const form = (event: Event) => asJson(event, new Date());
   const transcript = new Transcript((line) => void lines.push(line), form, false);
   await using server = serve(() => Promise.reject(new Error("no")), {
-    onClient: (addr) => transcript.client(addr),
+    open: transcript.open.bind(transcript),
+    onMessage: transcript.message.bind(transcript),
+    close: transcript.close.bind(transcript),
   });
   if (!("port" in server.addr)) throw new Error("no port");
   await exchange(server.addr, "hello\n");

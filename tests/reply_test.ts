@@ -2,14 +2,14 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Out } from "../lib/server/reply.ts";
+import { ReplyBuffer } from "../lib/server/reply.ts";
 
 describe("reply buffers", () => {
   it("are used again, but no more than 16 MB are kept", () => {
-    const many = () => Array.from({ length: 10_000 }, () => Out.take());
+    const many = () => Array.from({ length: 10_000 }, () => ReplyBuffer.take());
     const first = many();
     const buffers = new Set(first.map(({ bytes }) => bytes));
-    first.forEach(Out.give);
+    first.forEach(ReplyBuffer.give);
     const again = many().filter(({ bytes }) => buffers.has(bytes));
     assertEquals(again.length, (16 << 20) / 4096);
   });

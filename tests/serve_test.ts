@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Client, Ending, Handler } from "../lib/server/conversation.ts";
+import type { Client, Ending, Handler } from "../lib/server/service.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { type Accepted, serve, type ServeOptions, Server } from "../lib/server/serve.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -386,19 +386,23 @@ describe("a server", () => {
     const fail = () => {
       throw new Error("no");
     };
-    const onClient = () => ({ ended: fail });
-    const all = [{ open: fail }, { close: fail }, { verify: fail }, { onClient: fail }, {
-      onClient,
-    }];
-    for (const broken of all) {
+    for (const name of ["open", "onMessage", "close", "verify"]) {
       await using here = serveHere(upper, {
-        ...broken,
+        [name]: fail,
         onError: (error) => void told.push(error.message),
       });
       await exchange(here.port, "hello\n").catch(() => {});
       await exchange(here.port, "hello\n").catch(() => {});
     }
-    assertEquals(told, Array(8).fill("cannot answer: no"));
+    assertEquals(told, Array(6).fill("cannot answer: no"));
+  });
+
+  it("with `once` says one reply, however long", async () => {
+    const long = "x".repeat(100_000);
+    await using here = serveHere((_, reply) => reply.write(long), { once: true });
+    assertEquals(await exchange(here.port, "one\ntwo\n"), `${long}\n`);
+    await here.server.finished;
+    assertEquals(here.server.messages, 1);
   });
 
   it("survives an onRefused that throws, and says why with the error itself", async () => {

@@ -6,9 +6,14 @@ import { Turns } from "../lib/server/turns.ts";
 
 const SMALL = 30, LARGE = 65536; // bytes of a reply
 
+/** This many conversations begin. */
+function enter(turns: Turns, count: number): void {
+  for (let who = 0; who < count; who++) turns.enter();
+}
+
 /** So many conversations were served in one round. */
 function serveAll(turns: Turns, count: number, bytes = SMALL): (Promise<void> | undefined)[] {
-  turns.open = count;
+  enter(turns, count);
   return Array.from({ length: count }, () => turns.next(bytes));
 }
 
@@ -23,7 +28,7 @@ describe("turns", () => {
 
   it("of a crowd that leaves nobody out, few need not wait, and the next few go a round later, the oldest first", async () => {
     using turns = new Turns();
-    turns.open = 1000;
+    enter(turns, 1000);
     const gone: number[] = [];
     for (let who = 0; who < 90; who++) void turns.next(SMALL)?.then(() => gone.push(who));
     await round();
@@ -32,7 +37,7 @@ describe("turns", () => {
 
   it("nobody who was served goes while others may have been left out", async () => {
     using turns = new Turns();
-    turns.open = 1000;
+    enter(turns, 1000);
     let gone = 0;
     for (let who = 0; who < 128; who++) void turns.next(SMALL)?.then(() => gone++);
     await round();
@@ -48,7 +53,7 @@ describe("turns", () => {
 
   it("who gets much rests now and then, alone too", async () => {
     using turns = new Turns();
-    turns.open = 1;
+    enter(turns, 1);
     const rest = turns.next(LARGE);
     assert(rest !== undefined);
     await rest;

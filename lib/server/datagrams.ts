@@ -2,21 +2,28 @@
 
 import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "../net/address.ts";
-import { type Client, type Handler, LAST_WORDS, type Terms } from "./conversation.ts";
+import { LAST_WORDS } from "./conversation.ts";
+import type { Client, Handler } from "./service.ts";
 import { isRefusal } from "../client/peer.ts";
 import { reason } from "../errors.ts";
-import { endingOf, join, Message, MessageTooLong } from "../wire/framing.ts";
+import { endingOf, type Framing, join, Message, MessageTooLong } from "../wire/framing.ts";
 import { checkCounts, checkTimes } from "../checks.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
-import { onAbort, sleep } from "../wait.ts";
+import { onAbort, pause } from "../wait.ts";
 
 /** How to serve datagrams. */
-export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
+export interface DatagramOptions {
   /** An address or a name to listen on; each address of a name. @default {"127.0.0.1"} */
   hostname?: string;
   /** The port to listen on; 0 takes a free one. @default {0} */
   port?: number;
+  /** With `raw` what ends a datagram's line is data. @default {"auto"} */
+  framing?: Framing;
+  /** The longest message, in bytes. @default {65536} */
+  maxMessage?: number;
+  /** Answer one message, then end. @default {false} */
+  once?: boolean;
   /** How long a stopping server lets handlers finish, in ms. @default {5000} */
   grace?: number;
   /** Stops the server when aborted. */
@@ -29,7 +36,7 @@ export interface DatagramOptions extends Partial<Omit<Terms, "concurrency">> {
   /** The server hears datagrams there; said of each address. */
   onListen?(addr: Deno.Addr): void;
   /** A message came; it holds during the call. */
-  onMessage?(message: Message, addr: Deno.Addr): void;
+  onMessage?(message: Message, client: Client): void;
   /** A handler failed, or no reply can be sent for now. Its message is a sentence. What this throws is dropped. */
   onError?(error: Error): void;
 }
@@ -150,12 +157,12 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
     const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
-    const client: Client = { addr, state: undefined, write, end: () => {} };
+    const client: Client = { addr, isProbe: false, state: undefined, write, end: () => {} };
     try {
       const isTooLong = message.length > maxMessage;
       if (!isTooLong) {
         this.messages++;
-        onMessage?.(message, addr);
+        onMessage?.(message, client);
       }
       if (this.#isOurs(addr) || isRefusal(datagram) || ignore?.(message)) return;
       if (once) this.#deaf = true;
@@ -199,7 +206,7 @@ export class DatagramServer implements AsyncDisposable {
     const latest = performance.now() + LAST_WORDS;
     for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
       before = this.#came;
-      await sleep(PAUSE);
+      await pause(PAUSE);
     }
     this.#deaf = true;
     void Promise.all(this.#underWay).then(() => this.#close());

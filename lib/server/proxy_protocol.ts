@@ -52,7 +52,7 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  *
  * A connection that the proxy makes for itself (`LOCAL`, or it tells its own two ends)
  * is a health check: it is answered like any, but nobody is told of it ({@linkcode Accepted}'s
- * `probe`). One that ends before its header does is forgotten. A client whose address
+ * `isProbe`). One that ends before its header does is forgotten. A client whose address
  * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's. Limit: in version 2
  * HAProxy says `LOCAL` for clients of its Unix sockets too, so nobody is told of those.
  *
@@ -83,7 +83,7 @@ export function proxyProtocol(trusted: string): (conn: Accepted) => Promise<Acce
 /** A proxy's connection, from after the header. */
 class Proxied implements Accepted {
   readonly remoteAddr: Deno.Addr;
-  readonly probe: boolean;
+  readonly isProbe: boolean;
   #early: Uint8Array; // came with the header
 
   private constructor(
@@ -96,7 +96,7 @@ class Proxied implements Accepted {
     // Version 1 has no word for a health check: a proxy tells this very connection's two ends. (One
     // end alone can be a client's too: of the proxy's machine, and by chance from the same port.)
     const isItself = isSame(client, proxy) && isSame(target, conn.localAddr);
-    this.probe = isItself || client === "local";
+    this.isProbe = isItself || client === "local";
     this.#early = early;
   }
 

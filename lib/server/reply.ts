@@ -23,8 +23,8 @@ const NONE = new Uint8Array(0);
 const NO_VIEW = new DataView(NONE.buffer);
 
 /** Replies on their way out, in one buffer that grows. */
-export class Out implements Reply {
-  static readonly #spare: Out[] = [];
+export class ReplyBuffer implements Reply {
+  static readonly #spare: ReplyBuffer[] = [];
   static #kept = 0; // bytes
   // Fields that begin as what they are for good cost less to read than any that begin as undefined.
   bytes = NONE;
@@ -39,18 +39,18 @@ export class Out implements Reply {
   }
 
   /** One that is not in use. */
-  static take(): Out {
-    const out = Out.#spare.pop();
-    if (out === undefined) return new Out();
-    Out.#kept -= out.bytes.length;
+  static take(): ReplyBuffer {
+    const out = ReplyBuffer.#spare.pop();
+    if (out === undefined) return new ReplyBuffer();
+    ReplyBuffer.#kept -= out.bytes.length;
     return out;
   }
 
   /** Nothing more is written to it; its buffer goes to another, for a handler may still hold this one. */
-  static give(out: Out): void {
-    if (Out.#kept + out.bytes.length <= SPARE) {
-      Out.#kept += out.bytes.length;
-      Out.#spare.push(new Out(out.bytes, out.view));
+  static give(out: ReplyBuffer): void {
+    if (ReplyBuffer.#kept + out.bytes.length <= SPARE) {
+      ReplyBuffer.#kept += out.bytes.length;
+      ReplyBuffer.#spare.push(new ReplyBuffer(out.bytes, out.view));
     }
     out.bytes = NONE;
   }
@@ -120,8 +120,8 @@ export class Out implements Reply {
   }
 
   /** Parts with the replies that are done: they are in the new one. */
-  split(): Out {
-    const done = Out.take();
+  split(): ReplyBuffer {
+    const done = ReplyBuffer.take();
     done.#copy(this.bytes.subarray(0, this.#whole));
     done.#whole = done.length;
     this.bytes.copyWithin(0, this.#whole, this.length);
@@ -131,11 +131,11 @@ export class Out implements Reply {
   }
 
   /** Adds a reply that was late. */
-  add(out: Out, ending: Uint8Array): void {
+  add(out: ReplyBuffer, ending: Uint8Array): void {
     out.end(ending);
     this.#copy(out.bytes.subarray(0, out.length));
     this.#whole = this.length;
-    Out.give(out);
+    ReplyBuffer.give(out);
   }
 }
 

@@ -1,20 +1,14 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
 import { type Connection, listenAt } from "../net/address.ts";
-import {
-  type Client,
-  Conversation,
-  type Ending,
-  type Handler,
-  type Host,
-  LAST_WORDS,
-  type Terms,
-  type Witness,
-} from "./conversation.ts";
+import type { Framing, Message } from "../wire/framing.ts";
+import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
+import { Entries, type Entry } from "./entry.ts";
+import type { Client, Ending, Handler } from "./service.ts";
 import { reason } from "../errors.ts";
 import { checkCounts, checkTimes } from "../checks.ts";
 import { Turns } from "./turns.ts";
-import { onAbort, sleep } from "../wait.ts";
+import { onAbort, pause, sleep } from "../wait.ts";
 
 /** A connection that was accepted. */
 export interface Accepted extends Connection {
@@ -22,8 +16,8 @@ export interface Accepted extends Connection {
   readonly remoteAddr: Deno.Addr;
   /** Where it came to. */
   readonly localAddr?: Deno.Addr;
-  /** It is a proxy's health check: `onClient` is not called for it, and a server that drains refuses it. */
-  readonly probe?: boolean;
+  /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
+  readonly isProbe?: boolean;
   /** Completes the TLS handshake; without TLS there is none. */
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
@@ -41,7 +35,7 @@ export interface Listener {
 }
 
 /** How to serve. */
-export interface ServeOptions<State = void> extends Partial<Terms> {
+export interface ServeOptions<State = void> {
   /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
   listeners?: readonly Listener[];
   /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
@@ -54,9 +48,17 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   cert?: string;
   /** TLS: its key, PEM. */
   key?: string;
+  /** How a message's end is told. @default {"auto"} */
+  framing?: Framing;
+  /** The longest message, in bytes. @default {65536} */
+  maxMessage?: number;
+  /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
+  concurrency?: number;
+  /** Serve one conversation, and of it one message. @default {false} */
+  once?: boolean;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
   maxClients?: number;
-  /** Cut a conversation in which for so long no whole message has come and no byte of a reply was taken, in ms; 0: never. @default {0} */
+  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms; 0: never. @default {0} */
   idleTimeout?: number;
   /** How long a stopping server lets conversations finish, in ms. @default {5000} */
   grace?: number;
@@ -70,12 +72,12 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
   verify?(addr: Deno.Addr): boolean | Promise<boolean>;
   /** A conversation begins: gives its state, may greet the client. */
   open?(client: Client<State>): State;
+  /** A whole message came, and is handled next; it holds during the call. */
+  onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
   /** A conversation is over. */
   close?(client: Client<State>, ending: Ending): void;
   /** The server accepts connections there; said of each listener. */
   onListen?(addr: Deno.Addr): void;
-  /** A client came; what it gives is told what passes. */
-  onClient?(addr: Deno.Addr): Witness;
   /** A client was not let in: `verify` said so, or it failed before the conversation. */
   onRefused?(addr: Deno.Addr, reason: string): void;
   /** A handler failed, or no connection can be accepted for now, for lack of descriptors or memory. Its message is a sentence. What this throws is dropped. */
@@ -84,15 +86,11 @@ export interface ServeOptions<State = void> extends Partial<Terms> {
 
 /** The pause after an accept() that failed for lack of descriptors or memory, in ms. */
 const EXHAUSTED_PAUSE = 100;
-/** A stopping server's listen queue is empty when nobody came for so long, in ms. */
+/** A stopping server's listen queue is empty when nobody has come for this long, in ms. */
 const QUEUE_PAUSE = 20;
-/** And closed after so long, however many still come, in ms. */
+/** And it is closed after this long, even if clients still come, in ms. */
 const QUEUE_MOST = 500;
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
-/** How long a handshake, or what `prepare` reads, may take, in ms. */
-const HANDSHAKE = 10_000;
-/** So many may be under way at once; one more, and the oldest is cut. */
-const HANDSHAKES = 1000;
 
 /**
  * Serves conversations until {@linkcode Server.shutdown} or `signal`.
@@ -146,18 +144,17 @@ export class Server<State = void> implements AsyncDisposable {
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
-  readonly #host: Host<State>;
+  readonly #service: Service<State>;
   readonly #conversations = new Set<Conversation<State>>();
-  readonly #opening = new Set<(why: string) => void>(); // each gives a handshake up
+  readonly #entries = new Entries();
   readonly #maxClients: number;
+  #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
+  #isDeaf = false; // accepts no more
+  #isExhausted = false;
   #accepted = 0;
   #messages = 0; // of conversations that are over
   #bytes = 0;
-  #deaf = false; // accepts no more
-  #isOver = false;
-  #exhausted = false;
-  #draining: ReturnType<typeof setTimeout> | undefined;
-  #stopping: ReturnType<typeof setTimeout>[] | undefined;
+  #timers: ReturnType<typeof setTimeout>[] = []; // of the stop
   #waiting: (() => void)[] = []; // until a conversation ends
 
   /** Serves at once. See {@linkcode serve}. */
@@ -169,11 +166,11 @@ export class Server<State = void> implements AsyncDisposable {
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
-    this.#host = {
-      handler,
-      terms: { framing, maxMessage, concurrency, once },
+    this.#service = {
+      ...{ handler, framing, maxMessage, concurrency, once },
       turns: new Turns(),
       open: (client) => options.open?.(client) as State,
+      onMessage: options.onMessage?.bind(options),
       failed: (error) => this.#failed(error),
       over: (conversation, ending) => this.#over(conversation, ending),
     };
@@ -200,10 +197,8 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** Messages heard. */
   get messages(): number {
-    return this.#conversations.values().reduce(
-      (sum, { messages }) => sum + messages,
-      this.#messages,
-    );
+    const underWay = this.#conversations.values();
+    return underWay.reduce((sum, { messages }) => sum + messages, this.#messages);
   }
 
   /** Bytes heard. */
@@ -218,9 +213,13 @@ export class Server<State = void> implements AsyncDisposable {
    */
   shutdown(): Promise<void> {
     const { drain = 0 } = this.#options;
-    if (this.#isOver) return this.finished;
-    if (drain > 0) this.#draining ??= setTimeout(() => this.#stop(), drain);
-    else if (this.#stopping === undefined) this.#stop();
+    if (this.#stage === "serving") {
+      if (drain === 0) this.#stop();
+      else {
+        this.#stage = "draining";
+        this.#timers.push(setTimeout(() => this.#stop(), drain));
+      }
+    }
     return this.finished;
   }
 
@@ -230,43 +229,43 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   #stop(): void {
+    this.#stage = "stopping";
     void this.#emptyQueue();
     for (const conversation of this.#conversations) void conversation.stop();
-    const cut = () => {
-      for (const conversation of this.#conversations) conversation.cut("cut");
-    };
-    const giveUp = () => {
-      for (const giveUp of this.#opening) giveUp("the server stops");
-    };
-    this.#stopping = [
-      setTimeout(cut, this.#options.grace ?? 5000),
-      setTimeout(giveUp, LAST_WORDS),
-    ];
+    this.#timers.push(
+      setTimeout(() => this.#cut(), this.#options.grace ?? 5000),
+      setTimeout(() => this.#entries.giveUp("the server stops"), LAST_WORDS),
+    );
+  }
+
+  /** Cuts the conversations that are left. */
+  #cut(): void {
+    for (const conversation of this.#conversations) conversation.cut("cut");
   }
 
   async #run(): Promise<void> {
     const watch = this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
-    while (this.#conversations.size + this.#opening.size > 0) await this.#change();
-    this.#isOver = true;
-    this.#host.turns[Symbol.dispose]();
+    while (this.#conversations.size + this.#entries.size > 0) await this.#change();
+    this.#stage = "over";
+    this.#service.turns[Symbol.dispose]();
     clearInterval(watch);
-    for (const timer of [this.#draining, ...this.#stopping ?? []]) clearTimeout(timer);
+    for (const timer of this.#timers) clearTimeout(timer);
   }
 
   async #accept(listener: Listener): Promise<void> {
     for (;;) {
       while (this.#isFull) await this.#change();
-      if (this.#deaf) return;
+      if (this.#isDeaf) return;
       try {
         const conn = await listener.accept();
-        this.#exhausted = false;
+        this.#isExhausted = false;
         this.#accepted++;
         const { prepare, verify } = this.#options;
-        if (prepare || verify || conn.handshake) void this.#open(conn);
+        if (prepare || verify || conn.handshake) void this.#enter(conn);
         else await this.#admit(conn);
       } catch (error) {
-        if (this.#deaf || error instanceof Deno.errors.BadResource) return;
+        if (this.#isDeaf || error instanceof Deno.errors.BadResource) return;
         // Any other error is of one connection that died in the queue: no reason to wait.
         if (isExhaustion(error)) await this.#rest(error);
       }
@@ -274,46 +273,33 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Lets a client in once it has done what comes before a conversation; nobody waits for it meanwhile. */
-  async #open(conn: Accepted): Promise<void> {
-    const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    let isOver = false;
-    const giveUp = (why: string) => {
-      isOver = true;
-      this.#opening.delete(giveUp);
-      reject(new Error(why));
-    };
-    const [oldest] = this.#opening;
-    if (this.#opening.size === HANDSHAKES) oldest?.("too many others came before it had begun");
-    this.#opening.add(giveUp);
-    const late = setTimeout(giveUp, HANDSHAKE, `did not begin within ${HANDSHAKE / 1000}s`);
+  async #enter(conn: Accepted): Promise<void> {
+    const { prepare, verify } = this.#options;
     let { remoteAddr } = conn;
-    const begin = async () => {
-      const { prepare, verify } = this.#options;
-      await conn.handshake?.();
-      const prepared = prepare ? await prepare(conn) : conn;
-      if (prepared === null || (prepared.probe && this.#draining)) return close(conn);
-      ({ remoteAddr } = prepared);
-      if (await verify?.(remoteAddr) === false) throw new Error("not let in");
-      clearTimeout(late);
-      await this.#admit(prepared, () => isOver);
-    };
     try {
-      await Promise.race([begin(), givenUp]);
+      await this.#entries.admit(async (entry) => {
+        await conn.handshake?.();
+        const prepared = prepare ? await prepare(conn) : conn;
+        if (prepared === null || (prepared.isProbe && this.#stage !== "serving")) {
+          return close(conn);
+        }
+        ({ remoteAddr } = prepared);
+        if (await verify?.(remoteAddr) === false) throw new Error("not let in");
+        entry.settle();
+        await this.#admit(prepared, entry);
+      });
     } catch (error) {
       close(conn);
       this.#tell(() => this.#options.onRefused?.(remoteAddr, reason(error)));
-    } finally {
-      clearTimeout(late);
-      this.#opening.delete(giveUp);
-      this.#wake();
     }
+    this.#wake();
   }
 
-  /** Begins a conversation as soon as there is a place for it, unless it is over by then. */
-  async #admit(conn: Accepted, isOver = () => false): Promise<void> {
+  /** Begins a conversation as soon as there is a place for it, unless it was given up by then. */
+  async #admit(conn: Accepted, entry?: Entry): Promise<void> {
     while (this.#isFull) await this.#change(); // another may have taken the last place
-    if (isOver()) return;
-    if (this.#host.terms.once && this.#deaf) conn.close(); // or the only one
+    if (entry?.isOver) return;
+    if (this.#service.once && this.#isDeaf) conn.close(); // or the only one
     else this.#begin(conn);
   }
 
@@ -330,7 +316,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** There are as many clients as may be; a server that stops takes those that wait. */
   get #isFull(): boolean {
-    return !this.#deaf && this.#conversations.size >= this.#maxClients;
+    return !this.#isDeaf && this.#conversations.size >= this.#maxClients;
   }
 
   /** Waits until a place may be free, or none is needed. */
@@ -344,35 +330,31 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   #begin(conn: Accepted): void {
-    let witness = UNTOLD;
-    let conversation;
     try {
       conn.setNoDelay?.();
     } catch {
       return close(conn); // it has died in the queue
     }
+    let conversation;
     try {
-      if (!conn.probe) witness = this.#options.onClient?.(conn.remoteAddr) ?? UNTOLD;
-      conversation = new Conversation(conn, conn.remoteAddr, this.#host, witness);
+      const isProbe = conn.isProbe ?? false;
+      conversation = new Conversation(conn, conn.remoteAddr, isProbe, this.#service);
     } catch (error) { // in `open`
       close(conn);
-      this.#failed(error);
-      this.#tell(() => witness.ended?.("failed"));
-      return;
+      return this.#failed(error);
     }
     this.#conversations.add(conversation);
-    this.#host.turns.open++;
+    this.#service.turns.enter();
     void conversation.run();
-    if (this.#stopping !== undefined) void conversation.stop();
-    else if (this.#host.terms.once) this.#deafen();
+    if (this.#stage === "stopping") void conversation.stop();
+    else if (this.#service.once) this.#deafen();
   }
 
   #over(conversation: Conversation<State>, ending: Ending): void {
     this.#messages += conversation.messages;
     this.#bytes += conversation.bytes;
     this.#conversations.delete(conversation);
-    this.#host.turns.open--;
-    this.#tell(() => conversation.witness.ended?.(ending));
+    this.#service.turns.leave();
     this.#tell(() => this.#options.close?.(conversation, ending));
     this.#wake();
   }
@@ -403,29 +385,26 @@ export class Server<State = void> implements AsyncDisposable {
     const latest = performance.now() + QUEUE_MOST;
     for (let before = -1; before !== this.#accepted && performance.now() < latest;) {
       before = this.#accepted;
-      await sleep(QUEUE_PAUSE);
+      await pause(QUEUE_PAUSE);
     }
     this.#deafen();
   }
 
   #deafen(): void {
-    if (this.#deaf) return;
-    this.#deaf = true;
+    if (this.#isDeaf) return;
+    this.#isDeaf = true;
     for (const listener of this.#listeners) listener.close();
     this.#wake();
   }
 
   async #rest(error: Error): Promise<void> {
-    if (!this.#exhausted) {
+    if (!this.#isExhausted) {
       this.#complain(new Error(`cannot accept for now: ${error.message}`));
     }
-    this.#exhausted = true;
+    this.#isExhausted = true;
     await sleep(EXHAUSTED_PAUSE);
   }
 }
-
-/** The witness of a conversation that nobody wants to hear of. */
-const UNTOLD: Witness = {};
 
 /** Closes a connection that may be closed already. */
 function close(conn: Connection): void {

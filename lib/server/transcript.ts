@@ -1,7 +1,7 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
 import { showAddr } from "../net/address.ts";
-import type { Ending, Witness } from "./conversation.ts";
+import type { Client, Ending } from "./service.ts";
 import type { Message } from "../wire/framing.ts";
 import { quote } from "../wire/quote.ts";
 
@@ -24,6 +24,18 @@ export interface Ended {
   messages: number;
   bytes: number;
   duration: number;
+}
+
+/** What is to be known of a client while it is there. */
+export interface Guest {
+  /** Its address as people write it; clients of a Unix socket, which have none, are numbered. */
+  readonly name: string;
+  /** When it came, as `performance.now()` tells it. */
+  readonly since: number;
+  /** What it has said. */
+  messages: number;
+  /** Their length, all together. */
+  bytes: number;
 }
 
 /** An event as a line for people; an empty one is not told. */
@@ -60,7 +72,7 @@ function endOf(client: string, reason: Ending): string {
 
 /** Tells a server's events, and counts who is there to say when nobody is. */
 export class Transcript {
-  #clients = 0;
+  #guests = 0;
   #stopping = false;
   #unnamed = 0;
 
@@ -89,34 +101,42 @@ export class Transcript {
     if (waits) this.#say({ event: "waiting" });
   }
 
-  /** A message came that belongs to no connection. */
-  message({ bytes: data }: Message, addr: Deno.Addr): void {
-    if (this.quiet) return;
-    this.#say({ event: "message", client: showAddr(addr), bytes: data.length, data });
+  /** A client came; gives what is to be known of it. Health checks are not told. */
+  open({ addr, isProbe }: Client): Guest | undefined {
+    if (this.quiet || isProbe) return undefined;
+    const name = this.#nameOf(addr);
+    this.#guests++;
+    this.#say({ event: "connected", client: name });
+    return { name, since: performance.now(), messages: 0, bytes: 0 };
   }
 
-  /** A client came; what is given back is to be told what passes. */
-  client(addr: Deno.Addr): Witness {
-    if (this.quiet) return {};
-    const client = this.#nameOf(addr);
-    const since = performance.now();
-    let messages = 0, bytes = 0;
-    this.#clients++;
-    this.#say({ event: "connected", client });
-    return {
-      heard: ({ bytes: data }) => {
-        messages++;
-        bytes += data.length;
-        this.#say({ event: "message", client, bytes: data.length, data });
-      },
-      ended: (reason) => {
-        this.#clients--;
-        const duration = Math.round(performance.now() - since);
-        this.#say({ event: "ended", client, reason, messages, bytes, duration });
-        const waits = this.#clients === 0 && !this.#stopping && !this.once;
-        if (waits) this.#say({ event: "waiting" });
-      },
-    };
+  /** A message came; over UDP from nobody who was known before. */
+  message(
+    { bytes: data }: Message,
+    { addr, isProbe, state }: Client<Guest | undefined | void>,
+  ): void {
+    if (this.quiet || isProbe) return;
+    if (state) {
+      state.messages++;
+      state.bytes += data.length;
+    }
+    this.#say({
+      event: "message",
+      client: state?.name ?? showAddr(addr),
+      bytes: data.length,
+      data,
+    });
+  }
+
+  /** A conversation is over. */
+  close({ state }: Client<Guest | undefined>, reason: Ending): void {
+    if (state === undefined) return;
+    const { name: client, since, messages, bytes } = state;
+    this.#guests--;
+    const duration = Math.round(performance.now() - since);
+    this.#say({ event: "ended", client, reason, messages, bytes, duration });
+    const waits = this.#guests === 0 && !this.#stopping && !this.once;
+    if (waits) this.#say({ event: "waiting" });
   }
 
   /** A client was not let in. */

@@ -30,9 +30,7 @@ const QUIET = 2;
 
 /** Whose turn it is to read. */
 export class Turns implements Disposable {
-  /** How many conversations there are. */
-  open = 0;
-
+  #conversations = 0;
   #served = 0; // in this round
   #much = false; // was written to one of them
   #passes = PIECE; // so many more need not wait
@@ -44,6 +42,21 @@ export class Turns implements Disposable {
   #restedAt = 0;
   #resting: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** How many conversations there are. */
+  get conversations(): number {
+    return this.#conversations;
+  }
+
+  /** A conversation begins. */
+  enter(): void {
+    this.#conversations++;
+  }
+
+  /** It is over. */
+  leave(): void {
+    this.#conversations--;
+  }
 
   /**
    * To be asked by a conversation that was served, before it reads again.
@@ -80,7 +93,7 @@ export class Turns implements Disposable {
 
   /** In a crowd, whoever was served waits until it is let go; of a small round, nobody does. */
   #queue(): Promise<void> | undefined {
-    if (this.open <= CROWD) return undefined;
+    if (this.#conversations <= CROWD) return undefined;
     this.#served++;
     this.#round ??= setImmediate(() => this.#endRound());
     if (this.#passes > 0) {
@@ -92,7 +105,7 @@ export class Turns implements Disposable {
 
   #endRound(): void {
     // Those that the runtime has left waiting go first.
-    const mayBeMore = this.#served >= CROWD && this.#held.length < this.open;
+    const mayBeMore = this.#served >= CROWD && this.#held.length < this.#conversations;
     this.#round = undefined;
     this.#total += this.#served;
     this.#served = 0;

@@ -1,0 +1,68 @@
+/** What comes before a conversation: a handshake, a proxy's header, the question whether the client is let in. */
+
+/** How long that may take, in ms. */
+const PATIENCE = 10_000;
+/** The most that may be under way at once; one more, and the oldest is given up. */
+const MOST = 1000;
+
+/** A client's way in. */
+export class Entry {
+  /** It was given up: the client is not let in any more. */
+  isOver = false;
+  readonly #givenUp = Promise.withResolvers<never>();
+  readonly #late = setTimeout(
+    () => this.giveUp(`did not begin within ${PATIENCE / 1000}s`),
+    PATIENCE,
+  );
+
+  /** Rejects when it is given up, and never resolves. */
+  get givenUp(): Promise<never> {
+    return this.#givenUp.promise;
+  }
+
+  /** Gives it up. */
+  giveUp(why: string): void {
+    this.isOver = true;
+    this.#givenUp.reject(new Error(why));
+  }
+
+  /** Only a place is missing now: for that it may wait as long as it takes. */
+  settle(): void {
+    clearTimeout(this.#late);
+  }
+}
+
+/** All that are under way. */
+export class Entries {
+  readonly #entries = new Set<Entry>();
+
+  /** How many are under way. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Gives all of them up. */
+  giveUp(why: string): void {
+    for (const entry of this.#entries) entry.giveUp(why);
+  }
+
+  /**
+   * Lets a client in by these steps.
+   * @throws {Error} what a step throws, or why it was given up
+   */
+  async admit(steps: (entry: Entry) => Promise<void>): Promise<void> {
+    const [oldest] = this.#entries;
+    if (this.#entries.size === MOST && oldest !== undefined) {
+      this.#entries.delete(oldest);
+      oldest.giveUp("too many others came before it had begun");
+    }
+    const entry = new Entry();
+    this.#entries.add(entry);
+    try {
+      await Promise.race([steps(entry), entry.givenUp]);
+    } finally {
+      entry.settle();
+      this.#entries.delete(entry);
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/** What a service is made of: a handler, who it talks with, and how that ends. */
+
+import type { Message } from "../wire/framing.ts";
+import type { Reply } from "./reply.ts";
+
+/**
+ * The other end of a conversation, as handlers see it.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { listen, serve } from "@readback/readback";
+ *
+ * const listeners = await listen({ host: "127.0.0.1", port: 0 });
+ * await using server = serve((_message, reply, client) => {
+ *   reply.write("bye");
+ *   client.end();
+ * }, { listeners, open: (client) => void client.write("hello\n") });
+ * using conn = await Deno.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await conn.write(new TextEncoder().encode("anything\n"));
+ * assertEquals(await new Response(conn.readable).text(), "hello\nbye\n");
+ * ```
+ */
+export interface Client<State = unknown> {
+  /** Its address. */
+  readonly addr: Deno.Addr;
+  /** It is a proxy's health check: answered like any client, but not worth telling anybody. */
+  readonly isProbe: boolean;
+  /** What `open` gave for this conversation. */
+  readonly state: State;
+  /**
+   * Sends it something that is no reply: a greeting, or what others said. Never splits a reply.
+   * @return false, and nothing is sent, while 64 KiB of earlier writes have not been taken, or once the conversation ends
+   */
+  write(part: string | Uint8Array): boolean;
+  /** Ends the conversation, once the replies that are due and what was written have been sent. */
+  end(): void;
+}
+
+/**
+ * Answers a message. The message and the reply are valid until the handler returns or, where it
+ * is async, its promise settles; `message.copy()` may be kept. Replies are sent in the order of their messages, whichever is done first.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Handler, Peer, serve } from "@readback/readback";
+ *
+ * const add: Handler<{ sum: number }> = (message, reply, { state }) => {
+ *   state.sum += Number(message.text);
+ *   reply.write(String(state.sum));
+ * };
+ * await using server = serve(add, { open: () => ({ sum: 0 }) });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("2");
+ * assertEquals(new TextDecoder().decode(await peer.say("3")), "5");
+ * ```
+ */
+export type Handler<State = unknown> = (
+  message: Message,
+  reply: Reply,
+  client: Client<State>,
+) => void | Promise<void>;
+
+/**
+ * How a conversation ended: the client `left` or vanished (`reset`), sent a message
+ * `message too long`, was `idle`; the handler `failed`; the server was `stopped`, and if the
+ * client did not leave, `cut`; the server had said all: `done`.
+ */
+export type Ending =
+  | "left"
+  | "reset"
+  | "message too long"
+  | "idle"
+  | "failed"
+  | "stopped"
+  | "cut"
+  | "done";
