@@ -25,7 +25,7 @@ import { Progress } from "./lib/client/progress.ts";
 import { escape } from "./lib/wire/quote.ts";
 import { Lines, Report, type Style } from "./lib/client/report.ts";
 import { serve } from "./lib/server/serve.ts";
-import { stamper } from "./lib/server/stamp.ts";
+import { stamper } from "./lib/server/format.ts";
 import {
   type Interlocutor,
   saying,

@@ -12,9 +12,10 @@ import { Log } from "./lib/server/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
 import { serve } from "./lib/server/serve.ts";
-import { isReply, stamper, STAMPS } from "./lib/server/stamp.ts";
+import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
+import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { readIdentity } from "./lib/net/tls.ts";
-import { asText, type Event, Transcript } from "./lib/server/transcript.ts";
+import { asText, type Event, nameOf, Transcript } from "./lib/server/transcript.ts";
 import { sleep } from "./lib/wait.ts";
 
 // deno-fmt-ignore
@@ -28,6 +29,7 @@ const OPTIONS = {
   proxyProtocol: { value: "ADDRESSES", read: proxyProtocol, not: ["unix", "tlsCert"], help: "let proxies at these addresses say who the client is" },
   once: { help: "one connection, one message, its reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
+  reply: { value: "FORMAT", fallback: REPLY, read: format, help: "a reply: {message}, {time}, {client}, {server}, {seq}, {bytes}" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
   maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; the next ones wait" },
   maxMessage: { value: "BYTES", fallback: "65536", read: whole(1, 1 << 30), help: "the longest message" },
@@ -47,6 +49,8 @@ async function main(): Promise<number> {
   if (options === "version") return print(`readback ${config.version}`);
   if (options === "help") return print(`usage: server.ts [options]\n\n${help(OPTIONS)}`);
 
+  const wrong = options.udp && whyEndless(options.reply);
+  if (wrong) throw new UsageError(`cannot use this --reply with --udp: ${wrong}`);
   const { tlsCert, tlsKey } = options;
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
   const listeners = options.udp ? [] : await listen(options, identity);
@@ -74,13 +78,13 @@ async function main(): Promise<number> {
     onError: ({ message }: Error) => complain(message),
   };
   const server = options.udp
-    ? await serveDatagrams(stamper(options.stamp), {
+    ? await serveDatagrams(stamper(options.stamp, options.reply), {
       ...common,
       hostname: options.host,
       port: options.port,
       ignore: isReply,
     })
-    : serve(stamper(options.stamp), {
+    : serve(stamper(options.stamp, options.reply, nameOf), {
       ...common,
       listeners,
       maxClients: options.maxClients,

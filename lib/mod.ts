@@ -31,5 +31,6 @@ export { Framer, type Framing, Message, MessageTooLong } from "./wire/framing.ts
 export { proxyProtocol } from "./server/proxy_protocol.ts";
 export type { Reply } from "./server/reply.ts";
 export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./server/serve.ts";
-export { isReply, type Stamp, stamper } from "./server/stamp.ts";
+export { isReply, type Stamp } from "./server/stamp.ts";
+export { stamper } from "./server/format.ts";
 export type { Identity } from "./net/tls.ts";

@@ -9,7 +9,7 @@ import { killAndRestart, stopWhileBusy } from "./battery/stops.ts";
 import { assertWell } from "./battery/subject.ts";
 import { lines, TOOLS } from "./battery/tools.ts";
 import { serve } from "../lib/server/serve.ts";
-import { stamper } from "../lib/server/stamp.ts";
+import { stamper } from "../lib/server/format.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, ServerProgram, startServer } from "../lib/testing/program.ts";
 import { unstamped, Wire } from "../lib/testing/wire.ts";

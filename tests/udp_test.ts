@@ -6,11 +6,12 @@ import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
 import { DatagramPeer, DatagramServer, Lost, Message, serveDatagrams } from "../lib/mod.ts";
-import { isReply, stamper } from "../lib/server/stamp.ts";
+import { stamper } from "../lib/server/format.ts";
+import { isReply } from "../lib/server/stamp.ts";
 import { growth } from "./battery/proc.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { latin1, STAMP, unstamped } from "../lib/testing/wire.ts";
+import { latin1, unstamped } from "../lib/testing/wire.ts";
 import { Relay, Udp } from "./udp.ts";
 
 /** Long enough for a reply on a busy machine; a lost one takes as long. */
@@ -684,20 +685,4 @@ describe("isReply", () => {
       assertEquals(isReply(message), is);
     });
   }
-
-  it("knows what the stampers write", () => {
-    for (const stamp of ["ctime", "iso"] as const) {
-      const message = new Message();
-      message.heard = Date.now();
-      let text = "";
-      stamper(stamp)(message, {
-        write: (part) =>
-          text += typeof part === "string"
-            ? part
-            : new TextDecoder().decode(part instanceof Message ? part.bytes : part),
-      });
-      assert(isReply(new Message(latin1(text))), text);
-      if (stamp === "ctime") assertMatch(text, new RegExp(`^\\[\\] ${STAMP}$`));
-    }
-  });
 });

@@ -27,7 +27,9 @@ export interface ConnectOptions {
 }
 
 /** What a conversation needs of a connection, on either side. */
-export type Connection = Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">;
+export type Connection =
+  & Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">
+  & { readonly localAddr?: Deno.Addr | undefined };
 
 /** A host and a port as people write them: `127.0.0.1:6969`, `[::1]:6969`. */
 export function show(host: string, port: number): string {

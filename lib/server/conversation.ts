@@ -137,6 +137,10 @@ export class Conversation<State = unknown> implements Client<State> {
     this.service.over(this, this.#ending ?? ending);
   }
 
+  get localAddr(): Deno.Addr | undefined {
+    return this.conn.localAddr;
+  }
+
   /** Asks it to end: what has arrived is answered first. */
   async stop(): Promise<void> {
     this.#stopAt = performance.now() + LAST_WORDS;

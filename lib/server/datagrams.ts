@@ -157,7 +157,12 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
     const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
-    const client: Client = { addr, isProbe: false, state: undefined, write, end: () => {} };
+    const client: Client = {
+      addr,
+      localAddr: addrOf(socket.address()),
+      messages: this.messages + 1,
+      ...{ isProbe: false, state: undefined, write, end: () => {} },
+    };
     try {
       const isTooLong = message.length > maxMessage;
       if (!isTooLong) {

@@ -83,6 +83,7 @@ export function proxyProtocol(trusted: string): (conn: Accepted) => Promise<Acce
 /** A proxy's connection, from after the header. */
 class Proxied implements Accepted {
   readonly remoteAddr: Deno.Addr;
+  readonly localAddr: Deno.Addr | undefined;
   readonly isProbe: boolean;
   #early: Uint8Array; // came with the header
 
@@ -92,6 +93,7 @@ class Proxied implements Accepted {
     { client, target }: ProxyHeader,
     early: Uint8Array,
   ) {
+    this.localAddr = conn.localAddr;
     this.remoteAddr = typeof client === "string" ? proxy : client;
     // Version 1 has no word for a health check: a proxy tells this very connection's two ends. (One
     // end alone can be a client's too: of the proxy's machine, and by chance from the same port.)

@@ -15,7 +15,7 @@ export interface Accepted extends Connection {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
   /** Where it came to. */
-  readonly localAddr?: Deno.Addr;
+  readonly localAddr?: Deno.Addr | undefined;
   /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
   readonly isProbe?: boolean;
   /** Completes the TLS handshake; without TLS there is none. */

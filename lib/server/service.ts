@@ -23,6 +23,10 @@ import type { Reply } from "./reply.ts";
 export interface Client<State = unknown> {
   /** Its address. */
   readonly addr: Deno.Addr;
+  /** The server's own address, where the client reached it; undefined if the connection does not tell. */
+  readonly localAddr: Deno.Addr | undefined;
+  /** How many messages it has said, the one that is handled counted; over UDP, how many all have. */
+  readonly messages: number;
   /** It is a proxy's health check: answered like any client, but not worth telling anybody. */
   readonly isProbe: boolean;
   /** What `open` gave for this conversation. */

@@ -1,7 +1,6 @@
-/** The reply to a message. Pure: the time is handed in. */
+/** How the time is written, and how a reply is told from a message. Pure: the time is handed in. */
 
-import type { Reply } from "./reply.ts";
-import { Message } from "../wire/framing.ts";
+import type { Message } from "../wire/framing.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";
@@ -47,47 +46,4 @@ const decoder = new TextDecoder();
 export function isReply({ source, start, end }: Message): boolean {
   if (start === end || source[start] !== BRACKET) return false;
   return REPLY_END.test(decoder.decode(source.subarray(Math.max(start, end - MOST_END), end)));
-}
-
-const encoder = new TextEncoder();
-const OPEN = part("[");
-/** How long one stamp's text stays true, in milliseconds. */
-const HOLDS: Record<Stamp, number> = { ctime: 1000, iso: 1 };
-
-/**
- * The handler that reads a message back: `[` + message + `] ` + the stamp of when it was heard.
- *
- * ```ts
- * import { assertMatch } from "@std/assert";
- * import { Peer, serve, stamper } from "@readback/readback";
- *
- * await using server = serve(stamper("iso"));
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertMatch(new TextDecoder().decode(await peer.say("hello")), /^\[hello\] \d{4}-\d\d-\d\dT/);
- * ```
- */
-export function stamper(stamp: Stamp): (message: Message, reply: Reply) => void {
-  const write = stamp === "ctime" ? ctime : iso;
-  let from = Infinity, to = -Infinity, close = OPEN;
-  // Made once for all messages of its time: it costs ten times what a reply does.
-  function renew(heard: number): void {
-    from = heard - heard % HOLDS[stamp];
-    to = from + HOLDS[stamp];
-    close = part(`] ${write(heard)}`);
-  }
-  return (message, reply) => {
-    const { heard } = message;
-    if (heard < from || heard >= to) renew(heard);
-    reply.write(OPEN);
-    reply.write(message);
-    reply.write(close);
-  };
-}
-
-/** Text to be written often, with room after it: a message is copied in steps, beyond its end. */
-function part(text: string): Message {
-  const bytes = encoder.encode(text);
-  const padded = new Uint8Array(bytes.length + 8);
-  padded.set(bytes);
-  return new Message(padded, bytes.length);
 }

@@ -70,6 +70,11 @@ function endOf(client: string, reason: Ending): string {
   }
 }
 
+/** A client as people write it. */
+export function nameOf({ state, addr }: Client<Guest | undefined | void>): string {
+  return state?.name ?? showAddr(addr);
+}
+
 /** Tells a server's events, and counts who is there to say when nobody is. */
 export class Transcript {
   #guests = 0;
@@ -111,21 +116,14 @@ export class Transcript {
   }
 
   /** A message came; over UDP from nobody who was known before. */
-  message(
-    { bytes: data }: Message,
-    { addr, isProbe, state }: Client<Guest | undefined | void>,
-  ): void {
+  message({ bytes: data }: Message, client: Client<Guest | undefined | void>): void {
+    const { isProbe, state } = client;
     if (this.quiet || isProbe) return;
     if (state) {
       state.messages++;
       state.bytes += data.length;
     }
-    this.#say({
-      event: "message",
-      client: state?.name ?? showAddr(addr),
-      bytes: data.length,
-      data,
-    });
+    this.#say({ event: "message", client: nameOf(client), bytes: data.length, data });
   }
 
   /** A conversation is over. */
