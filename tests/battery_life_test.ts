@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { diskFull, readerLeaves, readerStops } from "./battery/output.ts";
 import { runPeers } from "./battery/peers.ts";
 import { assertSockets, sockets } from "./battery/proc.ts";
-import { killAndRestart, stopWhileBusy } from "./battery/stops.ts";
+import { killAndRestart, stopStarved, stopWhileBusy, stopWithNoGrace } from "./battery/stops.ts";
 import { assertWell } from "./battery/subject.ts";
 import { lines, TOOLS } from "./battery/tools.ts";
 import { serve } from "../lib/server/serve.ts";
@@ -44,6 +44,16 @@ describe("endings", () => {
       await killAndRestart(server, 100);
     },
   );
+
+  it(
+    "34: 16 servers at once are told to stop with a message just arrived",
+    needs("signals"),
+    async () => {
+      await stopStarved(16, 8);
+    },
+  );
+
+  it("35: --grace 0 with a client that waits for a place", needs("signals"), stopWithNoGrace);
 });
 
 describe("23: the clock", () => {

@@ -1,6 +1,6 @@
 /** The PROXY protocol: its headers, byte for byte, and the server that is told who its clients are. */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/server/proxy_protocol.ts";
 import { serve } from "../lib/server/serve.ts";
@@ -367,6 +367,21 @@ describe("--proxy-protocol", () => {
       assertEquals(server.stdout.endsWith(line), true, server.stdout);
     },
   );
+});
+
+describe("--once", () => {
+  it("37: neither a health check nor a stranger who says nothing is the one conversation", async () => {
+    await using server = await startTrusting("--once");
+    assertEquals(await exchange(server.port, `${LOCAL}are you well\n`), "[are you well] STAMP\n");
+    using _stranger = await Wire.dial(server.port);
+    using wire = await Wire.dial(server.port);
+    await wire.send(`${TCP4}hello\n`);
+    assertEquals(unstamped(await wire.rest()), "[hello] STAMP\n");
+    wire[Symbol.dispose]();
+    const since = performance.now();
+    await server.ends(0);
+    assertLess(performance.now() - since, 5000); // a stranger has 10 s to begin
+  });
 });
 
 describe("--drain", needs("signals"), () => {

@@ -1,6 +1,6 @@
 /** TLS on both sides, with certificates of the test's own, and with other people's programs. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertLess, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
@@ -37,6 +37,15 @@ describe("TLS", needs("openssl"), () => {
       assertEquals(await say(server.port, args), [0, "[hello] STAMP\n", ""]);
     }
     await server.until(/Server received data: "hello" from 127.0.0.1:\d+\n/);
+  });
+
+  it("37: with --once a stranger who never finishes the handshake delays no exit", async () => {
+    await using server = await startServer([...identity, "--once"]);
+    using _stranger = await Wire.dial(server.port);
+    assertEquals(await say(server.port), [0, "[hello] STAMP\n", ""]);
+    const since = performance.now();
+    await server.ends(0);
+    assertLess(performance.now() - since, 5000); // it has 10 s for the handshake
   });
 
   it("carries the filter: 100,000 lines, then half-close", async () => {

@@ -9,6 +9,8 @@ const MOST = 1000;
 export class Entry {
   /** It was given up: the client is not let in any more. */
   isOver = false;
+  /** It has done what comes before a conversation. */
+  isSettled = false;
   readonly #givenUp = Promise.withResolvers<never>();
   readonly #late = setTimeout(
     () => this.giveUp(`did not begin within ${PATIENCE / 1000}s`),
@@ -28,6 +30,7 @@ export class Entry {
 
   /** Only a place is missing now: for that it may wait as long as it takes. */
   settle(): void {
+    this.isSettled = true;
     clearTimeout(this.#late);
   }
 }
@@ -41,9 +44,9 @@ export class Entries {
     return this.#entries.size;
   }
 
-  /** Gives all of them up. */
+  /** Gives up all that have not done what comes before a conversation. */
   giveUp(why: string): void {
-    for (const entry of this.#entries) entry.giveUp(why);
+    for (const entry of this.#entries) if (!entry.isSettled) entry.giveUp(why);
   }
 
   /**

@@ -195,15 +195,18 @@ export class Server<State = void> implements AsyncDisposable {
     return this.#conversations.size;
   }
 
-  /** Messages heard. */
+  /** Messages heard; a health check's don't count. */
   get messages(): number {
-    const underWay = this.#conversations.values();
-    return underWay.reduce((sum, { messages }) => sum + messages, this.#messages);
+    return this.#clients().reduce((sum, { messages }) => sum + messages, this.#messages);
   }
 
-  /** Bytes heard. */
+  /** Bytes heard; a health check's don't count. */
   get bytes(): number {
-    return this.#conversations.values().reduce((sum, { bytes }) => sum + bytes, this.#bytes);
+    return this.#clients().reduce((sum, { bytes }) => sum + bytes, this.#bytes);
+  }
+
+  #clients(): IteratorObject<Conversation<State>> {
+    return this.#conversations.values().filter(({ isProbe }) => !isProbe);
   }
 
   /**
@@ -232,15 +235,19 @@ export class Server<State = void> implements AsyncDisposable {
     this.#stage = "stopping";
     void this.#emptyQueue();
     for (const conversation of this.#conversations) void conversation.stop();
-    this.#timers.push(
-      setTimeout(() => this.#cut(), this.#options.grace ?? 5000),
-      setTimeout(() => this.#entries.giveUp("the server stops"), LAST_WORDS),
-    );
+    this.#timers.push(setTimeout(() => this.#cut(), this.#options.grace ?? 5000));
   }
 
-  /** Cuts the conversations that are left. */
+  /** Cuts the conversations that are left, and those that still begin. */
   #cut(): void {
+    this.#stage = "cutting";
     for (const conversation of this.#conversations) conversation.cut("cut");
+    this.#giveUp();
+  }
+
+  /** Waits no longer for what comes before a conversation. */
+  #giveUp(): void {
+    this.#entries.giveUp("the server stops");
   }
 
   async #run(): Promise<void> {
@@ -277,6 +284,7 @@ export class Server<State = void> implements AsyncDisposable {
     const { prepare, verify } = this.#options;
     let { remoteAddr } = conn;
     try {
+      if (this.#stage === "cutting") throw new Error("the server stops");
       await this.#entries.admit(async (entry) => {
         await conn.handshake?.();
         const prepared = prepare ? await prepare(conn) : conn;
@@ -346,13 +354,16 @@ export class Server<State = void> implements AsyncDisposable {
     this.#conversations.add(conversation);
     this.#service.turns.enter();
     void conversation.run();
-    if (this.#stage === "stopping") void conversation.stop();
-    else if (this.#service.once) this.#deafen();
+    if (this.#stage === "cutting") conversation.cut("cut");
+    else if (this.#stage === "stopping") void conversation.stop();
+    else if (this.#service.once && !conversation.isProbe) this.#beLast();
   }
 
   #over(conversation: Conversation<State>, ending: Ending): void {
-    this.#messages += conversation.messages;
-    this.#bytes += conversation.bytes;
+    if (!conversation.isProbe) {
+      this.#messages += conversation.messages;
+      this.#bytes += conversation.bytes;
+    }
     this.#conversations.delete(conversation);
     this.#service.turns.leave();
     this.#tell(() => this.#options.close?.(conversation, ending));
@@ -388,6 +399,13 @@ export class Server<State = void> implements AsyncDisposable {
       await pause(QUEUE_PAUSE);
     }
     this.#deafen();
+    this.#timers.push(setTimeout(() => this.#giveUp(), LAST_WORDS));
+  }
+
+  /** Nobody else is served: with `once`, whoever is on the way in has come too late. */
+  #beLast(): void {
+    this.#deafen();
+    this.#entries.giveUp("the one conversation has begun");
   }
 
   #deafen(): void {

@@ -1,7 +1,7 @@
 /** Rows 19 and 21: servers that stop or are killed while they are busy. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import { program, ServerProgram, startClient } from "../../lib/testing/program.ts";
+import { program, ServerProgram, startClient, startServer } from "../../lib/testing/program.ts";
 import { unstamped, Wire } from "../../lib/testing/wire.ts";
 import { pause } from "./proc.ts";
 import { assertConverses, assertWell } from "./subject.ts";
@@ -75,4 +75,32 @@ function assertInOrder(heard: string): number {
   const wrong = replies.findIndex((reply, at) => reply !== `[${at}] STAMP`);
   assertEquals(wrong, -1, `reply ${wrong} is ${replies[wrong]}`);
   return replies.length;
+}
+
+/** Row 34: servers that get little processor time are told to stop with a message just arrived: every message is answered. */
+export async function stopStarved(servers: number, clients: number): Promise<void> {
+  await using programs = new AsyncDisposableStack();
+  using wires = new DisposableStack();
+  const starting = Array.from({ length: servers }, () => startServer(["--quiet"]));
+  const started = (await Promise.all(starting)).map((server) => programs.use(server));
+  const dialling = started.flatMap(({ port }) =>
+    Array.from({ length: clients }, () => Wire.dial(port))
+  );
+  const dialled = (await Promise.all(dialling)).map((wire) => wires.use(wire));
+  await Promise.all(dialled.map((wire) => wire.send("hello")));
+  for (const server of started) server.signal("SIGTERM");
+  const heard = await Promise.all(dialled.map((wire) => wire.rest().catch(String)));
+  assertEquals(heard.map(unstamped), Array(servers * clients).fill("[hello] STAMP"));
+  for (const server of started) await server.ends(0);
+}
+
+/** Row 35: with no grace, a client that waits for a place keeps no server from ending. */
+export async function stopWithNoGrace(): Promise<void> {
+  await using server = await startServer(["--grace", "0", "--max-clients", "1"]);
+  using first = await Wire.dial(server.port);
+  await assertConverses(first);
+  using second = await Wire.dial(server.port);
+  await second.send("hello\n");
+  server.signal("SIGTERM");
+  await server.ends(0);
 }
