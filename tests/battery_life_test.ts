@@ -1,4 +1,4 @@
-/** The battery's rows 18 to 32: endings, clocks, outputs, tools and names. What is elsewhere: see battery_test.ts. */
+/** The battery's rows 18 to 32, and 39: endings, clocks, outputs, tools and names. What is elsewhere: see battery_test.ts. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -158,4 +158,25 @@ describe("32: localhost with ::1 first", () => {
       await Deno.remove(hosts);
     }
   });
+});
+
+describe("39: both stamps say the same time", needs("linux"), () => {
+  const zones = { "": "+00:00", "Etc/Unknown": "+00:00", Factory: "+00:00" };
+  const posix = { "GMT+5": "-05:00", XYZ3: "-03:00" };
+  for (const [TZ, offset] of Object.entries({ ...zones, ...posix })) {
+    it(`where TZ is ${JSON.stringify(TZ)}`, async () => {
+      const stampAs = async (form: string) => {
+        await using server = await startServer(["--stamp", form], { env: { TZ } });
+        using wire = await Wire.dial(server.port);
+        await wire.send("what time is it?\n");
+        return (await wire.until(/\n/)).slice("[what time is it?] ".length, -1);
+      };
+      const [ctime, iso] = await Promise.all([stampAs("ctime"), stampAs("iso")]);
+      assertEquals(iso.slice(-6), offset, iso);
+      const off = Date.parse(`${ctime} GMT${offset}`) - Date.parse(iso);
+      assert(Math.abs(off) < 10_000, `${ctime} and ${iso} are ${off} ms apart`);
+      const late = Date.now() - Date.parse(iso);
+      assert(Math.abs(late) < 10_000, `${iso} is ${late} ms off`);
+    });
+  }
 });

@@ -37,4 +37,14 @@ describe("iso", () => {
     assertMatch(iso(time), /^2019-12-09T18:15:50\.123[+-]\d\d:\d\d$/);
     assertEquals(Date.parse(iso(time)), time);
   });
+
+  it("says the same local time as ctime, at random times", () => {
+    const random = new Random();
+    for (let round = 0; round < 1000; round++) {
+      const time = random.below(2 ** 31) * 1000;
+      const told = iso(time);
+      assertEquals(Date.parse(told), time, `seed ${random.seed}, round ${round}`);
+      assertEquals(`${new Date(told.slice(0, 19))}`.slice(16, 24), ctime(time).slice(11, 19));
+    }
+  });
 });

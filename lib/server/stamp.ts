@@ -16,12 +16,13 @@ export function ctime(milliseconds: number): string {
   return `${time.toDateString().slice(0, 7)} ${day} ${clock} ${time.getFullYear()}`;
 }
 
-/** `2019-12-09T18:15:50.123+08:00`: local time and its offset from UTC. */
+/** `2019-12-09T18:15:50.123+08:00`: local time and its offset from UTC, the same zone as `ctime`'s. */
 export function iso(milliseconds: number): string {
-  return Temporal.Instant.fromEpochMilliseconds(milliseconds).toString({
-    fractionalSecondDigits: 3,
-    timeZone: Temporal.Now.timeZoneId(),
-  });
+  const offset = -new Date(milliseconds).getTimezoneOffset(); // in minutes, east of Greenwich
+  const local = new Date(milliseconds + offset * 60_000).toISOString().slice(0, -1);
+  const east = Math.abs(offset);
+  const [hours, minutes] = [east / 60 | 0, east % 60].map((part) => String(part).padStart(2, "0"));
+  return `${local}${offset < 0 ? "-" : "+"}${hours}:${minutes}`;
 }
 
 /** The end of a reply; what ends its line may follow. */
