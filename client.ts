@@ -3,13 +3,19 @@
 /** The client: the other end of the conversation. */
 
 import config from "./deno.json" with { type: "json" };
-import { connect, host, type Place, showPlace } from "./lib/net/address.ts";
-import { Peer } from "./lib/client/peer.ts";
+import { reason } from "./lib/checks.ts";
 import { DatagramPeer } from "./lib/client/datagram_peer.ts";
-import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { reason } from "./lib/errors.ts";
-import { filter, writeAll } from "./lib/client/filter.ts";
-import { Framer, FRAMINGS, join, messagesOf } from "./lib/wire/framing.ts";
+import { Filter, filter } from "./lib/client/filter.ts";
+import { Peer } from "./lib/client/peer.ts";
+import { StandardOutput, wordedInput } from "./lib/client/pipes.ts";
+import { Progress } from "./lib/client/progress.ts";
+import { Report, type Style } from "./lib/client/report.ts";
+import { pinging, piped, saying } from "./lib/client/sources.ts";
+import { Stream } from "./lib/client/stream.ts";
+import { type Interlocutor, type OnReply, talk } from "./lib/client/talk.ts";
+import { Terminal } from "./lib/client/terminal.ts";
+import { addressOrName, connect, type ConnectOptions, show } from "./lib/net/address.ts";
+import { readTrusted } from "./lib/net/tls.ts";
 import {
   duration,
   help,
@@ -20,26 +26,15 @@ import {
   type Values,
   whole,
 } from "./lib/options.ts";
-import { pinging } from "./lib/client/sources.ts";
-import { Progress } from "./lib/client/progress.ts";
-import { escape } from "./lib/wire/quote.ts";
-import { Lines, Report, type Style } from "./lib/client/report.ts";
-import { serve } from "./lib/server/serve.ts";
+import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { stamper } from "./lib/server/format.ts";
-import {
-  type Interlocutor,
-  saying,
-  type Source,
-  talk,
-  talkAhead,
-  type Tell,
-} from "./lib/client/talk.ts";
-import { Terminal } from "./lib/client/terminal.ts";
-import { readTrusted } from "./lib/net/tls.ts";
+import { serve } from "./lib/server/serve.ts";
+import { FRAMINGS } from "./lib/wire/framing.ts";
+import { escape } from "./lib/wire/quote.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "where the server is" },
+  host: { value: "HOST", fallback: "127.0.0.1", read: addressOrName, help: "where the server is" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "its Unix socket instead" },
   udp: { short: "u", not: ["unix", "tls", "wait"], help: "speak UDP: say datagrams, count the replies that are lost" },
@@ -59,34 +54,13 @@ const OPTIONS = {
 } as const;
 
 const PROMPT = ">>:";
-/** The longest line that is read from a pipe, in bytes. */
-const MOST = 16 << 20;
 
 type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
-const NEWLINE = encoder.encode("\n");
-/** A person is at both ends of this program. */
-const onTerminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-
-/** Standard output; a terminal's width may change. */
-const paper = {
-  write,
-  get columns() {
-    return Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined;
-  },
-  emphasis: Deno.stdout.isTerminal() && !Deno.noColor,
-};
-const progress = new Progress(
-  Deno.stderr.isTerminal()
-    ? {
-      write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
-      get columns() {
-        return Deno.consoleSize().columns;
-      },
-    }
-    : undefined,
-);
+const input = wordedInput(Deno.stdin);
+const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
+const progress = new Progress(Deno.stderr, Deno.consoleSize);
 
 /** A message that can be said in one line. */
 function line(text: string): string {
@@ -101,22 +75,10 @@ async function main(): Promise<number> {
   if (options === "help") {
     return print(`usage: client.ts [options] [HOST [PORT]]\n\n${help(OPTIONS)}`);
   }
-
-  const { framing, timeout, wait, ping, udp } = options;
-  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
-  const place = options.loopback ? await loopback(udp) : options;
-  const server = showPlace(place);
-  const peer = udp
-    ? await DatagramPeer.connect({ hostname: place.host, port: place.port, framing, timeout })
-    : new Peer(
-      await progress.during(
-        connect(place, { timeout, wait, tls }),
-        (s) => `connecting to ${server}: ${s} s`,
-      ),
-      framing,
-      timeout,
-    );
-  const report = new Report(server, styleOf(options), paper);
+  const { host, port, unix: path, loopback, udp, ping } = options;
+  const where = loopback ? await startLoopback(udp) : { hostname: host, port, path };
+  const peer = await connectTo(where, options);
+  const report = new Report(show(where), styleOf(options), paper);
   const failure = await run(peer, options, report).then(() => undefined, reason);
   await report.summary(peer, failure);
   if (failure !== undefined) {
@@ -128,6 +90,27 @@ async function main(): Promise<number> {
   return isWell ? 0 : 1;
 }
 
+/** Starts a server inside this process; says where. */
+async function startLoopback(udp: boolean): Promise<ConnectOptions> {
+  const { addr } = udp ? await serveDatagrams(stamper("ctime")) : serve(stamper("ctime"));
+  return "port" in addr ? { hostname: "127.0.0.1", port: addr.port } : {};
+}
+
+/** The server at the other end, as the options want to talk to it. */
+async function connectTo(
+  where: ConnectOptions,
+  { framing, timeout, wait, udp, quiet, ...options }: Options,
+): Promise<Peer | DatagramPeer | Filter> {
+  const { hostname = "", port = 0 } = where;
+  if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
+  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
+  const conn = await progress.during(
+    connect({ ...where, timeout, wait, tls }),
+    (seconds) => `connecting to ${show(where)}: ${seconds} s`,
+  );
+  return quiet ? new Filter(new Stream(conn, timeout), framing) : new Peer(conn, framing, timeout);
+}
+
 /** How replies are told. */
 function styleOf({ log, ping, message, quiet }: Options): Style {
   if (log === "json") return "json";
@@ -135,50 +118,39 @@ function styleOf({ log, ping, message, quiet }: Options): Style {
   return message.length > 0 || quiet ? "replies" : "conversation";
 }
 
-/** Starts a server inside this process; says where. */
-async function loopback(udp: boolean): Promise<Place> {
-  const { addr } = udp ? await serveDatagrams(stamper("ctime")) : serve(stamper("ctime"));
-  return { host: "127.0.0.1", port: "port" in addr ? addr.port : 0 };
-}
-
 /** Talks until the end. */
-async function run(peer: Peer | DatagramPeer, options: Options, report: Report): Promise<void> {
-  const { quiet, ping, interval, count } = options;
-  const messages = options.message.map((text) => encoder.encode(text));
-  const tell = report.reply.bind(report);
-  if (quiet) return await filterInput(peer, report);
-  const say = (message: Uint8Array) =>
-    progress.during(peer.say(message), (s) => `no reply yet: ${s} s`);
-  const patient = { say, gone: () => peer.gone() };
+async function run(
+  peer: Peer | DatagramPeer | Filter,
+  { quiet, ping, interval, count, message, once }: Options,
+  report: Report,
+): Promise<void> {
+  const messages = message.map((text) => encoder.encode(text));
+  const onReply = report.reply.bind(report);
+  if (quiet || peer instanceof Filter) return await filterInput(peer as Filter, report);
+  const patient: Interlocutor = {
+    say: (message) => progress.during(peer.say(message), (s) => `no reply yet: ${s} s`),
+    gone: () => peer.gone(),
+  };
   if (ping) {
     const stop = stopSignal();
     const { promise: stopped, resolve } = Promise.withResolvers<void>();
     stop.addEventListener("abort", () => resolve());
-    const talking = talk(patient, pinging(messages, interval, stop), tell, count);
+    const talking = talk(patient, pinging(messages, interval, stop), onReply, count);
     return await Promise.race([talking, stopped]).finally(() => progress.hide());
   }
-  if (messages.length > 0) return await talk(patient, saying(messages), tell);
-  const most = options.once ? 1 : Infinity;
-  if (report.style === "json") await talk(patient, piped(""), tell, most);
-  else if (onTerminal) await talkOnTerminal(patient, tell, most);
-  else await talk(patient, piped(PROMPT), tell, most);
+  if (messages.length > 0) return await talk(patient, saying(messages), onReply);
+  const most = once ? 1 : Infinity;
+  const isPerson = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
+  if (isPerson && report.style !== "json") return await talkOnTerminal(patient, onReply, most);
+  const prompt = report.style === "json" ? "" : PROMPT;
+  await talk(patient, piped(input, paper, prompt), onReply, most);
 }
 
 /** Says every line of standard input; where the replies go elsewhere, counts them on the terminal. */
-async function filterInput(peer: Peer | DatagramPeer, report: Report): Promise<void> {
-  const filtering = filterTo(peer, report);
+async function filterInput(peer: Filter | DatagramPeer, report: Report): Promise<void> {
+  const filtering = filter(peer, input, report);
   if (Deno.stdout.isTerminal()) return await filtering;
   await progress.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
-}
-
-async function filterTo(peer: Peer | DatagramPeer, report: Report): Promise<void> {
-  const tell = report.reply.bind(report);
-  if (peer instanceof DatagramPeer) {
-    await talkAhead(peer, messagesOf(stdin, new Framer("line", MOST)), tell);
-  } else if (report.style === "json") {
-    const lines = new Lines(tell);
-    await filter(peer, stdin, lines).finally(() => lines.end());
-  } else await filter(peer, stdin, { write });
 }
 
 /** Aborts at the first Ctrl-C; a second one ends the program. */
@@ -191,7 +163,11 @@ function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
-async function talkOnTerminal(peer: Interlocutor, tell: Tell, most: number): Promise<void> {
+async function talkOnTerminal(
+  peer: Interlocutor,
+  onReply: OnReply,
+  most: number,
+): Promise<void> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
   const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
   using terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
@@ -211,43 +187,7 @@ async function talkOnTerminal(peer: Interlocutor, tell: Tell, most: number): Pro
     return line ? encoder.encode(line) : null;
   };
   const abandon = () => Promise.resolve(terminal.leave());
-  await talk(peer, { next, abandon }, tell, most);
-}
-
-/** Asks standard input; with a prompt, what it says is shown as a terminal would. */
-function piped(prompt: string): Source {
-  const lines = messagesOf(stdin, new Framer("line", MOST));
-  const show = async (bytes: Uint8Array) => void (prompt && await write(bytes));
-  return {
-    async next() {
-      await show(encoder.encode(prompt));
-      const { value: line = new Uint8Array() } = await lines.next();
-      await show(join([line, NEWLINE]));
-      return line.length > 0 ? line : null;
-    },
-    abandon: () => show(NEWLINE),
-  };
-}
-
-/** Standard input. */
-const stdin = {
-  read: (into: Uint8Array) =>
-    Deno.stdin.read(into).catch((error) => {
-      throw new Error(`cannot read standard input: ${reason(error)}`);
-    }),
-};
-
-/** Writes all of these bytes to standard output. */
-async function write(bytes: Uint8Array): Promise<number> {
-  try {
-    await writeAll(Deno.stdout, bytes);
-    return bytes.length;
-  } catch (error) {
-    const isPipe = error instanceof Deno.errors.BrokenPipe;
-    throw new Error(
-      isPipe ? "nobody reads the replies any more" : `cannot write the replies: ${reason(error)}`,
-    );
-  }
+  await talk(peer, { next, abandon }, onReply, most);
 }
 
 function print(text: string): number {

@@ -3,11 +3,11 @@
 /** The server: reads every message back with the time it heard it. */
 
 import config from "./deno.json" with { type: "json" };
-import { host, listen } from "./lib/net/address.ts";
+import { addressOrName, listen } from "./lib/net/address.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { reason } from "./lib/errors.ts";
+import { reason } from "./lib/checks.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
-import { asJson } from "./lib/wire/json.ts";
+import { asJson } from "./lib/wire/quote.ts";
 import { Log } from "./lib/server/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
@@ -20,7 +20,7 @@ import { sleep } from "./lib/wait.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: host, help: "address to listen on, or name: all its addresses" },
+  host: { value: "HOST", fallback: "127.0.0.1", read: addressOrName, help: "address to listen on, or name: all its addresses" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "port to listen on; 0 takes a free one" },
   unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tlsCert"], help: "a Unix socket to listen on instead" },
   udp: { short: "u", not: ["unix", "tlsCert", "proxyProtocol", "maxClients", "idleTimeout"], help: "serve UDP: a datagram is a message, its reply another" },
@@ -53,7 +53,9 @@ async function main(): Promise<number> {
   if (wrong) throw new UsageError(`cannot use this --reply with --udp: ${wrong}`);
   const { tlsCert, tlsKey } = options;
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
-  const listeners = options.udp ? [] : await listen(options, identity);
+  const listeners = options.udp
+    ? []
+    : await listen({ hostname: options.host, port: options.port, path: options.unix, ...identity });
   // What is open stays; nothing else can be opened. To send a datagram is to open something.
   const rights = ["read", "write", ...options.udp ? [] : ["net"]] as ("read" | "write" | "net")[];
   for (const name of rights) await Deno.permissions.revoke({ name });

@@ -1,6 +1,12 @@
-/** Options that are numbers, checked: a wrong one would freeze a server, or end it at once. */
+/** Errors in words, and numbers checked: a wrong one would freeze a server, or end it at once. */
 
-import { LONGEST } from "./wait.ts";
+/** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
+export const LONGEST: number = 2 ** 31 - 1;
+
+/** An error's message. Nothing else is read of it: without free descriptors, even to make its stack fails. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
 
 /**
  * Checks that each of these, where it is given, is 1 or more.

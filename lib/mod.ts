@@ -20,14 +20,15 @@ export {
   type Connection,
   type ConnectOptions,
   listen,
-  type Place,
+  type ListenOptions,
   showAddr,
 } from "./net/address.ts";
 export type { Client, Ending, Handler } from "./server/service.ts";
 export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
 export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
 export { type DatagramOptions, DatagramServer, serveDatagrams } from "./server/datagrams.ts";
-export { Framer, type Framing, Message, MessageTooLong } from "./wire/framing.ts";
+export { Framer, type Framing, MessageTooLong } from "./wire/framing.ts";
+export { Message } from "./wire/message.ts";
 export { proxyProtocol } from "./server/proxy_protocol.ts";
 export type { Reply } from "./server/reply.ts";
 export { type Accepted, type Listener, serve, type ServeOptions, Server } from "./server/serve.ts";

@@ -3,7 +3,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { quote } from "./wire/quote.ts";
-import { LONGEST } from "./wait.ts";
+import { LONGEST } from "./checks.ts";
 
 /** What is wrong with a command line, and what would be right, in one sentence. */
 export class UsageError extends Error {}

@@ -1,8 +1,5 @@
 /** To wait, and to be called off. */
 
-/** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
-export const LONGEST: number = 2 ** 31 - 1;
-
 /** Waits this long, in ms. */
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

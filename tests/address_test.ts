@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, host, show, showAddr } from "../lib/net/address.ts";
+import { addressOrName, connect, show, showAddr } from "../lib/net/address.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
 import { unstamped } from "../lib/testing/wire.ts";
@@ -123,7 +123,10 @@ describe("both families", () => {
 
   for (
     const [text, shown] of [["127.0.0.1", "127.0.0.1:1"], ["::1", "[::1]:1"], ["a.b", "a.b:1"]]
-  ) it(`${text} is shown as ${shown}`, () => assertEquals(show(text as string, 1), shown));
+  ) {
+    it(`${text} is shown as ${shown}`, () =>
+      assertEquals(show({ hostname: text as string, port: 1 }), shown));
+  }
 
   it("an IPv4 address on an IPv6 listener is one", () => {
     const addr = { transport: "tcp", hostname: "::ffff:1.2.3.4", port: 5 } as const;
@@ -131,9 +134,9 @@ describe("both families", () => {
   });
 
   it("--host takes an address or a name, in brackets too, and nothing else", () => {
-    assertEquals(["::1", "[::1]", "a.b"].map(host), ["::1", "::1", "a.b"]);
+    assertEquals(["::1", "[::1]", "a.b"].map(addressOrName), ["::1", "::1", "a.b"]);
     for (const [bad, reason] of [["6969", "for a port"], ["localhost:6969", "its port apart"]]) {
-      assertEquals(complaint(() => host(bad as string)).includes(reason as string), true);
+      assertEquals(complaint(() => addressOrName(bad as string)).includes(reason as string), true);
     }
   });
 });
@@ -149,7 +152,7 @@ describe("--wait", () => {
 
   it("tries again: nobody was there, then somebody was", async () => {
     await using here = await folder();
-    const connecting = connect({ host: "", port: 0, unix: here.socket }, { wait: 20_000 });
+    const connecting = connect({ path: here.socket, wait: 20_000 });
     using _listener = Deno.listen({ transport: "unix", path: here.socket });
     using conn = await connecting;
     assertEquals("path" in conn.remoteAddr, true);

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { Ending } from "../lib/server/service.ts";
-import { asJson } from "../lib/wire/json.ts";
+import { asJson } from "../lib/wire/quote.ts";
 import type { ClientEvent } from "../lib/client/report.ts";
 import { serve } from "../lib/server/serve.ts";
 import { type Event, Transcript } from "../lib/server/transcript.ts";

@@ -8,7 +8,7 @@ import { isReply } from "../lib/server/stamp.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
 import { latin1, text, unstamped, Wire } from "../lib/testing/wire.ts";
-import { Message } from "../lib/wire/framing.ts";
+import { Message } from "../lib/wire/message.ts";
 import { Udp } from "./udp.ts";
 
 /** 2019-12-09 18:15:50, local time. */

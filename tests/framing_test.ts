@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Framer, type Framing, MessageTooLong, replyTo } from "../lib/wire/framing.ts";
+import { replyTo } from "../lib/client/replies.ts";
+import { Framer, type Framing, MessageTooLong } from "../lib/wire/framing.ts";
 import { Random } from "./random.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 

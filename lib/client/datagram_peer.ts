@@ -2,11 +2,13 @@
 
 import type { Socket } from "node:dgram";
 import { resolve, show, whyNotConnect } from "../net/address.ts";
-import { isRefusal, Refused } from "./peer.ts";
-import { endingOf, type Framing, join } from "../wire/framing.ts";
-import { checkTimes } from "../checks.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { checkTimes } from "../checks.ts";
 import { onAbort } from "../wait.ts";
+import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { isRefusal } from "../wire/refusal.ts";
+import { Refused } from "./peer.ts";
+import { isReplyTo } from "./replies.ts";
 
 /** How to reach a server of datagrams. */
 export interface DatagramPeerOptions {
@@ -53,7 +55,6 @@ interface Waiting {
 }
 
 const LF = new Uint8Array([10]);
-const OPEN = 0x5b, CLOSE = 0x5d;
 /** What is sent to any address of this machine goes to this one. */
 const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 const encoder = new TextEncoder();
@@ -114,8 +115,8 @@ export class DatagramPeer implements Disposable {
       const addr = addrOf({ address: ANY[address] ?? address, port });
       return new DatagramPeer(await bind(localFor(addr.hostname), 0), addr, options);
     } catch (error) {
-      const why = whyNotConnect(error, { host: hostname, port });
-      throw new Error(`cannot connect to ${show(hostname, port)}: ${why}`, { cause: error });
+      const why = whyNotConnect(error);
+      throw new Error(`cannot connect to ${show({ hostname, port })}: ${why}`, { cause: error });
     }
   }
 
@@ -195,12 +196,7 @@ function localFor(address: string): string {
 
 /** Whether two addresses are one, however written. */
 function isSame(address: string, other: string): boolean {
-  const canonical = (host: string) => URL.parse(`http://${show(host, 1)}`)?.hostname ?? host;
+  const canonical = (hostname: string) =>
+    URL.parse(`http://${show({ hostname, port: 1 })}`)?.hostname ?? hostname;
   return address === other || canonical(address) === canonical(other);
-}
-
-/** Whether a reply begins with a message in brackets. None comes after it: stamps have none. */
-function isReplyTo(message: Uint8Array, reply: Uint8Array): boolean {
-  return reply[0] === OPEN && reply.lastIndexOf(CLOSE) === message.length + 1 &&
-    message.every((byte, at) => reply[at + 1] === byte);
 }

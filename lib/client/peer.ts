@@ -1,29 +1,21 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
 import { connect, type Connection, type ConnectOptions } from "../net/address.ts";
-import { type Framing, join, replyTo } from "../wire/framing.ts";
 import { checkTimes } from "../checks.ts";
 import { onAbort } from "../wait.ts";
+import { type Framing, join } from "../wire/framing.ts";
+import { isRefusal, refusalReason } from "../wire/refusal.ts";
+import { type Found, replyTo } from "./replies.ts";
+import { Stream } from "./stream.ts";
 
-/** A reply may be longer than its message by so much, in bytes. */
+/** A reply may be longer than its message by this much, in bytes. */
 const MOST_ADDED = 1 << 20;
-/** The room for a read, in bytes: as much as is often needed. */
-const LEAST_READ = 4096;
-const MOST_READ = 262144;
 
 const encoder = new TextEncoder();
 const LF = new Uint8Array([10]);
-/** What TLS answers to plain text begins so, and with its version, 3. */
-const TLS_ALERT = 21;
 
 /** How to reach a server, and talk to it. */
 export interface PeerOptions extends ConnectOptions {
-  /** Its address or name. @default {"127.0.0.1"} */
-  hostname?: string;
-  /** Its port. @default {6969} */
-  port?: number;
-  /** Its Unix socket, instead. */
-  path?: string;
   /** How a message's end is told. @default {"auto"} */
   framing?: Framing;
   /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
@@ -40,16 +32,10 @@ export class Peer implements Disposable {
   /** Messages that got their reply. */
   answered = 0;
 
+  readonly #stream: Stream;
   #framing: Framing;
-  #bytes = new Uint8Array(LEAST_READ);
-  #room = LEAST_READ; // for the next read
-  #start = 0;
-  #end = 0;
-  #most = MOST_ADDED;
   #sending = Promise.resolve();
   #hearing = Promise.resolve(); // the reply before the next one
-  #reading: Promise<boolean> | undefined;
-  #failure: Error | undefined;
   #letGo = () => {}; // of the signal
 
   /**
@@ -57,7 +43,8 @@ export class Peer implements Disposable {
    * @param conn owned from here on
    * @param timeout for each reply, in ms; 0 is for ever
    */
-  constructor(readonly conn: Connection, framing: Framing, readonly timeout: number) {
+  constructor(conn: Connection, framing: Framing, timeout: number) {
+    this.#stream = new Stream(conn, timeout);
     this.#framing = framing;
   }
 
@@ -78,23 +65,17 @@ export class Peer implements Disposable {
    * @throws {Error} whose message says why not
    */
   static async connect(options: PeerOptions = {}): Promise<Peer> {
-    const { hostname = "127.0.0.1", port = 6969, path, signal } = options;
     checkTimes(options, ["timeout", "wait"]);
-    const conn = await connect({ host: hostname, port, unix: path }, options);
+    const conn = await connect(options);
     const peer = new Peer(conn, options.framing ?? "auto", options.timeout ?? 0);
     const stop = () => peer.close(new Error("the conversation was called off"));
-    peer.#letGo = onAbort(signal, stop);
+    peer.#letGo = onAbort(options.signal, stop);
     return peer;
   }
 
   /** What the server speaks; `auto` until its first reply. */
   get framing(): Framing {
     return this.#framing;
-  }
-
-  /** What came and is not yet dropped; a view that holds until the next {@linkcode more}. @internal */
-  get held(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.#end);
   }
 
   /**
@@ -113,118 +94,65 @@ export class Peer implements Disposable {
 
   async #say(message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
     if (this.#framing !== "line") await before;
-    if (this.#framing === "raw" && message.length === 0) {
-      throw new Error("a server that speaks raw can't be told an empty message");
-    }
+    const framed = frame(message, this.#framing);
     this.sent++;
-    const sending = this.#sending.then(() =>
-      this.send(this.#framing === "raw" ? message : join([message, LF]))
-    );
+    const sending = this.#sending.then(() => this.#stream.send(framed));
     this.#sending = sending.catch(() => {});
     await before;
-    using _deadline = this.deadline();
+    using _deadline = this.#stream.deadline();
     await sending;
-    return await this.#hear(message);
-  }
-
-  async #hear(message: Uint8Array): Promise<Uint8Array> {
-    this.#most = message.length + MOST_ADDED;
-    for (;;) {
-      const found = replyTo(message, this.held, this.#framing);
-      if (found === null) {
-        if (!await this.more()) throw this.over();
-        continue;
-      }
-      this.#framing = found.framing;
-      this.drop(found.length);
-      if (isRefusal(found.reply)) throw new Refused(found.reply);
-      this.answered++;
-      return found.reply.slice();
-    }
-  }
-
-  /** Writes all of these bytes. @internal */
-  async send(bytes: Uint8Array): Promise<void> {
-    try {
-      while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
-    } catch {
-      throw this.#failure ?? new Error("the server has gone away");
-    }
-  }
-
-  /** Waits until more has come; false at the end. All who wait share one read. @internal */
-  more(): Promise<boolean> {
-    return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
-  }
-
-  /** Forgets so many bytes of what is held. @internal */
-  drop(count: number): void {
-    this.#start += count;
+    const { reply, framing } = await hearReply(this.#stream, message, this.#framing);
+    this.#framing = framing;
+    if (isRefusal(reply)) throw new Refused(reply);
+    this.answered++;
+    return reply;
   }
 
   /** Rejects when the server goes away, and never resolves. */
-  async gone(): Promise<never> {
-    while (await this.more());
-    throw this.over();
-  }
-
-  /** What is to be said of the server's end of the stream. @internal */
-  over(): Error {
-    const [first, second] = this.held;
-    if (first === TLS_ALERT && second === 3) {
-      return new Error("the server speaks TLS: say --tls, and --ca FILE if it needs that");
-    }
-    return new Error(
-      this.held.length > 0
-        ? "the server closed the connection in the middle of a reply"
-        : "the server has closed the connection",
-    );
-  }
-
-  /** Says that no more messages will come. @internal */
-  async end(): Promise<void> {
-    await this.conn.closeWrite().catch(() => {}); // the reading side tells what happened
-  }
-
-  /** Fails the conversation unless disposed of, or put off, in time. @internal */
-  deadline(waits = () => true): Disposable & { putOff(): void } {
-    const late = () => this.close(new Error(`no reply within ${this.timeout / 1000}s`));
-    return new Deadline(this.timeout, late, waits);
+  gone(): Promise<never> {
+    return this.#stream.gone();
   }
 
   /** Ends the conversation; whoever waits gets `failure`. */
-  close(failure: Error = new Error("the conversation is over")): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = failure;
+  close(failure?: Error): void {
     this.#letGo();
-    this.conn.close();
+    this.#stream.close(failure);
   }
 
   /** Ends the conversation. */
   [Symbol.dispose](): void {
     this.close();
   }
+}
 
-  async #read(): Promise<boolean> {
-    const held = this.held;
-    if (held.length > this.#most) throw new Error(`a reply of over ${this.#most} bytes`);
-    if (held.length === 0) this.#start = this.#end = 0;
-    if (this.#bytes.length - this.#end < this.#room) {
-      const larger = new Uint8Array(2 * held.length + this.#room);
-      larger.set(held);
-      this.#bytes = larger;
-      this.#start = 0;
-      this.#end = held.length;
+/**
+ * A message as it is sent; until it is known what the server speaks, as a line.
+ * @throws {Error} where it can't be said
+ */
+export function frame(message: Uint8Array, framing: Framing): Uint8Array {
+  if (framing !== "raw") return join([message, LF]);
+  if (message.length > 0) return message;
+  throw new Error("a server that speaks raw can't be told an empty message");
+}
+
+/**
+ * Waits for the reply to a message that was sent, and takes it from the stream.
+ * @throws {Error} when the server goes away
+ */
+export async function hearReply(
+  stream: Stream,
+  message: Uint8Array,
+  framing: Framing,
+): Promise<Found> {
+  stream.mostHeld = message.length + MOST_ADDED;
+  for (;;) {
+    const found = replyTo(message, stream.held, framing);
+    if (found !== null) {
+      const reply = found.reply.slice();
+      stream.drop(found.length);
+      return { ...found, reply };
     }
-    const room = this.#bytes.subarray(this.#end);
-    try {
-      const count = await this.conn.read(room);
-      this.#end += count ?? 0;
-      if (count === room.length) this.#room = Math.min(2 * this.#room, MOST_READ);
-      return count !== null;
-    } catch {
-      throw this.#failure ?? new Error("the server has reset the connection");
-    }
+    if (!await stream.more()) throw stream.over();
   }
 }
 
@@ -246,49 +174,6 @@ export class Refused extends Error {
    * @param line what it said
    */
   constructor(line: Uint8Array) {
-    super(`the server refused: ${new TextDecoder().decode(line.subarray(REFUSAL.length)).trim()}`);
-  }
-}
-
-const REFUSAL = new TextEncoder().encode("error: ");
-
-/** Whether a line is the server's refusal of a message: replies begin with `[`. */
-export function isRefusal(line: Uint8Array): boolean {
-  return REFUSAL.every((byte, at) => line[at] === byte);
-}
-
-/** Calls back when so long has passed since it was made or put off; disposing of it calls it off. */
-export class Deadline implements Disposable {
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #since = performance.now();
-
-  /**
-   * @param milliseconds 0 is never
-   * @param waits whether anything is waited for; time without does not count
-   */
-  constructor(
-    readonly milliseconds: number,
-    readonly passed: () => void,
-    readonly waits: () => boolean,
-  ) {
-    if (milliseconds > 0) this.#wait(milliseconds);
-  }
-
-  /** Starts it anew. */
-  putOff(): void {
-    this.#since = performance.now();
-  }
-
-  #wait(milliseconds: number): void {
-    this.#timer = setTimeout(() => {
-      if (!this.waits()) this.putOff();
-      const left = this.#since + this.milliseconds - performance.now();
-      if (left > 0) this.#wait(left);
-      else this.passed();
-    }, milliseconds);
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+    super(`the server refused: ${refusalReason(line)}`);
   }
 }

@@ -2,31 +2,32 @@
 
 /** What is over sooner is not worth a line, in ms. */
 const PATIENCE = 300;
-/** The pause between two drawings, in ms. */
-const PAUSE = 100;
+/** The time from one drawing to the next, in ms. */
+const REDRAW = 100;
 
-/** A terminal to draw on. */
+/** A stream that may be a terminal. */
 export interface Canvas {
-  /** Writes a text at once. */
-  write(text: string): void;
-  /** Its width, in characters. */
-  readonly columns: number;
+  /** Writes some bytes at once. */
+  writeSync(bytes: Uint8Array): number;
+  isTerminal(): boolean;
 }
 
-/** Draws the line, and takes it away again. */
+const encoder = new TextEncoder();
+
+/** Draws the line, and takes it away again; on a terminal only. */
 export class Progress {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #drawn = false;
 
-  /** @param canvas without one, nothing is drawn */
-  constructor(readonly canvas: Canvas | undefined) {}
+  /** @param size of the terminal, which may change */
+  constructor(readonly canvas: Canvas, readonly size: () => { readonly columns: number }) {}
 
   /**
    * Waits for something, and shows that meanwhile.
    * @param say what is waited for, by how many seconds it has been
    */
   async during<T>(promise: Promise<T>, say: (seconds: number) => string): Promise<T> {
-    if (this.canvas !== undefined) this.#draw(this.canvas, say, performance.now(), PATIENCE);
+    if (this.canvas.isTerminal()) this.#draw(say, performance.now(), PATIENCE);
     try {
       return await promise;
     } finally {
@@ -37,16 +38,20 @@ export class Progress {
   /** Takes the line away. */
   hide(): void {
     clearTimeout(this.#timer);
-    if (this.#drawn) this.canvas?.write("\r\x1b[K");
+    if (this.#drawn) this.#write("\r\x1b[K");
     this.#drawn = false;
   }
 
-  #draw(canvas: Canvas, say: (seconds: number) => string, since: number, pause: number): void {
+  #draw(say: (seconds: number) => string, since: number, after: number): void {
     this.#timer = setTimeout(() => {
       const text = say((performance.now() - since) / 1000 | 0);
-      canvas.write(`\r${text.slice(0, canvas.columns - 1)}\x1b[K`);
+      this.#write(`\r${text.slice(0, this.size().columns - 1)}\x1b[K`);
       this.#drawn = true;
-      this.#draw(canvas, say, since, PAUSE);
-    }, pause);
+      this.#draw(say, since, REDRAW);
+    }, after);
+  }
+
+  #write(text: string): void {
+    this.canvas.writeSync(encoder.encode(text));
   }
 }

@@ -1,8 +1,8 @@
 /** What the client tells of a conversation: to people in words, to programs as JSON lines. */
 
-import { Framer, join } from "../wire/framing.ts";
-import { asJson } from "../wire/json.ts";
-import { escape } from "../wire/quote.ts";
+import { join } from "../wire/framing.ts";
+import { asJson, escape } from "../wire/quote.ts";
+import type { Output } from "./pipes.ts";
 import { type Figures, rounded, RoundTrips } from "./round_trips.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
@@ -37,9 +37,7 @@ export interface Summary {
 }
 
 /** Where it is told. */
-export interface Paper {
-  /** Writes all of these bytes. */
-  write(bytes: Uint8Array): Promise<unknown>;
+export interface Paper extends Output {
   /** The width of the terminal, in characters; undefined where there is none. */
   readonly columns: number | undefined;
   /** It shows emphasis, by escape sequences. */
@@ -126,37 +124,6 @@ export class Report {
     ];
     const counted = `${sent} sent, ${answered} answered, ${lost} lost (${share} %)`;
     return [`--- ${this.server} ---`, counted, ...measured].map((line) => `${line}\n`).join("");
-  }
-}
-
-/** Cuts what is written into lines, and passes them on with their numbers. */
-export class Lines {
-  readonly #framer = new Framer("line", Infinity);
-  #count = 0;
-
-  /** @param tell is given each line without its ending; a view that holds until it is done */
-  constructor(readonly tell: (line: Uint8Array, seq: number) => Promise<unknown>) {}
-
-  /** Takes some bytes; gives how many. */
-  async write(bytes: Uint8Array): Promise<number> {
-    const room = this.#framer.room();
-    const taken = bytes.subarray(0, room.length);
-    room.set(taken);
-    this.#framer.took(taken.length);
-    await this.#tellAll();
-    return taken.length;
-  }
-
-  /** Passes on the last line, if it has no ending. */
-  async end(): Promise<void> {
-    this.#framer.end();
-    await this.#tellAll();
-  }
-
-  async #tellAll(): Promise<void> {
-    for (let line; (line = this.#framer.next()) !== null;) {
-      await this.tell(line.bytes, ++this.#count);
-    }
   }
 }
 

@@ -19,17 +19,17 @@ export interface Source {
 }
 
 /** Is told a reply, null where it was lost, the number of its message from 1, and how long it took, in ms. */
-export type Tell = (reply: Uint8Array | null, seq: number, duration: number) => Promise<void>;
+export type OnReply = (reply: Uint8Array | null, seq: number, duration: number) => Promise<void>;
 
 /**
  * Talks until the source ends, or the server goes away, even while the source is asked.
- * @param most so many messages at most
+ * @param most the number of messages after which it ends
  * @throws {Error} when a message was not answered, or the server has gone away; of lost replies at the end
  */
 export async function talk(
   peer: Interlocutor,
   source: Source,
-  tell: Tell,
+  onReply: OnReply,
   most = Infinity,
 ): Promise<void> {
   let fail = (_: unknown) => {};
@@ -48,18 +48,18 @@ export async function talk(
     const since = performance.now();
     const reply = await hear(peer, message);
     if (reply instanceof Lost) lost = reply;
-    await tell(reply instanceof Lost ? null : reply, seq, performance.now() - since);
+    await onReply(reply instanceof Lost ? null : reply, seq, performance.now() - since);
   }
   if (lost !== undefined) throw lost;
 }
 
 /**
- * So many bytes of messages are under way at once: much less than the least that systems hold
+ * The most bytes of messages under way at once: much less than the least that systems hold
  * for a socket, where more would be lost.
  */
-const AHEAD = 65536;
-/** A message counts for as many at least: 32 are under way, of short ones. */
-const LEAST = AHEAD / 32;
+const MOST_AHEAD = 65536;
+/** What a message counts for at least, in bytes: of short ones 32 are under way. */
+const LEAST_COUNTED = MOST_AHEAD / 32;
 
 /**
  * Talks with some messages under way at once; replies are told in the order of their messages.
@@ -68,7 +68,7 @@ const LEAST = AHEAD / 32;
 export async function talkAhead(
   peer: Interlocutor,
   messages: AsyncIterable<Uint8Array>,
-  tell: (reply: Uint8Array, seq: number) => Promise<void>,
+  onReply: (reply: Uint8Array, seq: number) => Promise<void>,
 ): Promise<void> {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const waiting: { telling: Promise<void>; bytes: number }[] = [];
@@ -84,13 +84,13 @@ export async function talkAhead(
     await before?.telling;
     seq++;
     if (heard instanceof Lost) lost = heard;
-    else await tell(heard, seq);
+    else await onReply(heard, seq);
   }
 
   async function talkAll(): Promise<void> {
     for await (const message of messages) {
-      const bytes = Math.max(message.length, LEAST);
-      for (let first; underWay + bytes > AHEAD && (first = waiting[0]); waiting.shift()) {
+      const bytes = Math.max(message.length, LEAST_COUNTED);
+      for (let first; underWay + bytes > MOST_AHEAD && (first = waiting[0]); waiting.shift()) {
         await first.telling;
         underWay -= first.bytes;
       }
@@ -105,12 +105,6 @@ export async function talkAhead(
   peer.gone().catch(fail);
   await Promise.race([talkAll(), failed]);
   if (lost !== undefined) throw lost;
-}
-
-/** These messages, one after the other. */
-export function saying(messages: readonly Uint8Array[]): Source {
-  const left = messages.values();
-  return { next: () => Promise.resolve(left.next().value ?? null) };
 }
 
 async function hear(peer: Interlocutor, message: Uint8Array): Promise<Uint8Array | Lost> {

@@ -1,24 +1,30 @@
 /** Where a server is: parse, print, listen, connect. */
 
-import { reason } from "../errors.ts";
+import { reason } from "../checks.ts";
 import { type Identity, secure, whyNotSecure } from "./tls.ts";
 import { sleep } from "../wait.ts";
 
-/** Where a server is: at a host and port, or at a path. */
-export interface Place {
-  /** An address or a name. */
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-  /** A Unix socket, instead of host and port. */
-  readonly unix?: string | undefined;
+/** Where to listen. */
+export interface ListenOptions extends Partial<Identity> {
+  /** An address, or a name: then at each of its addresses. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** 0 takes a free one. @default {0} */
+  port?: number;
+  /** The path of a Unix socket, instead. */
+  path?: string | undefined;
 }
 
-/** How to connect. */
+/** Where a server is, and how to connect to it. */
 export interface ConnectOptions {
+  /** Its address or name. @default {"127.0.0.1"} */
+  hostname?: string;
+  /** Its port. @default {6969} */
+  port?: number;
+  /** The path of its Unix socket, instead. */
+  path?: string | undefined;
   /** How long it may take, in ms. @default {0} for ever */
   timeout?: number;
-  /** Try again for so long while nobody is there, in ms. @default {0} */
+  /** How long to try again while nobody is there, in ms. @default {0} */
   wait?: number;
   /** Speak TLS, and trust whom the system trusts and who is in `ca` (PEM). */
   tls?: { ca?: string | undefined } | undefined;
@@ -26,19 +32,17 @@ export interface ConnectOptions {
   signal?: AbortSignal;
 }
 
+/** Where a server is, by the words of both. */
+type Address = Pick<ListenOptions, "hostname" | "port" | "path">;
+
 /** What a conversation needs of a connection, on either side. */
 export type Connection =
   & Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">
   & { readonly localAddr?: Deno.Addr | undefined };
 
-/** A host and a port as people write them: `127.0.0.1:6969`, `[::1]:6969`. */
-export function show(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-/** A place as people write it. */
-export function showPlace({ host, port, unix }: Place): string {
-  return unix ?? show(host, port);
+/** Where a server is, as people write it: `127.0.0.1:6969`, `[::1]:6969`, `/run/echo.sock`. */
+export function show({ hostname = "127.0.0.1", port = 0, path }: Address): string {
+  return path ?? (hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`);
 }
 
 /**
@@ -54,11 +58,11 @@ export function showPlace({ host, port, unix }: Place): string {
  */
 export function showAddr(addr: Deno.Addr): string {
   if (!("hostname" in addr)) return "path" in addr ? addr.path ?? "unix" : "vsock";
-  return show(addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""), addr.port);
+  return show({ hostname: addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""), port: addr.port });
 }
 
-/** Checks a host given as an option, which may be an IPv6 address in brackets. */
-export function host(text: string): string {
+/** Reads an option that is an address or a name; an IPv6 address may be in brackets. */
+export function addressOrName(text: string): string {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
   if (bare === "") throw new RangeError("must be an address or a name");
   if (/^\d+$/.test(text)) {
@@ -70,31 +74,31 @@ export function host(text: string): string {
   return bare;
 }
 
-/** Connections that wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
+/** How many connections may wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
 const BACKLOG = 4096;
 /** The pause before a server that is not up yet is tried again, in ms. */
 const RETRY = 50;
 
 /**
- * Listens at a place: on every address that its host has, all on one port.
+ * Listens on every address that a name has, all on one port.
  *
  * ```ts
  * import { listen, serve } from "@readback/readback";
  *
- * const listeners = await listen({ host: "localhost", port: 0 }); // 127.0.0.1 and ::1
+ * const listeners = await listen({ hostname: "localhost", port: 0 }); // 127.0.0.1 and ::1
  * await using _server = serve((message, reply) => reply.write(message), { listeners });
  * ```
  *
- * @param place port 0 takes a free one
- * @param identity to speak TLS
+ * @param options with `cert` and `key`, to speak TLS
  * @throws {Error} whose message says why not, and what to do
  */
-export async function listen(place: Place, identity?: Identity): Promise<Deno.Listener[]> {
+export async function listen(options: ListenOptions = {}): Promise<Deno.Listener[]> {
+  const { hostname = "127.0.0.1", path } = options;
   try {
-    if (place.unix !== undefined) return [await listenUnix(place.unix)];
-    return listenAll(await resolve(place.host), place.port, identity);
+    if (path !== undefined) return [await listenUnix(path)];
+    return listenAll(await resolve(hostname), options);
   } catch (error) {
-    throw new Error(`cannot listen on ${showPlace(place)}: ${whyNotListen(error, place)}`, {
+    throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, path)}`, {
       cause: error,
     });
   }
@@ -104,8 +108,8 @@ export async function listen(place: Place, identity?: Identity): Promise<Deno.Li
  * Connects to a server.
  * @throws {Error} whose message says why not, and what to do
  */
-export async function connect(place: Place, options: ConnectOptions = {}): Promise<Deno.Conn> {
-  const { timeout = 0, wait = 0, signal } = options;
+export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> {
+  const { port = 6969, path, timeout = 0, wait = 0, signal } = options;
   const latest = performance.now() + wait;
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
@@ -113,15 +117,17 @@ export async function connect(place: Place, options: ConnectOptions = {}): Promi
     const late = patience > 0 ? AbortSignal.timeout(patience) : undefined;
     const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
-      return await connectOnce(place, options, stop);
+      return await connectOnce(options, stop);
     } catch (error) {
       if (performance.now() + RETRY >= latest || signal?.aborted || isFinal(error)) {
         const why = signal?.aborted
           ? "called off"
           : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
-          : whyNotConnect(error, place);
-        throw new Error(`cannot connect to ${showPlace(place)}: ${why}`, { cause: error });
+          : whyNotConnect(error, path);
+        throw new Error(`cannot connect to ${show({ ...options, port })}: ${why}`, {
+          cause: error,
+        });
       }
     }
     await sleep(RETRY);
@@ -129,18 +135,17 @@ export async function connect(place: Place, options: ConnectOptions = {}): Promi
 }
 
 async function connectOnce(
-  { host, port, unix }: Place,
-  { tls }: ConnectOptions,
+  { hostname = "127.0.0.1", port = 6969, path, tls }: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Deno.Conn> {
-  if (unix !== undefined) return await Deno.connect({ transport: "unix", path: unix });
-  const conn = await Deno.connect({ hostname: host, port, signal });
+  if (path !== undefined) return await Deno.connect({ transport: "unix", path });
+  const conn = await Deno.connect({ hostname, port, signal });
   if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
   conn.setNoDelay();
-  return tls ? await secure(conn, host, tls.ca, signal) : conn;
+  return tls ? await secure(conn, hostname, tls.ca, signal) : conn;
 }
 
 /** A retried port of this machine's own can be connected to itself, by chance. */
@@ -158,28 +163,23 @@ function isFinal(error: unknown): boolean {
  * Listens at one address.
  * @throws {Error} as Deno.listen does
  */
-export function listenAt(where: {
-  hostname?: string;
-  port?: number;
-  path?: string;
-  cert?: string;
-  key?: string;
-}): Deno.Listener {
-  const { hostname = "127.0.0.1", port = 0, path, cert, key } = where;
+export function listenAt(options: ListenOptions): Deno.Listener {
+  const { hostname = "127.0.0.1", port = 0, path, cert, key } = options;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
   }
   if (path !== undefined) return Deno.listen({ transport: "unix", path });
-  const options = { hostname, port, tcpBacklog: BACKLOG };
-  if (cert === undefined || key === undefined) return Deno.listen(options);
-  return Deno.listenTls({ ...options, cert, key });
+  const where = { hostname, port, tcpBacklog: BACKLOG };
+  if (cert === undefined || key === undefined) return Deno.listen(where);
+  return Deno.listenTls({ ...where, cert, key });
 }
 
-function listenAll(hosts: readonly string[], port: number, identity?: Identity): Deno.Listener[] {
+function listenAll(hostnames: readonly string[], options: ListenOptions): Deno.Listener[] {
   const listeners: Deno.Listener[] = [];
+  let { port = 0 } = options;
   try {
-    for (const hostname of hosts) {
-      const listener = listenAt({ hostname, port, ...identity });
+    for (const hostname of hostnames) {
+      const listener = listenAt({ ...options, hostname, port });
       listeners.push(listener);
       if ("port" in listener.addr) port = listener.addr.port;
     }
@@ -213,22 +213,25 @@ async function isStale(path: string): Promise<boolean> {
 }
 
 /** A name's addresses, by the system's own rules; an address is its own. */
-export async function resolve(host: string): Promise<string[]> {
-  if (/^[\d.]+$|:/.test(host)) return [host];
+export async function resolve(hostname: string): Promise<string[]> {
+  if (/^[\d.]+$|:/.test(hostname)) return [hostname];
   const { lookup } = await import("node:dns/promises"); // for names alone: it takes a quarter of the start
-  const found = await lookup(host, { all: true });
+  const found = await lookup(hostname, { all: true });
   return [...new Set(found.map(({ address }) => address))];
 }
 
-/** Why nobody can listen there, and what to do. */
-export function whyNotListen(error: unknown, { unix }: Place): string {
+/**
+ * Why nobody can listen there, and what to do.
+ * @param path of the Unix socket, if it is one
+ */
+export function whyNotListen(error: unknown, path?: string): string {
   if (error instanceof Deno.errors.AddrInUse) {
-    return unix === undefined
+    return path === undefined
       ? "somebody else does: stop that program, or choose another --port (0 takes a free one)"
       : "somebody is there: stop that program, or choose another path";
   }
   if (error instanceof Deno.errors.PermissionDenied) {
-    return unix === undefined
+    return path === undefined
       ? "not permitted: choose a --port from 1024 up"
       : "not permitted: choose a folder that you may write to";
   }
@@ -239,11 +242,14 @@ export function whyNotListen(error: unknown, { unix }: Place): string {
   return whyNotSecure(error) ?? whyNot(error);
 }
 
-/** Why there is no connection, and what to do. */
-export function whyNotConnect(error: unknown, { unix }: Place): string {
+/**
+ * Why there is no connection, and what to do.
+ * @param path of the Unix socket, if it is one
+ */
+export function whyNotConnect(error: unknown, path?: string): string {
   const { ConnectionRefused, NotFound } = Deno.errors; // no file: no server has made it yet
   if (error instanceof ConnectionRefused || error instanceof NotFound) {
-    const where = unix === undefined ? "--host and --port" : "--unix";
+    const where = path === undefined ? "--host and --port" : "--unix";
     return `nobody is there: start a server, or check ${where}`;
   }
   if (error instanceof Deno.errors.UnexpectedEof) return "it hung up in the TLS handshake";

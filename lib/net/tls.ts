@@ -1,6 +1,6 @@
 /** TLS: who a server is, whom a client trusts, and what to say when that fails. */
 
-import { reason } from "../errors.ts";
+import { reason } from "../checks.ts";
 
 /** Who a server is, to TLS; both PEM. */
 export interface Identity {

@@ -61,7 +61,7 @@ export async function send(
     socket.send(datagram, port, hostname, done)
   );
   if (error === null) return null;
-  const place = show(hostname, port);
+  const place = show({ hostname, port });
   const { state } = Deno.permissions.querySync({ name: "net", host: place });
   const why = state === "granted"
     ? error.message

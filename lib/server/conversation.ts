@@ -2,7 +2,9 @@
 
 import type { Connection } from "../net/address.ts";
 import { isPending } from "../wait.ts";
-import { Framer, type Framing, type Message, MessageTooLong } from "../wire/framing.ts";
+import { Framer, type Framing, MessageTooLong } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
+import { refusal } from "../wire/refusal.ts";
 import { Outbox } from "./outbox.ts";
 import type { Client, Ending, Handler } from "./service.ts";
 import type { Turns } from "./turns.ts";
@@ -37,7 +39,7 @@ const LINGER = 2000;
 /** Replies are written whenever this many bytes are ready. */
 const FLUSH = 65536;
 
-const NONE = new Uint8Array(0);
+const LF = Uint8Array.of(10);
 /** What is read after the conversation has ended is thrown away: all share the place. */
 const discarded = new Uint8Array(65536);
 
@@ -229,9 +231,9 @@ export class Conversation<State = unknown> implements Client<State> {
     outbox.undo();
     if (error instanceof MessageTooLong) {
       this.#through ??= "message too long";
-      const refusal = outbox.next();
-      refusal.write(`error: ${error.message}\n`);
-      outbox.add(refusal, NONE);
+      const reply = outbox.next();
+      reply.write(refusal(error.message));
+      outbox.add(reply, LF);
     } else {
       this.#through ??= "failed";
       this.service.failed(error);

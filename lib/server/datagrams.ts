@@ -4,9 +4,10 @@ import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "../net/address.ts";
 import { LAST_WORDS } from "./conversation.ts";
 import type { Client, Handler } from "./service.ts";
-import { isRefusal } from "../client/peer.ts";
-import { reason } from "../errors.ts";
-import { endingOf, type Framing, join, Message, MessageTooLong } from "../wire/framing.ts";
+import { reason } from "../checks.ts";
+import { endingOf, type Framing, join, MessageTooLong } from "../wire/framing.ts";
+import { Message } from "../wire/message.ts";
+import { isRefusal, refusal } from "../wire/refusal.ts";
 import { checkCounts, checkTimes } from "../checks.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
@@ -72,8 +73,8 @@ export async function serveDatagrams(
   checkCounts(options, ["maxMessage"]);
   checkTimes(options, ["grace"]);
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
-    const why = whyNotListen(error, { host: hostname, port });
-    throw new Error(`cannot listen on ${show(hostname, port)}: ${why}`, { cause: error });
+    const why = whyNotListen(error);
+    throw new Error(`cannot listen on ${show({ hostname, port })}: ${why}`, { cause: error });
   });
   return new DatagramServer(handler, options, sockets);
 }
@@ -172,7 +173,7 @@ export class DatagramServer implements AsyncDisposable {
       if (this.#isOurs(addr) || isRefusal(datagram) || ignore?.(message)) return;
       if (once) this.#deaf = true;
       const parts = new Parts();
-      if (isTooLong) parts.write(`error: ${new MessageTooLong(maxMessage).message}`);
+      if (isTooLong) parts.write(refusal(new MessageTooLong(maxMessage).message));
       else await this.#handler(message, parts, client);
       if (parts.written) await reply(parts.end(ending));
     } catch (error) {
@@ -259,7 +260,7 @@ class Parts implements Reply {
   end(ending: Uint8Array): Uint8Array {
     const datagram = join([...this.#parts, ending]);
     if (datagram.length <= MOST_DATAGRAM) return datagram;
-    return encoder.encode(`error: reply longer than ${MOST_DATAGRAM} bytes`);
+    return refusal(`reply longer than ${MOST_DATAGRAM} bytes`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What a reply says: text with placeholders, parsed once. */
 
 import { showAddr } from "../net/address.ts";
-import { Message } from "../wire/framing.ts";
+import { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { Client, Handler } from "./service.ts";
 import { ctime, iso, type Stamp } from "./stamp.ts";

@@ -1,6 +1,6 @@
 /** Replies on their way out: what handlers write, as bytes in one buffer. */
 
-import type { Message } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
 
 /** Where a handler writes its reply. What it writes is copied at once. */
 export interface Reply {

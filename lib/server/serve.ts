@@ -1,11 +1,12 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
 import { type Connection, listenAt } from "../net/address.ts";
-import type { Framing, Message } from "../wire/framing.ts";
+import type { Framing } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
 import { Entries, type Entry } from "./entry.ts";
 import type { Client, Ending, Handler } from "./service.ts";
-import { reason } from "../errors.ts";
+import { reason } from "../checks.ts";
 import { checkCounts, checkTimes } from "../checks.ts";
 import { Turns } from "./turns.ts";
 import { onAbort, pause, sleep } from "../wait.ts";

@@ -1,6 +1,6 @@
 /** What a service is made of: a handler, who it talks with, and how that ends. */
 
-import type { Message } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
 import type { Reply } from "./reply.ts";
 
 /**
@@ -10,7 +10,7 @@ import type { Reply } from "./reply.ts";
  * import { assertEquals } from "@std/assert";
  * import { listen, serve } from "@readback/readback";
  *
- * const listeners = await listen({ host: "127.0.0.1", port: 0 });
+ * const listeners = await listen({ hostname: "127.0.0.1", port: 0 });
  * await using server = serve((_message, reply, client) => {
  *   reply.write("bye");
  *   client.end();

@@ -1,6 +1,6 @@
 /** How the time is written, and how a reply is told from a message. Pure: the time is handed in. */
 
-import type { Message } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
 
 /** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
 export type Stamp = "ctime" | "iso";

@@ -2,7 +2,7 @@
 
 import { showAddr } from "../net/address.ts";
 import type { Client, Ending } from "./service.ts";
-import type { Message } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */

@@ -3,6 +3,8 @@
  * says when a pause or the end came.
  */
 
+import { Message } from "./message.ts";
+
 /** How a message's end is told; `auto` until the first bytes have shown which. */
 export type Framing = "auto" | "line" | "raw";
 
@@ -35,9 +37,6 @@ const CR = 13, LF = 10;
 const NONE = new Uint8Array(0);
 const BY_LF = new Uint8Array([LF]);
 const BY_CRLF = new Uint8Array([CR, LF]);
-const decoder = new TextDecoder();
-const OPEN = new TextEncoder().encode("[");
-const CLOSE = new TextEncoder().encode("] ");
 
 /** The first read of a conversation: small, so that an idle one costs little. */
 const SMALLEST_READ = 64;
@@ -45,67 +44,12 @@ const SMALLEST_READ = 64;
 const LARGEST_READ = 16384;
 /** The longest raw message. */
 const RAW_READ = 65536;
-/** So many bytes are scanned without a call. */
+/** Lines up to this many bytes are scanned in place, without a call. */
 const BY_HAND = 256;
 /** An LF in each of an integer's bytes; with it and these, arithmetic sees whether one is there. */
 const LFS = 0x0a0a0a0a, ONES = 0x01010101, TOPS = 0x80808080;
-/** So many reads in a row that fill less than an eighth make the next smaller. */
+/** After this many reads in a row that each fill less than an eighth of their room, the next is smaller. */
 const SLACK_READS = 16;
-
-/**
- * A message, while it is handled: a place in a buffer that is used again. To make
- * each a view of its own would cost as much as to answer it.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { Message } from "@readback/readback";
- *
- * const message = new Message(new TextEncoder().encode("héllo"));
- * assertEquals([message.text, message.length, message.bytes.length], ["héllo", 6, 6]);
- * ```
- */
-export class Message {
-  /** Where it begins in its buffer. */
-  start = 0;
-  /** Where it ends; its ending is not in it. */
-  end: number;
-  /** When it was heard, in ms since 1970; for whoever reads to say. */
-  heard = 0;
-  /** Its buffer, to be read in steps of more than a byte. */
-  readonly view: DataView;
-
-  /**
-   * Makes one of what a buffer holds.
-   * @param source not copied
-   * @param end of the message, in the buffer
-   */
-  constructor(readonly source: Uint8Array = NONE, end: number = source.length) {
-    this.end = end;
-    this.view = new DataView(source.buffer, source.byteOffset, source.byteLength);
-  }
-
-  /** Its bytes: a view that holds as long as the message. */
-  get bytes(): Uint8Array {
-    return this.source.subarray(this.start, this.end);
-  }
-
-  /** Its bytes as UTF-8 text. */
-  get text(): string {
-    return decoder.decode(this.bytes);
-  }
-
-  /** Its length in bytes. */
-  get length(): number {
-    return this.end - this.start;
-  }
-
-  /** One of its own, to be kept. */
-  copy(): Message {
-    const copy = new Message(this.bytes.slice());
-    copy.heard = this.heard;
-    return copy;
-  }
-}
 
 /**
  * Cuts a stream of bytes into messages: read into {@linkcode room}, say
@@ -282,54 +226,6 @@ export class Framer {
     this.#scanned -= this.#start;
     this.#start = 0;
   }
-}
-
-/** A reply, found at the beginning of what a server sent. */
-export interface Found {
-  /** Without its ending. */
-  readonly reply: Uint8Array;
-  /** How many bytes it took, its ending counted. */
-  readonly length: number;
-  /** What the reply shows the server to speak; never `auto`. */
-  readonly framing: Framing;
-}
-
-/**
- * The reply to a message that was sent with LF (in raw framing: without), or null
- * until more has come. A server that reads the LF back as data speaks raw; any
- * other speaks lines.
- * @param held all that came since the reply before
- */
-export function replyTo(message: Uint8Array, held: Uint8Array, framing: Framing): Found | null {
-  const told = framing === "auto" ? framingOf(message, held) : framing;
-  if (told === null) return null;
-  if (told === "raw") return rawReply(message, held, framing === "auto" ? BY_LF : NONE);
-  const lf = held.indexOf(LF);
-  if (lf === -1) return null;
-  const end = held[lf - 1] === CR ? lf - 1 : lf;
-  return { reply: held.subarray(0, end), length: lf + 1, framing: told };
-}
-
-function framingOf(message: Uint8Array, held: Uint8Array): "line" | "raw" | null {
-  const raw = join([OPEN, message, BY_LF]);
-  if (!startsAlike(raw, held)) return "line";
-  return held.length < raw.length ? null : "raw";
-}
-
-/** What has come is the reply, unless it is plainly the beginning of one. `extra` was read back as data. */
-function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): Found | null {
-  const opening = join([OPEN, message, extra, CLOSE]);
-  if (held.length <= opening.length && startsAlike(opening, held)) return null;
-  const read = 1 + message.length;
-  const reply = join([held.subarray(0, read), held.subarray(read + extra.length)]);
-  return { reply, length: held.length, framing: "raw" };
-}
-
-/** Whether two byte strings agree as far as both go. */
-function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
-  const length = Math.min(a.length, b.length);
-  for (let at = 0; at < length; at++) if (a[at] !== b[at]) return false;
-  return true;
 }
 
 /** How a datagram's message ends, where that is no data: LF, CRLF or nothing. A view of it. */

@@ -1,4 +1,4 @@
-/** Any bytes to text that is safe to print: no terminal or log obeys it. Pure. */
+/** Any bytes to text that is safe to print: no terminal or log obeys it; and events to JSON. Pure. */
 
 const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r" };
 /** Every byte escaped. */
@@ -65,4 +65,14 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
 /** How many bytes a UTF-8 character has, told by its first. */
 function bytesOf(first: number): number {
   return first < 0xc0 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/** An event as a JSON object, without a line end; bytes become text with all that is not printable escaped. */
+export function asJson({ event, ...fields }: { readonly event: string }, now: Date): string {
+  const told: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
+  for (const name in told) {
+    const value = told[name];
+    if (value instanceof Uint8Array) told[name] = escape(value.subarray(0, SHOWN), "\\");
+  }
+  return JSON.stringify(told);
 }
