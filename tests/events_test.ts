@@ -1,4 +1,4 @@
-/** The JSON events: the README's tables against the code's types, and against what the programs say. */
+/** The JSON events: the README's table against the code's types, and against what the programs say. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -12,7 +12,7 @@ import { resetAfter } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
-import { rows } from "./readme.ts";
+import { readme } from "./readme.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
@@ -166,20 +166,26 @@ function check(line: Line, table: Table): void {
   }
 }
 
-describe("the README's tables of events", () => {
-  const reasons = rows("Events").filter((cells) => cells.length === 2);
-  const fields = rows("Events").filter((cells) => cells.length === 4);
-
+describe("the README's table of events", () => {
   it("have what the code has", () => {
-    const table: Record<string, Record<string, string>> = {};
-    for (const [event = "", field = "", type = ""] of fields) {
-      table[event] ??= {};
-      if (field !== "") table[event][field] = type;
-    }
-    assertEquals(table, { ...SERVER, ...CLIENT });
-    assertEquals(reasons.map(([reason]) => reason), Object.keys(ENDINGS));
+    const events = readme.rows("Events").map(([event = "", fields = ""]) => [event, typed(fields)]);
+    assertEquals(Object.fromEntries(events), { ...SERVER, ...CLIENT });
+  });
+
+  it("have every reason for which a conversation ends", () => {
+    const [, words = ""] = readme.section("Events").split("\nA conversation's `reason` is ");
+    const reasons = [...words.matchAll(/`([a-z ]+)`/g)].map(([, reason]) => reason);
+    assertEquals(reasons, Object.keys(ENDINGS));
   });
 });
+
+/** The types of fields that are written as `client`, `bytes: number`, `port?: number`. */
+function typed(fields: string): Record<string, string> {
+  const all = [...fields.matchAll(/(\w+)(\?)?(?:: (\w+))?/g)];
+  return Object.fromEntries(
+    all.map(([, name, optional, type = "string"]) => [name, optional ? `${type}, optional` : type]),
+  );
+}
 
 describe("what the server tells", needs("signals"), () => {
   for (const [reason, does] of Object.entries(ENDINGS)) {

@@ -1,12 +1,13 @@
-/** Two servers behind a real HAProxy, with the README's configuration. */
+/** Two servers behind a real HAProxy, with the configuration in deploy/. */
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, ServerProgram } from "../lib/testing/program.ts";
-import { block } from "./readme.ts";
+import { replaced } from "./readme.ts";
 import { unstamped, Wire } from "../lib/testing/wire.ts";
 
+const CONFIG = await Deno.readTextFile(new URL("deploy/haproxy.cfg", import.meta.url));
 const ARGS = ["--proxy-protocol", "127.0.0.1", "--drain", "2s", "--log", "json"];
 /** What no wait for HAProxy should take, in ms: only a failure does. */
 const PATIENCE = 20_000;
@@ -31,7 +32,7 @@ class HAProxy extends Program {
     // It takes no port 0; an address of this process's own can't be taken either.
     const pid = Deno.pid;
     const hostname = `127.${128 + (pid >> 16)}.${pid >> 8 & 255}.${pid & 255}`;
-    const config = block("haproxy", {
+    const config = replaced(CONFIG, {
       "bind :6969": `bind ${hostname}:6969`,
       "10.0.0.11:6969": `127.0.0.1:${one}`,
       "10.0.0.12:6969": `127.0.0.1:${two}`,

@@ -1,11 +1,11 @@
-/** The README says what is: its options, files and tasks are there, its code does what it says. */
+/** The pages say what is: options, files, tasks and links are there, and the code does what they say. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startServer } from "../lib/testing/program.ts";
-import { type Block, blocks, rows, section } from "./readme.ts";
-import { unstamped } from "../lib/testing/wire.ts";
+import { pages, readme, replaced } from "./readme.ts";
+import { unstamped, Wire } from "../lib/testing/wire.ts";
 
 const root = new URL("..", import.meta.url);
 const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
@@ -16,9 +16,9 @@ const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}
 const SERVICES = ["stamp", "sum", "slow", "chat"]
   .map((name) => new URL(`tests/services/${name}.ts`, root));
 
-/** How each block of code is tried, by its section and language; what is only shown has no language. */
+/** How each block of code is tried, by its page, section and language; what is only shown has no language. */
 const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
-  "readback: sh": async (code) => {
+  "README.md, readback: sh": async (code) => {
     const [, name = ""] = /^npx -y deno@[\d.]+ task (\w+)\n$/.exec(code) ?? [];
     assert(name in tasks, code);
     if (name === "test") return; // this is it
@@ -28,7 +28,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     await talk.ends(0);
     assertMatch(unstamped(talk.stdout), /^>>:hello\nClient received data: \[hello\] STAMP\n>>:\n$/);
   },
-  "A conversation: sh": async (code) => {
+  "README.md, A conversation: sh": async (code) => {
     await using server = await startServer();
     const here = code.replaceAll("6969", `${server.port}`)
       .replaceAll("task client", `task client --port ${server.port}`)
@@ -41,12 +41,47 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     );
     assertEquals(replies.slice(2001), ["[hello] STAMP", ""]);
   },
-  "In your tests: python": async (code) => {
+  "README.md, From the tutorial to here: console": async (code) => {
+    await using lines = await startServer(["--framing", "line"]);
+    await using raw = await startServer(["--framing", "raw"]);
+    const session = replaced(code, { " 6969": ` ${lines.port}`, " 7070": ` ${raw.port}` });
+    const exchanges = session.split(/^\$ /m).slice(1).map(async (exchange) => {
+      const [command = "", ...shown] = exchange.split("\n");
+      // After raw replies there is no newline; the page has one there.
+      const heard = unstamped(await shell(command)).trimEnd();
+      assertEquals(heard, unstamped(shown.join("\n")).trimEnd(), command);
+    });
+    assertEquals((await Promise.all(exchanges)).length, 2);
+  },
+  "README.md, In your tests: python": async (code) => {
     await using python = new Program(["python3", "-c", code], { env: { PATH } });
     await python.ends(0);
     assertEquals(python.stderr, "");
   },
-  "In your tests: sh": async (code) => {
+  "README.md, Build on it: ts": async (code) => {
+    const tell = "port: 0, onListen: (addr) => console.log(JSON.stringify(addr))";
+    const args = ["run", "--frozen", "--config", "deno.json", "--allow-net"];
+    await withFile(".ts", replaced(code, { "port: 6969": tell }), async (file) => {
+      await using service = new Program([Deno.execPath(), ...args, file]);
+      const [, port] = await service.until(/"port":(\d+)/);
+      using wire = await Wire.dial(Number(port));
+      await wire.send("hello\n");
+      assertEquals(await wire.until(/\n/), "HELLO\n");
+    });
+  },
+  "lib/README.md, Services: ts": async (code) => {
+    const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
+    const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
+    assert(here.includes(code), `no such service in tests/services:\n${code}`);
+  },
+  "lib/README.md, In your tests: ts": (code) =>
+    withFile("_test.ts", code, async (file) => {
+      const args = ["test", "--frozen", "--config", "deno.json", "--allow-net", file];
+      await using test = new Program([Deno.execPath(), ...args]);
+      await test.ends(0);
+      await test.until("1 passed");
+    }),
+  "lib/README.md, In your tests: sh": async (code) => {
     const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
     try {
       const said = await shell(code.replaceAll("transcript.txt", `${folder}/transcript.txt`));
@@ -58,30 +93,12 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       await Deno.remove(folder, { recursive: true });
     }
   },
-  "In your tests: ts": async (code) => {
-    const file = await Deno.makeTempFile({ suffix: "_test.ts" });
-    try {
-      await Deno.writeTextFile(file, code);
-      const args = ["test", "--frozen", "--config", "deno.json", "--allow-net", file];
-      await using test = new Program([Deno.execPath(), ...args]);
-      await test.ends(0);
-      await test.until("1 passed");
-    } finally {
-      await Deno.remove(file);
-    }
-  },
-  "Build on it: ts": async (code) => {
-    const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
-    const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
-    assert(here.includes(code), `no such service in tests/services:\n${code}`);
-  },
-  // haproxy_test.ts and systemd_test.ts run these, where those programs are.
-  "More than one machine: haproxy": () => Promise.resolve(),
-  "More than one machine: systemd": () => Promise.resolve(),
-  "The house: json": (code) => {
+  "lib/README.md, Dependencies: json": (code) => {
     assertEquals(Object.keys(JSON.parse(`{${code}}`)), Object.keys(imports).toSorted());
     return Promise.resolve();
   },
+  // `deno test --doc` runs it.
+  "tests/README.md, How to write one: ts": () => Promise.resolve(),
 };
 
 /** Runs a script as its reader would; gives what it printed. */
@@ -91,11 +108,25 @@ async function shell(script: string): Promise<string> {
   return sh.stdout;
 }
 
-/** The files below a folder of the project. */
-function filesIn(folder: string): string[] {
-  return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) =>
-    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
-  );
+/** Does something with a file that is gone after it. */
+async function withFile(
+  suffix: string,
+  text: string,
+  does: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = await Deno.makeTempFile({ suffix });
+  try {
+    await Deno.writeTextFile(path, text);
+    await does(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+/** The folders in a folder of the project. */
+function foldersIn(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].filter(({ isDirectory }) => isDirectory)
+    .map(({ name }) => `${folder}${name}/`);
 }
 
 const LACKING = needs("sh", "nc", "python3");
@@ -106,32 +137,71 @@ describe("README", () => {
       await using help = new Program([...program(name), "--help"]);
       await help.ends(0);
       const [, ...options] = help.stdout.trim().split("\n").filter((line) => line !== "");
-      const table = rows(title).map(([option, meaning, fallback]) =>
+      const table = readme.rows(title).map(([option, meaning, fallback]) =>
         `${option} ${meaning}${fallback ? ` (${fallback})` : ""}`
       );
-      assertEquals(table, options.map((line) => line.trim().replace(/ {2,}/, " ")));
+      const common = ["-h, --help show this and exit", "-V, --version show the version and exit"];
+      assertEquals(
+        [...table, ...common],
+        options.map((line) => line.trim().replace(/ {2,}/, " ")),
+      );
     });
   }
 
-  it("has every file of lib/, and no other", () => {
-    const named = [...section("The house").matchAll(/`lib\/([\w/]+\.ts)`/g)].map(([, name]) =>
-      name
-    );
-    const there = filesIn("lib").map((name) => name.slice("lib/".length));
-    assertEquals([...new Set(named)].toSorted(), there.toSorted());
+  it("has every folder of lib/, and no room that is not there", () => {
+    const rooms = readme.rows("The house").flatMap(([where = ""]) => where.split(/[`, ]+/))
+      .filter((name) => name !== "");
+    for (const room of rooms) assert(Deno.statSync(new URL(room, root)), room);
+    assertEquals(rooms.filter((room) => /^lib\/./.test(room)).toSorted(), foldersIn("lib/").sort());
   });
 
-  it("names no task that is not there", () => {
-    const text = blocks().map(({ code }) => code).join("") + section("The house");
-    for (const [, name = ""] of text.matchAll(/deno task (\w+)/g)) assert(name in tasks, name);
+  it("is short: it is the first page, not the only one", () => {
+    assert(readme.text.split("\n").length <= 321, "README.md has more than 320 lines: move some");
+  });
+});
+
+describe("the pages", () => {
+  it("name no task that is not there", () => {
+    for (const { text, path } of pages) {
+      for (const [, name = ""] of text.matchAll(/deno task (\w+)/g)) {
+        assert(name in tasks, `${path}: deno task ${name}`);
+      }
+    }
   });
 
-  const tried = blocks().filter(({ language }) => language !== "");
-  tried.forEach(({ section, language, code }: Block, at) => {
-    it(`block ${at + 1}, in "${section}": ${language}`, LACKING, async () => {
-      const trial = TRIALS[`${section.replace(/^# /, "")}: ${language}`];
+  it("name no file that is not there", async () => {
+    for (const { text, path } of pages) {
+      for (const [, name = ""] of text.matchAll(/`((?:lib|tests)\/[\w./]*)`/g)) {
+        assert(await exists(new URL(name, root)), `${path}: ${name}`);
+      }
+    }
+  });
+
+  it("have no link that leads nowhere", async () => {
+    for (const page of pages) {
+      for (const link of page.links) {
+        const [path = "", anchor] = link.split("#");
+        const target = new URL(path, new URL(page.path, root));
+        assert(path === "" || await exists(target), `${page.path}: ${link}`);
+        if (anchor === undefined) continue;
+        const other = path === ""
+          ? page
+          : pages.find(({ path }) => new URL(path, root).href === target.href);
+        assert(other?.anchors.includes(anchor), `${page.path}: ${link}`);
+      }
+    }
+  });
+
+  const tried = pages.flatMap(({ blocks }) => blocks).filter(({ language }) => language !== "");
+  tried.forEach(({ path, section, language, code }, at) => {
+    it(`block ${at + 1}, in "${section}" of ${path}: ${language}`, LACKING, async () => {
+      const trial = TRIALS[`${path}, ${section}: ${language}`];
       assert(trial !== undefined, `nobody tries this block:\n${code}`);
       await trial?.(code);
     });
   });
 });
+
+function exists(url: URL): Promise<boolean> {
+  return Deno.stat(url).then(() => true, () => false);
+}

@@ -1,12 +1,12 @@
-/** The README's systemd unit, as systemd sees it. */
+/** The systemd unit in deploy/, as systemd sees it. */
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program } from "../lib/testing/program.ts";
-import { block } from "./readme.ts";
+import { replaced } from "./readme.ts";
 
-const unit = block("systemd");
+const unit = await Deno.readTextFile(new URL("deploy/readback.service", import.meta.url));
 const PROGRAM = "/usr/local/bin/readback-server";
 
 /** Has systemd look at the unit, its program being one that is there. */
@@ -14,7 +14,7 @@ async function analyze(...args: string[]): Promise<Program> {
   const folder = await Deno.makeTempDir();
   try {
     const file = `${folder}/readback.service`;
-    await Deno.writeTextFile(file, block("systemd", { [PROGRAM]: Deno.execPath() }));
+    await Deno.writeTextFile(file, replaced(unit, { [PROGRAM]: Deno.execPath() }));
     await using systemd = new Program(["systemd-analyze", ...args, file]);
     await systemd.ends(0);
     return systemd;
