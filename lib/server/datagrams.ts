@@ -44,8 +44,8 @@ export interface DatagramOptions {
 
 /** So many messages are handled at once, or their replies sent; more are lost, as UDP may. */
 const MOST_UNDER_WAY = 256;
-/** A stopping server has heard all when nothing came for so long, in ms. */
-const PAUSE = 20;
+/** A stopping server has heard all when nothing has come for this long, in ms. */
+const LAST_LOOK = 20;
 
 const encoder = new TextEncoder();
 
@@ -194,7 +194,7 @@ export class DatagramServer implements AsyncDisposable {
     void doing.then(() => this.#underWay.delete(doing));
   }
 
-  /** To who has no port nobody can reply; who has ours is this server. */
+  /** A sender without a port can't be answered; one with our own address is this server. */
   #isOurs({ hostname, port }: Deno.NetAddr): boolean {
     return port === 0 || this.addrs.some((own) => own.port === port && own.hostname === hostname);
   }
@@ -212,7 +212,7 @@ export class DatagramServer implements AsyncDisposable {
     const latest = performance.now() + LAST_WORDS;
     for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
       before = this.#came;
-      await pause(PAUSE);
+      await pause(LAST_LOOK);
     }
     this.#deaf = true;
     void Promise.all(this.#underWay).then(() => this.#close());

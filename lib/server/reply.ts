@@ -11,9 +11,9 @@ export interface Reply {
   write(part: string | Uint8Array | Message): void;
 }
 
-/** Up to so many bytes are copied in less time than a call of `set` takes. */
+/** Up to this many bytes are copied by hand, in less time than a call of `set` takes. */
 const BY_HAND = 128;
-/** They are copied in steps of so many, each one load and one store. */
+/** In steps of this many bytes, each one load and one store. */
 const STEP = 8;
 /** How many bytes of unused reply buffers are kept. */
 const SPARE = 16 << 20;
@@ -85,7 +85,7 @@ export class ReplyBuffer implements Reply {
     else for (let at = 0; at < length; at++) this.bytes[to + at] = part[at] as number;
   }
 
-  /** Makes room for so many bytes, and a step; gives its place. */
+  /** Makes room for this many bytes and a step more; gives the place where they go. */
   #room(length: number): number {
     const to = this.length;
     this.length += length;

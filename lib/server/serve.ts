@@ -333,7 +333,7 @@ export class Server<State = void> implements AsyncDisposable {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Whoever waits looks again: all, since the first may be one that takes no place. */
+  /** All that wait look again, not the first alone: it may be one that takes no place. */
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
@@ -403,7 +403,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#timers.push(setTimeout(() => this.#giveUp(), LAST_WORDS));
   }
 
-  /** Nobody else is served: with `once`, whoever is on the way in has come too late. */
+  /** With `once` nobody else is served: those on their way in have come too late. */
   #beLast(): void {
     this.#deafen();
     this.#entries.giveUp("the one conversation has begun");

@@ -1,31 +1,49 @@
 /**
- * Fair turns: no conversation starves, whatever the others do. Left alone, the
- * runtime is fair only while few are busy, for two reasons:
+ * Fair turns: no conversation starves, whatever the others do. Left alone, the runtime is fair
+ * only while few clients are busy, for two reasons:
  *
- * - It does at most 128 socket operations a turn of its loop and starts with the newest, so
- *   that with more than some 128 busy clients the ones just served are served
- *   again and again, and the rest never (measured: of 1,000 clients that each
- *   have one message under way, 450 got no reply in 2 s).
- * - While there is work at hand it looks for new input only now and then, every 61 turns, so
- *   that one client that never stops sending makes others wait (measured: 240 ms).
+ * - It does at most 128 socket operations in a turn of its loop and starts with the newest, so
+ *   that with more than some 128 busy clients the ones just served are served again and again,
+ *   and the rest never (measured: of 1,000 clients that each have one message under way, 450 got
+ *   no reply in 2 s).
+ * - While there is work at hand it looks for new input only now and then, every 61 turns, so that
+ *   one client that never stops sending makes the others wait (measured: 240 ms).
  *
- * So, from 100 clients on, those just served wait in a queue, and few of them read again a
- * round. That is faster too, for a read beyond the 128 is tried in vain, in each turn again:
- * 1,000 clients are served 1.2 times as fast as without a queue. Who sends at full speed
- * rests for 1 ms after every 4.
+ * So a conversation asks {@linkcode Turns.next} after each write and, where it gets a promise,
+ * waits for it before it reads again. With 100 clients or fewer that get small replies, it never
+ * gets one. In a crowd a round goes like this:
+ *
+ *     setImmediate          clients are served                             setImmediate
+ *     |                     |                                              |
+ *     32 that were held     those 32, and others whose input had waited    fewer than 100 were served:
+ *     are let go            in the runtime, are served; after that each    nobody was left out, and the
+ *                           one that is served is held                     32 held longest are let go;
+ *                                                                          100 or more: nobody is let go,
+ *                                                                          those left out are served next
+ *
+ * That is faster than no queue, too: a read beyond the 128 is tried in vain, in each turn again
+ * (1,000 clients are served 1.2 times as fast). When a crowd falls silent, all that are held are
+ * let go after 2 ms. A client that gets much at once rests for 1 ms after every 4, alone or not.
+ *
+ * Before you change a number, and after, run `deno task bench`: the rows with 1,000 connections
+ * (messages/s, p99.9 and how many got no reply), 10,000 at once and beside a flood; and row 12
+ * and 13 of `deno task soak`.
  */
 
-/** So many operations in a round may have left others waiting; below 128 by a margin. */
+/** A round that served this many may have left others out; below 128 by a margin. More clients than this are a crowd. */
 const CROWD = 100;
-/** So many of a crowd read again a round: those and as many that had waited for input are well below 128. */
+/**
+ * This many of a crowd are let go a round: they, and about as many whose input had waited, must
+ * stay well below 128. More is faster; from 60 on some clients starve.
+ */
 const PIECE = 32;
-/** So many where replies are large, for they may take 61 rounds before input is looked for. */
+/** This many where replies are large: with more, input is looked for too rarely beside a flood. With fewer, floods are slower. */
 const SMALL_PIECE = 8;
-/** A client that gets so many bytes of replies at once sends fast; fast ones pause. */
+/** A client that gets this many bytes of replies at once is a flood. Lower, and a client with 64 short messages in flight rests too. */
 const MUCH = 4096;
-/** How long they may go on, in ms. */
+/** How long floods may go on, in ms: others wait about that long, and floods lose 1 ms of it. */
 const SLICE = 4;
-/** A crowd of which fewer than {@linkcode PIECE} are served in so long is none, in ms. */
+/** A crowd of which fewer than {@linkcode PIECE} are served in this time is none, in ms. */
 const QUIET = 2;
 
 /** Whose turn it is to read. */
@@ -33,7 +51,7 @@ export class Turns implements Disposable {
   #conversations = 0;
   #served = 0; // in this round
   #much = false; // was written to one of them
-  #passes = PIECE; // so many more need not wait
+  #passes = PIECE; // this many more need not wait
   #round: ReturnType<typeof setImmediate> | undefined;
   #total = 0; // served in the rounds before
   #held: (() => void)[] = [];
@@ -60,7 +78,7 @@ export class Turns implements Disposable {
 
   /**
    * To be asked by a conversation that was served, before it reads again.
-   * @param bytes what it wrote
+   * @param bytes how many it wrote
    * @return to be waited for, if anything
    */
   next(bytes: number): Promise<void> | undefined {
@@ -91,7 +109,7 @@ export class Turns implements Disposable {
     this.#resting = undefined;
   }
 
-  /** In a crowd, whoever was served waits until it is let go; of a small round, nobody does. */
+  /** In a crowd, those that were served are held until they are let go. */
   #queue(): Promise<void> | undefined {
     if (this.#conversations <= CROWD) return undefined;
     this.#served++;
@@ -114,7 +132,7 @@ export class Turns implements Disposable {
     if (this.#held.length > 0) this.#quiet ??= this.#watch();
   }
 
-  /** Lets so many go; if fewer wait, whoever is served next need not. */
+  /** Lets this many go; if fewer are held, those served next need not wait. */
   #letGo(piece: number): void {
     const next = this.#held.splice(0, piece);
     this.#passes = piece - next.length;

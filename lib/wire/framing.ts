@@ -1,6 +1,6 @@
 /**
- * Bytes to messages. Pure: no socket, and no clock of its own; whoever reads
- * says when a pause or the end came.
+ * Bytes to messages. Pure: no socket, and no clock of its own; the one
+ * who reads says when a pause or the end came.
  */
 
 import { Message } from "./message.ts";
