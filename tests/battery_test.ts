@@ -1,5 +1,5 @@
 /**
- * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25
+ * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25 and 36
  * that clients do to the server, smaller than in `soak/`, which does them at full size.
  *
  * Elsewhere: 18, 19, 21, 23, 26 and 30 to 32 in battery_life_test.ts; 7 and 8 in wire_test.ts;
@@ -12,7 +12,13 @@ import { atRest, busy, drips, randomClosings, reconnects } from "./battery/crowd
 import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts";
 import { scarce, startScarce } from "./battery/scarce.ts";
 import { halfClose, inDrops, inOneGo, randomCuts } from "./battery/streams.ts";
-import { closeUnread, resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
+import {
+  closeUnread,
+  resetInConversation,
+  resetInTheQueue,
+  staysInTls,
+} from "./battery/vanishing.ts";
+import { Certificates } from "./certificates.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { startServer } from "../lib/testing/program.ts";
 import { Random } from "./random.ts";
@@ -44,6 +50,15 @@ describe("clients that vanish", NEEDS, () => {
   it("25: connects, says, closes, thousands of times", async () => {
     await using server = await startServer(["--quiet"]);
     await reconnects(server, 2000, 16);
+  });
+});
+
+describe("36: TLS", needs("linux", "python3", "openssl"), () => {
+  it("clients that never read, or never finish the handshake, keep no descriptor", async () => {
+    await using certificates = await Certificates.make();
+    const identity = await certificates.sign("server", "IP:127.0.0.1");
+    await using server = await startServer([...identity, "--quiet", "--idle-timeout", "500ms"]);
+    await staysInTls(server, 20);
   });
 });
 

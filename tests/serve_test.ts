@@ -4,7 +4,8 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/ass
 import { describe, it } from "@std/testing/bdd";
 import type { Client, Ending, Handler } from "../lib/server/service.ts";
 import { Peer } from "../lib/client/peer.ts";
-import { type Accepted, serve, type ServeOptions, Server } from "../lib/server/serve.ts";
+import type { Accepted } from "../lib/net/listener.ts";
+import { serve, type ServeOptions, Server } from "../lib/server/serve.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
 /** Serves on a free port for as long as a test uses it. */
@@ -499,6 +500,18 @@ describe("a server", () => {
     await asked;
     await here.server.shutdown();
     assertEquals(refused, ["the server stops"]);
+    assertEquals(await wire.rest(), "");
+  });
+
+  it("refuses a client that takes longer than the idle timeout to begin", async () => {
+    const { promise: refused, resolve } = Promise.withResolvers<string>();
+    await using here = serveHere(upper, {
+      idleTimeout: 100,
+      prepare: () => new Promise(() => {}),
+      onRefused: (_, reason) => resolve(reason),
+    });
+    using wire = await Wire.dial(here.port);
+    assertEquals(await refused, "did not begin within 0.1s");
     assertEquals(await wire.rest(), "");
   });
 

@@ -1,6 +1,6 @@
 /** TLS on both sides, with certificates of the test's own, and with other people's programs. */
 
-import { assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
@@ -81,17 +81,15 @@ describe("TLS", needs("openssl"), () => {
         "a signer's own certificate",
         () => Promise.resolve(["--tls-cert", ca, "--tls-key", certificates.path("ca.key")]),
         true,
-        "its certificate is a signer's own: the server needs one signed by it",
+        "its certificate is a signer's own, and the server needs one that is not",
       ],
     ] as const
   ) {
     it(`refuses ${what}`, async () => {
       await using server = await startServer(await sign());
-      assertEquals(await say(server.port, trust ? ["--ca", ca] : []), [
-        1,
-        "",
-        `client: cannot connect to ADDRESS: ${reason}\n`,
-      ]);
+      const [code, replies, sentence] = await say(server.port, trust ? ["--ca", ca] : []);
+      assertEquals([code, replies], [1, ""]);
+      assertStringIncludes(sentence, `client: cannot connect to ADDRESS: ${reason}`);
       await server.until(/client 127.0.0.1:\d+ was not let in: .+\n/);
     });
   }
@@ -153,6 +151,29 @@ describe("TLS", needs("openssl"), () => {
       await using peer = new Program(["openssl", "s_client", ...connect, ...verify, ...options]);
       await peer.type("hello\n");
       await peer.until(/\[hello\] .{24}\n/);
+    });
+  }
+
+  for (
+    const [what, ending, last] of [
+      ["a client that says in TLS that it is through, and hears the same", "tls.unwrap()", "left"],
+      ["one that only closes, so that more may have been cut off", "tls.detach()", "reset"],
+    ]
+  ) {
+    it(`tells ${what}`, needs("python3"), async () => {
+      await using server = await startServer([...identity, "--log", "json"]);
+      const script = [
+        "import socket, ssl",
+        `context = ssl.create_default_context(cafile="${ca}")`,
+        `tcp = socket.create_connection(("127.0.0.1", ${server.port}))`,
+        'tls = context.wrap_socket(tcp, server_hostname="127.0.0.1")',
+        'tls.sendall(b"hello\\n")',
+        "while not tls.recv(100).endswith(b'\\n'): pass",
+        ending,
+      ];
+      await using client = new Program(["python3", "-c", script.join("\n")]);
+      await client.ends(0);
+      await server.until(new RegExp(`"event":"ended".*"reason":"${last}"`));
     });
   }
 

@@ -1,7 +1,9 @@
 /** Where a server is: parse, print, listen, connect. */
 
 import { reason } from "../checks.ts";
+import type { Listener } from "./listener.ts";
 import { type Identity, secure, whyNotSecure } from "./tls.ts";
+import { listenTls } from "./tls_listener.ts";
 import { sleep } from "../wait.ts";
 
 /** Where to listen. */
@@ -92,7 +94,7 @@ const RETRY = 50;
  * @param options with `cert` and `key`, to speak TLS
  * @throws {Error} whose message says why not, and what to do
  */
-export async function listen(options: ListenOptions = {}): Promise<Deno.Listener[]> {
+export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   const { hostname = "127.0.0.1", path } = options;
   try {
     if (path !== undefined) return [await listenUnix(path)];
@@ -163,7 +165,7 @@ function isFinal(error: unknown): boolean {
  * Listens at one address.
  * @throws {Error} as Deno.listen does
  */
-export function listenAt(options: ListenOptions): Deno.Listener {
+export function listenAt(options: ListenOptions): Listener {
   const { hostname = "127.0.0.1", port = 0, path, cert, key } = options;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
@@ -171,11 +173,11 @@ export function listenAt(options: ListenOptions): Deno.Listener {
   if (path !== undefined) return Deno.listen({ transport: "unix", path });
   const where = { hostname, port, tcpBacklog: BACKLOG };
   if (cert === undefined || key === undefined) return Deno.listen(where);
-  return Deno.listenTls({ ...where, cert, key });
+  return listenTls(where, { cert, key });
 }
 
-function listenAll(hostnames: readonly string[], options: ListenOptions): Deno.Listener[] {
-  const listeners: Deno.Listener[] = [];
+function listenAll(hostnames: readonly string[], options: ListenOptions): Listener[] {
+  const listeners: Listener[] = [];
   let { port = 0 } = options;
   try {
     for (const hostname of hostnames) {

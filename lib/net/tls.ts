@@ -53,23 +53,81 @@ export async function secure(
   }
 }
 
-/** What a failed handshake is about, by what the runtime says of it. */
-const WHY_NOT: readonly (readonly [RegExp, string])[] = [
+/** A certificate that will do, for the server's name; a client trusts it with --ca cert.pem. */
+function recipe(hostname: string): string {
+  const kind = /^[\d.]+$|:/.test(hostname) ? "IP" : "DNS";
+  return "make a right one, and trust it with --ca cert.pem: " +
+    `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 ` +
+    `-subj /CN=${hostname} -addext subjectAltName=${kind}:${hostname} ` +
+    "-addext basicConstraints=CA:FALSE";
+}
+
+const TOO_OLD = "it speaks no version of TLS that we do: 1.2 or 1.3";
+const NOTHING_IN_COMMON = "it has no cipher, or no group, in common with us";
+
+/** Why a client could not make friends, by what the runtime says of it. */
+const WHY_NOT_SECURE: readonly (readonly [RegExp, string])[] = [
+  [/alert: CertificateRequired/, "it asks for a certificate of ours: say --cert and --key"],
+  [
+    /alert: HandshakeFailure/,
+    `${NOTHING_IN_COMMON}, or it asks for a certificate of ours: say --cert and --key`,
+  ],
+  [/alert: ProtocolVersion/, TOO_OLD],
+  [
+    /alert: UnknownCA/,
+    "it does not trust whoever signed our certificate: name another with --cert",
+  ],
+  [
+    /alert: \w*(Certificate|Access)/,
+    "it does not accept our certificate: name another with --cert",
+  ],
   [/UnknownIssuer/, "nobody we trust has signed its certificate: name the signer's with --ca FILE"],
+  [/not valid for any names/, "its certificate says no name (in a subjectAltName): RECIPE"],
   [/not valid for name|NotValidForName/, "its certificate is for another name: check --host"],
-  [/CaUsedAsEndEntity/, "its certificate is a signer's own: the server needs one signed by it"],
+  [
+    /CaUsedAsEndEntity/,
+    "its certificate is a signer's own, and the server needs one that is not: RECIPE",
+  ],
+  [
+    /UnsupportedCertVersion/,
+    "its certificate is of X.509 version 1, and only version 3 has names: RECIPE",
+  ],
   [/not valid yet|NotValidYet/i, "its certificate is not valid yet: check the clocks"],
   [/expired/i, "its certificate has expired: the server needs a new one"],
   [/invalid peer certificate/, "its certificate is not valid"],
   [/InvalidContentType/, "it does not speak TLS: leave out --tls"],
   [/KeyMismatch/, "the key is not that certificate's"],
-  [/ProtocolVersion|HandshakeFailure/, "it speaks no TLS that we do: 1.2 or 1.3"],
 ];
 
-/** Why a TLS handshake failed, and what to do; undefined where that was not the reason. */
-export function whyNotSecure(error: unknown): string | undefined {
+/**
+ * Why a TLS handshake failed, and what to do; undefined where that was not the reason.
+ * @param hostname what the server is called
+ */
+export function whyNotSecure(error: unknown, hostname = "localhost"): string | undefined {
+  return lookUp(WHY_NOT_SECURE, error)?.replace("RECIPE", () => recipe(hostname));
+}
+
+/** Why a client was not let in, likewise. */
+const WHY_NO_HANDSHAKE: readonly (readonly [RegExp, string])[] = [
+  [/corrupt message/, "it does not speak TLS, and must here"],
+  [/NotOffered|ExtensionRequired/, TOO_OLD],
+  [/InCommon/, `${NOTHING_IN_COMMON}, or none for our kind of key`],
+  [/alert: UnknownCA/, "it does not trust whoever signed our certificate: it must be told to"],
+  [/alert: CertificateExpired/, "it finds that our certificate has expired"],
+  [/alert: \w*Certificate/, "it does not accept our certificate: that may be for another name"],
+  [/alert: /, "it broke off the handshake"],
+  [/hung up|handshake eof/, "it hung up in the handshake"],
+  [/reset/i, "it reset the connection in the handshake"],
+];
+
+/** Why a handshake with a client failed, from the server's side. */
+export function whyNoHandshake(error: unknown): string {
+  return lookUp(WHY_NO_HANDSHAKE, error) ?? `the handshake failed: ${reason(error)}`;
+}
+
+function lookUp(table: readonly (readonly [RegExp, string])[], error: unknown): string | undefined {
   const message = reason(error);
-  return WHY_NOT.find(([pattern]) => pattern.test(message))?.[1];
+  return table.find(([pattern]) => pattern.test(message))?.[1];
 }
 
 async function readPem(file: string, label: string): Promise<string> {

@@ -1,6 +1,6 @@
 /** What comes before a conversation: a handshake, a proxy's header, the question whether the client is let in. */
 
-/** How long that may take, in ms. */
+/** How long that may take at most, in ms. */
 const PATIENCE = 10_000;
 /** The most that may be under way at once; one more, and the oldest is given up. */
 const MOST = 1000;
@@ -12,10 +12,13 @@ export class Entry {
   /** It has done what comes before a conversation. */
   isSettled = false;
   readonly #givenUp = Promise.withResolvers<never>();
-  readonly #late = setTimeout(
-    () => this.giveUp(`did not begin within ${PATIENCE / 1000}s`),
-    PATIENCE,
-  );
+  readonly #late: ReturnType<typeof setTimeout>;
+
+  /** @param patience how long it may take, in ms */
+  constructor(patience: number) {
+    const late = () => this.giveUp(`did not begin within ${patience / 1000}s`);
+    this.#late = setTimeout(late, patience);
+  }
 
   /** Rejects when it is given up, and never resolves. */
   get givenUp(): Promise<never> {
@@ -38,6 +41,12 @@ export class Entry {
 /** All that are under way. */
 export class Entries {
   readonly #entries = new Set<Entry>();
+  readonly #patience: number;
+
+  /** @param idleTimeout how long a client may do nothing, in ms; 0 for ever */
+  constructor(idleTimeout: number) {
+    this.#patience = Math.min(idleTimeout || PATIENCE, PATIENCE);
+  }
 
   /** How many are under way. */
   get size(): number {
@@ -59,7 +68,7 @@ export class Entries {
       this.#entries.delete(oldest);
       oldest.giveUp("too many others came before it had begun");
     }
-    const entry = new Entry();
+    const entry = new Entry(this.#patience);
     this.#entries.add(entry);
     try {
       await Promise.race([steps(entry), entry.givenUp]);

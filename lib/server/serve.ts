@@ -1,6 +1,7 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
 import { type Connection, listenAt } from "../net/address.ts";
+import type { Accepted, Listener } from "../net/listener.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
@@ -10,30 +11,6 @@ import { reason } from "../checks.ts";
 import { checkCounts, checkTimes } from "../checks.ts";
 import { Turns } from "./turns.ts";
 import { onAbort, pause, sleep } from "../wait.ts";
-
-/** A connection that was accepted. */
-export interface Accepted extends Connection {
-  /** Where it comes from. */
-  readonly remoteAddr: Deno.Addr;
-  /** Where it came to. */
-  readonly localAddr?: Deno.Addr | undefined;
-  /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
-  readonly isProbe?: boolean;
-  /** Completes the TLS handshake; without TLS there is none. */
-  handshake?(): Promise<unknown>;
-  /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
-  setNoDelay?(): void;
-}
-
-/** What the server needs of a listener. */
-export interface Listener {
-  /** Where it listens. */
-  readonly addr: Deno.Addr;
-  /** The next connection; rejects with `BadResource` once closed. */
-  accept(): Promise<Accepted>;
-  /** Accepts no more. */
-  close(): void;
-}
 
 /** How to serve. */
 export interface ServeOptions<State = void> {
@@ -59,7 +36,7 @@ export interface ServeOptions<State = void> {
   once?: boolean;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
   maxClients?: number;
-  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms; 0: never. @default {0} */
+  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms, and a client that takes as long to begin one; 0: never. @default {0} */
   idleTimeout?: number;
   /** How long a stopping server lets conversations finish, in ms. @default {5000} */
   grace?: number;
@@ -147,7 +124,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #options: ServeOptions<State>;
   readonly #service: Service<State>;
   readonly #conversations = new Set<Conversation<State>>();
-  readonly #entries = new Entries();
+  readonly #entries: Entries;
   readonly #maxClients: number;
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isDeaf = false; // accepts no more
@@ -164,6 +141,7 @@ export class Server<State = void> implements AsyncDisposable {
     checkCounts(options, ["maxMessage", "concurrency", "maxClients"]);
     checkTimes(options, ["idleTimeout", "grace", "drain"]);
     this.#options = options;
+    this.#entries = new Entries(options.idleTimeout ?? 0);
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;

@@ -10,6 +10,7 @@ import json
 import select
 import selectors
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -235,9 +236,32 @@ def drip(port, size, seconds):
     tell(cut=len(cuts), first=min(cuts, default=0), last=max(cuts, default=0))
 
 
+def tls(port, size):
+    """So many that speak TLS, say lines and never read, and as many that never finish the handshake."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    held = []
+    for number in range(size):
+        held.append(dial(port, number))
+        held[-1].sendall(b"\x16\x03\x01")
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", port))
+        secure = context.wrap_socket(s)
+        secure.settimeout(0.05)
+        held.append(secure)
+        try:
+            while True:
+                secure.sendall(b"x" * 15999 + b"\n")
+        except OSError:
+            pass  # nobody takes it any more: the server is stuck, or has cut it
+    tell(held=len(held))
+    order()
+
+
 WHAT = dict(
     resets=resets, vanish=vanish, drops=drops, long=long_line, flood=flood,
-    reconnects=reconnects, crowd=crowd, busy=busy, drip=drip, probe=probe,
+    reconnects=reconnects, crowd=crowd, busy=busy, drip=drip, probe=probe, tls=tls,
 )
 
 if __name__ == "__main__":

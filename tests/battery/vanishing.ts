@@ -1,10 +1,10 @@
-/** Rows 1 to 3: clients that reset or leave when it suits nobody. Each throws when it fails, else tells figures. */
+/** Rows 1 to 3, and 36: clients that reset or leave when it suits nobody, or don't leave. Each throws when it fails, else tells figures. */
 
 import { assert } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
 import { Wire } from "../../lib/testing/wire.ts";
-import { runPeers } from "./peers.ts";
+import { nextSeen, runPeers, startPeers } from "./peers.ts";
 import { assertSockets, sockets } from "./proc.ts";
 import { assertConverses, assertWell, type Subject } from "./subject.ts";
 
@@ -73,4 +73,15 @@ export async function resetAfter(port: number, said: string, reads: number): Pro
   const closed = once(socket, "close");
   socket.resetAndDestroy();
   await closed;
+}
+
+/** Row 36: over TLS, clients that never read, and clients that never finish the handshake, are cut though they stay. */
+export async function staysInTls(server: Subject, size: number): Promise<string> {
+  const before = await sockets(server.pid);
+  await using peers = startPeers("tls", server.port, size);
+  const { held = 0 } = await nextSeen(peers);
+  await assertSockets(server.pid, before);
+  await peers.endInput();
+  await peers.ends(0);
+  return `${held} clients stayed; none of their descriptors did`;
 }
