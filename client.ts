@@ -4,17 +4,29 @@
 
 import config from "./deno.json" with { type: "json" };
 import { reason } from "./lib/checks.ts";
+import { DatagramLink } from "./lib/client/datagram_link.ts";
 import { DatagramPeer } from "./lib/client/datagram_peer.ts";
+import { DatagramSocket } from "./lib/client/datagram_socket.ts";
+import { DialLink } from "./lib/client/dial_link.ts";
 import { Filter, filter } from "./lib/client/filter.ts";
+import { ConnectionLink, type Link } from "./lib/client/link.ts";
 import { Peer } from "./lib/client/peer.ts";
+import { Ping } from "./lib/client/ping.ts";
 import { StandardOutput, wordedInput } from "./lib/client/pipes.ts";
 import { Progress } from "./lib/client/progress.ts";
 import { Report, type Style } from "./lib/client/report.ts";
-import { pinging, piped, saying } from "./lib/client/sources.ts";
+import { piped, saying } from "./lib/client/sources.ts";
 import { Stream } from "./lib/client/stream.ts";
 import { type Interlocutor, type OnReply, talk } from "./lib/client/talk.ts";
 import { Terminal } from "./lib/client/terminal.ts";
-import { addressOrName, connect, type ConnectOptions, show } from "./lib/net/address.ts";
+import {
+  addressOrName,
+  connect,
+  type Connection,
+  type ConnectOptions,
+  cutPort,
+  show,
+} from "./lib/net/address.ts";
 import { readTrusted } from "./lib/net/tls.ts";
 import {
   duration,
@@ -43,13 +55,15 @@ const OPTIONS = {
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
   loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
   once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
-  message: { short: "m", value: "TEXT", many: true, read: line, help: "say this and print the reply alone; may be repeated" },
-  quiet: { short: "q", not: ["message", "ping"], help: "a filter: a message a line in, the replies alone out" },
+  message: { short: "m", value: "TEXT", many: true, empty: true, read: line, help: "say this and print the reply alone; may be repeated" },
+  quiet: { short: "q", help: "a filter: a message a line in, the replies alone out; with --ping, the summary alone" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   timeout: { short: "t", value: "DUR", fallback: "10s", read: duration, help: "to connect, and for each reply; 0: for ever" },
   ping: { help: "measure round trips: a line a reply, figures at the end" },
-  count: { short: "c", value: "N", needs: "ping", read: whole(1, 1_000_000_000), help: "so many messages; without, until Ctrl-C" },
-  interval: { short: "i", value: "DUR", fallback: "1s", needs: "ping", read: duration, help: "from one message to the next" },
+  count: { short: "c", value: "N", needs: "ping", read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
+  interval: { short: "i", value: "DUR", fallback: "1s", needs: "ping", read: duration, help: "from one message to the next; 0: as fast as replies come" },
+  any: { needs: "ping", not: ["connect"], help: "take any line for a reply, not only one that holds its message" },
+  connect: { needs: "ping", not: ["udp", "message", "framing"], help: "measure connections instead, and say nothing" },
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object a line" },
 } as const;
 
@@ -70,24 +84,85 @@ function line(text: string): string {
 
 /** Talks as the options say; gives the exit code. */
 async function main(): Promise<number> {
-  const options = parse(OPTIONS, Deno.args, ["host", "port"]);
+  const options = parse(OPTIONS, Deno.args, ["host", "port"], cutPort);
   if (options === "version") return print(`readback ${config.version}`);
   if (options === "help") {
-    return print(`usage: client.ts [options] [HOST [PORT]]\n\n${help(OPTIONS)}`);
+    return print(`usage: client.ts [options] [HOST [PORT] | HOST:PORT]\n\n${help(OPTIONS)}`);
   }
-  const { host, port, unix: path, loopback, udp, ping } = options;
-  const where = loopback ? await startLoopback(udp) : { hostname: host, port, path };
+  const { host, port, unix: path, loopback, udp, ping, quiet, message, connect } = options;
+  if (quiet && message.length > 0 && !ping) {
+    throw new UsageError("cannot combine --quiet and --message: choose one of them");
+  }
+  const here = loopback ? await startLoopback(udp) : { hostname: host, port, path };
+  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
+  const where = { ...here, timeout: options.timeout, tls };
+  const style = styleOf(options);
+  const report = new Report(show(where), paper, { style, connect, summaryAlone: ping && quiet });
+  return ping ? await measure(where, options, report) : await converse(where, options, report);
+}
+
+/** Talks to a server; gives the exit code. */
+async function converse(
+  where: ConnectOptions,
+  options: Options,
+  report: Report,
+): Promise<number> {
   const peer = await connectTo(where, options);
-  const report = new Report(show(where), styleOf(options), paper);
   const failure = await run(peer, options, report).then(() => undefined, reason);
-  await report.summary(peer, failure);
-  if (failure !== undefined) {
-    const due = Math.max(peer.sent, options.message.length);
-    const tally = `: ${peer.answered} of ${due} messages were answered`;
-    complain(failure + (peer.answered < due && !ping ? tally : ""));
-  }
-  const isWell = ping ? peer.answered > 0 : failure === undefined;
+  await report.summary(peer, options.udp ? 0 : 1, failure);
+  if (failure === undefined) return 0;
+  const due = Math.max(peer.sent, options.message.length);
+  const tally = `: ${peer.answered} of ${due} messages were answered`;
+  complain(failure + (peer.answered < due ? tally : ""));
+  return 1;
+}
+
+/** Measures a server; gives the exit code. */
+async function measure(
+  where: ConnectOptions,
+  options: Options,
+  report: Report,
+): Promise<number> {
+  const { quiet, connect: isConnect, message, count } = options;
+  const messages = message.map((text) => encoder.encode(text));
+  let complaint = "";
+  const ping = new Ping({ ...options, messages, timeout: isConnect ? 0 : options.timeout }, {
+    tell: (event) => {
+      progress.hide();
+      return report.tell(event);
+    },
+    complain: (sentence) => {
+      if (quiet || isConnect) return;
+      complain(sentence);
+      complaint = sentence;
+    },
+  });
+  using link = await linkTo(ping, where, options);
+  using _watch = progress.watch(() => ping.waiting, (s) => `no reply yet: ${s} s`);
+  const failure = await ping.run(link, stopSignal()).then(() => undefined, reason);
+  const { sent, answered } = ping.tally;
+  const isWell = failure === undefined && answered > 0 &&
+    (count === undefined || answered === sent);
+  const why = failure ?? ping.trouble ?? `${answered} of ${sent} messages were answered`;
+  await report.summary(ping.tally, link.connects, isWell ? undefined : why);
+  if (!isWell && why !== complaint) complain(why);
   return isWell ? 0 : 1;
+}
+
+/** The way to the server that is measured. */
+async function linkTo(
+  ping: Ping,
+  where: ConnectOptions,
+  { udp, connect: isConnect, framing, any, message, wait }: Options,
+): Promise<Link> {
+  const { hostname = "", port = 0 } = where;
+  if (udp) return new DatagramLink(ping, await DatagramSocket.connect(hostname, port), framing);
+  if (isConnect) return new DialLink(ping, where);
+  const areAlike = any || message.length > 0;
+  const reconnect = () => connect(where);
+  const link = new ConnectionLink(ping, reconnect, { framing, takesTurns: any, areAlike });
+  link.open(await connectPatiently(where, wait));
+  return link;
 }
 
 /** Starts a server inside this process; says where. */
@@ -99,16 +174,18 @@ async function startLoopback(udp: boolean): Promise<ConnectOptions> {
 /** The server at the other end, as the options want to talk to it. */
 async function connectTo(
   where: ConnectOptions,
-  { framing, timeout, wait, udp, quiet, ...options }: Options,
+  { framing, timeout, wait, udp, quiet }: Options,
 ): Promise<Peer | DatagramPeer | Filter> {
   const { hostname = "", port = 0 } = where;
   if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
-  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
-  const conn = await progress.during(
-    connect({ ...where, timeout, wait, tls }),
-    (seconds) => `connecting to ${show(where)}: ${seconds} s`,
-  );
+  const conn = await connectPatiently(where, wait);
   return quiet ? new Filter(new Stream(conn, timeout), framing) : new Peer(conn, framing, timeout);
+}
+
+/** Connects, and shows on a terminal what is waited for. */
+async function connectPatiently(where: ConnectOptions, wait: number): Promise<Connection> {
+  const connecting = connect({ ...where, wait });
+  return await progress.during(connecting, (s) => `connecting to ${show(where)}: ${s} s`);
 }
 
 /** How replies are told. */
@@ -121,7 +198,7 @@ function styleOf({ log, ping, message, quiet }: Options): Style {
 /** Talks until the end. */
 async function run(
   peer: Peer | DatagramPeer | Filter,
-  { quiet, ping, interval, count, message, once }: Options,
+  { quiet, message, once }: Options,
   report: Report,
 ): Promise<void> {
   const messages = message.map((text) => encoder.encode(text));
@@ -131,13 +208,6 @@ async function run(
     say: (message) => progress.during(peer.say(message), (s) => `no reply yet: ${s} s`),
     gone: () => peer.gone(),
   };
-  if (ping) {
-    const stop = stopSignal();
-    const { promise: stopped, resolve } = Promise.withResolvers<void>();
-    stop.addEventListener("abort", () => resolve());
-    const talking = talk(patient, pinging(messages, interval, stop), onReply, count);
-    return await Promise.race([talking, stopped]).finally(() => progress.hide());
-  }
   if (messages.length > 0) return await talk(patient, saying(messages), onReply);
   const most = once ? 1 : Infinity;
   const isPerson = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
@@ -197,6 +267,7 @@ function print(text: string): number {
 
 /** Says what went wrong; the server's words may be in it. */
 function complain(sentence: string): void {
+  progress.hide();
   console.error("%cclient:%c %s", "color: red", "", escape(encoder.encode(sentence)));
 }
 

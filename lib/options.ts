@@ -22,6 +22,8 @@ export interface Option {
   readonly fallback?: string;
   /** It may be given more than once. */
   readonly many?: true;
+  /** Its value may be empty. */
+  readonly empty?: true;
   /** Options that make no sense beside it, by key. */
   readonly not?: readonly string[];
   /** An option that it makes no sense without, by key. */
@@ -72,6 +74,7 @@ export function duration(text: string): number {
 /**
  * Reads a command line.
  * @param operands the options that may also be given by their place, in order
+ * @param cut makes several operands of one
  * @return the options, or `help` or `version` where that was asked for
  * @throws {UsageError}
  */
@@ -79,11 +82,12 @@ export function parse<T extends Table>(
   table: T,
   args: readonly string[],
   operands: readonly (keyof T & string)[] = [],
+  cut: (operand: string) => string[] = (operand) => [operand],
 ): Values<T> | "help" | "version" {
   const given = split({ ...table, ...COMMON }, args);
   if (given["help"]) return "help";
   if (given["version"]) return "version";
-  for (const [place, operand] of given._.entries()) {
+  for (const [place, operand] of given._.flatMap(cut).entries()) {
     const key = operands[place];
     if (key === undefined) throw new UsageError(`stray argument ${quote(operand)}: ${SEE_HELP}`);
     if (given[dashed(key)] !== undefined) {
@@ -111,30 +115,68 @@ const SEE_HELP = "--help lists what there is";
 
 type Given = Record<string, unknown> & { _: string[] };
 
+type Row = Option & { readonly name: string };
+
 /** Command line to texts and flags by dashed name; an unknown name is an error. */
 function split(table: Table, args: readonly string[]): Given {
-  const rows = Object.entries(table).map(([key, option]) => ({ name: dashed(key), ...option }));
+  const rows: Row[] = Object.entries(table)
+    .map(([key, option]) => ({ name: dashed(key), ...option }));
   const names = (rows: { name: string }[]) => rows.map(({ name }) => name);
   const flags = rows.filter(({ value }) => value === undefined);
-  const given: Given = parseArgs([...args], {
-    string: ["_", ...names(rows.filter((row) => !flags.includes(row)))],
+  const valued = rows.filter(({ value }) => value !== undefined);
+  const given: Given = parseArgs(withValues(rows, args), {
+    string: ["_", ...names(valued)],
     boolean: names(flags),
-    collect: names(rows.filter(({ many }) => many)),
+    collect: names(valued),
     alias: Object.fromEntries(rows.flatMap(({ name, short }) => short ? [[name, short]] : [])),
     unknown: (arg: string, name?: string) => name === undefined || unknown(arg, name, names(rows)),
   });
-  for (const { name, value, many } of rows) {
-    const texts = many ? given[name] as string[] : [given[name]];
-    if (value && texts.includes("")) {
-      throw new UsageError(`--${name} needs a value: --${name}=${value}`);
-    }
+  for (const { name, many } of valued) {
+    const texts = given[name] as string[];
+    if (many) continue;
+    if (texts.length > 1) throw new UsageError(`--${name} is given twice: give it once`);
+    given[name] = texts[0];
+  }
+  for (const { name } of flags) {
     // The parser takes any text after a flag's "=" for true.
-    const valued = (arg: string) => arg.startsWith(`--${name}=`);
-    if (!value && (typeof given[name] !== "boolean" || args.slice(0, endOf(args)).some(valued))) {
+    const isValued = (arg: string) => arg.startsWith(`--${name}=`);
+    if (typeof given[name] !== "boolean" || args.slice(0, endOf(args)).some(isValued)) {
       throw new UsageError(`--${name} takes no value: write --${name} alone`);
     }
   }
   return given;
+}
+
+/**
+ * Writes each option and its value as one argument: the parser would take a value
+ * that is empty for none, and one that begins with "-" for an option.
+ */
+function withValues(rows: readonly Row[], args: readonly string[]): string[] {
+  const joined: string[] = [];
+  const end = endOf(args);
+  for (let at = 0; at < end; at++) {
+    const [name = "", inline] = (args[at] as string).split(/=(.*)/s);
+    // Flags may come before its letter: -qm TEXT.
+    const letters = /^-(?!-)(.*)(.)$/.exec(name);
+    const areFlags = [...letters?.[1] ?? ""]
+      .every((letter) => rows.some(({ short, value }) => short === letter && value === undefined));
+    const row = rows.find((row) =>
+      row.value !== undefined &&
+      (name === `--${row.name}` || (row.short === letters?.[2] && letters !== null && areFlags))
+    );
+    if (row === undefined) {
+      joined.push(args[at] as string);
+      continue;
+    }
+    const value = inline ?? (at + 1 < end ? args[++at] : undefined);
+    const isOption = inline === undefined && /^-(?!\d|$)/.test(value ?? "");
+    if (value === undefined || isOption || (value === "" && !row.empty)) {
+      throw new UsageError(`--${row.name} needs a value: --${row.name}=${row.value}`);
+    }
+    if (letters?.[1]) joined.push(`-${letters[1]}`);
+    joined.push(`--${row.name}=${value}`);
+  }
+  return [...joined, ...args.slice(end)];
 }
 
 /** Checks that an option that was given makes sense beside the others. */

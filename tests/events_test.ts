@@ -10,10 +10,11 @@ import { type Event, Transcript } from "../lib/server/transcript.ts";
 import { unread } from "./battery/output.ts";
 import { resetAfter } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
 import { readme } from "./readme.ts";
-import { Wire } from "../lib/testing/wire.ts";
+import { latin1, text, Wire } from "../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
 type Cell<T> = T extends number ? "number" : "string";
@@ -52,11 +53,28 @@ const CLIENT: Fields<ClientEvent> = {
     data: "string",
     duration: "number, optional",
   },
+  wrong: { server: "string", seq: "number", bytes: "number", data: "string" },
+  late: { server: "string", seq: "number", bytes: "number", data: "string", duration: "number" },
+  doubled: { server: "string", seq: "number", bytes: "number", data: "string" },
+  lost: { server: "string", seq: "number", reason: "string, optional" },
+  unasked: { server: "string", bytes: "number", data: "string" },
+  connection: {
+    server: "string",
+    seq: "number",
+    duration: "number",
+    connect: "number",
+    handshake: "number, optional",
+  },
+  disconnected: { server: "string", reason: "string", silence: "number" },
   summary: {
     server: "string",
     sent: "number",
     answered: "number",
+    wrong: "number",
     lost: "number",
+    late: "number",
+    doubled: "number",
+    connects: "number",
     reason: "string, optional",
     min: "number, optional",
     avg: "number, optional",
@@ -227,7 +245,40 @@ describe("what the client tells", () => {
     }
   });
 
-  it("is every event and field that there is", () => {
+  it("of a measurement that meets all that can go wrong", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      const said: Record<string, string> = {
+        "ping 1\n": "ping 1\n",
+        "ping 2\n": "no\n",
+        "ping 4\n": "ping 3\nping 4\nping 4\nhello\n",
+      };
+      const buffer = new Uint8Array(100);
+      for (let count; (count = await conn.read(buffer)) !== null;) {
+        const line = text(buffer.subarray(0, count));
+        if (line === "ping 5\n") return;
+        await conn.write(latin1(said[line] ?? ""));
+      }
+    });
+    const args = ["-c", 5, "-i", "400ms", "-t", "200ms", "--log", "json"];
+    await using client = startClient(["-p", server.port, "--ping", ...args]);
+    await client.ends(1);
+    for (const line of linesOf(client.stdout)) check(line, CLIENT);
+    assertEquals(linesOf(client.stdout).map(({ event, seq }) => seq ? `${event} ${seq}` : event), [
+      ...["reply 1", "wrong 2", "lost 3", "late 3", "reply 4", "doubled 4", "unasked"],
+      ...["disconnected", "lost 5", "summary"],
+    ]);
+  });
+
+  it("of a hundred connections with TLS", needs("openssl"), async () => {
+    await using made = await Certificates.make();
+    await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
+    const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 100, "-i", 0];
+    await using client = startClient(["-p", server.port, ...args, "--log", "json"]);
+    await client.ends(0);
+    for (const line of linesOf(client.stdout)) check(line, CLIENT);
+  });
+
+  it("is every event and field that there is", needs("openssl"), () => {
     assertEquals(fieldsOf(CLIENT).filter((field) => !seen.has(field)), []);
   });
 });

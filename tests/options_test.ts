@@ -49,7 +49,7 @@ describe("parse", () => {
       [["--wait", "1.5"], { wait: 1500 }],
       [["--wait", "1m"], { wait: 60_000 }],
       [["-w", "0"], { wait: 0 }],
-      [["--port", "1", "--port", "2"], { port: 2 }],
+      [["-s", "-5", "-s", "-", "-p=80"], { say: ["-5", "-"], port: 80 }],
       [["--soft", "--how", "b"], { soft: true, how: "b" as const }],
     ] as const
   ) {
@@ -65,6 +65,10 @@ describe("parse", () => {
       [["--no-loud"], 'unknown option "--no-loud": --help lists what there is'],
       [["--host.x", "1"], 'unknown option "--host.x": did you mean --host?'],
       [["--port"], "--port needs a value: --port=PORT"],
+      [["-lp"], "--port needs a value: --port=PORT"],
+      [["--port", "--", "80"], "--port needs a value: --port=PORT"],
+      [["-p", "1", "--port", "2"], "--port is given twice: give it once"],
+      [["-p", "-1"], 'cannot use --port "-1": must be a whole number from 0 to 65535'],
       [["--port", ""], "--port needs a value: --port=PORT"],
       [["--port="], "--port needs a value: --port=PORT"],
       [["--port", "--loud"], "--port needs a value: --port=PORT"],

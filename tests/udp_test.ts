@@ -464,18 +464,18 @@ describe("client --udp", () => {
     assertEquals(stderr, "client: no reply within 1s: 87 of 90 messages were answered\n");
   });
 
-  it("--ping: exit 0 if any came; tells the lost", async () => {
+  it("--ping: tells the lost; exit 1, since with --count all must be answered", async () => {
     await using server = await startServer(["--udp"]);
     await using relay = await Relay.open(server.port, {
       reply: (seq, send) => seq !== 2 && send(),
     });
     const there = ["-p", relay.port, ...TIMEOUT, "--ping", "-c", 3, "-i", "1ms"];
-    const { stdout } = await run(0, there);
+    const { stdout } = await run(1, there);
     const from = `from 127.0.0.1:${relay.port}: seq`;
     assertMatch(
       stdout,
       new RegExp(
-        `^33 bytes ${from}=1 .*\nno reply ${from}=2\n33 bytes ${from}=3 .*\n.*\n3 sent, 2 answered, 1 lost`,
+        `^33 bytes ${from}=1 .*\n33 bytes ${from}=3 .*\nno reply ${from}=2\n.*\n3 sent, 2 answered, 1 lost`,
       ),
     );
   });

@@ -1,12 +1,10 @@
 /** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
 
-import type { Socket } from "node:dgram";
-import { resolve, show, whyNotConnect } from "../net/address.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { checkTimes } from "../checks.ts";
 import { onAbort } from "../wait.ts";
 import { endingOf, type Framing, join } from "../wire/framing.ts";
 import { isRefusal } from "../wire/refusal.ts";
+import { checkLength, DatagramSocket } from "./datagram_socket.ts";
 import { Refused } from "./peer.ts";
 import { isReplyTo } from "./replies.ts";
 
@@ -55,8 +53,6 @@ interface Waiting {
 }
 
 const LF = new Uint8Array([10]);
-/** What is sent to any address of this machine goes to this one. */
-const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 const encoder = new TextEncoder();
 
 /**
@@ -80,23 +76,19 @@ export class DatagramPeer implements Disposable {
 
   readonly #waiting = new Set<Waiting>();
   readonly #gone = Promise.withResolvers<never>();
-  #sending = Promise.resolve(); // one after the other: else they leave in any order
+  readonly #socket: DatagramSocket;
   #failure: Error | undefined;
 
   private constructor(
-    /** Bound; owned from here on. */
-    readonly socket: Socket,
-    /** Where the server is. */
-    readonly addr: Deno.NetAddr,
+    socket: DatagramSocket,
     /** How to talk to it. */
     readonly options: DatagramPeerOptions,
   ) {
-    socket.on("message", (datagram, from) => {
-      // The socket hears strangers too.
-      const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
-      if (isServer) this.#hear(new Uint8Array(datagram));
+    this.#socket = socket;
+    socket.listen({
+      heard: (datagram) => this.#hear(datagram),
+      failed: (error) => this.close(error),
     });
-    socket.on("error", (error) => this.close(error));
     const stop = () => this.close(new Error("the conversation was called off"));
     const letGo = onAbort(options.signal, stop);
     this.#gone.promise.catch(letGo); // and so whoever waits hears of it, or nobody does
@@ -109,15 +101,7 @@ export class DatagramPeer implements Disposable {
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
     const { hostname = "127.0.0.1", port = 6969 } = options;
     checkTimes(options, ["timeout"]);
-    try {
-      const addresses = await resolve(hostname);
-      const address = addresses.find((one) => !one.includes(":")) ?? addresses[0] ?? hostname;
-      const addr = addrOf({ address: ANY[address] ?? address, port });
-      return new DatagramPeer(await bind(localFor(addr.hostname), 0), addr, options);
-    } catch (error) {
-      const why = whyNotConnect(error);
-      throw new Error(`cannot connect to ${show({ hostname, port })}: ${why}`, { cause: error });
-    }
+    return new DatagramPeer(await DatagramSocket.connect(hostname, port), options);
   }
 
   /**
@@ -130,18 +114,14 @@ export class DatagramPeer implements Disposable {
     const { framing = "auto", timeout = 10_000 } = this.options;
     const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
     const datagram = framing === "line" ? join([bytes, LF]) : bytes;
-    if (datagram.length > MOST_DATAGRAM) {
-      throw new Error(
-        `a message of ${bytes.length} bytes fits no datagram: ${MOST_DATAGRAM} do`,
-      );
-    }
+    checkLength(datagram, bytes);
     if (this.#failure !== undefined) throw this.#failure;
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     const waiting = { message: bytes, resolve, reject };
     const late = timeout > 0 ? setTimeout(() => reject(new Lost(timeout)), timeout) : undefined;
     this.#waiting.add(waiting);
     this.sent++;
-    this.#sending = this.#sending.then(() => this.#send(datagram));
+    this.#socket.send(datagram);
     try {
       return await promise;
     } finally {
@@ -159,7 +139,7 @@ export class DatagramPeer implements Disposable {
   close(failure: Error = new Error("the conversation is over")): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
-    this.socket.close();
+    this.#socket[Symbol.dispose]();
     for (const { reject } of this.#waiting) reject(failure);
     this.#gone.reject(failure);
   }
@@ -167,12 +147,6 @@ export class DatagramPeer implements Disposable {
   /** Ends the conversation. */
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  async #send(datagram: Uint8Array): Promise<void> {
-    if (this.#failure !== undefined) return;
-    const why = await send(this.socket, datagram, this.addr);
-    if (why !== null) this.close(new Error(why));
   }
 
   /** Finds whose reply it is. One that is late, or came twice, is nobody's. */
@@ -186,17 +160,4 @@ export class DatagramPeer implements Disposable {
       waiting.resolve(reply);
     } else if (isRefusal(reply) && this.#waiting.size > 0) this.close(new Refused(reply));
   }
-}
-
-/** Where to hear from when talking to an address: nobody from outside talks to the loopback. */
-function localFor(address: string): string {
-  if (address === "127.0.0.1" || address === "::1") return address;
-  return address.includes(":") ? "::" : "0.0.0.0";
-}
-
-/** Whether two addresses are one, however written. */
-function isSame(address: string, other: string): boolean {
-  const canonical = (hostname: string) =>
-    URL.parse(`http://${show({ hostname, port: 1 })}`)?.hostname ?? hostname;
-  return address === other || canonical(address) === canonical(other);
 }

@@ -9,7 +9,7 @@ import { type Found, replyTo } from "./replies.ts";
 import { Stream } from "./stream.ts";
 
 /** A reply may be longer than its message by this much, in bytes. */
-const MOST_ADDED = 1 << 20;
+export const MOST_ADDED = 1 << 20;
 
 const encoder = new TextEncoder();
 const LF = new Uint8Array([10]);

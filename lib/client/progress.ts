@@ -35,6 +35,27 @@ export class Progress {
     }
   }
 
+  /**
+   * Looks now and then whether something is waited for, and shows that.
+   * @param waiting for how long, in ms
+   * @param say what is waited for, by how many seconds it has been
+   * @return ends this
+   */
+  watch(waiting: () => number, say: (seconds: number) => string): Disposable {
+    const look = () => {
+      const since = waiting();
+      if (since < PATIENCE) this.hide();
+      else this.#show(say(since / 1000 | 0));
+    };
+    const timer = this.canvas.isTerminal() ? setInterval(look, REDRAW) : undefined;
+    return {
+      [Symbol.dispose]: () => {
+        clearInterval(timer);
+        this.hide();
+      },
+    };
+  }
+
   /** Takes the line away. */
   hide(): void {
     clearTimeout(this.#timer);
@@ -44,11 +65,14 @@ export class Progress {
 
   #draw(say: (seconds: number) => string, since: number, after: number): void {
     this.#timer = setTimeout(() => {
-      const text = say((performance.now() - since) / 1000 | 0);
-      this.#write(`\r${text.slice(0, this.size().columns - 1)}\x1b[K`);
-      this.#drawn = true;
+      this.#show(say((performance.now() - since) / 1000 | 0));
       this.#draw(say, since, REDRAW);
     }, after);
+  }
+
+  #show(text: string): void {
+    this.#write(`\r${text.slice(0, this.size().columns - 1)}\x1b[K`);
+    this.#drawn = true;
   }
 
   #write(text: string): void {

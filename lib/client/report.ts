@@ -1,40 +1,51 @@
 /** What the client tells of a conversation: to people in words, to programs as JSON lines. */
 
 import { join } from "../wire/framing.ts";
-import { asJson, escape } from "../wire/quote.ts";
+import { asJson, escape, quote } from "../wire/quote.ts";
 import type { Output } from "./pipes.ts";
 import { type Figures, rounded, RoundTrips } from "./round_trips.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/**
- * What there is to tell. `server` is an address as people write it, `reason` is why it
- * failed; durations are in ms, and known where each reply was waited for.
- */
-export type ClientEvent =
+/** What there is to tell of messages and replies; durations are in ms. */
+export type Told =
   | {
     event: "reply";
-    server: string;
     seq: number;
     bytes: number;
     data: Uint8Array;
+    /** Known where each reply was waited for. */
     duration?: number;
   }
-  | Summary & Partial<Figures>;
+  | { event: "wrong"; seq: number; bytes: number; data: Uint8Array }
+  | { event: "doubled"; seq: number; bytes: number; data: Uint8Array }
+  | { event: "late"; seq: number; bytes: number; data: Uint8Array; duration: number }
+  | { event: "lost"; seq: number; reason?: string }
+  | { event: "unasked"; bytes: number; data: Uint8Array }
+  | { event: "connection"; seq: number; duration: number; connect: number; handshake?: number }
+  | { event: "disconnected"; reason: string; silence: number };
 
-/** Who counts: a peer of either kind. */
-type Tally = Readonly<Pick<Summary, "sent" | "answered">>;
+/** What became of the messages. */
+export interface Tally {
+  readonly sent: number;
+  readonly answered: number;
+  readonly wrong?: number;
+  readonly doubled?: number;
+  readonly late?: number;
+}
 
 /** How a conversation went. */
-export interface Summary {
+export interface Summary extends Required<Tally>, Partial<Figures> {
   event: "summary";
-  server: string;
-  sent: number;
-  answered: number;
   lost: number;
+  /** How many connections were made. */
+  connects: number;
   reason?: string;
 }
+
+/** An event as programs see it. `server` is an address as people write it, `reason` is why something failed. */
+export type ClientEvent = { server: string } & (Told | Summary);
 
 /** Where it is told. */
 export interface Paper extends Output {
@@ -42,6 +53,15 @@ export interface Paper extends Output {
   readonly columns: number | undefined;
   /** It shows emphasis, by escape sequences. */
   readonly emphasis: boolean;
+}
+
+/** What a report is about, and how it is written. */
+export interface ReportOptions {
+  readonly style: Style;
+  /** Tell the summary alone. @default {false} */
+  readonly summaryAlone?: boolean;
+  /** Only connections are made, and nothing is said. @default {false} */
+  readonly connect?: boolean;
 }
 
 /** How wide a histogram is where there is no terminal, in characters. */
@@ -53,10 +73,20 @@ const RECEIVED = "Client received data:";
 
 /** Tells of one conversation. */
 export class Report {
+  readonly style: Style;
+
   readonly #roundTrips = new RoundTrips();
+  #unwritten: Uint8Array[] = [];
+  #writing: Promise<void> | undefined;
 
   /** @param server its address as people write it */
-  constructor(readonly server: string, readonly style: Style, readonly paper: Paper) {}
+  constructor(
+    readonly server: string,
+    readonly paper: Paper,
+    readonly options: ReportOptions,
+  ) {
+    this.style = options.style;
+  }
 
   /**
    * Tells a reply; null is one that was lost.
@@ -64,69 +94,127 @@ export class Report {
    * @param duration how long it took, in ms, where that is known
    */
   async reply(data: Uint8Array | null, seq: number, duration?: number): Promise<void> {
-    if (data === null) return await this.#lost(seq);
-    if (duration !== undefined) this.#roundTrips.record(duration);
-    await this.paper.write(this.#form(data, seq, duration));
+    if (data === null && this.style === "json") return; // a program sees that a number is left out
+    if (data === null) return await this.tell({ event: "lost", seq });
+    const took = duration === undefined ? {} : { duration };
+    await this.tell({ event: "reply", seq, bytes: data.length, data, ...took });
+  }
+
+  /** Tells what happened; settles once that is written. */
+  async tell(event: Told): Promise<void> {
+    const isTrip = event.event === "reply" || event.event === "connection";
+    if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
+    if (this.options.summaryAlone) return;
+    await this.#write(this.style === "json" ? this.#asJson(event) : this.#asText(event));
   }
 
   /**
    * Tells how it went, to those who measure.
+   * @param connects how many connections were made
    * @param reason why it failed, if it did
    */
-  async summary({ sent, answered }: Tally, reason?: string): Promise<void> {
-    const { server, style, paper } = this;
-    const failed = reason === undefined ? {} : { reason };
-    const lost = sent - answered;
-    const summary: Summary = { event: "summary", server, sent, answered, lost, ...failed };
-    if (style === "json") await paper.write(toLine({ ...summary, ...this.#roundTrips.figures }));
-    if (style === "ping") await paper.write(encoder.encode(this.#asText(summary)));
+  async summary(tally: Tally, connects: number, reason?: string): Promise<void> {
+    const { sent, answered, wrong = 0, doubled = 0, late = 0 } = tally;
+    const summary: Summary = {
+      ...{ event: "summary", sent, answered, wrong, lost: sent - answered - wrong, late, doubled },
+      ...{ connects, ...reason === undefined ? {} : { reason }, ...this.#roundTrips.figures },
+    };
+    if (this.style === "json") await this.#write(this.#asJson(summary));
+    if (this.style === "ping") await this.#write(encoder.encode(this.#summaryAsText(summary)));
+  }
+
+  /** Writes in order, and all that has gathered meanwhile at once. */
+  #write(bytes: Uint8Array): Promise<void> {
+    this.#unwritten.push(bytes);
+    return this.#writing ??= this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      while (this.#unwritten.length > 0) await this.paper.write(join(this.#unwritten.splice(0)));
+    } finally {
+      this.#writing = undefined;
+    }
+  }
+
+  #asJson({ event, ...fields }: Told | Summary): Uint8Array {
+    const told: Record<string, unknown> = { server: this.server, ...fields };
+    for (const name of ["duration", "connect", "handshake", "silence"]) {
+      if (name in told) told[name] = rounded(told[name] as number);
+    }
+    return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
+  }
+
+  #asText(event: Told): Uint8Array {
+    switch (this.style) {
+      case "ping":
+        return encoder.encode(this.#asPing(event));
+      case "conversation":
+        if (event.event === "lost") return encoder.encode("Client received no reply\n");
+        return event.event === "reply" ? join([this.#received, this.#shown(event.data)]) : NONE;
+      default:
+        return event.event === "reply" ? this.#shown(event.data) : NONE;
+    }
   }
 
   get #received(): Uint8Array {
     return encoder.encode(this.paper.emphasis ? `\x1b[2m${RECEIVED}\x1b[22m ` : `${RECEIVED} `);
   }
 
-  /** A program sees that a number is left out. */
-  async #lost(seq: number): Promise<void> {
-    const { style, server, paper } = this;
-    const ping = style === "ping";
-    if (ping) await paper.write(encoder.encode(`no reply from ${server}: seq=${seq}\n`));
-    if (style === "conversation") await paper.write(encoder.encode("Client received no reply\n"));
+  /** To a terminal so that it can't be obeyed, elsewhere byte for byte. */
+  #shown(data: Uint8Array): Uint8Array {
+    const safe = this.paper.columns === undefined ? data : encoder.encode(escape(data));
+    return join([safe, NEWLINE]);
   }
 
-  #form(data: Uint8Array, seq: number, duration = 0): Uint8Array {
-    const { server, style, paper } = this;
-    const bytes = data.length;
-    switch (style) {
-      case "json": {
-        const took = duration > 0 ? { duration: rounded(duration) } : {};
-        return toLine({ event: "reply", server, seq, bytes, data, ...took });
-      }
-      case "ping": {
-        const told = `${bytes} bytes from ${server}: seq=${seq} time=${duration.toFixed(3)} ms\n`;
-        return encoder.encode(told);
-      }
-      default: {
-        // To a terminal so that it can't be obeyed, elsewhere byte for byte.
-        const safe = paper.columns === undefined ? data : encoder.encode(escape(data));
-        return join([style === "conversation" ? this.#received : NONE, safe, NEWLINE]);
-      }
+  #asPing(event: Told): string {
+    const { server } = this;
+    switch (event.event) {
+      case "reply":
+        return `${event.bytes} bytes from ${server}: seq=${event.seq} ${took(event)}\n`;
+      case "wrong":
+        return `wrong reply from ${server}: seq=${event.seq} ${quote(event.data)}\n`;
+      case "doubled":
+        return `doubled reply from ${server}: seq=${event.seq}\n`;
+      case "late":
+        return `late reply from ${server}: seq=${event.seq} time=${
+          Math.round(event.duration)
+        } ms\n`;
+      case "lost":
+        return this.options.connect
+          ? `no connection: seq=${event.seq} ${event.reason}\n`
+          : `no reply from ${server}: seq=${event.seq}\n`;
+      case "unasked":
+        return `Server says: ${escape(event.data)}\n`;
+      case "connection":
+        return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
+      case "disconnected":
+        return ""; // said on standard error
     }
   }
 
-  /** As ping(8) has it, and a histogram. */
-  #asText({ sent, answered, lost }: Summary): string {
+  /** As ping(8) has it, and a histogram. What is not worth a word where all is well is left out. */
+  #summaryAsText({ sent, answered, wrong, lost, late, doubled, connects }: Summary): string {
     const { figures } = this.#roundTrips;
+    const { connect } = this.options;
     const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
+    const counts = [
+      connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,
+      ...wrong > 0 ? [`${wrong} wrong`] : [],
+      `${lost} lost (${share} %)`,
+      ...late > 0 ? [`${late} late`] : [],
+      ...doubled > 0 ? [`${doubled} doubled`] : [],
+      ...connects > 1 && !connect ? [`${connects} connects`] : [],
+    ];
     const measured = figures === undefined ? [] : [
       `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
       ...this.#roundTrips.histogram(this.paper.columns ?? COLUMNS),
     ];
-    const counted = `${sent} sent, ${answered} answered, ${lost} lost (${share} %)`;
-    return [`--- ${this.server} ---`, counted, ...measured].map((line) => `${line}\n`).join("");
+    return [`--- ${this.server} ---`, counts.join(", "), ...measured]
+      .map((line) => `${line}\n`).join("");
   }
 }
 
-function toLine(event: ClientEvent): Uint8Array {
-  return encoder.encode(`${asJson(event, new Date())}\n`);
+function took({ duration = 0 }: { duration?: number }): string {
+  return `time=${duration.toFixed(3)} ms`;
 }

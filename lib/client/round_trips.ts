@@ -1,6 +1,6 @@
 /** How long replies took, summed up in constant memory. Pure: the times are handed in. */
 
-/** Round trips are told apart by so much, as a factor: percentiles are right to 0.1 %. */
+/** Round trips are told apart by this factor: percentiles are right to 0.1 %. */
 const STEP = 1.001;
 /** The shortest that is told apart, in ms. */
 const LEAST = 0.001;
@@ -11,14 +11,17 @@ const ROWS = 10;
 /** The blocks that a bar ends with, in eighths. */
 const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/** Figures of all round trips, in ms. */
+/** How many round trips it takes to know these. */
+const ENOUGH = { p90: 10, p99: 100, histogram: 10 };
+
+/** Figures of all round trips, in ms; percentiles where there are enough to know them. */
 export interface Figures {
-  min: number;
-  avg: number;
-  p50: number;
-  p90: number;
-  p99: number;
-  max: number;
+  readonly min: number;
+  readonly avg: number;
+  readonly p50: number;
+  readonly p90?: number;
+  readonly p99?: number;
+  readonly max: number;
 }
 
 /** Round trips, counted by how long they took. */
@@ -47,18 +50,22 @@ export class RoundTrips {
   /** The figures, to the microsecond; undefined where there was none. */
   get figures(): Figures | undefined {
     if (this.count === 0) return undefined;
-    const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => rounded(this.#percentile(share)));
-    const avg = rounded(this.#sum / this.count);
-    const [min, max] = [rounded(this.#min), rounded(this.#max)];
-    return { min, avg, p50: p50 as number, p90: p90 as number, p99: p99 as number, max };
+    return {
+      min: rounded(this.#min),
+      avg: rounded(this.#sum / this.count),
+      p50: this.#percentile(0.5),
+      ...this.count >= ENOUGH.p90 ? { p90: this.#percentile(0.9) } : {},
+      ...this.count >= ENOUGH.p99 ? { p99: this.#percentile(0.99) } : {},
+      max: rounded(this.#max),
+    };
   }
 
   /**
-   * A bar for each range of durations; the ranges grow by the same factor.
+   * A bar for each range of durations; the ranges grow by the same factor. None where there are too few.
    * @param columns none of its lines is wider
    */
   histogram(columns: number): string[] {
-    if (this.count === 0) return [];
+    if (this.count < ENOUGH.histogram) return [];
     const least = Math.max(this.#min, LEAST);
     const factor = (Math.max(this.#max, LEAST) / least) ** (1 / ROWS);
     const rows = factor > STEP ? ROWS : 1;
@@ -74,12 +81,12 @@ export class RoundTrips {
     );
   }
 
-  /** The least duration that so great a share took at most. */
+  /** The least duration that this share of the round trips did not exceed. */
   #percentile(share: number): number {
     let left = Math.ceil(share * this.count);
     const at = this.#buckets?.findIndex((count) => (left -= count) <= 0) ?? 0;
     const middle = LEAST * STEP ** (at + 0.5);
-    return Math.min(Math.max(middle, this.#min), this.#max);
+    return rounded(Math.min(Math.max(middle, this.#min), this.#max));
   }
 
   /** How many lie between an edge and the next. */
@@ -100,7 +107,7 @@ function bucketOf(duration: number): number {
   return Math.min(at, BUCKETS - 1);
 }
 
-/** A bar so many characters long; anything at all shows as an eighth. */
+/** A bar of this many characters; anything at all shows as an eighth. */
 function bar(length: number): string {
   const eighths = length > 0 ? Math.max(1, Math.round(length * 8)) : 0;
   return "█".repeat(eighths / 8 | 0) + EIGHTHS[eighths % 8];

@@ -76,6 +76,12 @@ export function addressOrName(text: string): string {
   return bare;
 }
 
+/** `HOST:PORT` or `[ADDRESS]:PORT` as its two parts; anything else as it is. */
+export function cutPort(text: string): string[] {
+  const [, host, port] = /^(\[.*\]|[^:]+):([^:]+)$/.exec(text) ?? [];
+  return host === undefined || port === undefined ? [text] : [host, port];
+}
+
 /** How many connections may wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
 const BACKLOG = 4096;
 /** The pause before a server that is not up yet is tried again, in ms. */
@@ -106,11 +112,39 @@ export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   }
 }
 
+/** A connection was not made. Its message is a sentence. */
+export class CannotConnect extends Error {
+  /**
+   * @param server where it should be, as people write it
+   * @param why not, and what to do
+   */
+  constructor(server: string, readonly why: string, cause: unknown) {
+    super(`cannot connect to ${server}: ${why}`, { cause });
+  }
+}
+
+/** A connection, and how long it took to make, in ms. */
+export interface Connected {
+  readonly conn: Deno.Conn;
+  /** Until it was there; to find a name's address is part of it. */
+  readonly connect: number;
+  /** From then on, until TLS could be spoken, where it is. */
+  readonly handshake?: number;
+}
+
 /**
  * Connects to a server.
- * @throws {Error} whose message says why not, and what to do
+ * @throws {CannotConnect} whose message says why not, and what to do
  */
 export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> {
+  return (await connectTimed(options)).conn;
+}
+
+/**
+ * Connects to a server, and measures how long the attempt took that succeeded.
+ * @throws {CannotConnect} whose message says why not, and what to do
+ */
+export async function connectTimed(options: ConnectOptions = {}): Promise<Connected> {
   const { port = 6969, path, timeout = 0, wait = 0, signal } = options;
   const latest = performance.now() + wait;
   for (;;) {
@@ -127,9 +161,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> 
           : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
           : whyNotConnect(error, path);
-        throw new Error(`cannot connect to ${show({ ...options, port })}: ${why}`, {
-          cause: error,
-        });
+        throw new CannotConnect(show({ ...options, port }), why, error);
       }
     }
     await sleep(RETRY);
@@ -139,15 +171,26 @@ export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> 
 async function connectOnce(
   { hostname = "127.0.0.1", port = 6969, path, tls }: ConnectOptions,
   signal: AbortSignal,
-): Promise<Deno.Conn> {
-  if (path !== undefined) return await Deno.connect({ transport: "unix", path });
+): Promise<Connected> {
+  const begun = performance.now();
+  if (path !== undefined) {
+    const conn = await Deno.connect({ transport: "unix", path });
+    return { conn, connect: performance.now() - begun };
+  }
   const conn = await Deno.connect({ hostname, port, signal });
   if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
   conn.setNoDelay();
-  return tls ? await secure(conn, hostname, tls.ca, signal) : conn;
+  const connected = performance.now();
+  if (!tls) return { conn, connect: connected - begun };
+  const secured = await secure(conn, hostname, tls.ca, signal);
+  return {
+    conn: secured,
+    connect: connected - begun,
+    handshake: performance.now() - connected,
+  };
 }
 
 /** A retried port of this machine's own can be connected to itself, by chance. */

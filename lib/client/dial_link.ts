@@ -1,0 +1,34 @@
+/** Connections alone, for measuring how long they take: each is closed again, and nothing is said. */
+
+import { reason } from "../checks.ts";
+import { type ConnectOptions, connectTimed } from "../net/address.ts";
+import type { Said } from "./ledger.ts";
+import type { Link, LinkListener } from "./link.ts";
+
+/** A way to a server whose messages are connections. */
+export class DialLink implements Link {
+  connects = 0;
+  readonly blockedSince = undefined;
+
+  constructor(readonly listener: LinkListener, readonly options: ConnectOptions) {}
+
+  say(said: Said): void {
+    said.isSent = true;
+    connectTimed(this.options).then(
+      ({ conn, connect, handshake }) => {
+        conn.close();
+        this.connects++;
+        this.listener.connected(said, connect, handshake);
+      },
+      (error) => this.listener.unreachable([said], reason(error)),
+    );
+  }
+
+  settled(): void {}
+
+  lost(): void {}
+
+  drop(): void {}
+
+  [Symbol.dispose](): void {}
+}
