@@ -1,20 +1,22 @@
 /** The client as a filter: lines in, replies out, sent on without waiting. */
 
-import { Framer, type Framing, messagesOf } from "../wire/framing.ts";
+import { Framer, type Framing, join, messagesOf } from "../wire/framing.ts";
 import { isRefusal } from "../wire/refusal.ts";
 import type { DatagramPeer } from "./datagram_peer.ts";
-import { frame, hearReply, Refused } from "./peer.ts";
+import type { Deadline } from "./deadline.ts";
+import { countLines, Lines } from "./lines.ts";
+import { frame, hearReply, MOST_ADDED, Refused } from "./peer.ts";
 import type { Input, Output } from "./pipes.ts";
 import type { Report } from "./report.ts";
-import { LONGEST_LINE } from "./sources.ts";
 import type { Stream } from "./stream.ts";
 import { talkAhead } from "./talk.ts";
 
 /** What one read of the input may bring, in bytes. */
 const READ = 262144;
+/** The longest message that is held as a whole, in bytes: the longest that a server can be told to take. */
+const LONGEST_MESSAGE = 1 << 30;
 const LF = 10;
-/** LF in each byte of a word; and each byte's lower seven bits. */
-const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
+const CRLF = Uint8Array.of(13, LF);
 
 /** Says every line of the input, and tells every reply as the report's style has it. */
 export async function filter(
@@ -22,23 +24,44 @@ export async function filter(
   input: Input,
   report: Report,
 ): Promise<void> {
-  const tell = report.reply.bind(report);
-  if (!(peer instanceof Filter)) {
-    return await talkAhead(peer, messagesOf(input, new Framer("line", LONGEST_LINE)), tell);
-  }
+  if (!(peer instanceof Filter)) return await filterDatagrams(peer, input, report);
   if (report.style !== "json") return await peer.run(input, report.paper);
-  const lines = new Lines(tell);
+  const lines = new Lines(report.reply.bind(report));
   await peer.run(input, lines).finally(() => lines.end());
+}
+
+/** As over TCP, the reply to a line that ended in CRLF does too. */
+async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report): Promise<void> {
+  const { paper } = report;
+  const framer = new Framer("line", LONGEST_MESSAGE);
+  const byCrlf = new Set<number>(); // messages by number
+  async function* messages() {
+    let seq = 0;
+    for await (const message of messagesOf(input, framer)) {
+      seq++;
+      if (framer.ending.length === CRLF.length) byCrlf.add(seq);
+      yield message;
+    }
+  }
+  const isCopied = report.style !== "json" && paper.columns === undefined;
+  await talkAhead(peer, messages(), async (reply, seq) => {
+    if (byCrlf.delete(seq) && isCopied) await paper.write(join([reply, CRLF]));
+    else await report.reply(reply, seq);
+  });
 }
 
 /** A filter over a connection. */
 export class Filter {
   /** Messages sent. */
   sent = 0;
-  /** Messages that got their reply. */
+  /** Messages whose reply was written. */
   answered = 0;
 
   #framing: Framing;
+  #input: "open" | "ended" | "ended without LF" = "open";
+  #isWriting = false;
+  #lineLength = 0; // of what was sent of the line under way
+  readonly #allHere = Promise.withResolvers<void>(); // the input has ended, and every reply has come
 
   /**
    * @param stream nobody else reads from it or writes to it
@@ -49,20 +72,23 @@ export class Filter {
   }
 
   /**
-   * Says every line of the input, writes every reply to the output. To a raw server,
-   * and until the first reply has shown what the server speaks, one at a time.
+   * Says every line of the input, writes every reply to the output. Until the first reply has
+   * shown what the server speaks, and to one that then speaks raw, one at a time. Where the
+   * framing is `raw` from the start, both directions are copied, and nothing is counted.
    * @throws {Error} when not every message was answered
    */
   async run(input: Input, output: Output): Promise<void> {
-    const framer = new Framer("line", LONGEST_LINE);
-    if (this.#framing !== "line") await this.#exchangeEach(input, framer, output);
-    if (this.#framing === "line") await this.#pump(input, framer, output);
+    if (this.#framing === "raw") return await this.#pump(input, new Uint8Array(0), output);
+    const framer = new Framer("line", LONGEST_MESSAGE);
+    if (this.#framing === "auto") await this.#exchangeEach(input, framer, output);
+    if (this.#framing === "line") await this.#pump(input, framer.rest, output);
   }
 
   async #exchangeEach(input: Input, framer: Framer, output: Output): Promise<void> {
     for await (const message of messagesOf(input, framer)) {
-      await output.write(await this.#exchange(message));
-      await output.write(framer.ending);
+      const reply = await this.#exchange(message);
+      await output.write(join([reply, framer.ending]));
+      this.answered++;
       if (this.#framing === "line") break;
     }
   }
@@ -75,76 +101,111 @@ export class Filter {
     const { reply, framing } = await hearReply(this.stream, message, this.#framing);
     this.#framing = framing;
     if (isRefusal(reply)) throw new Refused(reply);
-    this.answered++;
     return reply;
   }
 
   /**
-   * Both directions at once, each with its own back-pressure, in constant memory.
-   * @param begun holds what was read and is not sent yet
+   * Both directions at once, each with its own back-pressure, in constant memory. When nothing
+   * more can be sent, what has arrived is still written.
+   * @param begun was read of the input, and is not sent yet
    */
-  async #pump(input: Input, begun: Framer, output: Output): Promise<void> {
-    const { stream } = this;
-    let open = true, unended = false, writing = false;
-    const isOwed = () => this.sent > this.answered;
+  async #pump(input: Input, begun: Uint8Array, output: Output): Promise<void> {
     // Waiting is for replies that are due and for the end, not for a reader of ours that is slow.
-    using deadline = stream.deadline(() => !writing && (!open || isOwed()));
+    const waits = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
+    using deadline = this.stream.deadline(waits);
+    let failure: unknown;
+    const saying = this.#sayAll(input, begun, deadline).catch((error) => {
+      failure = error;
+      this.#endInput("ended", deadline);
+      return this.stream.end();
+    });
+    await this.#hearAll(output, deadline);
+    if (this.#input !== "open") await saying;
+    if (failure !== undefined) throw failure;
+    if (this.#input === "open" || this.#isOwed) throw this.stream.over();
+  }
 
-    const say = async (bytes: Uint8Array) => {
-      if (bytes.length === 0) return;
-      if (!isOwed()) deadline.putOff();
-      this.sent += countLines(bytes);
-      unended = bytes.at(-1) !== LF;
-      await stream.send(bytes);
-    };
+  async #sayAll(input: Input, begun: Uint8Array, deadline: Deadline): Promise<void> {
+    await this.#say(begun, deadline);
+    const buffer = new Uint8Array(READ);
+    for (let count; (count = await input.read(buffer)) !== null;) {
+      await this.#say(buffer.subarray(0, count), deadline);
+    }
+    const isUnended = this.#framing === "line" && this.#lineLength > 0;
+    if (isUnended) this.sent++;
+    this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended", deadline);
+    // Some proxies take a half-close for the end, and drop what is on its way.
+    if (this.#input === "ended") await this.#allHere.promise;
+    await this.stream.end();
+  }
 
-    const sayAll = async () => {
-      await say(begun.rest);
-      const buffer = new Uint8Array(READ);
-      for (let count; (count = await input.read(buffer)) !== null;) {
-        await say(buffer.subarray(0, count));
-      }
-      if (unended) this.sent++;
-      open = false;
-      if (!isOwed()) deadline.putOff();
-      await stream.end();
-    };
+  async #say(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+    if (bytes.length === 0) return;
+    if (!this.#isOwed) deadline.putOff();
+    const whole = bytes.lastIndexOf(LF) + 1;
+    const longest = this.#lineLength + bytes.length; // or shorter: that is only a limit
+    this.stream.mostHeld = Math.max(this.stream.mostHeld, longest + MOST_ADDED);
+    this.#lineLength = whole === 0 ? longest : bytes.length - whole;
+    if (this.#framing === "line") this.sent += countLines(bytes);
+    await this.stream.send(bytes);
+  }
 
-    const hear = async (bytes: Uint8Array) => {
-      writing = true;
-      await output.write(bytes);
-      writing = false;
-      deadline.putOff();
-      stream.drop(bytes.length);
-    };
+  #endInput(how: "ended" | "ended without LF", deadline: Deadline): void {
+    this.#input = how;
+    if (!this.#isOwed) deadline.putOff();
+    this.#lookIfAllHere();
+  }
 
-    const hearAll = async () => {
-      do {
-        const replies = wholeReplies(stream.held);
-        this.answered += countLines(replies);
-        if (replies.length > 0) await hear(replies);
-        if (this.answered > this.sent) {
-          throw new Error("the server sent more replies than messages");
-        }
-      } while (await more());
-      if (isRefusal(stream.held)) throw new Refused(stream.held);
-      if (open || (stream.held.length > 0 && !unended)) throw stream.over();
-      if (stream.held.length > 0) this.answered++;
-      await hear(stream.held);
-      if (isOwed()) throw stream.over();
-    };
+  async #hearAll(output: Output, deadline: Deadline): Promise<void> {
+    const { stream } = this;
+    do {
+      const replies = this.#framing === "raw" ? stream.held : wholeReplies(stream.held);
+      if (replies.length > 0) await this.#write(replies, countLines(replies), output, deadline);
+      this.#lookIfAllHere();
+    } while (await this.#more());
+    const last = stream.held;
+    if (isRefusal(last)) throw new Refused(last);
+    if (last.length === 0) return;
+    if (this.#input !== "ended without LF") throw stream.over();
+    await this.#write(last, 1, output, deadline);
+  }
 
-    /** Waits for more; a server that has answered all need not end. */
-    const more = async () => {
-      try {
-        return await stream.more();
-      } catch (error) {
-        if (open || isOwed() || stream.held.length > 0) throw error;
-        return false;
-      }
-    };
+  /** Writes whole replies; only then they are answers. */
+  async #write(
+    bytes: Uint8Array,
+    replies: number,
+    output: Output,
+    deadline: Deadline,
+  ): Promise<void> {
+    this.#isWriting = true;
+    await output.write(bytes);
+    this.#isWriting = false;
+    deadline.putOff();
+    this.stream.drop(bytes.length);
+    if (this.#framing === "raw") return;
+    this.answered += replies;
+    if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
+  }
 
-    await Promise.all([sayAll(), hearAll()]);
+  /** Waits for more; a server that has answered all need not end. */
+  async #more(): Promise<boolean> {
+    try {
+      return await this.stream.more();
+    } catch (error) {
+      const isFine = this.#input !== "open" && !this.#isOwed && this.stream.held.length === 0;
+      if (!isFine || this.#framing === "raw") throw error;
+      return false;
+    }
+  }
+
+  get #isOwed(): boolean {
+    return this.sent > this.answered;
+  }
+
+  /** A refusal is held back, and is the last reply if nothing follows. */
+  #lookIfAllHere(): void {
+    const owed = this.sent - this.answered;
+    if (this.#input !== "open" && owed <= countLines(this.stream.held)) this.#allHere.resolve();
   }
 }
 
@@ -153,53 +214,4 @@ function wholeReplies(held: Uint8Array): Uint8Array {
   const end = held.lastIndexOf(LF) + 1;
   const last = end < 2 ? 0 : held.lastIndexOf(LF, end - 2) + 1;
   return held.subarray(0, isRefusal(held.subarray(last, end)) ? last : end);
-}
-
-/** Cuts what is written into lines, and passes them on with their numbers. */
-class Lines implements Output {
-  readonly #framer = new Framer("line", Infinity);
-  #count = 0;
-
-  /** @param tell is given each line without its ending; a view that holds until it is done */
-  constructor(readonly tell: (line: Uint8Array, seq: number) => Promise<unknown>) {}
-
-  async write(bytes: Uint8Array): Promise<void> {
-    while (bytes.length > 0) {
-      const room = this.#framer.room();
-      const taken = bytes.subarray(0, room.length);
-      room.set(taken);
-      this.#framer.took(taken.length);
-      await this.#tellAll();
-      bytes = bytes.subarray(taken.length);
-    }
-  }
-
-  /** Passes on the last line, if it has no ending. */
-  async end(): Promise<void> {
-    this.#framer.end();
-    await this.#tellAll();
-  }
-
-  async #tellAll(): Promise<void> {
-    for (let line; (line = this.#framer.next()) !== null;) {
-      await this.tell(line.bytes, ++this.#count);
-    }
-  }
-}
-
-/** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */
-export function countLines(bytes: Uint8Array): number {
-  const { buffer, byteOffset, length } = bytes;
-  const before = Math.min(-byteOffset & 3, length); // what is in no whole word, there and after
-  const whole = (length - before) >> 2;
-  const words = new Uint32Array(buffer, whole > 0 ? byteOffset + before : 0, whole);
-  let count = 0;
-  for (let at = 0; at < whole; at++) {
-    const word = words[at] as number ^ LFS; // an LF is a zero byte now
-    const low = (word & LOW) + LOW; // and it alone sets no bit 7, here or in the word
-    count += Math.imul(~(low | word | LOW) >>> 7, 0x01010101) >>> 24; // the sum of four bytes
-  }
-  for (let at = 0; at < before; at++) if (bytes[at] === LF) count++;
-  for (let at = before + 4 * whole; at < length; at++) if (bytes[at] === LF) count++;
-  return count;
 }
