@@ -39,6 +39,7 @@ import {
   whole,
 } from "./lib/options.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
+import { checkRuntime } from "./lib/runtime.ts";
 import { stamper } from "./lib/server/format.ts";
 import { serve } from "./lib/server/serve.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
@@ -84,10 +85,11 @@ function line(text: string): string {
 
 /** Talks as the options say; gives the exit code. */
 async function main(): Promise<number> {
+  checkRuntime();
   const options = parse(OPTIONS, Deno.args, ["host", "port"], cutPort);
   if (options === "version") return print(`readback ${config.version}`);
   if (options === "help") {
-    return print(`usage: client.ts [options] [HOST [PORT] | HOST:PORT]\n\n${help(OPTIONS)}`);
+    return print(`usage: readback [options] [HOST [PORT] | HOST:PORT]\n\n${help(OPTIONS)}`);
   }
   const { host, port, unix: path, loopback, udp, ping, quiet, message, connect } = options;
   if (quiet && message.length > 0 && !ping) {

@@ -11,6 +11,7 @@ import { asJson } from "./lib/wire/quote.ts";
 import { Log } from "./lib/server/log.ts";
 import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
 import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
+import { checkRuntime } from "./lib/runtime.ts";
 import { serve } from "./lib/server/serve.ts";
 import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
@@ -45,9 +46,10 @@ const LAST_LINES = 1000;
 
 /** Runs the server until it is stopped; gives the exit code. */
 async function main(): Promise<number> {
+  checkRuntime();
   const options = parse(OPTIONS, Deno.args);
   if (options === "version") return print(`readback ${config.version}`);
-  if (options === "help") return print(`usage: server.ts [options]\n\n${help(OPTIONS)}`);
+  if (options === "help") return print(`usage: readback-server [options]\n\n${help(OPTIONS)}`);
 
   const wrong = options.udp && whyEndless(options.reply);
   if (wrong) throw new UsageError(`cannot use this --reply with --udp: ${wrong}`);

@@ -1,9 +1,15 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /**
  * Makes the files to take away, under `dist` or another folder, and SHA256SUMS beside
- * them: `release.ts bundle`, two scripts that run on Deno alone; `release.ts compile`,
- * two programs for this machine; `release.ts all`, both, for every system that Deno has.
+ * them: `release.ts bundle`, two scripts that run on Deno alone; `release.ts npm`, a
+ * package with the two as commands; `release.ts compile`, two programs for this machine;
+ * `release.ts all`, all of these, and programs for every system that Deno has.
+ * `release.ts install` makes two commands that run this checkout, where Deno has its own.
  */
+
+import { stop, transform } from "esbuild";
+import config from "../deno.json" with { type: "json" };
+import { OLDEST } from "../lib/runtime.ts";
 
 const PROGRAMS = [
   { entry: "server", name: "readback-server", flags: ["--v8-flags=--max-semi-space-size=4"] },
@@ -18,28 +24,140 @@ const TARGETS = [
   "x86_64-pc-windows-msvc",
 ];
 
+const onWindows = Deno.build.os === "windows";
+/** The folders on PATH that are there tomorrow: not what npx has added for this run. */
+const path = (Deno.env.get("PATH") ?? "").split(onWindows ? ";" : ":")
+  .filter((folder) => !/[\\/]node_modules[\\/]\.bin$/.test(folder));
+const home = Deno.env.get(onWindows ? "USERPROFILE" : "HOME") ?? ".";
+/** Where Deno installs commands, in its folder `bin`. */
+const root = Deno.env.get("DENO_INSTALL_ROOT") ?? `${home}/.deno`;
 const [what = "", folder = "dist"] = Deno.args;
 
-async function deno(...args: readonly string[]): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), { args: [...args] }).spawn().status;
-  if (!success) throw new Error(`deno ${args.join(" ")} failed`);
+async function bundle(into = folder): Promise<string[]> {
+  const files = PROGRAMS.map(({ entry }) => `${into}/${entry}.js`);
+  for (const [at, { entry }] of PROGRAMS.entries()) {
+    const file = files[at] ?? "";
+    await deno("bundle", "--quiet", "-o", file, `${entry}.ts`);
+    // In JavaScript that a Deno can read which is too old to run it, so that it can say so.
+    const bundled = await Deno.readTextFile(file);
+    const { code } = await transform(bundled, { minify: true, target: "es2022", format: "esm" });
+    await Deno.writeTextFile(file, code);
+    if (!onWindows) await Deno.chmod(file, 0o755);
+  }
+  await stop();
+  return files;
 }
 
-async function bundle(): Promise<void> {
-  for (const { entry } of PROGRAMS) {
-    const file = `${folder}/${entry}.js`;
-    await deno("bundle", "--quiet", "--minify", "-o", file, `${entry}.ts`);
-    if (Deno.build.os !== "windows") await Deno.chmod(file, 0o755);
+/** Packs the bundles for npm, with a few lines of Node that start them on the Deno that npm has. */
+async function npm(): Promise<string[]> {
+  const files = await Deno.makeTempDir({ prefix: "readback-npm-" });
+  try {
+    await bundle(files);
+    for (const file of ["LICENSE", ".ci/npm/README.md", ".ci/npm/start.mjs"]) {
+      await Deno.copyFile(file, `${files}/${file.replace(/.*\//, "")}`);
+    }
+    for (const { entry, name, flags } of PROGRAMS) {
+      const rights = JSON.stringify([...RIGHTS, ...flags]);
+      const lines = `import { start } from "./start.mjs";\n\nstart("${entry}.js", ${rights});\n`;
+      await Deno.writeTextFile(`${files}/${name}.mjs`, `#!/usr/bin/env node\n${lines}`);
+    }
+    await Deno.writeTextFile(`${files}/package.json`, JSON.stringify(npmPackage(), null, 2));
+    await run(
+      onWindows ? "npm.cmd" : "npm",
+      "pack",
+      "--silent",
+      "--pack-destination",
+      folder,
+      files,
+    );
+  } finally {
+    await Deno.remove(files, { recursive: true });
   }
+  return [`${folder}/readback-${config.version}.tgz`];
+}
+
+function npmPackage() {
+  // npm vouches for where a package was built only if the package says the same.
+  const site = Deno.env.get("GITHUB_SERVER_URL"), repository = Deno.env.get("GITHUB_REPOSITORY");
+  return {
+    name: "readback",
+    version: config.version,
+    description: "A TCP peer you can talk to, and test against",
+    keywords: ["tcp", "udp", "tls", "echo", "ping", "testing"],
+    license: config.license,
+    ...repository && { repository: { type: "git", url: `git+${site}/${repository}.git` } },
+    type: "module",
+    bin: Object.fromEntries(PROGRAMS.map(({ name }) => [name, `${name}.mjs`])),
+    engines: { node: ">=18" },
+    dependencies: { deno: `^${OLDEST}` },
+  };
 }
 
 /** Compiles for a system; for this one if none is named. */
-async function compile(target?: string): Promise<void> {
-  for (const { entry, name, flags } of PROGRAMS) {
-    const [where, suffix] = target ? [["--target", target], `-${target}`] : [[], ""];
-    const file = `${folder}/${name}${suffix}`; // on Windows, Deno adds .exe
-    await deno("compile", "--quiet", ...RIGHTS, ...flags, ...where, "-o", file, `${entry}.ts`);
+async function compile(target?: string): Promise<string[]> {
+  const [where, suffix] = target ? [["--target", target], `-${target}`] : [[], ""];
+  const files = PROGRAMS.map(({ name }) => `${folder}/${name}${suffix}`); // on Windows, Deno adds .exe
+  for (const [at, { entry, flags }] of PROGRAMS.entries()) {
+    const out = ["-o", files[at] ?? "", `${entry}.ts`];
+    await deno("compile", "--quiet", ...RIGHTS, ...flags, ...where, ...out);
   }
+  return files;
+}
+
+async function all(): Promise<string[]> {
+  const files = [...await bundle(), ...await npm()];
+  for (const target of TARGETS) files.push(...await compile(target));
+  return files;
+}
+
+/** Makes the commands that run this checkout. */
+async function install(): Promise<string[]> {
+  const how = ["--global", "--force", "--quiet", "--root", root, "--config", "deno.json"];
+  for (const { entry, name, flags } of PROGRAMS) {
+    await deno("install", ...how, ...RIGHTS, ...flags, "--name", name, `${entry}.ts`);
+  }
+  return PROGRAMS.map(({ name }) => `${root}/bin/${name}`);
+}
+
+/** Says whether what starts with `deno` can. */
+function tellDeno(): void {
+  const name = onWindows ? "deno.exe" : "deno";
+  const isOnPath = path.some((folder) => exists(`${folder}/${name}`));
+  const advice = isOnPath ? "" : `; put a link to ${Deno.execPath()} there`;
+  console.log(`they start with deno, which is ${isOnPath ? "" : "not "}on PATH${advice}`);
+}
+
+/** Says whether installed commands are found by their names. */
+function tellPath(): void {
+  const isOnPath = path.includes(`${root}/bin`);
+  const advice = isOnPath ? "" : `: export PATH="${root}/bin:$PATH"`;
+  console.log(`${root}/bin is ${isOnPath ? "" : "not "}on PATH${advice}`);
+}
+
+function exists(file: string): boolean {
+  try {
+    return Deno.statSync(file).isFile;
+  } catch {
+    return false;
+  }
+}
+
+function deno(...args: readonly string[]): Promise<void> {
+  return run(Deno.execPath(), ...args);
+}
+
+/** Runs a command to its end; what it complains of is shown, or said in words. */
+async function run(command: string, ...args: readonly string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(command, { args: [...args] }).output();
+  const complaints = new TextDecoder().decode(stderr);
+  if (!success && /\bdenort\b/.test(complaints)) {
+    throw new Error(
+      "cannot compile without Deno's runtime, which deno gets from Deno's site, dl.deno.land: " +
+        "compile where that can be reached, or see deno task bundle",
+    );
+  }
+  await Deno.stderr.write(stderr);
+  if (!success) throw new Error(`${command} ${args.join(" ")} failed`);
 }
 
 /** Sums of all files in the folder, as sha256sum(1) reads them. */
@@ -53,15 +171,18 @@ async function checksums(): Promise<string> {
   return (await Promise.all(lines)).join("");
 }
 
+const MAKERS: Record<string, () => Promise<string[]>> = { bundle, npm, compile, all, install };
+
 try {
-  if (!["bundle", "compile", "all"].includes(what)) {
-    throw new Error("say bundle, compile or all, and a folder if it is not dist");
+  const make = MAKERS[what];
+  if (!make) {
+    throw new Error("say bundle, npm, compile, all or install, and a folder if it is not dist");
   }
-  await Deno.mkdir(folder, { recursive: true });
-  if (what !== "compile") await bundle();
-  if (what === "compile") await compile();
-  if (what === "all") { for (const target of TARGETS) await compile(target); }
-  await Deno.writeTextFile(`${folder}/SHA256SUMS`, await checksums());
+  if (what !== "install") await Deno.mkdir(folder, { recursive: true });
+  for (const file of await make()) console.log(`made ${file}`);
+  if (what === "bundle" || what === "install") tellDeno();
+  if (what === "install") tellPath();
+  else await Deno.writeTextFile(`${folder}/SHA256SUMS`, await checksums());
 } catch (error) {
   console.error(`release: ${error instanceof Error ? error.message : error}`);
   Deno.exit(1);

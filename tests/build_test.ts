@@ -1,6 +1,6 @@
 /** The files to take away: made in a folder of their own, used as their users would. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, ServerProgram } from "../lib/testing/program.ts";
@@ -9,11 +9,11 @@ import { unstamped } from "../lib/testing/wire.ts";
 
 const root = new URL("..", import.meta.url);
 const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-/** Where `deno` is the one that runs the tests. */
-const PATH = `${Deno.execPath().replace(/[^/]*$/, "")}:${Deno.env.get("PATH")}`;
-const RELEASE = ["run", "--frozen", "--allow-run", "--allow-read", "--allow-write"];
+const RELEASE = ["run", "--frozen", "--allow-run", "--allow-read", "--allow-write", "--allow-env"];
 
 let folder = "";
+/** Where `deno` is the one that runs the tests, however that is called and wherever it is. */
+let PATH = "", bin = "";
 
 /** Runs a command to its end; it must end well. */
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<string> {
@@ -44,12 +44,28 @@ async function assertTalk(server: string, client: string): Promise<void> {
   await running.ends(0);
 }
 
+/** Makes a command that pretends to be Deno, and what makes the release use it. */
+async function pretend(deno: string, preload: string, script: string): Promise<void> {
+  await Deno.writeTextFile(deno, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  await Deno.writeTextFile(preload, `Deno.execPath = () => ${JSON.stringify(deno)};`);
+}
+
 describe("files to take away", needs("sh"), () => {
   before(async () => {
     folder = await Deno.makeTempDir({ prefix: "readback-build-" });
-    await run([Deno.execPath(), ...RELEASE, ".ci/release.ts", "bundle", folder]);
+    bin = await Deno.makeTempDir({ prefix: "readback-deno-" });
+    await Deno.symlink(Deno.execPath(), `${bin}/deno`);
+    PATH = `${bin}:${Deno.env.get("PATH")}`;
+    const said = await run([Deno.execPath(), ...RELEASE, ".ci/release.ts", "bundle", folder]);
+    assertEquals(
+      said,
+      `made ${folder}/server.js\nmade ${folder}/client.js\n` +
+        "they start with deno, which is on PATH\n",
+    );
   });
-  after(() => Deno.remove(folder, { recursive: true }));
+  after(async () => {
+    for (const made of [folder, bin]) await Deno.remove(made, { recursive: true });
+  });
 
   it("two scripts, each under 80 KB, with their sums", async () => {
     await assertSums(folder, ["client.js", "server.js"]);
@@ -58,6 +74,8 @@ describe("files to take away", needs("sh"), () => {
       assert(text.length < 80_000, `${name}.js has ${text.length} bytes`);
       assert(!text.includes(root.pathname), `${name}.js names the folder it was made in`);
       assertEquals(await run([`${folder}/${name}.js`, "--version"]), `readback ${version}\n`);
+      // An older Deno that could not read it could not say that it is too old.
+      assert(!/\busing [\w$]+=/.test(text), `${name}.js is not in older JavaScript`);
     }
   });
 
@@ -65,23 +83,19 @@ describe("files to take away", needs("sh"), () => {
     assertTalk(`${folder}/server.js`, `${folder}/client.js`));
 
   it("the client is whole: it has a terminal too", needs("tmux"), async () => {
-    const client = [`${folder}/client.js`, "--loopback"];
-    await using screen = await Screen.open(client, { env: { PATH } });
+    const client = ["env", `PATH=${PATH}`, `${folder}/client.js`, "--loopback"];
+    await using screen = await Screen.open(client);
     await screen.shows(">>:");
     await screen.press("h", "i", "Enter");
     await screen.shows(/received data: \[hi\] .*\n>>:$/);
   });
 
-  it("a release has a program for every system", async () => {
+  it("a release has a program for every system", needs("npm"), async () => {
     // Deno's runtimes are not to be had everywhere: what would compile says what it was told.
     const fake = `${folder}/fake.ts`, deno = `${folder}/deno`, release = `${folder}/release`;
-    const record =
-      'printf "%s " "$@"; while [ "$1" != -o ]; do shift; done; echo "$@" > "$2"; echo';
-    await Deno.writeTextFile(deno, `#!/bin/sh\n${record}\n`, { mode: 0o755 });
-    await Deno.writeTextFile(fake, `Deno.execPath = () => ${JSON.stringify(deno)};`);
-    const said = await run(
-      [Deno.execPath(), ...RELEASE, "--preload", fake, ".ci/release.ts", "all", release],
-    );
+    const record = 'echo "$@" >> "$0.log"; while [ "$1" != -o ]; do shift; done; echo "$@" > "$2"';
+    await pretend(deno, fake, record);
+    await run([Deno.execPath(), ...RELEASE, "--preload", fake, ".ci/release.ts", "all", release]);
     const targets = [
       "aarch64-apple-darwin",
       "aarch64-unknown-linux-gnu",
@@ -92,26 +106,57 @@ describe("files to take away", needs("sh"), () => {
     const named = (name: string) => targets.map((target) => `${name}-${target}`);
     await assertSums(
       release,
-      ["client.js", ...named("readback"), ...named("readback-server"), "server.js"].toSorted(),
+      [
+        ...["client.js", `readback-${version}.tgz`, "server.js"],
+        ...[...named("readback"), ...named("readback-server")],
+      ].toSorted(),
     );
-    const compiled = said.split("\n").filter((line) => line.startsWith("compile "));
+    const compiled = (await Deno.readTextFile(`${deno}.log`)).split("\n")
+      .filter((line) => line.startsWith("compile "));
     assertEquals(compiled.length, 10);
     for (const line of compiled) {
-      const [, target = "", file] = / --target (\S+) -o \S+\/(\S+) \w+\.ts $/.exec(line) ?? [];
+      const [, target = "", file] = / --target (\S+) -o \S+\/(\S+) \w+\.ts$/.exec(line) ?? [];
       assert(file?.endsWith(`-${target}`), line);
       assert(line.includes("--allow-net --allow-read --allow-write --no-prompt "), line);
     }
   });
 
-  it("installed, the commands are readback-server and readback", async () => {
-    const DENO_INSTALL_ROOT = `${folder}/installed`;
-    await run([Deno.execPath(), "task", "install"], { DENO_INSTALL_ROOT });
-    const bin = `${DENO_INSTALL_ROOT}/bin`;
+  it("without Deno's runtime, it says what it needs", async () => {
+    const fake = `${folder}/fake.ts`, deno = `${folder}/deno`;
+    await pretend(deno, fake, "echo 'error sending request for denort-x.zip' >&2; exit 1");
+    await using compile = new Program(
+      [...[Deno.execPath(), ...RELEASE, "--preload", fake], ".ci/release.ts", "compile", folder],
+    );
+    await compile.ends(1);
+    assertMatch(compile.stderr, /^release: cannot compile without Deno's runtime, .*\n$/);
+  });
+
+  it("installed, the commands are readback-server and readback, and where is said", async () => {
+    const DENO_INSTALL_ROOT = `${folder}/installed`, bin = `${DENO_INSTALL_ROOT}/bin`;
+    const install = [Deno.execPath(), "task", "--quiet", "install"];
+    const said = await run(install, { DENO_INSTALL_ROOT });
+    assertEquals(
+      said,
+      `made ${bin}/readback-server\nmade ${bin}/readback\n` +
+        "they start with deno, which is on PATH\n" +
+        `${bin} is not on PATH: export PATH="${bin}:$PATH"\n`,
+    );
     await assertTalk(`${bin}/readback-server`, `${bin}/readback`);
+
+    // What npx adds to PATH is not there any more when the commands are run.
+    const elsewhere = { DENO_INSTALL_ROOT, PATH: `${bin}:/x/node_modules/.bin:/usr/bin:/bin` };
+    const advice = `not on PATH; put a link to ${Deno.execPath()} there`;
+    const lines = (await run(install, elsewhere)).split("\n");
+    assertEquals(lines.slice(2), [
+      `they start with deno, which is ${advice}`,
+      `${bin} is on PATH`,
+      "",
+    ]);
   });
 
   it("the package could be published as it is", async () => {
-    await run([Deno.execPath(), "publish", "--dry-run", "--allow-dirty", "--quiet"]);
+    const dry = ["publish", "--dry-run", "--allow-dirty", "--quiet", "--no-check"]; // the gate checks
+    assertEquals(await run([Deno.execPath(), ...dry]), "");
   });
 
   it("what it can't make is said", async () => {
@@ -119,7 +164,7 @@ describe("files to take away", needs("sh"), () => {
     await release.ends(1);
     assertEquals(
       release.stderr,
-      "release: say bundle, compile or all, and a folder if it is not dist\n",
+      "release: say bundle, npm, compile, all or install, and a folder if it is not dist\n",
     );
   });
 });

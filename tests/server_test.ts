@@ -86,7 +86,7 @@ describe("options", () => {
   it("--help and --version on stdout, exit 0", async () => {
     const help = await run("--help");
     assertEquals([help.code, help.stderr], [0, ""]);
-    assertMatch(help.stdout, /^usage: server.ts \[options\]\n[^]*--max-clients N/);
+    assertMatch(help.stdout, /^usage: readback-server \[options\]\n[^]*--max-clients N/);
     const version = await run("-V");
     assertEquals([version.code, version.stderr], [0, ""]);
     assertMatch(version.stdout, /^readback \d+\.\d+\.\d+\n$/);
