@@ -37,7 +37,7 @@ async function bundle(into = folder): Promise<string[]> {
   const files = PROGRAMS.map(({ entry }) => `${into}/${entry}.js`);
   for (const [at, { entry }] of PROGRAMS.entries()) {
     const file = files[at] ?? "";
-    await deno("bundle", "--quiet", "-o", file, `${entry}.ts`);
+    await deno("bundle", "--quiet", "--minify", "-o", file, `${entry}.ts`);
     // In JavaScript that a Deno can read which is too old to run it, so that it can say so.
     const bundled = await Deno.readTextFile(file);
     const { code } = await transform(bundled, { minify: true, target: "es2022", format: "esm" });

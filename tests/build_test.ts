@@ -93,7 +93,8 @@ describe("files to take away", needs("sh"), () => {
   it("a release has a program for every system", needs("npm"), async () => {
     // Deno's runtimes are not to be had everywhere: what would compile says what it was told.
     const fake = `${folder}/fake.ts`, deno = `${folder}/deno`, release = `${folder}/release`;
-    const record = 'echo "$@" >> "$0.log"; while [ "$1" != -o ]; do shift; done; echo "$@" > "$2"';
+    const record =
+      'echo "$@" >> "$0.log"; while [ "$1" != -o ]; do shift; done; echo "//" "$@" > "$2"';
     await pretend(deno, fake, record);
     await run([Deno.execPath(), ...RELEASE, "--preload", fake, ".ci/release.ts", "all", release]);
     const targets = [
