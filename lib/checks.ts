@@ -1,46 +1,118 @@
-/** Errors in words, and numbers checked: a wrong one would freeze a server, or end it at once. */
+/** Errors in words, and options checked before anything is opened: a wrong one would freeze a server, or end it at once. */
 
 /** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
 export const LONGEST: number = 2 ** 31 - 1;
 
-/** An error's message. Nothing else is read of it: without free descriptors, even to make its stack fails. */
+/**
+ * What was thrown, in words; whatever it is. Of an error nothing but its message is read: without
+ * free descriptors, even to make its stack may fail.
+ */
 export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/**
- * Checks that each of these, where it is given, is 1 or more.
- * @throws {RangeError} which names the first that is not
- */
-export function checkCounts<Name extends string>(
-  options: { readonly [name in Name]?: number | undefined },
-  names: readonly Name[],
-): void {
-  check(options, names, 1, Infinity, "1 or more");
-}
-
-/**
- * Checks that each of these, where it is given, is a time that a timer can wait, in ms.
- * @throws {RangeError} which names the first that is not
- */
-export function checkTimes<Name extends string>(
-  options: { readonly [name in Name]?: number | undefined },
-  names: readonly Name[],
-): void {
-  check(options, names, 0, LONGEST, `0 to ${LONGEST}`);
-}
-
-function check<Name extends string>(
-  options: { readonly [name in Name]?: number | undefined },
-  names: readonly Name[],
-  least: number,
-  most: number,
-  right: string,
-): void {
-  for (const name of names) {
-    const value = options[name] ?? least;
-    if (!(value >= least && value <= most)) {
-      throw new RangeError(`${name} must be ${right}, not ${value}`);
-    }
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return "what was thrown can't be told in words";
   }
+}
+
+/** What an option may be. */
+export interface Rule {
+  /** In words, after "must be". */
+  readonly right: string;
+  /** What `typeof` says of a right one. */
+  readonly type: string;
+  /** Whether one of that type is right. */
+  readonly fits: (value: never) => boolean;
+}
+
+/** A rule for each option. */
+export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
+
+const always = () => true;
+
+/** Any function. */
+export const aFunction: Rule = { right: "a function", type: "function", fits: always };
+/** True or false. */
+export const aFlag: Rule = { right: "true or false", type: "boolean", fits: always };
+/** A text that says something. */
+export const aText: Rule = {
+  right: "a text that is not empty",
+  type: "string",
+  fits: (text: string) => text !== "",
+};
+/** A number of things, of which one must be allowed. */
+export const aCount: Rule = {
+  right: "a whole number, 1 or more",
+  type: "number",
+  fits: (count: number) => count >= 1 && (Number.isInteger(count) || count === Infinity),
+};
+/** A time that a timer can wait. */
+export const aTime: Rule = {
+  right: `a time in ms, 0 to ${LONGEST}`,
+  type: "number",
+  fits: (time: number) => time >= 0 && time <= LONGEST,
+};
+/** A port to listen on, of which 0 takes a free one. */
+export const aPort: Rule = portFrom(0);
+/** A port to connect to. */
+export const aServersPort: Rule = portFrom(1);
+/** A signal to stop. */
+export const aSignal: Rule = {
+  right: "an AbortSignal",
+  type: "object",
+  fits: (signal: unknown) => signal instanceof AbortSignal,
+};
+/** How a client speaks TLS. */
+export const aTrust: Rule = {
+  right: "an object, whose ca is a text in PEM form",
+  type: "object",
+  fits: (tls: { ca?: unknown } | null) =>
+    tls !== null && (tls.ca === undefined || typeof tls.ca === "string"),
+};
+
+/** One of some words. */
+export function oneOf(...words: readonly string[]): Rule {
+  const right = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  return { right, type: "string", fits: (word: string) => words.includes(word) };
+}
+
+function portFrom(least: number): Rule {
+  return {
+    right: `a whole number from ${least} to 65535`,
+    type: "number",
+    fits: (port: number) => Number.isInteger(port) && port >= least && port <= 65535,
+  };
+}
+
+/**
+ * Checks options; one that is undefined is not given.
+ * @throws {TypeError} which names the first that is of the wrong type
+ * @throws {RangeError} which names the first that is right in type alone
+ */
+export function checkOptions<Options extends object>(
+  options: Options,
+  rules: Rules<Options>,
+): void {
+  for (const name in rules) {
+    if (options[name] !== undefined) checkOne(name, options[name], rules[name]);
+  }
+}
+
+/**
+ * Checks a value that must be given.
+ * @throws {TypeError | RangeError} as {@linkcode checkOptions}
+ */
+export function checkOne(name: string, value: unknown, { right, type, fits }: Rule): void {
+  const found: string = typeof value;
+  const isOfType = found === type;
+  if (isOfType && fits(value as never)) return;
+  const Wrong = isOfType && type !== "object" ? RangeError : TypeError;
+  throw new Wrong(`${name} must be ${right}, not ${shown(value)}`);
+}
+
+/** A value in words: one that could run code of its own is told by its type. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (value === null || typeof value === "number" || typeof value === "boolean") return `${value}`;
+  return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
 }

@@ -1,8 +1,17 @@
 /** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
 
-import { checkTimes } from "../checks.ts";
+import {
+  aFunction,
+  aServersPort,
+  aSignal,
+  aText,
+  aTime,
+  checkOptions,
+  oneOf,
+  type Rules,
+} from "../checks.ts";
 import { onAbort } from "../wait.ts";
-import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { endingOf, type Framing, FRAMINGS, join } from "../wire/framing.ts";
 import { isRefusal } from "../wire/refusal.ts";
 import { checkLength, DatagramSocket } from "./datagram_socket.ts";
 import { Refused } from "./peer.ts";
@@ -11,17 +20,17 @@ import { isReplyTo } from "./replies.ts";
 /** How to reach a server of datagrams. */
 export interface DatagramPeerOptions {
   /** Its address or name; of a name's addresses the first, IPv4 before IPv6. @default {"127.0.0.1"} */
-  hostname?: string;
+  hostname?: string | undefined;
   /** Its port. @default {6969} */
-  port?: number;
+  port?: number | undefined;
   /** With `line` each message is sent with LF; with `raw` what ends a reply's line is data. @default {"auto"} */
-  framing?: Framing;
+  framing?: Framing | undefined;
   /** How long a reply is waited for, in ms; 0: for ever. @default {10000} */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Calls the conversation off: whoever waits gets an error. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Whether a datagram is the reply to a message. By default: begins with it, in brackets. */
-  matches?(message: Uint8Array, reply: Uint8Array): boolean;
+  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
 /**
@@ -52,6 +61,14 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+const RULES: Rules<DatagramPeerOptions> = {
+  hostname: aText,
+  port: aServersPort,
+  framing: oneOf(...FRAMINGS),
+  timeout: aTime,
+  signal: aSignal,
+  matches: aFunction,
+};
 const LF = new Uint8Array([10]);
 const encoder = new TextEncoder();
 
@@ -99,8 +116,8 @@ export class DatagramPeer implements Disposable {
    * @throws {Error} whose message says why not
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
+    checkOptions<DatagramPeerOptions>(options, RULES);
     const { hostname = "127.0.0.1", port = 6969 } = options;
-    checkTimes(options, ["timeout"]);
     return new DatagramPeer(await DatagramSocket.connect(hostname, port), options);
   }
 

@@ -1,9 +1,18 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
 import { connect, type Connection, type ConnectOptions } from "../net/address.ts";
-import { checkTimes } from "../checks.ts";
+import {
+  aServersPort,
+  aSignal,
+  aText,
+  aTime,
+  aTrust,
+  checkOptions,
+  oneOf,
+  type Rules,
+} from "../checks.ts";
 import { onAbort } from "../wait.ts";
-import { type Framing, join } from "../wire/framing.ts";
+import { type Framing, FRAMINGS, join } from "../wire/framing.ts";
 import { isRefusal, refusalReason } from "../wire/refusal.ts";
 import { type Found, replyTo } from "./replies.ts";
 import { Stream } from "./stream.ts";
@@ -17,10 +26,21 @@ const LF = new Uint8Array([10]);
 /** How to reach a server, and talk to it. */
 export interface PeerOptions extends ConnectOptions {
   /** How a message's end is told. @default {"auto"} */
-  framing?: Framing;
+  framing?: Framing | undefined;
   /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
-  timeout?: number;
+  timeout?: number | undefined;
 }
+
+const RULES: Rules<PeerOptions> = {
+  hostname: aText,
+  port: aServersPort,
+  path: aText,
+  framing: oneOf(...FRAMINGS),
+  timeout: aTime,
+  wait: aTime,
+  tls: aTrust,
+  signal: aSignal,
+};
 
 /**
  * The server at the other end: one that says a line for each message, and nothing else, for
@@ -65,7 +85,7 @@ export class Peer implements Disposable {
    * @throws {Error} whose message says why not
    */
   static async connect(options: PeerOptions = {}): Promise<Peer> {
-    checkTimes(options, ["timeout", "wait"]);
+    checkOptions<PeerOptions>(options, RULES);
     const conn = await connect(options);
     const peer = new Peer(conn, options.framing ?? "auto", options.timeout ?? 0);
     const stop = () => peer.close(new Error("the conversation was called off"));

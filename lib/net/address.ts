@@ -1,37 +1,42 @@
 /** Where a server is: parse, print, listen, connect. */
 
 import { reason } from "../checks.ts";
+import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
-import { type Identity, secure, whyNotSecure } from "./tls.ts";
+import { secure, whyNotSecure } from "./tls.ts";
 import { listenTls } from "./tls_listener.ts";
 import { sleep } from "../wait.ts";
 
 /** Where to listen. */
-export interface ListenOptions extends Partial<Identity> {
+export interface ListenOptions {
   /** An address, or a name: then at each of its addresses. @default {"127.0.0.1"} */
-  hostname?: string;
+  hostname?: string | undefined;
   /** 0 takes a free one. @default {0} */
-  port?: number;
+  port?: number | undefined;
   /** The path of a Unix socket, instead. */
   path?: string | undefined;
+  /** TLS: the certificate, and those that vouch for it, PEM. */
+  cert?: string | undefined;
+  /** TLS: its key, PEM. */
+  key?: string | undefined;
 }
 
 /** Where a server is, and how to connect to it. */
 export interface ConnectOptions {
   /** Its address or name. @default {"127.0.0.1"} */
-  hostname?: string;
+  hostname?: string | undefined;
   /** Its port. @default {6969} */
-  port?: number;
+  port?: number | undefined;
   /** The path of its Unix socket, instead. */
   path?: string | undefined;
   /** How long it may take, in ms. @default {0} for ever */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How long to try again while nobody is there, in ms. @default {0} */
-  wait?: number;
+  wait?: number | undefined;
   /** Speak TLS, and trust whom the system trusts and who is in `ca` (PEM). */
   tls?: { ca?: string | undefined } | undefined;
   /** Gives up when aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Where a server is, by the words of both. */
@@ -230,7 +235,7 @@ function listenAll(hostnames: readonly string[], options: ListenOptions): Listen
     }
     return listeners;
   } catch (error) {
-    for (const listener of listeners) listener.close();
+    for (const listener of listeners) close(listener);
     throw error;
   }
 }

@@ -9,7 +9,7 @@ export interface Accepted extends Connection {
   /** Where it came to. */
   readonly localAddr?: Deno.Addr | undefined;
   /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
-  readonly isProbe?: boolean;
+  readonly isProbe?: boolean | undefined;
   /** Completes the TLS handshake; without TLS there is none. */
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */

@@ -1,10 +1,12 @@
 /** The server's side of one conversation: reads, answers, writes, until either side ends it. */
 
 import type { Connection } from "../net/address.ts";
+import { close } from "../net/close.ts";
 import { isPending } from "../wait.ts";
 import { Framer, type Framing, MessageTooLong } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import { refusal } from "../wire/refusal.ts";
+import { heed } from "./complaints.ts";
 import { Outbox } from "./outbox.ts";
 import type { Client, Ending, Handler } from "./service.ts";
 import type { Turns } from "./turns.ts";
@@ -166,7 +168,7 @@ export class Conversation<State = unknown> implements Client<State> {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
     this.#outbox.giveUp();
-    this.conn.close();
+    close(this.conn);
   }
 
   /**
@@ -213,7 +215,8 @@ export class Conversation<State = unknown> implements Client<State> {
         if (message === null) return false;
         this.messages++;
         outbox.isLively = true;
-        if (onMessage !== undefined) onMessage(message, this);
+        const told: unknown = onMessage?.(message, this);
+        if (told !== undefined) heed(told, (error) => this.#failed(error));
         const reply = outbox.next();
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#through ??= "done";

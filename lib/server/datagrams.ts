@@ -2,13 +2,27 @@
 
 import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "../net/address.ts";
+import { close } from "../net/close.ts";
 import { LAST_WORDS } from "./conversation.ts";
 import type { Client, Handler } from "./service.ts";
-import { reason } from "../checks.ts";
-import { endingOf, type Framing, join, MessageTooLong } from "../wire/framing.ts";
+import {
+  aCount,
+  aFlag,
+  aFunction,
+  aPort,
+  aSignal,
+  aText,
+  aTime,
+  checkOne,
+  checkOptions,
+  oneOf,
+  reason,
+  type Rules,
+} from "../checks.ts";
+import { type Complain, complainTo, heed } from "./complaints.ts";
+import { endingOf, type Framing, FRAMINGS, join, MessageTooLong } from "../wire/framing.ts";
 import { Message } from "../wire/message.ts";
 import { isRefusal, refusal } from "../wire/refusal.ts";
-import { checkCounts, checkTimes } from "../checks.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { onAbort, pause } from "../wait.ts";
@@ -16,30 +30,33 @@ import { onAbort, pause } from "../wait.ts";
 /** How to serve datagrams. */
 export interface DatagramOptions {
   /** An address or a name to listen on; each address of a name. @default {"127.0.0.1"} */
-  hostname?: string;
+  hostname?: string | undefined;
   /** The port to listen on; 0 takes a free one. @default {0} */
-  port?: number;
+  port?: number | undefined;
   /** With `raw` what ends a datagram's line is data. @default {"auto"} */
-  framing?: Framing;
+  framing?: Framing | undefined;
   /** The longest message, in bytes. @default {65536} */
-  maxMessage?: number;
+  maxMessage?: number | undefined;
   /** Answer one message, then end. @default {false} */
-  once?: boolean;
+  once?: boolean | undefined;
   /** How long a stopping server lets handlers finish, in ms. @default {5000} */
-  grace?: number;
+  grace?: number | undefined;
   /** Stops the server when aborted. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /**
    * Whether a message is left without a reply. A service's own replies should be: anybody can send
    * a datagram in another's name, and two servers that answer each other's replies never end.
    */
-  ignore?(message: Message): boolean;
+  ignore?: ((message: Message) => boolean) | undefined;
   /** The server hears datagrams there; said of each address. */
-  onListen?(addr: Deno.Addr): void;
+  onListen?: ((addr: Deno.Addr) => void) | undefined;
   /** A message came; it holds during the call. */
-  onMessage?(message: Message, client: Client): void;
-  /** A handler failed, or no reply can be sent for now. Its message is a sentence. What this throws is dropped. */
-  onError?(error: Error): void;
+  onMessage?: ((message: Message, client: Client<void>) => void) | undefined;
+  /**
+   * A handler failed, or no reply can be sent for now. Its message is a sentence; what was thrown is
+   * its `cause`. What this throws is dropped. By default it is printed to standard error.
+   */
+  onError?: ((error: Error) => void) | undefined;
 }
 
 /** So many messages are handled at once, or their replies sent; more are lost, as UDP may. */
@@ -47,6 +64,19 @@ const MOST_UNDER_WAY = 256;
 /** A stopping server has heard all when nothing has come for this long, in ms. */
 const LAST_LOOK = 20;
 
+const RULES: Rules<DatagramOptions> = {
+  hostname: aText,
+  port: aPort,
+  framing: oneOf(...FRAMINGS),
+  maxMessage: aCount,
+  once: aFlag,
+  grace: aTime,
+  signal: aSignal,
+  ignore: aFunction,
+  onListen: aFunction,
+  onMessage: aFunction,
+  onError: aFunction,
+};
 const encoder = new TextEncoder();
 
 /**
@@ -69,9 +99,9 @@ export async function serveDatagrams(
   handler: Handler,
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
+  checkOne("handler", handler, aFunction);
+  checkOptions<DatagramOptions>(options, RULES);
   const { hostname = "127.0.0.1", port = 0 } = options;
-  checkCounts(options, ["maxMessage"]);
-  checkTimes(options, ["grace"]);
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
     const why = whyNotListen(error);
     throw new Error(`cannot listen on ${show({ hostname, port })}: ${why}`, { cause: error });
@@ -93,6 +123,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #handler: Handler;
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
+  readonly #complain: Complain;
   readonly #underWay = new Set<Promise<void>>();
   readonly #closed = Promise.withResolvers<void>();
   #came = 0; // datagrams, whatever became of them
@@ -109,6 +140,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
+    this.#complain = complainTo(options.onError?.bind(options));
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => addrOf(socket.address()));
     for (const socket of sockets) {
@@ -116,9 +148,11 @@ export class DatagramServer implements AsyncDisposable {
       socket.on("error", ({ message }) => this.#troubled(`cannot hear: ${message}`));
     }
     try {
-      for (const addr of this.addrs) options.onListen?.(addr);
+      for (const addr of this.addrs) {
+        heed(options.onListen?.(addr), (error) => this.#failed(error));
+      }
     } catch (error) { // nobody would have the server, to stop it
-      for (const socket of sockets) socket.close();
+      for (const socket of sockets) close(socket);
       throw error;
     }
     const letGo = onAbort(options.signal, () => void this.shutdown());
@@ -158,7 +192,7 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
     const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
-    const client: Client = {
+    const client: Client<void> = {
       addr,
       localAddr: addrOf(socket.address()),
       messages: this.messages + 1,
@@ -168,7 +202,7 @@ export class DatagramServer implements AsyncDisposable {
       const isTooLong = message.length > maxMessage;
       if (!isTooLong) {
         this.messages++;
-        onMessage?.(message, client);
+        heed(onMessage?.(message, client), (error) => this.#failed(error));
       }
       if (this.#isOurs(addr) || isRefusal(datagram) || ignore?.(message)) return;
       if (once) this.#deaf = true;
@@ -177,7 +211,7 @@ export class DatagramServer implements AsyncDisposable {
       else await this.#handler(message, parts, client);
       if (parts.written) await reply(parts.end(ending));
     } catch (error) {
-      this.#failed(`cannot answer: ${reason(error)}`, error);
+      this.#failed(error);
     }
     if (once) this.#close();
   }
@@ -223,23 +257,19 @@ export class DatagramServer implements AsyncDisposable {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = this.#deaf = true;
-    for (const socket of this.#sockets) socket.close();
+    for (const socket of this.#sockets) close(socket);
     // By then the ports are free. Not its event "close": Deno tells that only where node:process is loaded.
     setTimeout(() => this.#closed.resolve(), 0);
   }
 
   /** The network's trouble is told once, until a reply can be sent. */
   #troubled(sentence: string): void {
-    if (!this.#isTroubled) this.#failed(sentence);
+    if (!this.#isTroubled) this.#complain(sentence);
     this.#isTroubled = true;
   }
 
-  #failed(sentence: string, cause?: unknown): void {
-    try {
-      this.#options.onError?.(new Error(sentence, { cause }));
-    } catch {
-      // There is nobody left to tell.
-    }
+  #failed(error: unknown): void {
+    this.#complain(`cannot answer: ${reason(error)}`, error);
   }
 }
 
@@ -275,7 +305,7 @@ async function bindAll(addresses: readonly string[], port: number): Promise<Sock
     }
     return sockets;
   } catch (error) {
-    for (const socket of sockets) socket.close();
+    for (const socket of sockets) close(socket);
     throw error;
   }
 }

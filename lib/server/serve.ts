@@ -1,69 +1,23 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { type Connection, listenAt } from "../net/address.ts";
+import { reason } from "../checks.ts";
+import { listenAt } from "../net/address.ts";
+import { close } from "../net/close.ts";
 import type { Accepted, Listener } from "../net/listener.ts";
-import type { Framing } from "../wire/framing.ts";
-import type { Message } from "../wire/message.ts";
+import { onAbort, pause, sleep } from "../wait.ts";
+import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
 import { Entries, type Entry } from "./entry.ts";
-import type { Client, Ending, Handler } from "./service.ts";
-import { reason } from "../checks.ts";
-import { checkCounts, checkTimes } from "../checks.ts";
+import { checkService, type ServeOptions } from "./serve_options.ts";
+import type { Ending, Handler } from "./service.ts";
 import { Turns } from "./turns.ts";
-import { onAbort, pause, sleep } from "../wait.ts";
 
-/** How to serve. */
-export interface ServeOptions<State = void> {
-  /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
-  listeners?: readonly Listener[];
-  /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
-  hostname?: string;
-  /** The port to listen on; 0 takes a free one. @default {0} */
-  port?: number;
-  /** A Unix socket to listen on instead. */
-  path?: string;
-  /** TLS: the certificate, PEM. */
-  cert?: string;
-  /** TLS: its key, PEM. */
-  key?: string;
-  /** How a message's end is told. @default {"auto"} */
-  framing?: Framing;
-  /** The longest message, in bytes. @default {65536} */
-  maxMessage?: number;
-  /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
-  concurrency?: number;
-  /** Serve one conversation, and of it one message. @default {false} */
-  once?: boolean;
-  /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
-  maxClients?: number;
-  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms, and a client that takes as long to begin one; 0: never. @default {0} */
-  idleTimeout?: number;
-  /** How long a stopping server lets conversations finish, in ms. @default {5000} */
-  grace?: number;
-  /** How long a stopping server first goes on as before, but refuses health checks, so that proxies send nobody more, in ms. @default {0} */
-  drain?: number;
-  /** Stops the server when aborted. */
-  signal?: AbortSignal;
-  /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
-  prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
-  /** Whether a client is let in; asked before anything is heard of it. */
-  verify?(addr: Deno.Addr): boolean | Promise<boolean>;
-  /** A conversation begins: gives its state, may greet the client. */
-  open?(client: Client<State>): State;
-  /** A whole message came, and is handled next; it holds during the call. */
-  onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
-  /** A conversation is over. */
-  close?(client: Client<State>, ending: Ending): void;
-  /** The server accepts connections there; said of each listener. */
-  onListen?(addr: Deno.Addr): void;
-  /** A client was not let in: `verify` said so, or it failed before the conversation. */
-  onRefused?(addr: Deno.Addr, reason: string): void;
-  /** A handler failed, or no connection can be accepted for now, for lack of descriptors or memory. Its message is a sentence. What this throws is dropped. */
-  onError?(error: Error): void;
-}
-
-/** The pause after an accept() that failed for lack of descriptors or memory, in ms. */
-const EXHAUSTED_PAUSE = 100;
+/** The pause after an accept() that failed and will fail again, in ms. */
+const TROUBLED_PAUSE = 100;
+/** This many failures in a row are of connections that died; more, and the listener has trouble of its own. */
+const MOST_FAILURES = 3;
+/** After this many connections in a row that died in the queue, others have a turn. */
+const MOST_DEAD = 64;
 /** A stopping server's listen queue is empty when nobody has come for this long, in ms. */
 const QUEUE_PAUSE = 20;
 /** And it is closed after this long, even if clients still come, in ms. */
@@ -123,12 +77,13 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
   readonly #service: Service<State>;
+  readonly #complain: Complain;
   readonly #conversations = new Set<Conversation<State>>();
   readonly #entries: Entries;
   readonly #maxClients: number;
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isDeaf = false; // accepts no more
-  #isExhausted = false;
+  #isTroubled = false; // nothing can be accepted for now
   #accepted = 0;
   #messages = 0; // of conversations that are over
   #bytes = 0;
@@ -137,11 +92,11 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** Serves at once. See {@linkcode serve}. */
   constructor(handler: Handler<State>, options: ServeOptions<State>) {
+    checkService(handler, options);
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
-    checkCounts(options, ["maxMessage", "concurrency", "maxClients"]);
-    checkTimes(options, ["idleTimeout", "grace", "drain"]);
     this.#options = options;
     this.#entries = new Entries(options.idleTimeout ?? 0);
+    this.#complain = complainTo(options.onError?.bind(options));
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
@@ -154,9 +109,11 @@ export class Server<State = void> implements AsyncDisposable {
       over: (conversation, ending) => this.#over(conversation, ending),
     };
     try {
-      for (const addr of this.addrs) options.onListen?.(addr);
+      for (const addr of this.addrs) {
+        heed(options.onListen?.(addr), (error) => this.#failed(error));
+      }
     } catch (error) { // nobody would have the server, to stop it
-      for (const listener of this.#listeners) listener.close();
+      for (const listener of this.#listeners) close(listener);
       throw error;
     }
     this.finished = this.#run();
@@ -240,21 +197,28 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   async #accept(listener: Listener): Promise<void> {
+    let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change();
       if (this.#isDeaf) return;
+      let conn;
       try {
-        const conn = await listener.accept();
-        this.#isExhausted = false;
-        this.#accepted++;
-        const { prepare, verify } = this.#options;
-        if (prepare || verify || conn.handshake) void this.#enter(conn);
-        else await this.#admit(conn);
+        conn = await listener.accept();
+        void conn.remoteAddr; // a faulty listener may give nothing at all
       } catch (error) {
         if (this.#isDeaf || error instanceof Deno.errors.BadResource) return;
-        // Any other error is of one connection that died in the queue: no reason to wait.
-        if (isExhaustion(error)) await this.#rest(error);
+        failures++;
+        if (isDeath(error)) {
+          if (failures % MOST_DEAD === 0) await sleep(0);
+        } else if (isExhaustion(error) || failures > MOST_FAILURES) await this.#rest(error);
+        continue;
       }
+      failures = 0;
+      this.#isTroubled = false;
+      this.#accepted++;
+      const { prepare, verify } = this.#options;
+      if (prepare || verify || conn.handshake) void this.#enter(conn);
+      else await this.#admit(conn);
     }
   }
 
@@ -286,7 +250,7 @@ export class Server<State = void> implements AsyncDisposable {
   async #admit(conn: Accepted, entry?: Entry): Promise<void> {
     while (this.#isFull) await this.#change(); // another may have taken the last place
     if (entry?.isOver) return;
-    if (this.#service.once && this.#isDeaf) conn.close(); // or the only one
+    if (this.#service.once && this.#isDeaf) close(conn); // or the only one
     else this.#begin(conn);
   }
 
@@ -350,24 +314,12 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Calls somebody else's function: whatever it does, the server goes on. */
-  #tell(call: () => void): void {
-    try {
-      call();
-    } catch (error) {
-      this.#failed(error);
-    }
+  #tell(call: () => unknown): void {
+    guard(call, (error) => this.#failed(error));
   }
 
   #failed(error: unknown): void {
-    this.#complain(new Error(`cannot answer: ${reason(error)}`, { cause: error }));
-  }
-
-  #complain(error: Error): void {
-    try {
-      this.#options.onError?.(error);
-    } catch {
-      // There is nobody left to tell.
-    }
+    this.#complain(`cannot answer: ${reason(error)}`, error);
   }
 
   /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
@@ -390,28 +342,24 @@ export class Server<State = void> implements AsyncDisposable {
   #deafen(): void {
     if (this.#isDeaf) return;
     this.#isDeaf = true;
-    for (const listener of this.#listeners) listener.close();
+    for (const listener of this.#listeners) close(listener);
     this.#wake();
   }
 
-  async #rest(error: Error): Promise<void> {
-    if (!this.#isExhausted) {
-      this.#complain(new Error(`cannot accept for now: ${error.message}`));
-    }
-    this.#isExhausted = true;
-    await sleep(EXHAUSTED_PAUSE);
+  /** The listener has trouble that is not of one connection; told once, until there is one again. */
+  async #rest(error: unknown): Promise<void> {
+    if (!this.#isTroubled) this.#complain(`cannot accept for now: ${reason(error)}`);
+    this.#isTroubled = true;
+    await sleep(TROUBLED_PAUSE);
   }
 }
 
-/** Closes a connection that may be closed already. */
-function close(conn: Connection): void {
-  try {
-    conn.close();
-  } catch {
-    // Already closed.
-  }
+/** Whether a connection died in the listen queue: no reason to wait for the next one. */
+function isDeath(error: unknown): boolean {
+  const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
+  return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
 }
 
-function isExhaustion(error: unknown): error is Error {
+function isExhaustion(error: unknown): boolean {
   return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
 }

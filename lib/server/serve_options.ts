@@ -1,0 +1,125 @@
+/** What a server of conversations is told: its options, and what it needs of listeners and connections. */
+
+import {
+  aCount,
+  aFlag,
+  aFunction,
+  aPort,
+  aSignal,
+  aText,
+  aTime,
+  checkOne,
+  checkOptions,
+  oneOf,
+  type Rule,
+  type Rules,
+} from "../checks.ts";
+import type { Accepted, Listener } from "../net/listener.ts";
+import { type Framing, FRAMINGS } from "../wire/framing.ts";
+import type { Message } from "../wire/message.ts";
+import type { Client, Ending, Handler } from "./service.ts";
+
+/**
+ * How to serve. One that is undefined is not given; what the functions throw, or reject with, is
+ * told to `onError`, and the server goes on.
+ */
+export interface ServeOptions<State = void> {
+  /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
+  listeners?: readonly Listener[] | undefined;
+  /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
+  hostname?: string | undefined;
+  /** The port to listen on; 0 takes a free one. @default {0} */
+  port?: number | undefined;
+  /** A Unix socket to listen on instead. */
+  path?: string | undefined;
+  /** TLS: the certificate, PEM. */
+  cert?: string | undefined;
+  /** TLS: its key, PEM. */
+  key?: string | undefined;
+  /** How a message's end is told. @default {"auto"} */
+  framing?: Framing | undefined;
+  /** The longest message, in bytes. @default {65536} */
+  maxMessage?: number | undefined;
+  /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
+  concurrency?: number | undefined;
+  /** Serve one conversation, and of it one message. @default {false} */
+  once?: boolean | undefined;
+  /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
+  maxClients?: number | undefined;
+  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms, and a client that takes as long to begin one; 0: never. @default {0} */
+  idleTimeout?: number | undefined;
+  /** How long a stopping server lets conversations finish, in ms. @default {5000} */
+  grace?: number | undefined;
+  /** How long a stopping server first goes on as before, but refuses health checks, so that proxies send nobody more, in ms. @default {0} */
+  drain?: number | undefined;
+  /** Stops the server when aborted. */
+  signal?: AbortSignal | undefined;
+  /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
+  prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
+  /** Whether a client is let in; asked before anything is heard of it. */
+  verify?: ((addr: Deno.Addr) => boolean | Promise<boolean>) | undefined;
+  /** A conversation begins: gives its state, may greet the client. */
+  open?: ((client: Client<State>) => State) | undefined;
+  /** A whole message came, and is handled next; it holds during the call. */
+  onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
+  /** A conversation is over. */
+  close?: ((client: Client<State>, ending: Ending) => void) | undefined;
+  /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
+  onListen?: ((addr: Deno.Addr) => void) | undefined;
+  /** A client was not let in: `verify` said so, or it failed before the conversation. */
+  onRefused?: ((addr: Deno.Addr, reason: string) => void) | undefined;
+  /**
+   * A handler failed, or no connection can be accepted for now. Its message is a sentence; what was
+   * thrown is its `cause`. What this throws is dropped. By default it is printed to standard error.
+   */
+  onError?: ((error: Error) => void) | undefined;
+}
+
+const listeners: Rule = {
+  right: "a list of one listener or more, each with addr, accept and close",
+  type: "object",
+  fits: (list: unknown) => Array.isArray(list) && list.length > 0 && list.every(isListener),
+};
+
+function isListener(one: Partial<Listener> | null | undefined): boolean {
+  return typeof one?.addr === "object" && one.addr !== null && typeof one.accept === "function" &&
+    typeof one.close === "function";
+}
+
+const RULES: Rules<ServeOptions> = {
+  listeners,
+  hostname: aText,
+  port: aPort,
+  path: aText,
+  cert: aText,
+  key: aText,
+  framing: oneOf(...FRAMINGS),
+  maxMessage: aCount,
+  concurrency: aCount,
+  once: aFlag,
+  maxClients: aCount,
+  idleTimeout: aTime,
+  grace: aTime,
+  drain: aTime,
+  signal: aSignal,
+  prepare: aFunction,
+  verify: aFunction,
+  open: aFunction,
+  onMessage: aFunction,
+  close: aFunction,
+  onListen: aFunction,
+  onRefused: aFunction,
+  onError: aFunction,
+};
+
+/**
+ * Checks what {@linkcode serve} was given, before anything is opened.
+ * @throws {TypeError | RangeError} which names the first that is wrong
+ */
+export function checkService<State>(handler: Handler<State>, options: ServeOptions<State>): void {
+  checkOne("handler", handler, aFunction);
+  checkOptions<ServeOptions<State>>(options, RULES);
+  if ((options.cert === undefined) !== (options.key === undefined)) {
+    throw new TypeError("cert and key go together: one is missing");
+  }
+}
