@@ -1,5 +1,7 @@
 /** Errors in words, and options checked before anything is opened: a wrong one would freeze a server, or end it at once. */
 
+import { FRAMINGS } from "./wire/framing.ts";
+
 /** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
 export const LONGEST: number = 2 ** 31 - 1;
 
@@ -19,8 +21,8 @@ export function reason(error: unknown): string {
 export interface Rule {
   /** In words, after "must be". */
   readonly right: string;
-  /** What `typeof` says of a right one. */
-  readonly type: string;
+  /** What `typeof` says of a right one, if it is always the same. */
+  readonly type?: string;
   /** Whether one of that type is right. */
   readonly fits: (value: never) => boolean;
 }
@@ -76,6 +78,19 @@ export function oneOf(...words: readonly string[]): Rule {
   return { right, type: "string", fits: (word: string) => words.includes(word) };
 }
 
+/** How a message's end is told, by name. */
+export const aFramingsName: Rule = oneOf(...FRAMINGS);
+/** How a message's end is told. */
+export const aFraming: Rule = {
+  right: "auto, line, raw or an object with read and write",
+  fits: (framing: unknown) => FRAMINGS.some((name) => name === framing) || isCustom(framing),
+};
+
+function isCustom(framing: unknown): boolean {
+  const { read, write } = Object(framing);
+  return typeof read === "function" && typeof write === "function";
+}
+
 function portFrom(least: number): Rule {
   return {
     right: `a whole number from ${least} to 65535`,
@@ -104,9 +119,9 @@ export function checkOptions<Options extends object>(
  */
 export function checkOne(name: string, value: unknown, { right, type, fits }: Rule): void {
   const found: string = typeof value;
-  const isOfType = found === type;
+  const isOfType = type === undefined || found === type;
   if (isOfType && fits(value as never)) return;
-  const Wrong = isOfType && type !== "object" ? RangeError : TypeError;
+  const Wrong = isOfType && found !== "object" ? RangeError : TypeError;
   throw new Wrong(`${name} must be ${right}, not ${shown(value)}`);
 }
 

@@ -16,20 +16,27 @@ const COUNTS = [0, -1, 1.5, none, "10", null, 1n];
 const TIMES = [-1, 2 ** 31, Infinity, none, "10", null];
 const PORTS = [-1, 1.5, 65536, 99999, none, "80", null];
 const SIGNALS = [{}, null, new AbortController()];
-const FRAMINGS = ["lines", "", 5, null, {}];
+const NAMES = ["lines", "", 5, null, {}];
+const FRAMINGS = [...NAMES, { read() {} }, { read: 1, write() {} }];
 
 /** What is wrong for each option, of all four. */
 const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   serve: {
     listeners: [[], {}, [null], [{}], [{ addr: null, accept() {}, close() {} }], null],
     ...{ hostname: TEXTS, port: PORTS, path: TEXTS, cert: TEXTS, key: TEXTS },
-    ...{ framing: FRAMINGS, maxMessage: COUNTS, concurrency: COUNTS, maxClients: COUNTS },
+    ...{
+      framing: FRAMINGS,
+      ending: TEXTS,
+      maxMessage: COUNTS,
+      concurrency: COUNTS,
+      maxClients: COUNTS,
+    },
     ...{ once: FLAGS, idleTimeout: TIMES, grace: TIMES, drain: TIMES, signal: SIGNALS },
     ...{ prepare: FUNCTIONS, verify: FUNCTIONS, open: FUNCTIONS, close: FUNCTIONS },
     ...{ onMessage: FUNCTIONS, onListen: FUNCTIONS, onRefused: FUNCTIONS, onError: FUNCTIONS },
   },
   serveDatagrams: {
-    ...{ hostname: TEXTS, port: PORTS, framing: FRAMINGS, maxMessage: COUNTS, once: FLAGS },
+    ...{ hostname: TEXTS, port: PORTS, framing: NAMES, maxMessage: COUNTS, once: FLAGS },
     ...{ grace: TIMES, signal: SIGNALS, ignore: FUNCTIONS, onMessage: FUNCTIONS },
     ...{ onListen: FUNCTIONS, onError: FUNCTIONS },
   },
@@ -38,7 +45,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
     ...{ wait: TIMES, tls: ["yes", null, { ca: 5 }], signal: SIGNALS },
   },
   datagramPeer: {
-    ...{ hostname: TEXTS, port: [0, ...PORTS], framing: FRAMINGS, timeout: TIMES },
+    ...{ hostname: TEXTS, port: [0, ...PORTS], framing: NAMES, timeout: TIMES },
     ...{ signal: SIGNALS, matches: FUNCTIONS },
   },
 };
@@ -80,7 +87,10 @@ describe("an option", () => {
   for (
     const [options, sentence] of [
       [{ port: 1.5 }, "port must be a whole number from 0 to 65535, not 1.5"],
-      [{ framing: "lines" }, 'framing must be auto, line or raw, not "lines"'],
+      [
+        { framing: "lines" },
+        'framing must be auto, line, raw or an object with read and write, not "lines"',
+      ],
       [{ maxMessage: "10" }, 'maxMessage must be a whole number, 1 or more, not "10"'],
       [{ grace: Infinity }, "grace must be a time in ms, 0 to 2147483647, not Infinity"],
       [{ signal: {} }, "signal must be an AbortSignal, not an object"],

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { replyTo } from "../lib/client/replies.ts";
-import { Framer, type Framing, MessageTooLong } from "../lib/wire/framing.ts";
+import { Framer, type Framing } from "../lib/wire/framing.ts";
+import { MessageTooLong } from "../lib/wire/message.ts";
 import { Random } from "./random.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 

@@ -1,17 +1,17 @@
 /** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
 
 import {
+  aFramingsName,
   aFunction,
   aServersPort,
   aSignal,
   aText,
   aTime,
   checkOptions,
-  oneOf,
   type Rules,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
-import { endingOf, type Framing, FRAMINGS, join } from "../wire/framing.ts";
+import { endingOf, type Framing, join } from "../wire/framing.ts";
 import { isRefusal } from "../wire/refusal.ts";
 import { checkLength, DatagramSocket } from "./datagram_socket.ts";
 import { Refused } from "./peer.ts";
@@ -64,7 +64,7 @@ interface Waiting {
 const RULES: Rules<DatagramPeerOptions> = {
   hostname: aText,
   port: aServersPort,
-  framing: oneOf(...FRAMINGS),
+  framing: aFramingsName,
   timeout: aTime,
   signal: aSignal,
   matches: aFunction,

@@ -2,17 +2,17 @@
 
 import { connect, type Connection, type ConnectOptions } from "../net/address.ts";
 import {
+  aFramingsName,
   aServersPort,
   aSignal,
   aText,
   aTime,
   aTrust,
   checkOptions,
-  oneOf,
   type Rules,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
-import { type Framing, FRAMINGS, join } from "../wire/framing.ts";
+import { type Framing, join } from "../wire/framing.ts";
 import { isRefusal, refusalReason } from "../wire/refusal.ts";
 import { type Found, replyTo } from "./replies.ts";
 import { Stream } from "./stream.ts";
@@ -35,7 +35,7 @@ const RULES: Rules<PeerOptions> = {
   hostname: aText,
   port: aServersPort,
   path: aText,
-  framing: oneOf(...FRAMINGS),
+  framing: aFramingsName,
   timeout: aTime,
   wait: aTime,
   tls: aTrust,

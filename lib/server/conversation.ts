@@ -3,8 +3,9 @@
 import type { Connection } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import { isPending } from "../wait.ts";
-import { Framer, type Framing, MessageTooLong } from "../wire/framing.ts";
-import type { Message } from "../wire/message.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
+import { Framer, type Framing } from "../wire/framing.ts";
+import { type Message, MessageTooLong } from "../wire/message.ts";
 import { refusal } from "../wire/refusal.ts";
 import { heed } from "./complaints.ts";
 import { Outbox } from "./outbox.ts";
@@ -14,7 +15,9 @@ import type { Turns } from "./turns.ts";
 /** What all conversations of a server share. */
 export interface Service<State> {
   readonly handler: Handler<State>;
-  readonly framing: Framing;
+  readonly framing: Framing | CustomFraming;
+  /** Ends each reply, except in raw framing; by default a reply ends as its message did. */
+  readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;
   readonly concurrency: number;
   readonly once: boolean;
@@ -71,7 +74,8 @@ export class Conversation<State = unknown> implements Client<State> {
     readonly service: Service<State>,
   ) {
     this.#framer = new Framer(service.framing, service.maxMessage);
-    this.#outbox = new Outbox(conn, (error) => this.#failed(error));
+    const custom = typeof service.framing === "string" ? undefined : service.framing;
+    this.#outbox = new Outbox(conn, (error) => this.#failed(error), custom);
     this.state = service.open(this);
   }
 
@@ -205,7 +209,7 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Answers held messages until their replies are enough for one write; tells whether there may be more. */
   #answer(): boolean {
-    const { handler, onMessage, concurrency, once } = this.service;
+    const { handler, onMessage, concurrency, once, ending } = this.service;
     const framer = this.#framer;
     const outbox = this.#outbox;
     framer.message.heard = Date.now();
@@ -220,7 +224,8 @@ export class Conversation<State = unknown> implements Client<State> {
         const reply = outbox.next();
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#through ??= "done";
-        if (outbox.add(reply, framer.ending, done) >= FLUSH) return true;
+        const own = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;
+        if (outbox.add(reply, own, done) >= FLUSH) return true;
       }
     } catch (error) {
       this.#failed(error);
@@ -236,7 +241,7 @@ export class Conversation<State = unknown> implements Client<State> {
       this.#through ??= "message too long";
       const reply = outbox.next();
       reply.write(refusal(error.message));
-      outbox.add(reply, LF);
+      outbox.add(reply, this.service.ending ?? LF);
     } else {
       this.#through ??= "failed";
       this.service.failed(error);

@@ -8,6 +8,7 @@ import type { Client, Handler } from "./service.ts";
 import {
   aCount,
   aFlag,
+  aFramingsName,
   aFunction,
   aPort,
   aSignal,
@@ -15,13 +16,12 @@ import {
   aTime,
   checkOne,
   checkOptions,
-  oneOf,
   reason,
   type Rules,
 } from "../checks.ts";
 import { type Complain, complainTo, heed } from "./complaints.ts";
-import { endingOf, type Framing, FRAMINGS, join, MessageTooLong } from "../wire/framing.ts";
-import { Message } from "../wire/message.ts";
+import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { Message, MessageTooLong } from "../wire/message.ts";
 import { isRefusal, refusal } from "../wire/refusal.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
@@ -67,7 +67,7 @@ const LAST_LOOK = 20;
 const RULES: Rules<DatagramOptions> = {
   hostname: aText,
   port: aPort,
-  framing: oneOf(...FRAMINGS),
+  framing: aFramingsName,
   maxMessage: aCount,
   once: aFlag,
   grace: aTime,

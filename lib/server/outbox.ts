@@ -2,6 +2,7 @@
 
 import type { Connection } from "../net/address.ts";
 import { join } from "../wire/framing.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
 import { ReplyBuffer } from "./reply.ts";
 
 /**
@@ -31,10 +32,14 @@ export class Outbox {
   #pushedBytes = 0; // not yet taken
   #pushing: Promise<void> | undefined;
 
-  /** @param onFailure is told why a late reply failed; no reply comes after it */
+  /**
+   * @param onFailure is told why a late reply failed; no reply comes after it
+   * @param framing if it is one of one's own
+   */
   constructor(
     readonly conn: Pick<Connection, "write">,
     readonly onFailure: (error: unknown) => void,
+    readonly framing: CustomFraming | undefined,
   ) {}
 
   /** How many replies are late: one that is not ready, and those after it. */
@@ -54,15 +59,15 @@ export class Outbox {
 
   /**
    * Adds a reply that was written, or will be once `done` settles.
-   * @param ending ends it on the wire
+   * @param ending ends it on the wire, unless a framing of one's own does
    * @return how many bytes are ready
    */
   add(reply: ReplyBuffer, ending: Uint8Array, done?: Promise<void> | void): number {
     if (done === undefined && reply === this.#ready) {
-      reply.end(ending);
+      endReply(reply, ending, this.framing);
       return reply.length;
     }
-    this.#late.push(new LateReply(reply, ending, done));
+    this.#late.push(new LateReply(reply, ending, this.framing, done));
     if (reply === this.#ready) this.#ready = reply.split(); // those before it are sent meanwhile
     this.#delivering ??= this.#deliver();
     return this.#open().length;
@@ -163,7 +168,7 @@ export class Outbox {
       this.isLively = true;
       if (first.failure === undefined) {
         this.#late.shift();
-        replies.add(first.reply, first.ending);
+        replies.add(first.reply);
       } else {
         this.#late = [];
         this.onFailure(first.failure.error);
@@ -187,6 +192,15 @@ export class Outbox {
   }
 }
 
+function endReply(
+  reply: ReplyBuffer,
+  ending: Uint8Array,
+  framing: CustomFraming | undefined,
+): void {
+  if (framing === undefined) reply.end(ending);
+  else reply.endIn(framing);
+}
+
 /** A reply that is not ready, or comes after one that is not. */
 class LateReply {
   isReady = false;
@@ -195,10 +209,11 @@ class LateReply {
 
   constructor(
     readonly reply: ReplyBuffer,
-    readonly ending: Uint8Array,
+    ending: Uint8Array,
+    framing: CustomFraming | undefined,
     done: Promise<void> | void,
   ) {
-    void this.#settle(done).then(this.#settled.resolve);
+    void this.#settle(ending, framing, done).then(this.#settled.resolve);
   }
 
   /** Resolves once it is ready, or given up. */
@@ -211,9 +226,14 @@ class LateReply {
     this.#settled.resolve();
   }
 
-  async #settle(done: Promise<void> | void): Promise<void> {
+  async #settle(
+    ending: Uint8Array,
+    framing: CustomFraming | undefined,
+    done: Promise<void> | void,
+  ): Promise<void> {
     try {
       await done;
+      endReply(this.reply, ending, framing);
     } catch (error) {
       this.failure = { error };
     }

@@ -1,5 +1,6 @@
 /** Replies on their way out: what handlers write, as bytes in one buffer. */
 
+import { type CustomFraming, framed } from "../wire/custom_framing.ts";
 import type { Message } from "../wire/message.ts";
 
 /** Where a handler writes its reply. What it writes is copied at once. */
@@ -113,6 +114,17 @@ export class ReplyBuffer implements Reply {
     this.#begun = false;
   }
 
+  /** Ends a reply as a framing of one's own does, if there is one. */
+  endIn(framing: CustomFraming): void {
+    if (!this.#begun) return;
+    const start = this.#whole, end = this.length;
+    const [before, after] = framed(framing, this.bytes.subarray(start, end));
+    this.#room(before.length);
+    this.bytes.copyWithin(start + before.length, start, end);
+    this.bytes.set(before, start);
+    this.end(after);
+  }
+
   /** Takes back a reply that was begun. */
   undo(): void {
     this.length = this.#whole;
@@ -130,10 +142,9 @@ export class ReplyBuffer implements Reply {
     return done;
   }
 
-  /** Adds a reply that was late. */
-  add(out: ReplyBuffer, ending: Uint8Array): void {
-    out.end(ending);
-    this.#copy(out.bytes.subarray(0, out.length));
+  /** Adds a reply that was late, and has ended. */
+  add(out: ReplyBuffer): void {
+    this.#copy(out.bytes.subarray(0, out.#whole));
     this.#whole = this.length;
     ReplyBuffer.give(out);
   }

@@ -102,6 +102,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
     this.#service = {
       ...{ handler, framing, maxMessage, concurrency, once },
+      ending: options.ending === undefined ? undefined : new TextEncoder().encode(options.ending),
       turns: new Turns(),
       open: (client) => options.open?.(client) as State,
       onMessage: options.onMessage?.bind(options),

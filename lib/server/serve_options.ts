@@ -3,6 +3,7 @@
 import {
   aCount,
   aFlag,
+  aFraming,
   aFunction,
   aPort,
   aSignal,
@@ -10,12 +11,12 @@ import {
   aTime,
   checkOne,
   checkOptions,
-  oneOf,
   type Rule,
   type Rules,
 } from "../checks.ts";
 import type { Accepted, Listener } from "../net/listener.ts";
-import { type Framing, FRAMINGS } from "../wire/framing.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
+import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import type { Client, Ending, Handler } from "./service.ts";
 
@@ -36,8 +37,13 @@ export interface ServeOptions<State = void> {
   cert?: string | undefined;
   /** TLS: its key, PEM. */
   key?: string | undefined;
-  /** How a message's end is told. @default {"auto"} */
-  framing?: Framing | undefined;
+  /** How a message's end is told: by name, or by a framing of one's own. @default {"auto"} */
+  framing?: Framing | CustomFraming | undefined;
+  /**
+   * What ends each reply, where the protocol says so, such as CRLF; in raw framing nothing does.
+   * By default a reply ends as its message did.
+   */
+  ending?: string | undefined;
   /** The longest message, in bytes. @default {65536} */
   maxMessage?: number | undefined;
   /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
@@ -93,7 +99,8 @@ const RULES: Rules<ServeOptions> = {
   path: aText,
   cert: aText,
   key: aText,
-  framing: oneOf(...FRAMINGS),
+  framing: aFraming,
+  ending: aText,
   maxMessage: aCount,
   concurrency: aCount,
   once: aFlag,

@@ -3,35 +3,14 @@
  * who reads says when a pause or the end came.
  */
 
-import { Message } from "./message.ts";
+import { type CustomFraming, findFrame, type WholeFrame } from "./custom_framing.ts";
+import { Message, MessageTooLong } from "./message.ts";
 
 /** How a message's end is told; `auto` until the first bytes have shown which. */
 export type Framing = "auto" | "line" | "raw";
 
 /** The framings by name, for options. */
 export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
-
-/**
- * A message grew past the limit before its end was seen.
- *
- * ```ts
- * import { assertThrows } from "@std/assert";
- * import { Framer, MessageTooLong } from "@readback/readback";
- *
- * const framer = new Framer("line", 3);
- * framer.took(new TextEncoder().encodeInto("four\n", framer.room()).written);
- * assertThrows(() => framer.next(), MessageTooLong, "message longer than 3 bytes");
- * ```
- */
-export class MessageTooLong extends RangeError {
-  /**
-   * Makes the error.
-   * @param limit the longest message allowed, in bytes
-   */
-  constructor(readonly limit: number) {
-    super(`message longer than ${limit} bytes`);
-  }
-}
 
 const CR = 13, LF = 10;
 const NONE = new Uint8Array(0);
@@ -71,6 +50,9 @@ export class Framer {
   /** The message that was found last. */
   message: Message = new Message();
   #framing: Framing;
+  readonly #custom: CustomFraming | undefined; // if there is one, #framing is "raw"
+  #frame: WholeFrame | undefined; // that of the next message, where it is known
+  #needed = 0; // a custom framing is not asked before this many bytes are held
   #bytes: Uint8Array = NONE;
   #start = 0; // of what is held
   #end = 0;
@@ -85,13 +67,14 @@ export class Framer {
    * @param framing `auto` decides by the first bytes, for good
    * @param maxMessage the longest message allowed, in bytes, its ending not counted
    */
-  constructor(framing: Framing, readonly maxMessage: number) {
-    this.#framing = framing;
+  constructor(framing: Framing | CustomFraming, readonly maxMessage: number) {
+    this.#custom = typeof framing === "string" ? undefined : framing;
+    this.#framing = typeof framing === "string" ? framing : "raw";
   }
 
   /** The framing, as far as it is known. */
-  get framing(): Framing {
-    return this.#framing;
+  get framing(): Framing | CustomFraming {
+    return this.#custom ?? this.#framing;
   }
 
   /** How the last message ended: LF, CRLF or, for raw and a last line, nothing. */
@@ -166,12 +149,35 @@ export class Framer {
   /** What has no LF: a message, or the beginning of one. */
   #rest(): Message | null {
     if (this.#start === this.#end) return null;
+    if (this.#custom !== undefined) return this.#nextFrame(this.#custom);
     if (this.#framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
     this.#scanned = this.#end;
     // A CR at the end may belong to the ending that is still to come.
     const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
     this.#check(last);
     return null;
+  }
+
+  /** The next message by a framing of one's own. Where it is, once known, is not asked again. */
+  #nextFrame(framing: CustomFraming): Message | null {
+    const { rest } = this;
+    if (this.#frame === undefined) {
+      if (rest.length < this.#needed && !this.#ended) return null;
+      const seen = this.#scanned - this.#start;
+      const found = findFrame(framing, rest, seen, this.#ended, this.maxMessage);
+      this.#scanned = this.#end;
+      if (typeof found === "number") return this.#needed = found, null;
+      this.#frame = found;
+      this.#needed = 0;
+    }
+    const { start, end, next } = this.#frame;
+    if (rest.length < next) return null;
+    this.#frame = undefined;
+    const { message } = this;
+    message.start = this.#start + start;
+    message.end = this.#start + end;
+    this.#start = this.#scanned = this.#start + next;
+    return message;
   }
 
   /**
@@ -211,7 +217,7 @@ export class Framer {
   /** Raw reads are as large as may be: a read is a message, and a small one would cut it. */
   #nextRead(held: number): number {
     const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
-    return raw ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
+    return raw && this.#custom === undefined ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
   }
 
   #holdIn(bytes: Uint8Array): void {

@@ -57,3 +57,27 @@ export class Message {
     return copy;
   }
 }
+
+/**
+ * A message grew past the limit before its end was seen.
+ *
+ * ```ts
+ * import { assertEquals, assertRejects } from "@std/assert";
+ * import { MessageTooLong, Peer, Refused, serve } from "@readback/readback";
+ *
+ * await using server = serve((message, reply) => reply.write(message), { maxMessage: 3 });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * const { message } = new MessageTooLong(3);
+ * assertEquals(message, "message longer than 3 bytes");
+ * await assertRejects(() => peer.say("four"), Refused, message);
+ * ```
+ */
+export class MessageTooLong extends RangeError {
+  /**
+   * Makes the error.
+   * @param limit the longest message allowed, in bytes
+   */
+  constructor(readonly limit: number) {
+    super(`message longer than ${limit} bytes`);
+  }
+}
