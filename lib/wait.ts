@@ -32,6 +32,26 @@ export function isPending(promise: Promise<unknown>, milliseconds: number): Prom
 }
 
 /**
+ * Waits for a promise, but not beyond a time, in ms.
+ * @param why the error's message when the time is over
+ * @param over nobody waits any more once it settles
+ */
+export async function inTime<T>(
+  promise: T | Promise<T>,
+  milliseconds: number,
+  why: string,
+  over: Promise<T | void>,
+): Promise<T | void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(why)), milliseconds);
+  try {
+    return await Promise.race([promise, late, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
  * Calls `stop` once a signal is aborted, at once if it is already.
  * @return lets go of the signal, which may live longer than what it stops
  */

@@ -31,6 +31,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
       concurrency: COUNTS,
       maxClients: COUNTS,
     },
+    messageTimeout: TIMES,
     ...{ once: FLAGS, idleTimeout: TIMES, grace: TIMES, drain: TIMES, signal: SIGNALS },
     ...{ prepare: FUNCTIONS, verify: FUNCTIONS, open: FUNCTIONS, close: FUNCTIONS },
     ...{ onMessage: FUNCTIONS, onListen: FUNCTIONS, onRefused: FUNCTIONS, onError: FUNCTIONS },
@@ -38,7 +39,8 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
   serveDatagrams: {
     ...{ hostname: TEXTS, port: PORTS, framing: NAMES, maxMessage: COUNTS, once: FLAGS },
     ...{ grace: TIMES, signal: SIGNALS, ignore: FUNCTIONS, onMessage: FUNCTIONS },
-    ...{ onListen: FUNCTIONS, onError: FUNCTIONS },
+    ...{ onListen: FUNCTIONS, onError: FUNCTIONS, verify: FUNCTIONS, onRefused: FUNCTIONS },
+    messageTimeout: TIMES,
   },
   peer: {
     ...{ hostname: TEXTS, port: [0, ...PORTS], path: TEXTS, framing: FRAMINGS, timeout: TIMES },

@@ -19,6 +19,8 @@ const client: Client = {
   localAddr: { transport: "tcp", hostname: "::1", port: 6969 },
   messages: 3,
   ...{ isProbe: false, state: undefined, write: () => true, end: () => {} },
+  signal: new AbortController().signal,
+  drained: () => Promise.resolve(true),
 };
 
 /** What a handler replies; a character a byte. */

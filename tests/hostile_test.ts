@@ -83,7 +83,7 @@ function bound(told: Told) {
 
 describe("a function of one's own that rejects", () => {
   const reject = () => Promise.reject(new Error("no"));
-  for (const name of ["close", "onMessage", "onListen", "onRefused", "verify", "prepare"]) {
+  for (const name of ["open", "close", "onMessage", "onListen", "onRefused", "verify", "prepare"]) {
     it(`${name}: is told, and the server goes on`, async () => {
       const told = new Told();
       const others = name === "onRefused" ? { verify: () => false } : {};

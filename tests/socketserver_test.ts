@@ -13,7 +13,7 @@ function portOf({ addr }: { addr: Deno.Addr }): number {
 }
 
 /** A server in the same process, so that its clients can be waited for. */
-function start(handler: Handler, options: ServeOptions<unknown> = {}) {
+function start(handler: Handler, options: ServeOptions = {}) {
   return serve(handler, { framing: "line", grace: 2000, ...options });
 }
 

@@ -20,10 +20,10 @@ export interface Service<State> {
   readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;
   readonly concurrency: number;
+  /** How long an async handler may take, in ms; 0: for ever. */
+  readonly messageTimeout: number;
   readonly once: boolean;
   readonly turns: Turns;
-  /** Makes a conversation's state. */
-  open(client: Client<State>): State;
   /** A whole message came; it holds during the call. */
   readonly onMessage: ((message: Message, client: Client<State>) => void) | undefined;
   /** The handler failed; the conversation ends. */
@@ -54,7 +54,8 @@ export class Conversation<State = unknown> implements Client<State> {
   messages = 0;
   /** Bytes heard. */
   bytes = 0;
-  readonly state: State;
+  /** What `open` gave, from when it has. */
+  state = undefined as State;
 
   readonly #framer: Framer;
   readonly #outbox: Outbox;
@@ -65,6 +66,7 @@ export class Conversation<State = unknown> implements Client<State> {
   #stopAt = Infinity; // a stopping server hears nothing after this
   #linger: ReturnType<typeof setTimeout> | undefined;
   #silentSince = 0;
+  #abort: AbortController | undefined; // once somebody has asked for the signal
 
   /** @param conn owned from here on: closed when the conversation is over */
   constructor(
@@ -74,9 +76,10 @@ export class Conversation<State = unknown> implements Client<State> {
     readonly service: Service<State>,
   ) {
     this.#framer = new Framer(service.framing, service.maxMessage);
-    const custom = typeof service.framing === "string" ? undefined : service.framing;
-    this.#outbox = new Outbox(conn, (error) => this.#failed(error), custom);
-    this.state = service.open(this);
+    this.#outbox = new Outbox(conn, service, (error) => {
+      this.#failed(error);
+      this.#abort?.abort(); // no reply will be sent any more
+    });
   }
 
   /**
@@ -126,7 +129,13 @@ export class Conversation<State = unknown> implements Client<State> {
         outbox.letGo();
         const turn = turns.next(replies.length);
         if (turn !== undefined) await turn;
-        while (outbox.late >= concurrency) await outbox.delivered();
+        if (outbox.late >= concurrency) {
+          if (this.#abort !== undefined && count !== null) { // to hear of a client that vanishes
+            reading ??= conn.read(this.#framer.roomBeside());
+            await Promise.race([reading, outbox.delivered()]);
+          }
+          while (outbox.late >= concurrency) await outbox.delivered();
+        }
         if (this.#ending !== undefined) break;
         if (isQuiet && this.#isStopping) this.#through ??= "stopped";
         if (this.#through === undefined) continue;
@@ -164,13 +173,25 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   write(part: string | Uint8Array): boolean {
-    return this.#through === undefined && this.#ending === undefined && this.#outbox.push(part);
+    return this.#canWrite && this.#outbox.push(part);
+  }
+
+  async drained(): Promise<boolean> {
+    await this.#outbox.drained();
+    return this.#canWrite;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#ending !== undefined) this.#abort.abort();
+    return this.#abort.signal;
   }
 
   /** Ends it at once; a second time does nothing. */
   cut(ending: Ending): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
+    this.#abort?.abort();
     this.#outbox.giveUp();
     close(this.conn);
   }
@@ -185,6 +206,10 @@ export class Conversation<State = unknown> implements Client<State> {
     if (outbox.isLively || outbox.isDue) this.#silentSince = now;
     outbox.isLively = false;
     return now - this.#silentSince;
+  }
+
+  get #canWrite(): boolean {
+    return this.#through === undefined && this.#ending === undefined;
   }
 
   get #isStopping(): boolean {

@@ -4,6 +4,7 @@ import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import { LAST_WORDS } from "./conversation.ts";
+import { PATIENCE } from "./entry.ts";
 import type { Client, Handler } from "./service.ts";
 import {
   aCount,
@@ -19,13 +20,13 @@ import {
   reason,
   type Rules,
 } from "../checks.ts";
-import { type Complain, complainTo, heed } from "./complaints.ts";
+import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { endingOf, type Framing, join } from "../wire/framing.ts";
 import { Message, MessageTooLong } from "../wire/message.ts";
 import { isRefusal, refusal } from "../wire/refusal.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
-import { onAbort, pause } from "../wait.ts";
+import { inTime, onAbort, pause } from "../wait.ts";
 
 /** How to serve datagrams. */
 export interface DatagramOptions {
@@ -41,8 +42,14 @@ export interface DatagramOptions {
   once?: boolean | undefined;
   /** How long a stopping server lets handlers finish, in ms. @default {5000} */
   grace?: number | undefined;
+  /** Give up a message whose async handler takes longer than this, in ms; 0: never. @default {0} */
+  messageTimeout?: number | undefined;
   /** Stops the server when aborted. */
   signal?: AbortSignal | undefined;
+  /** Whether a datagram from there is heard. */
+  verify?: ((addr: Deno.NetAddr) => boolean | Promise<boolean>) | undefined;
+  /** A datagram was not heard: `verify` said so, failed, or took over 10 s. */
+  onRefused?: ((addr: Deno.NetAddr, reason: string) => void) | undefined;
   /**
    * Whether a message is left without a reply. A service's own replies should be: anybody can send
    * a datagram in another's name, and two servers that answer each other's replies never end.
@@ -71,7 +78,10 @@ const RULES: Rules<DatagramOptions> = {
   maxMessage: aCount,
   once: aFlag,
   grace: aTime,
+  messageTimeout: aTime,
   signal: aSignal,
+  verify: aFunction,
+  onRefused: aFunction,
   ignore: aFunction,
   onListen: aFunction,
   onMessage: aFunction,
@@ -124,7 +134,8 @@ export class DatagramServer implements AsyncDisposable {
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
   readonly #complain: Complain;
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #underWay = new Set<Promise<void>>(); // messages that are handled
+  readonly #pushes = new Set<Promise<void>>(); // what is sent and no reply
   readonly #closed = Promise.withResolvers<void>();
   #came = 0; // datagrams, whatever became of them
   #deaf = false;
@@ -181,23 +192,26 @@ export class DatagramServer implements AsyncDisposable {
     this.#came++;
     if (this.#deaf || this.#underWay.size >= MOST_UNDER_WAY) return;
     // A copy: it comes in a buffer of 64 KiB, which a handler would hold.
-    this.#track(this.#hear(socket, new Uint8Array(datagram), addr));
+    track(this.#hear(socket, new Uint8Array(datagram), addr), this.#underWay);
   }
 
   async #hear(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
+    if (this.#options.verify !== undefined && !await this.#isLetIn(addr)) return;
+    if (this.#isClosed) return;
     const ending = endingOf(datagram, framing);
     const message = new Message(datagram, datagram.length - ending.length);
     message.heard = Date.now();
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
     const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
-    const client: Client<void> = {
+    const client = new Sender(
       addr,
-      localAddr: addrOf(socket.address()),
-      messages: this.messages + 1,
-      ...{ isProbe: false, state: undefined, write, end: () => {} },
-    };
+      addrOf(socket.address()),
+      this.messages + 1,
+      write,
+      () => this.#drained(),
+    );
     try {
       const isTooLong = message.length > maxMessage;
       if (!isTooLong) {
@@ -208,24 +222,46 @@ export class DatagramServer implements AsyncDisposable {
       if (once) this.#deaf = true;
       const parts = new Parts();
       if (isTooLong) parts.write(refusal(new MessageTooLong(maxMessage).message));
-      else await this.#handler(message, parts, client);
+      else await this.#inTime(this.#handler(message, parts, client));
       if (parts.written) await reply(parts.end(ending));
     } catch (error) {
       this.#failed(error);
+    } finally {
+      client.over();
     }
     if (once) this.#close();
   }
 
+  async #isLetIn(addr: Deno.NetAddr): Promise<boolean> {
+    const { verify, onRefused } = this.#options;
+    try {
+      const why = `did not begin within ${PATIENCE / 1000}s`;
+      if (await inTime(verify?.(addr), PATIENCE, why, this.finished) !== false) return true;
+      throw new Error("not let in");
+    } catch (error) {
+      guard(() => onRefused?.(addr, reason(error)), (error) => this.#failed(error));
+      return false;
+    }
+  }
+
+  /** Waits for what a handler gives, but not beyond its time. */
+  #inTime(done: void | Promise<void>): void | Promise<void> {
+    const { messageTimeout = 0 } = this.#options;
+    if (done === undefined || messageTimeout === 0) return done;
+    const why = `the handler took longer than ${messageTimeout / 1000}s`;
+    return inTime(done, messageTimeout, why, this.finished);
+  }
+
   /** Sends what is no reply, unless too much is under way. */
   #push(send: () => Promise<void>): boolean {
-    if (this.#isClosed || this.#underWay.size >= MOST_UNDER_WAY) return false;
-    this.#track(send());
+    if (this.#isClosed || this.#pushes.size >= MOST_UNDER_WAY) return false;
+    track(send(), this.#pushes);
     return true;
   }
 
-  #track(doing: Promise<void>): void {
-    this.#underWay.add(doing);
-    void doing.then(() => this.#underWay.delete(doing));
+  async #drained(): Promise<boolean> {
+    await Promise.all(this.#pushes);
+    return !this.#isClosed;
   }
 
   /** A sender without a port can't be answered; one with our own address is this server. */
@@ -249,7 +285,7 @@ export class DatagramServer implements AsyncDisposable {
       await pause(LAST_LOOK);
     }
     this.#deaf = true;
-    void Promise.all(this.#underWay).then(() => this.#close());
+    void Promise.all(this.#underWay).then(() => this.#drained()).then(() => this.#close());
     await this.finished;
     clearTimeout(late);
   }
@@ -270,6 +306,42 @@ export class DatagramServer implements AsyncDisposable {
 
   #failed(error: unknown): void {
     this.#complain(`cannot answer: ${reason(error)}`, error);
+  }
+}
+
+/** Keeps what is under way in a set. */
+function track(doing: Promise<void>, underWay: Set<Promise<void>>): void {
+  underWay.add(doing);
+  void doing.then(() => underWay.delete(doing));
+}
+
+/** Whoever sent a datagram, while that is handled. */
+class Sender implements Client<void> {
+  readonly isProbe = false;
+  readonly state = undefined;
+  #abort: AbortController | undefined;
+  #isOver = false;
+
+  constructor(
+    readonly addr: Deno.NetAddr,
+    readonly localAddr: Deno.NetAddr,
+    readonly messages: number,
+    readonly write: Client["write"],
+    readonly drained: Client["drained"],
+  ) {}
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#isOver) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  end(): void {}
+
+  /** It is handled, or nobody waits for that any more. */
+  over(): void {
+    this.#isOver = true;
+    this.#abort?.abort();
   }
 }
 

@@ -1,7 +1,7 @@
 /** What comes before a conversation: a handshake, a proxy's header, the question whether the client is let in. */
 
 /** How long that may take at most, in ms. */
-const PATIENCE = 10_000;
+export const PATIENCE = 10_000;
 /** The most that may be under way at once; one more, and the oldest is given up. */
 const MOST = 1000;
 

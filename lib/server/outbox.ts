@@ -17,6 +17,12 @@ const MOST_PUSHED = 65536;
 
 const encoder = new TextEncoder();
 
+/** What an outbox must know of its service. */
+interface Terms {
+  readonly framing: string | CustomFraming;
+  readonly messageTimeout: number;
+}
+
 /** The one writer of a conversation. Replies that are ready, late replies and pushes never mix. */
 export class Outbox {
   /** The write that is under way. */
@@ -24,6 +30,7 @@ export class Outbox {
   /** Bytes were taken, or a message was heard, since this was last set to false. */
   isLively = true;
 
+  readonly #framing: CustomFraming | undefined;
   #ready: ReplyBuffer | undefined; // replies that can be written at once
   #late: LateReply[] = []; // a reply that is not ready, and those after it
   #delivering: Promise<void> | undefined; // of late replies
@@ -32,15 +39,14 @@ export class Outbox {
   #pushedBytes = 0; // not yet taken
   #pushing: Promise<void> | undefined;
 
-  /**
-   * @param onFailure is told why a late reply failed; no reply comes after it
-   * @param framing if it is one of one's own
-   */
+  /** @param onFailure is told why a late reply failed; no reply comes after it */
   constructor(
     readonly conn: Pick<Connection, "write">,
+    readonly terms: Terms,
     readonly onFailure: (error: unknown) => void,
-    readonly framing: CustomFraming | undefined,
-  ) {}
+  ) {
+    this.#framing = typeof terms.framing === "string" ? undefined : terms.framing;
+  }
 
   /** How many replies are late: one that is not ready, and those after it. */
   get late(): number {
@@ -64,10 +70,12 @@ export class Outbox {
    */
   add(reply: ReplyBuffer, ending: Uint8Array, done?: Promise<void> | void): number {
     if (done === undefined && reply === this.#ready) {
-      endReply(reply, ending, this.framing);
+      this.#end(reply, ending);
       return reply.length;
     }
-    this.#late.push(new LateReply(reply, ending, this.framing, done));
+    const late = new LateReply(reply, done, () => this.#end(reply, ending));
+    if (this.terms.messageTimeout > 0 && done !== undefined) late.limit(this.terms.messageTimeout);
+    this.#late.push(late);
     if (reply === this.#ready) this.#ready = reply.split(); // those before it are sent meanwhile
     this.#delivering ??= this.#deliver();
     return this.#open().length;
@@ -113,6 +121,11 @@ export class Outbox {
     return true;
   }
 
+  /** Settles when all pushes are sent, or given up. */
+  async drained(): Promise<void> {
+    while (this.#pushing !== undefined) await this.#pushing;
+  }
+
   /** Settles when all late replies and pushes are sent, or given up. */
   async empty(): Promise<void> {
     await this.#delivering;
@@ -121,7 +134,7 @@ export class Outbox {
 
   /** Waits for no late reply any more. */
   giveUp(): void {
-    for (const reply of this.#late.splice(0)) reply.giveUp();
+    this.#forget();
     this.#onDelivered?.();
   }
 
@@ -132,6 +145,15 @@ export class Outbox {
       this.isLively = true;
       left = left.subarray(count);
     }
+  }
+
+  #forget(): void {
+    for (const reply of this.#late.splice(0)) reply.giveUp();
+  }
+
+  #end(reply: ReplyBuffer, ending: Uint8Array): void {
+    if (this.#framing === undefined) reply.end(ending);
+    else reply.endIn(this.#framing);
   }
 
   #open(): ReplyBuffer {
@@ -156,7 +178,7 @@ export class Outbox {
     } catch {
       // The client is gone: the one who reads from it finds out.
     }
-    this.#late = [];
+    this.#forget();
     this.#delivering = undefined;
     this.#onDelivered?.();
   }
@@ -170,7 +192,7 @@ export class Outbox {
         this.#late.shift();
         replies.add(first.reply);
       } else {
-        this.#late = [];
+        this.#forget();
         this.onFailure(first.failure.error);
       }
     }
@@ -192,28 +214,22 @@ export class Outbox {
   }
 }
 
-function endReply(
-  reply: ReplyBuffer,
-  ending: Uint8Array,
-  framing: CustomFraming | undefined,
-): void {
-  if (framing === undefined) reply.end(ending);
-  else reply.endIn(framing);
-}
-
 /** A reply that is not ready, or comes after one that is not. */
 class LateReply {
   isReady = false;
   failure: { readonly error: unknown } | undefined;
   readonly #settled = Promise.withResolvers<void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(
-    readonly reply: ReplyBuffer,
-    ending: Uint8Array,
-    framing: CustomFraming | undefined,
-    done: Promise<void> | void,
-  ) {
-    void this.#settle(ending, framing, done).then(this.#settled.resolve);
+  /** @param end ends the reply once it is written */
+  constructor(readonly reply: ReplyBuffer, done: Promise<void> | void, end: () => void) {
+    void this.#settle(done, end);
+  }
+
+  /** Fails it unless it is ready in time, in ms. */
+  limit(timeout: number): void {
+    const why = `the handler took longer than ${timeout / 1000}s`;
+    this.#timer = setTimeout(() => this.#finish({ error: new Error(why) }), timeout);
   }
 
   /** Resolves once it is ready, or given up. */
@@ -223,20 +239,24 @@ class LateReply {
 
   /** Nobody waits for it any more. */
   giveUp(): void {
+    clearTimeout(this.#timer);
     this.#settled.resolve();
   }
 
-  async #settle(
-    ending: Uint8Array,
-    framing: CustomFraming | undefined,
-    done: Promise<void> | void,
-  ): Promise<void> {
+  async #settle(done: Promise<void> | void, end: () => void): Promise<void> {
     try {
       await done;
-      endReply(this.reply, ending, framing);
+      if (!this.isReady) end();
+      this.#finish(undefined);
     } catch (error) {
-      this.failure = { error };
+      this.#finish({ error });
     }
+  }
+
+  #finish(failure: { error: unknown } | undefined): void {
+    if (this.isReady) return; // too late
     this.isReady = true;
+    this.failure = failure;
+    this.giveUp();
   }
 }

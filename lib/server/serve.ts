@@ -9,7 +9,7 @@ import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
 import { Entries, type Entry } from "./entry.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
-import type { Ending, Handler } from "./service.ts";
+import type { Client, Ending, Handler } from "./service.ts";
 import { Turns } from "./turns.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
@@ -81,6 +81,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #conversations = new Set<Conversation<State>>();
   readonly #entries: Entries;
   readonly #maxClients: number;
+  #opening = 0; // clients that have a place, and wait for an async `open`
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isDeaf = false; // accepts no more
   #isTroubled = false; // nothing can be accepted for now
@@ -102,9 +103,9 @@ export class Server<State = void> implements AsyncDisposable {
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
     this.#service = {
       ...{ handler, framing, maxMessage, concurrency, once },
+      messageTimeout: options.messageTimeout ?? 0,
       ending: options.ending === undefined ? undefined : new TextEncoder().encode(options.ending),
       turns: new Turns(),
-      open: (client) => options.open?.(client) as State,
       onMessage: options.onMessage?.bind(options),
       failed: (error) => this.#failed(error),
       over: (conversation, ending) => this.#over(conversation, ending),
@@ -130,6 +131,11 @@ export class Server<State = void> implements AsyncDisposable {
   /** Conversations under way. */
   get clients(): number {
     return this.#conversations.size;
+  }
+
+  /** Who is there: a live set, from when `open` has given a client's state until the conversation is over. */
+  get conversations(): ReadonlySet<Client<State>> {
+    return this.#conversations;
   }
 
   /** Messages heard; a health check's don't count. */
@@ -268,7 +274,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** There are as many clients as may be; a server that stops takes those that wait. */
   get #isFull(): boolean {
-    return !this.#isDeaf && this.#conversations.size >= this.#maxClients;
+    return !this.#isDeaf && this.#conversations.size + this.#opening >= this.#maxClients;
   }
 
   /** Waits until a place may be free, or none is needed. */
@@ -287,14 +293,43 @@ export class Server<State = void> implements AsyncDisposable {
     } catch {
       return close(conn); // it has died in the queue
     }
-    let conversation;
+    const isProbe = conn.isProbe ?? false;
+    const conversation = new Conversation(conn, conn.remoteAddr, isProbe, this.#service);
+    let state;
     try {
-      const isProbe = conn.isProbe ?? false;
-      conversation = new Conversation(conn, conn.remoteAddr, isProbe, this.#service);
-    } catch (error) { // in `open`
+      state = this.#options.open?.(conversation);
+    } catch (error) {
       close(conn);
       return this.#failed(error);
     }
+    if (state instanceof Promise) void this.#open(conversation, state);
+    else this.#converse(conversation, state as State);
+  }
+
+  /** Waits for an async `open`. The client has its place meanwhile, and is not heard. */
+  async #open(conversation: Conversation<State>, opening: Promise<State>): Promise<void> {
+    this.#opening++;
+    try {
+      await this.#entries.admit(async (entry) => {
+        try {
+          const state = await opening;
+          entry.settle();
+          if (!entry.isOver) this.#converse(conversation, state);
+        } catch (error) {
+          conversation.cut("failed");
+          this.#failed(error);
+        }
+      });
+    } catch (error) { // it was given up
+      conversation.cut("cut");
+      this.#tell(() => this.#options.onRefused?.(conversation.addr, reason(error)));
+    }
+    this.#opening--;
+    this.#wake();
+  }
+
+  #converse(conversation: Conversation<State>, state: State): void {
+    conversation.state = state;
     this.#conversations.add(conversation);
     this.#service.turns.enter();
     void conversation.run();

@@ -48,6 +48,8 @@ export interface ServeOptions<State = void> {
   maxMessage?: number | undefined;
   /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
   concurrency?: number | undefined;
+  /** End a conversation of which an async handler takes longer than this, in ms, as one that failed; 0: never. @default {0} */
+  messageTimeout?: number | undefined;
   /** Serve one conversation, and of it one message. @default {false} */
   once?: boolean | undefined;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
@@ -64,15 +66,18 @@ export interface ServeOptions<State = void> {
   prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
   /** Whether a client is let in; asked before anything is heard of it. */
   verify?: ((addr: Deno.Addr) => boolean | Promise<boolean>) | undefined;
-  /** A conversation begins: gives its state, may greet the client. */
-  open?: ((client: Client<State>) => State) | undefined;
+  /**
+   * A conversation begins: gives its state, may greet the client, which is not heard before an
+   * async one has settled. That may take 10 s; one that takes longer, or fails, ends it unheard.
+   */
+  open?: ((client: Client<State>) => State | Promise<State>) | undefined;
   /** A whole message came, and is handled next; it holds during the call. */
   onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
   /** A conversation is over. */
   close?: ((client: Client<State>, ending: Ending) => void) | undefined;
   /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
   onListen?: ((addr: Deno.Addr) => void) | undefined;
-  /** A client was not let in: `verify` said so, or it failed before the conversation. */
+  /** A client was not let in: `verify` said so, or it failed, or took too long, before the conversation. */
   onRefused?: ((addr: Deno.Addr, reason: string) => void) | undefined;
   /**
    * A handler failed, or no connection can be accepted for now. Its message is a sentence; what was
@@ -104,6 +109,7 @@ const RULES: Rules<ServeOptions> = {
   maxMessage: aCount,
   concurrency: aCount,
   once: aFlag,
+  messageTimeout: aTime,
   maxClients: aCount,
   idleTimeout: aTime,
   grace: aTime,

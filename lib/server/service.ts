@@ -29,13 +29,24 @@ export interface Client<State = unknown> {
   readonly messages: number;
   /** It is a proxy's health check: answered like any client, but not worth telling anybody. */
   readonly isProbe: boolean;
-  /** What `open` gave for this conversation. */
+  /** What `open` gave for this conversation; undefined before it has. */
   readonly state: State;
+  /**
+   * Aborts when the conversation ends, for what a handler awaits; over UDP, when the message's
+   * time is over. A client that closes its connection can't be told from one that only says no
+   * more, so that it is a reset that ends a conversation at once.
+   */
+  readonly signal: AbortSignal;
   /**
    * Sends it something that is no reply: a greeting, or what others said. Never splits a reply.
    * @return false, and nothing is sent, while 64 KiB of earlier writes have not been taken, or once the conversation ends
    */
   write(part: string | Uint8Array): boolean;
+  /**
+   * Waits until what was written has been taken, by the network or by nobody any more.
+   * @return whether more may be written: the conversation goes on
+   */
+  drained(): Promise<boolean>;
   /** Ends the conversation, once the replies that are due and what was written have been sent. */
   end(): void;
 }

@@ -103,6 +103,13 @@ export class Framer {
     return this.#bytes.subarray(this.#end);
   }
 
+  /** As {@linkcode room}, but no message that was given is overwritten. */
+  roomBeside(): Uint8Array {
+    const held = this.#end - this.#start;
+    this.#moveTo(new Uint8Array(held + Math.max(this.#nextRead(held), held)));
+    return this.#bytes.subarray(this.#end);
+  }
+
   /** The next `count` bytes were read into {@linkcode room}. */
   took(count: number): void {
     const room = this.#bytes.length - this.#end;

@@ -1,0 +1,391 @@
+/** What a handler can know of its conversation, and wait for: `open`, the signal, who is there, a time limit, drained. */
+
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { once } from "node:events";
+import net from "node:net";
+import { serveDatagrams } from "../lib/server/datagrams.ts";
+import { serve } from "../lib/server/serve.ts";
+import type { Client, Ending } from "../lib/server/service.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { Udp } from "./udp.ts";
+
+const portOf = ({ addr }: { addr: Deno.Addr }) => (addr as Deno.NetAddr).port;
+
+/** Says something, and resets the connection once something has happened. */
+async function resetOnce(happened: Promise<void>, port: number, said: string): Promise<void> {
+  const socket = net.connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(said);
+  await happened;
+  socket.resetAndDestroy();
+}
+
+const never = () => new Promise<never>(() => {});
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+
+describe("an async open", () => {
+  it("gives the state; nothing is heard before, though the client may be greeted", async () => {
+    const opened = Promise.withResolvers<string>();
+    const heard: string[] = [];
+    await using server = serve<string>((message, reply, { state }) => {
+      heard.push(message.text);
+      reply.write(state);
+    }, {
+      open: (client) => {
+        client.write("hello\n");
+        return opened.promise;
+      },
+    });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("what am I?\n");
+    assertEquals(await wire.until(/\n/), "hello\n");
+    assertEquals([heard, server.clients], [[], 0]);
+    opened.resolve("a guest");
+    assertEquals(await wire.until(/\n/), "a guest\n");
+  });
+
+  it("holds a place meanwhile", async () => {
+    const opened = Promise.withResolvers<void>();
+    const asked: Client<void>[] = [];
+    await using server = serve((message, reply) => reply.write(message), {
+      maxClients: 1,
+      open: (client) => {
+        asked.push(client);
+        return opened.promise;
+      },
+    });
+    using one = await Wire.dial(portOf(server));
+    using two = await Wire.dial(portOf(server));
+    await one.send("one\n");
+    await two.send("two\n");
+    while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(asked.length, 1);
+    opened.resolve();
+    assertEquals(await one.until(/\n/), "one\n");
+    assertEquals(asked.length, 1);
+    await one.end();
+    assertEquals(await two.until(/\n/), "two\n");
+  });
+
+  it("that rejects is told, ends the conversation unheard, and frees its place", async () => {
+    const told: string[] = [], over: Ending[] = [];
+    let rejects = true;
+    await using server = serve((message, reply) => reply.write(message), {
+      maxClients: 1,
+      open: () => rejects ? Promise.reject(new Error("no")) : Promise.resolve(),
+      close: (_, ending) => void over.push(ending),
+      onError: ({ message }) => void told.push(message),
+    });
+    using one = await Wire.dial(portOf(server));
+    assertEquals(await one.rest(), "");
+    rejects = false;
+    using two = await Wire.dial(portOf(server));
+    await two.send("two\n");
+    await two.end();
+    assertEquals(await two.rest(), "two\n");
+    assertEquals([told, over], [["cannot answer: no"], ["left"]]);
+  });
+
+  it("may end the conversation", async () => {
+    await using server = serve(() => {}, {
+      open: async (client) => {
+        await null;
+        client.write("full\n");
+        client.end();
+      },
+    });
+    using wire = await Wire.dial(portOf(server));
+    assertEquals(await wire.rest(), "full\n");
+  });
+
+  it("that never settles is given up by a stop", async () => {
+    const asked = Promise.withResolvers<Client<void>>();
+    const refused: string[] = [];
+    const server = serve(() => {}, {
+      grace: 20,
+      open: (client) => {
+        asked.resolve(client);
+        return never();
+      },
+      onRefused: (_, reason) => void refused.push(reason),
+    });
+    using wire = await Wire.dial(portOf(server));
+    const { signal } = await asked.promise;
+    await server.shutdown();
+    assertEquals([await wire.rest(), refused, signal.aborted], ["", ["the server stops"], true]);
+  });
+
+  it("is limited like a handshake: a thousand may wait, one more costs the oldest its place", async () => {
+    const refused: string[] = [];
+    const crowd = Promise.withResolvers<void>();
+    await using server = serve(() => {}, {
+      maxClients: 2000,
+      grace: 20,
+      open: never,
+      onRefused: (_, reason) => {
+        refused.push(reason);
+        crowd.resolve();
+      },
+    });
+    using wires = new DisposableStack();
+    const first = wires.use(await Wire.dial(portOf(server)));
+    for (let more = 0; more < 1000; more++) wires.use(await Wire.dial(portOf(server)));
+    await crowd.promise;
+    assertEquals(refused, ["too many others came before it had begun"]);
+    assertEquals(await first.rest(), "");
+  });
+});
+
+describe("a client's signal", () => {
+  for (const concurrency of [1, 2]) {
+    it(`aborts when the client vanishes while its handler is awaited (concurrency ${concurrency})`, async () => {
+      const asked = Promise.withResolvers<void>();
+      const ended = Promise.withResolvers<string>();
+      await using server = serve(async (message, _, client) => {
+        const over = aborted(client.signal);
+        asked.resolve();
+        await over;
+        ended.resolve(message.text); // still the same
+      }, { framing: "line", concurrency });
+      await resetOnce(asked.promise, portOf(server), "hello\n");
+      assertEquals(await ended.promise, "hello");
+    });
+  }
+
+  it("aborts when the conversation is over, and is aborted after", async () => {
+    const over = Promise.withResolvers<Client<void>>();
+    await using server = serve((message, reply, { signal }) => {
+      reply.write(`${message.text} ${signal.aborted}`);
+    }, { close: (client) => over.resolve(client) });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\nb\n");
+    await wire.end();
+    assertEquals(await wire.rest(), "a false\nb false\n");
+    assert((await over.promise).signal.aborted);
+  });
+
+  it("does not abort for a client that only says no more: its replies are sent", async () => {
+    const said = Promise.withResolvers<void>();
+    await using server = serve(async (_, reply, { signal }) => {
+      void signal;
+      await said.promise;
+      reply.write(String(signal.aborted));
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\nb\nc");
+    await wire.end();
+    setTimeout(said.resolve, 20);
+    assertEquals(await wire.rest(), "false\nfalse\nfalse");
+  });
+
+  it("loses no byte of what comes while a handler is awaited", async () => {
+    const release = Promise.withResolvers<void>();
+    await using server = serve(async (message, reply, { signal }) => {
+      void signal;
+      await release.promise;
+      reply.write(message);
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    const lines = Array.from({ length: 500 }, (_, at) => `line ${at} ${"x".repeat(at)}\n`);
+    for (const line of lines) await wire.send(line);
+    await wire.end();
+    release.resolve();
+    assertEquals(await wire.rest(), lines.join(""));
+  });
+
+  it("aborts when a stopping server cuts it", async () => {
+    const asked = Promise.withResolvers<void>();
+    let reasons = 0;
+    const server = serve(async (_, _reply, { signal }) => {
+      asked.resolve();
+      await aborted(signal);
+      reasons++;
+    }, { grace: 20, framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\n");
+    await asked.promise;
+    await server.shutdown();
+    assertEquals(reasons, 1);
+  });
+});
+
+describe("server.conversations", () => {
+  it("are those that are there, with their state", async () => {
+    await using server = serve<string>((message, reply) => {
+      for (const client of server.conversations) client.write(`to ${client.state}\n`);
+      reply.write(message);
+    }, { open: ({ addr }) => `${(addr as Deno.NetAddr).port}` });
+    using one = await Wire.dial(portOf(server));
+    using two = await Wire.dial(portOf(server));
+    await two.send("two\n");
+    await two.until(/two\n/);
+    await one.send("hello\n");
+    const port = ({ conn }: Wire) => (conn.localAddr as Deno.NetAddr).port;
+    await two.until(new RegExp(`to ${port(two)}\n`));
+    const states = Array.from(server.conversations, ({ state }) => state).sort();
+    assertEquals(states, [`${port(one)}`, `${port(two)}`].sort());
+    await one.end();
+    await one.rest();
+    while (server.clients > 1) await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(Array.from(server.conversations, ({ state }) => state), [`${port(two)}`]);
+  });
+});
+
+describe("a messageTimeout", () => {
+  for (const concurrency of [1, 3]) {
+    it(`ends a conversation whose handler takes too long (concurrency ${concurrency}); the replies before arrive`, async () => {
+      const told: string[] = [], endings: Ending[] = [];
+      let signal: AbortSignal | undefined;
+      await using server = serve(async (message, reply, client) => {
+        if (message.text === "slow") {
+          signal = client.signal;
+          await never();
+        }
+        await null;
+        reply.write(message);
+      }, {
+        ...{ concurrency, messageTimeout: 50, framing: "line" },
+        onError: ({ message }) => void told.push(message),
+        close: (_, ending) => void endings.push(ending),
+      });
+      using wire = await Wire.dial(portOf(server));
+      await wire.send("a\nslow\nb\n");
+      assertEquals(await wire.rest(), "a\n");
+      assertEquals([told, signal?.aborted], [[
+        "cannot answer: the handler took longer than 0.05s",
+      ], true]);
+      await wire.end();
+      await server.shutdown();
+      assertEquals(endings, ["failed"]);
+    });
+  }
+
+  it("is for each message, and leaves no timer behind", async () => {
+    await using server = serve(async (message, reply) => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      reply.write(message);
+    }, { messageTimeout: 10_000, concurrency: 2, framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\nb\nc\nd\n");
+    await wire.end();
+    assertEquals(await wire.rest(), "a\nb\nc\nd\n");
+  });
+
+  it("leaves no timer behind when the server stops before", async () => {
+    const asked = Promise.withResolvers<void>();
+    const server = serve(() => (asked.resolve(), never()), { messageTimeout: 10_000, grace: 20 });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\n");
+    await asked.promise;
+    await server.shutdown();
+  });
+
+  it("over UDP frees the place of a handler that hangs", async () => {
+    const told: string[] = [];
+    const signals: AbortSignal[] = [];
+    await using server = await serveDatagrams(async (message, reply, { signal }) => {
+      if (message.text === "slow") {
+        signals.push(signal);
+        await never();
+      }
+      reply.write(message);
+    }, { messageTimeout: 50, onError: ({ message }) => void told.push(message) });
+    await using udp = await Udp.open();
+    for (let hung = 0; hung < 256; hung++) await udp.send("slow", server.addr.port);
+    while (told.length < 256) await new Promise((resolve) => setTimeout(resolve, 5));
+    assertEquals(await udp.ask("quick", server.addr.port), "quick");
+    assertEquals(told[0], "cannot answer: the handler took longer than 0.05s");
+    assert(signals.every(({ aborted }) => aborted));
+  });
+});
+
+describe("client.drained()", () => {
+  it("waits for what was pushed, so that all of a long text can be", async () => {
+    const line = `${"x".repeat(9999)}\n`;
+    await using server = serve(async (_, _reply, client) => {
+      for (let count = 0; count < 300; count++) {
+        while (!client.write(line)) assert(await client.drained());
+      }
+      assert(await client.drained());
+      client.end();
+      assertEquals(await client.drained(), false);
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("all\n");
+    assertEquals((await wire.rest()).length, 300 * line.length);
+  });
+
+  it("is false once the client has vanished", async () => {
+    const asked = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<boolean>();
+    await using server = serve(async (_, _reply, client) => {
+      client.write("x".repeat(20_000_000)); // more than anybody takes unread
+      asked.resolve();
+      end.resolve(await client.drained());
+    }, { framing: "line" });
+    await resetOnce(asked.promise, portOf(server), "all\n");
+    await end.promise;
+  });
+
+  it("over UDP waits for what is on its way", async () => {
+    const done = Promise.withResolvers<number>();
+    await using server = await serveDatagrams(async (_, _reply, client) => {
+      let refused = 0;
+      for (let count = 0; count < 600; count++) {
+        while (!client.write("push")) {
+          refused++;
+          await client.drained();
+        }
+      }
+      done.resolve(refused);
+    });
+    await using udp = await Udp.open();
+    assertEquals(await udp.ask("go", server.addr.port), "push");
+    assert(await done.promise > 0);
+  });
+});
+
+describe("verify over UDP", () => {
+  it("asks of each datagram, sync or async; who is refused is not heard", async () => {
+    for (
+      const wrap of [(answer: boolean) => answer, (answer: boolean) => Promise.resolve(answer)]
+    ) {
+      const refused: string[] = [];
+      await using good = await Udp.open();
+      await using bad = await Udp.open();
+      await using server = await serveDatagrams((message, reply) => reply.write(message), {
+        verify: ({ port }) => wrap(port === good.port),
+        onRefused: ({ port }, reason) => void refused.push(`${port === bad.port} ${reason}`),
+      });
+      await bad.send("let me in", server.addr.port);
+      assertEquals(await good.ask("hello", server.addr.port), "hello");
+      assertEquals([refused, server.messages, server.bytes], [["true not let in"], 1, 5]);
+    }
+  });
+
+  it("that throws or rejects refuses", async () => {
+    const refused: string[] = [];
+    const answers: (() => boolean | Promise<boolean>)[] = [
+      () => {
+        throw new Error("no");
+      },
+      () => Promise.reject(new Error("never")),
+      () => true,
+    ];
+    await using udp = await Udp.open();
+    await using server = await serveDatagrams((message, reply) => reply.write(message), {
+      verify: () => answers.shift()?.() ?? true,
+      onRefused: (_, reason) => {
+        refused.push(reason);
+        throw new Error("told");
+      },
+      onError: ({ message }) => void refused.push(message),
+    });
+    await udp.send("a", server.addr.port);
+    await udp.send("b", server.addr.port);
+    assertEquals(await udp.ask("c", server.addr.port), "c");
+    assertEquals(refused.toSorted(), ["cannot answer: told", "cannot answer: told", "never", "no"]);
+  });
+});
