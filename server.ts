@@ -98,9 +98,11 @@ async function main(): Promise<number> {
       open: transcript.open.bind(transcript),
       close: transcript.close.bind(transcript),
       onRefused: transcript.refused.bind(transcript),
+      onVanished: transcript.vanished.bind(transcript),
     });
   transcript.listening(server.addrs, !options.udp);
   await server.finished;
+  transcript.tally();
   await Promise.race([log.flush(), sleep(LAST_LINES)]);
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;
   throw new Error("the conversation was over before a whole message came");

@@ -35,6 +35,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
     ...{ once: FLAGS, idleTimeout: TIMES, grace: TIMES, drain: TIMES, signal: SIGNALS },
     ...{ prepare: FUNCTIONS, verify: FUNCTIONS, open: FUNCTIONS, close: FUNCTIONS },
     ...{ onMessage: FUNCTIONS, onListen: FUNCTIONS, onRefused: FUNCTIONS, onError: FUNCTIONS },
+    onVanished: FUNCTIONS,
   },
   serveDatagrams: {
     ...{ hostname: TEXTS, port: PORTS, framing: NAMES, maxMessage: COUNTS, once: FLAGS },

@@ -8,7 +8,7 @@ import type { ClientEvent } from "../lib/client/report.ts";
 import { serve } from "../lib/server/serve.ts";
 import { type Event, Transcript } from "../lib/server/transcript.ts";
 import { unread } from "./battery/output.ts";
-import { resetAfter } from "./battery/vanishing.ts";
+import { resetAfter, resetUnaccepted } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
@@ -41,6 +41,7 @@ const SERVER: Fields<Event> = {
     duration: "number",
   },
   refused: { client: "string", reason: "string" },
+  vanished: { clients: "number" },
   untold: { lines: "number" },
   stopping: {},
 };
@@ -222,6 +223,16 @@ describe("what the server tells", needs("signals"), () => {
     const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
     for (const line of lines) check(line, SERVER);
     assertEquals(lines.filter(({ event }) => event === "refused").length, 1);
+  });
+
+  it("of connections that were reset before they were accepted", needs("linux"), async () => {
+    await using server = await startServer(["--log", "json"]);
+    await resetUnaccepted(server, 2);
+    await exchange(server, "hello\n");
+    await server.until('"vanished"');
+    server.signal("SIGTERM");
+    await server.ends(0);
+    for (const line of linesOf(server.stdout)) check(line, SERVER);
   });
 
   it("of lines that nobody read", async () => {

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, type ServerProgram, startServer } from "../lib/testing/program.ts";
+import { resetUnaccepted } from "./battery/vanishing.ts";
 import { assertReplies, unstamped, Wire } from "../lib/testing/wire.ts";
 
 /** Runs the server with options that end it. */
@@ -52,6 +53,20 @@ describe("transcript", () => {
     second[Symbol.dispose]();
     await server.until(/has broken the connection...\nwaiting connection...\n/);
     assertEquals(server.stdout.match(/waiting/g)?.length, 2);
+  });
+
+  it("counts those who vanished before they were accepted", needs("linux"), async () => {
+    await using server = await startServer();
+    await server.until("waiting connection...\n");
+    await resetUnaccepted(server, 3);
+    (await greet(server))[Symbol.dispose]();
+    await server.until(
+      /broken the connection...\n\(3 connections were reset before .*\)\nwaiting connection...\n/,
+    );
+    await resetUnaccepted(server, 1);
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertMatch(server.stdout, /\n\(1 connection was reset before it was accepted\)\n$/);
   });
 
   it("--quiet is the ready line alone", needs("signals"), async () => {

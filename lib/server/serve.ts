@@ -216,6 +216,7 @@ export class Server<State = void> implements AsyncDisposable {
         if (this.#isDeaf || error instanceof Deno.errors.BadResource) return;
         failures++;
         if (isDeath(error)) {
+          this.#tell(() => this.#options.onVanished?.());
           if (failures % MOST_DEAD === 0) await sleep(0);
         } else if (isExhaustion(error) || failures > MOST_FAILURES) await this.#rest(error);
         continue;

@@ -79,6 +79,8 @@ export interface ServeOptions<State = void> {
   onListen?: ((addr: Deno.Addr) => void) | undefined;
   /** A client was not let in: `verify` said so, or it failed, or took too long, before the conversation. */
   onRefused?: ((addr: Deno.Addr, reason: string) => void) | undefined;
+  /** A connection was reset before it was accepted, where the system tells; it does not tell whose. */
+  onVanished?: (() => void) | undefined;
   /**
    * A handler failed, or no connection can be accepted for now. Its message is a sentence; what was
    * thrown is its `cause`. What this throws is dropped. By default it is printed to standard error.
@@ -122,6 +124,7 @@ const RULES: Rules<ServeOptions> = {
   close: aFunction,
   onListen: aFunction,
   onRefused: aFunction,
+  onVanished: aFunction,
   onError: aFunction,
 };
 

@@ -13,6 +13,7 @@ export type Event =
   | { event: "message"; client: string; bytes: number; data: Uint8Array }
   | Ended
   | { event: "refused"; client: string; reason: string }
+  | { event: "vanished"; clients: number }
   | { event: "untold"; lines: number }
   | { event: "stopping" };
 
@@ -51,6 +52,10 @@ export function asText(told: Event): string {
       return `client ${told.client} was not let in: ${told.reason}`;
     case "ended":
       return endOf(told.client, told.reason);
+    case "vanished":
+      return told.clients === 1
+        ? "(1 connection was reset before it was accepted)"
+        : `(${told.clients} connections were reset before they were accepted)`;
     case "untold":
       return `(${told.lines} lines were not told)`;
     default:
@@ -80,6 +85,7 @@ export class Transcript {
   #guests = 0;
   #stopping = false;
   #unnamed = 0;
+  #vanished = 0;
 
   /**
    * @param tell where a told line goes
@@ -133,13 +139,25 @@ export class Transcript {
     this.#guests--;
     const duration = Math.round(performance.now() - since);
     this.#say({ event: "ended", client, reason, messages, bytes, duration });
-    const waits = this.#guests === 0 && !this.#stopping && !this.once;
-    if (waits) this.#say({ event: "waiting" });
+    if (this.#guests > 0 || this.#stopping || this.once) return;
+    this.tally();
+    this.#say({ event: "waiting" });
   }
 
   /** A client was not let in. */
   refused(addr: Deno.Addr, reason: string): void {
     this.#say({ event: "refused", client: this.#nameOf(addr), reason });
+  }
+
+  /** A connection was reset before it was accepted; nobody knows whose. */
+  vanished(): void {
+    this.#vanished++;
+  }
+
+  /** Tells how many have vanished since this was told last. */
+  tally(): void {
+    if (this.#vanished > 0) this.#say({ event: "vanished", clients: this.#vanished });
+    this.#vanished = 0;
   }
 
   /** The server stops: nobody will be waited for. */

@@ -3,6 +3,7 @@
 import { assert } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
+import type { ServerProgram } from "../../lib/testing/program.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { nextSeen, runPeers, startPeers } from "./peers.ts";
 import { assertSockets, sockets } from "./proc.ts";
@@ -59,6 +60,13 @@ export async function closeUnread(server: Subject, times: number): Promise<strin
   await assertWell(server, 1000);
   await assertSockets(server.pid, before);
   return `${times} replies were left unread; the other conversation went on`;
+}
+
+/** Resets connections while a server can accept none. */
+export async function resetUnaccepted(server: ServerProgram, times: number): Promise<void> {
+  server.signal("SIGSTOP");
+  for (let time = 0; time < times; time++) await resetAfter(server.port, "", 0);
+  server.signal("SIGCONT");
 }
 
 /** Says something, reads so many times and resets. */
