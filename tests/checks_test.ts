@@ -45,6 +45,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
   },
   peer: {
     ...{ hostname: TEXTS, port: [0, ...PORTS], path: TEXTS, framing: FRAMINGS, timeout: TIMES },
+    matches: FUNCTIONS,
     ...{ wait: TIMES, tls: ["yes", null, { ca: 5 }], signal: SIGNALS },
   },
   datagramPeer: {

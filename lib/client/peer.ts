@@ -1,8 +1,9 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
-import { connect, type Connection, type ConnectOptions } from "../net/address.ts";
+import { connect, type ConnectOptions } from "../net/address.ts";
 import {
-  aFramingsName,
+  aFraming,
+  aFunction,
   aServersPort,
   aSignal,
   aText,
@@ -12,6 +13,7 @@ import {
   type Rules,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
+import { type CustomFraming, findFrame, framed } from "../wire/custom_framing.ts";
 import { type Framing, join } from "../wire/framing.ts";
 import { isRefusal, refusalReason } from "../wire/refusal.ts";
 import { type Found, replyTo } from "./replies.ts";
@@ -21,31 +23,42 @@ import { Stream } from "./stream.ts";
 export const MOST_ADDED = 1 << 20;
 
 const encoder = new TextEncoder();
-const LF = new Uint8Array([10]);
+const LF = 10;
+const BY_LF = Uint8Array.of(LF);
 
 /** How to reach a server, and talk to it. */
 export interface PeerOptions extends ConnectOptions {
-  /** How a message's end is told. @default {"auto"} */
-  framing?: Framing | undefined;
+  /** How a message's end is told: by name, or by a framing of one's own. @default {"auto"} */
+  framing?: Framing | CustomFraming | undefined;
   /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
   timeout?: number | undefined;
+  /**
+   * Whether what the server says is the reply to a message; what is none is for {@linkcode Peer.hear}.
+   * By default what comes is taken in order, by whoever has asked first.
+   */
+  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
 const RULES: Rules<PeerOptions> = {
   hostname: aText,
   port: aServersPort,
   path: aText,
-  framing: aFramingsName,
+  framing: aFraming,
   timeout: aTime,
   wait: aTime,
   tls: aTrust,
   signal: aSignal,
+  matches: aFunction,
 };
 
-/**
- * The server at the other end: one that says a line for each message, and nothing else, for
- * whatever comes is taken for the next reply. Its errors' messages are sentences.
- */
+/** Somebody waits for what the server says. */
+interface Awaited {
+  /** What it is to be the reply to; undefined: to nothing. */
+  readonly message: Uint8Array | undefined;
+  words?: Uint8Array;
+}
+
+/** The server at the other end. Its errors' messages are sentences. */
 export class Peer implements Disposable {
   /** Messages sent. */
   sent = 0;
@@ -53,19 +66,30 @@ export class Peer implements Disposable {
   answered = 0;
 
   readonly #stream: Stream;
-  #framing: Framing;
+  readonly #matches: PeerOptions["matches"];
+  #framing: Framing | CustomFraming;
   #sending = Promise.resolve();
-  #hearing = Promise.resolve(); // the reply before the next one
+  #turn = Promise.resolve(); // settles once what was asked for before has come
+  readonly #awaited: Awaited[] = [];
+  #unasked: Uint8Array[] = []; // what nobody has asked for yet
+  #unaskedBytes = 0;
   #letGo = () => {}; // of the signal
 
   /**
    * Talks on a connection.
    * @param conn owned from here on
    * @param timeout for each reply, in ms; 0 is for ever
+   * @param matches as in {@linkcode PeerOptions}
    */
-  constructor(conn: Connection, framing: Framing, timeout: number) {
+  constructor(
+    conn: Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">,
+    framing: Framing | CustomFraming,
+    timeout: number,
+    matches?: PeerOptions["matches"],
+  ) {
     this.#stream = new Stream(conn, timeout);
     this.#framing = framing;
+    this.#matches = matches;
   }
 
   /**
@@ -86,46 +110,62 @@ export class Peer implements Disposable {
    */
   static async connect(options: PeerOptions = {}): Promise<Peer> {
     checkOptions<PeerOptions>(options, RULES);
-    const conn = await connect(options);
-    const peer = new Peer(conn, options.framing ?? "auto", options.timeout ?? 0);
+    const { framing = "auto", timeout = 0, matches, signal } = options;
+    const peer = new Peer(await connect(options), framing, timeout, matches);
     const stop = () => peer.close(new Error("the conversation was called off"));
-    peer.#letGo = onAbort(options.signal, stop);
+    peer.#letGo = onAbort(signal, stop);
     return peer;
   }
 
   /** What the server speaks; `auto` until its first reply. */
-  get framing(): Framing {
+  get framing(): Framing | CustomFraming {
     return this.#framing;
   }
 
   /**
    * Says a message and waits for its reply. The next may be said at once: they are
-   * sent without waiting where the server is known to speak lines.
+   * sent without waiting, unless the server speaks raw, or it is not known yet what it speaks.
+   * @param message where lines are messages, without a line end
    * @return the reply, without its ending
    * @throws {Refused} when the reply begins with `error: `; the next message may be said
    * @throws {Error} when none came in time, or the server went away
    */
   say(message: string | Uint8Array): Promise<Uint8Array> {
     const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
-    const reply = this.#say(bytes, this.#hearing);
-    this.#hearing = reply.then(() => {}, () => {});
-    return reply;
+    return this.#next(this.#say(this.#await(bytes), bytes, this.#turn));
   }
 
-  async #say(message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
-    if (this.#framing !== "line") await before;
-    const framed = frame(message, this.#framing);
-    this.sent++;
-    const sending = this.#sending.then(() => this.#stream.send(framed));
-    this.#sending = sending.catch(() => {});
-    await before;
-    using _deadline = this.#stream.deadline();
-    await sending;
-    const { reply, framing } = await hearReply(this.#stream, message, this.#framing);
-    this.#framing = framing;
-    if (isRefusal(reply)) throw new Refused(reply);
-    this.answered++;
-    return reply;
+  /**
+   * Waits for what the server says by itself: a greeting, the next line of a reply of several
+   * lines, what others said. Without `matches`, {@linkcode say} and this take what comes in the order of the calls.
+   *
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Peer, serve } from "@readback/readback";
+   *
+   * await using server = serve((_message, reply) => reply.write("one\ntwo\n."), {
+   *   open: (client) => void client.write("welcome\n"),
+   * });
+   * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+   * const heard = [await peer.hear(), await peer.say("list"), await peer.hear(), await peer.hear()];
+   * const texts = heard.map((words) => new TextDecoder().decode(words));
+   * assertEquals(texts, ["welcome", "one", "two", "."]);
+   * ```
+   *
+   * @param timeout how long it may take, in ms; 0 is for ever; by default, what a reply may take
+   * @return a line without its ending, or a message by the framing; in raw framing, what has come
+   * @throws {Error} when nothing came in time, or the server went away
+   */
+  hear(timeout: number = this.#stream.timeout): Promise<Uint8Array> {
+    const words = this.#unasked.shift();
+    if (words !== undefined) {
+      this.#unaskedBytes -= words.length;
+      return Promise.resolve(words);
+    }
+    const awaited = this.#await(undefined);
+    if (this.#matches !== undefined) return this.#come(awaited, timeout);
+    const turn = this.#turn;
+    return this.#next(turn.then(() => this.#come(awaited, timeout)));
   }
 
   /** Rejects when the server goes away, and never resolves. */
@@ -143,16 +183,125 @@ export class Peer implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+
+  async #say(awaited: Awaited, message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
+    if (this.#framing === "auto" || this.#framing === "raw") await before;
+    let framed;
+    try {
+      framed = frame(message, this.#framing);
+    } catch (error) {
+      this.#forget(awaited);
+      throw error;
+    }
+    this.sent++;
+    const sending = this.#sending.then(() => this.#stream.send(framed));
+    this.#sending = sending.catch(() => {});
+    await before;
+    const reply = await this.#come(awaited, this.#stream.timeout, sending);
+    if (isRefusal(reply)) throw new Refused(reply);
+    this.answered++;
+    return reply;
+  }
+
+  /** What is asked for next comes after this. */
+  #next(words: Promise<Uint8Array>): Promise<Uint8Array> {
+    this.#turn = words.then(() => {}, () => {});
+    return words;
+  }
+
+  #await(message: Uint8Array | undefined): Awaited {
+    const awaited = { message };
+    this.#awaited.push(awaited);
+    return awaited;
+  }
+
+  #forget(awaited: Awaited): void {
+    this.#awaited.splice(this.#awaited.indexOf(awaited), 1);
+  }
+
+  /** Waits for somebody's words, for whom all that comes is sorted. */
+  async #come(awaited: Awaited, timeout: number, sending?: Promise<void>): Promise<Uint8Array> {
+    try {
+      using _deadline = this.#stream.deadline(undefined, timeout);
+      await sending;
+      for (;;) {
+        this.#sort();
+        if (awaited.words !== undefined) return awaited.words;
+        if (!await this.#stream.more()) throw this.#stream.over();
+      }
+    } finally {
+      this.#forget(awaited);
+    }
+  }
+
+  /** Gives what has come to those who wait for it, as long as somebody does. */
+  #sort(): void {
+    const waits = ({ words }: Awaited) => words === undefined;
+    for (let first; (first = this.#awaited.find(waits)) !== undefined;) {
+      const { message } = first;
+      this.#stream.mostHeld = (message?.length ?? 0) + MOST_ADDED;
+      const found = nextWords(this.#stream, message, this.#framing);
+      if (found === null) return;
+      this.#framing = found.framing;
+      const words = found.reply.slice();
+      this.#stream.drop(found.length);
+      const taker = this.#matches === undefined ? first : this.#takerOf(words);
+      if (taker !== undefined) taker.words = words;
+      else this.#keep(words);
+    }
+  }
+
+  /** Whose reply it is; a refusal is the oldest message's; what is nobody's is for one who hears. */
+  #takerOf(words: Uint8Array): Awaited | undefined {
+    const waiting = this.#awaited.filter(({ words }) => words === undefined);
+    const says = waiting.filter(({ message }) => message !== undefined);
+    return says.find(({ message }) => this.#matches?.(message as Uint8Array, words)) ??
+      (isRefusal(words) ? says[0] : undefined) ??
+      waiting.find(({ message }) => message === undefined);
+  }
+
+  #keep(words: Uint8Array): void {
+    this.#unasked.push(words);
+    this.#unaskedBytes += words.length;
+    if (this.#unaskedBytes <= MOST_ADDED) return;
+    throw new Error(`the server said over ${MOST_ADDED} bytes that nobody has heard`);
+  }
 }
 
 /**
  * A message as it is sent; until it is known what the server speaks, as a line.
  * @throws {Error} where it can't be said
  */
-export function frame(message: Uint8Array, framing: Framing): Uint8Array {
-  if (framing !== "raw") return join([message, LF]);
-  if (message.length > 0) return message;
-  throw new Error("a server that speaks raw can't be told an empty message");
+export function frame(message: Uint8Array, framing: Framing | CustomFraming): Uint8Array {
+  if (typeof framing !== "string") {
+    const [before, after] = framed(framing, message);
+    return join([before, message, after]);
+  }
+  if (framing === "raw") {
+    if (message.length > 0) return message;
+    throw new Error("a server that speaks raw can't be told an empty message");
+  }
+  if (!message.includes(LF)) return join([message, BY_LF]);
+  throw new Error("a message with a line end would be two where lines are messages: say each line");
+}
+
+/** What the server says next, if all of it is here: the reply to a message, or words of its own. */
+function nextWords(
+  { held, mostHeld }: Stream,
+  message: Uint8Array | undefined,
+  framing: Framing | CustomFraming,
+): { reply: Uint8Array; length: number; framing: Framing | CustomFraming } | null {
+  if (typeof framing !== "string") {
+    const frame = held.length > 0 ? findFrame(framing, held, 0, false, mostHeld) : 0;
+    if (typeof frame === "number" || held.length < frame.next) return null;
+    return { reply: held.subarray(frame.start, frame.end), length: frame.next, framing };
+  }
+  if (message !== undefined) return replyTo(message, held, framing);
+  if (framing !== "raw") {
+    const line = replyTo(held, held, "line");
+    return line && { ...line, framing };
+  }
+  return held.length > 0 ? { reply: held, length: held.length, framing } : null;
 }
 
 /**

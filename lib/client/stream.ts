@@ -80,10 +80,11 @@ export class Stream implements Disposable {
   /**
    * Fails the conversation when a reply takes longer than the timeout, unless disposed of, or put off, in time.
    * @param waits whether a reply is waited for
+   * @param timeout in ms, where it is another
    */
-  deadline(waits?: () => boolean): Deadline {
-    const late = () => this.close(new Error(`no reply within ${this.timeout / 1000}s`));
-    return new Deadline(this.timeout, late, waits);
+  deadline(waits?: () => boolean, timeout: number = this.timeout): Deadline {
+    const late = () => this.close(new Error(`no reply within ${timeout / 1000}s`));
+    return new Deadline(timeout, late, waits);
   }
 
   /** Closes the connection; whoever waits gets `failure`. */
