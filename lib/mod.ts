@@ -16,25 +16,18 @@
  * @module
  */
 
-export {
-  type Connection,
-  type ConnectOptions,
-  listen,
-  type ListenOptions,
-  showAddr,
-} from "./net/address.ts";
-export type { Client, Ending, Handler } from "./server/service.ts";
-export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
-export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
-export { type DatagramOptions, DatagramServer, serveDatagrams } from "./server/datagrams.ts";
-export type { CustomFraming, Frame } from "./wire/custom_framing.ts";
-export { Framer, type Framing } from "./wire/framing.ts";
-export { Message, MessageTooLong } from "./wire/message.ts";
-export { proxyProtocol } from "./server/proxy_protocol.ts";
-export type { Reply } from "./server/reply.ts";
+export { type ConnectOptions, listen, type ListenOptions, showAddr } from "./net/address.ts";
 export type { Accepted, Listener } from "./net/listener.ts";
-export { isReply, type Stamp } from "./server/stamp.ts";
-export { stamper } from "./server/format.ts";
 export { serve, type Server } from "./server/serve.ts";
 export type { ServeOptions } from "./server/serve_options.ts";
-export type { Identity } from "./net/tls.ts";
+export type { Client, Ending, Handler } from "./server/service.ts";
+export type { Reply } from "./server/reply.ts";
+export { type DatagramOptions, type DatagramServer, serveDatagrams } from "./server/datagrams.ts";
+export { proxyProtocol } from "./server/proxy_protocol.ts";
+export { isReply, type Stamp } from "./server/stamp.ts";
+export { stamper } from "./server/format.ts";
+export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
+export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
+export { Message } from "./wire/message.ts";
+export type { Framing } from "./wire/framing.ts";
+export type { CustomFraming, Frame } from "./wire/custom_framing.ts";

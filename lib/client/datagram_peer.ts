@@ -17,7 +17,23 @@ import { checkLength, DatagramSocket } from "./datagram_socket.ts";
 import { Refused } from "./peer.ts";
 import { isReplyTo } from "./replies.ts";
 
-/** How to reach a server of datagrams. */
+/**
+ * How to reach a server of datagrams.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, type DatagramPeerOptions, serveDatagrams } from "@readback/readback";
+ *
+ * await using server = await serveDatagrams((message, reply) => reply.write(`${message.text}!`));
+ * const options: DatagramPeerOptions = {
+ *   port: server.addr.port,
+ *   timeout: 1000,
+ *   matches: (message, reply) => reply.length === message.length + 1,
+ * };
+ * using peer = await DatagramPeer.connect(options);
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello!");
+ * ```
+ */
 export interface DatagramPeerOptions {
   /** Its address or name; of a name's addresses the first, IPv4 before IPv6. @default {"127.0.0.1"} */
   hostname?: string | undefined;

@@ -26,7 +26,23 @@ const encoder = new TextEncoder();
 const LF = 10;
 const BY_LF = Uint8Array.of(LF);
 
-/** How to reach a server, and talk to it. */
+/**
+ * How to reach a server, and talk to it.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, type PeerOptions, serve } from "@readback/readback";
+ *
+ * await using server = serve((message, reply, client) => {
+ *   client.write("news\n");
+ *   reply.write(`re: ${message.text}`);
+ * });
+ * const matches: PeerOptions["matches"] = (message, reply) => reply.length === message.length + 4;
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, matches });
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "re: hello");
+ * assertEquals(new TextDecoder().decode(await peer.hear()), "news");
+ * ```
+ */
 export interface PeerOptions extends ConnectOptions {
   /** How a message's end is told: by name, or by a framing of one's own. @default {"auto"} */
   framing?: Framing | CustomFraming | undefined;
@@ -58,7 +74,19 @@ interface Awaited {
   words?: Uint8Array;
 }
 
-/** The server at the other end. Its errors' messages are sentences. */
+/**
+ * The server at the other end. Its errors' messages are sentences.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve((message, reply) => reply.write(message));
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("hello");
+ * assertEquals([peer.sent, peer.answered, peer.framing], [1, 1, "line"]);
+ * ```
+ */
 export class Peer implements Disposable {
   /** Messages sent. */
   sent = 0;

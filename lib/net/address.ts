@@ -7,7 +7,16 @@ import { secure, whyNotSecure } from "./tls.ts";
 import { listenTls } from "./tls_listener.ts";
 import { sleep } from "../wait.ts";
 
-/** Where to listen. */
+/**
+ * Where to listen.
+ *
+ * ```ts
+ * import { listen, type ListenOptions, serve } from "@readback/readback";
+ *
+ * const everywhere: ListenOptions = { hostname: "localhost", port: 0 };
+ * await using _server = serve(() => {}, { listeners: await listen(everywhere) });
+ * ```
+ */
 export interface ListenOptions {
   /** An address, or a name: then at each of its addresses. @default {"127.0.0.1"} */
   hostname?: string | undefined;
@@ -21,7 +30,18 @@ export interface ListenOptions {
   key?: string | undefined;
 }
 
-/** Where a server is, and how to connect to it. */
+/**
+ * Where a server is, and how to connect to it.
+ *
+ * ```ts
+ * import { type ConnectOptions, Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve(() => {});
+ * const { port } = server.addr as Deno.NetAddr;
+ * const patient: ConnectOptions = { port, timeout: 1000, wait: 5000 };
+ * using _peer = await Peer.connect(patient);
+ * ```
+ */
 export interface ConnectOptions {
   /** Its address or name. @default {"127.0.0.1"} */
   hostname?: string | undefined;

@@ -1,9 +1,24 @@
 /** What a server accepts connections from, and what it gets. */
 
-import type { Connection } from "./address.ts";
-
-/** A connection that was accepted. */
-export interface Accepted extends Connection {
+/**
+ * A connection that was accepted.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Accepted, Peer, serve } from "@readback/readback";
+ *
+ * const seen: Deno.Addr[] = [];
+ * const prepare = (conn: Accepted) => {
+ *   seen.push(conn.remoteAddr);
+ *   return Promise.resolve(conn);
+ * };
+ * await using server = serve((message, reply) => reply.write(message), { prepare });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("hello");
+ * assertEquals(seen.length, 1);
+ * ```
+ */
+export interface Accepted extends Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close"> {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
   /** Where it came to. */
@@ -16,7 +31,33 @@ export interface Accepted extends Connection {
   setNoDelay?(): void;
 }
 
-/** What the server needs of a listener. */
+/**
+ * What the server needs of a listener.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Listener, Peer, serve } from "@readback/readback";
+ *
+ * // Counts whom it accepts.
+ * function counting(inner: Listener): Listener & { count: number } {
+ *   return {
+ *     addr: inner.addr,
+ *     count: 0,
+ *     async accept() {
+ *       const conn = await inner.accept();
+ *       this.count++;
+ *       return conn;
+ *     },
+ *     close: () => inner.close(),
+ *   };
+ * }
+ * const listener = counting(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+ * await using _server = serve((message, reply) => reply.write(message), { listeners: [listener] });
+ * using peer = await Peer.connect({ port: (listener.addr as Deno.NetAddr).port });
+ * await peer.say("hello");
+ * assertEquals(listener.count, 1);
+ * ```
+ */
 export interface Listener {
   /** Where it listens. */
   readonly addr: Deno.Addr;

@@ -28,7 +28,20 @@ import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, pause } from "../wait.ts";
 
-/** How to serve datagrams. */
+/**
+ * How to serve datagrams.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, type DatagramOptions, serveDatagrams } from "@readback/readback";
+ *
+ * const local: DatagramOptions = { verify: ({ hostname }) => hostname === "127.0.0.1" };
+ * await using server = await serveDatagrams((message, reply) => reply.write(message), local);
+ * const matches = () => true;
+ * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ * ```
+ */
 export interface DatagramOptions {
   /** An address or a name to listen on; each address of a name. @default {"127.0.0.1"} */
   hostname?: string | undefined;
@@ -119,7 +132,20 @@ export async function serveDatagrams(
   return new DatagramServer(handler, options, sockets);
 }
 
-/** A running server of datagrams. */
+/**
+ * A running server of datagrams.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, serveDatagrams, stamper } from "@readback/readback";
+ *
+ * const server = await serveDatagrams(stamper("ctime"));
+ * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
+ * await peer.say("hello");
+ * await server.shutdown();
+ * assertEquals([server.messages, server.bytes], [1, 5]);
+ * ```
+ */
 export class DatagramServer implements AsyncDisposable {
   /** Settles when it has stopped and what it had heard is answered. */
   readonly finished: Promise<void>;

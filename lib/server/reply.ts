@@ -3,7 +3,22 @@
 import { type CustomFraming, framed } from "../wire/custom_framing.ts";
 import type { Message } from "../wire/message.ts";
 
-/** Where a handler writes its reply. What it writes is copied at once. */
+/**
+ * Where a handler writes its reply. What it writes is copied at once.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, type Reply, serve } from "@readback/readback";
+ *
+ * const sign = (reply: Reply) => reply.write(" -- yours");
+ * await using server = serve((message, reply) => {
+ *   reply.write(message);
+ *   sign(reply);
+ * });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello -- yours");
+ * ```
+ */
 export interface Reply {
   /**
    * Adds text, bytes or the message itself to the reply; what ends it on the wire is

@@ -23,6 +23,16 @@ import type { Client, Ending, Handler } from "./service.ts";
 /**
  * How to serve. One that is undefined is not given; what the functions throw, or reject with, is
  * told to `onError`, and the server goes on.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, serve, type ServeOptions } from "@readback/readback";
+ *
+ * const modest: ServeOptions = { maxClients: 10, maxMessage: 100, idleTimeout: 60_000, ending: "\r\n" };
+ * await using server = serve((message, reply) => reply.write(message), modest);
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ * ```
  */
 export interface ServeOptions<State = void> {
   /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */

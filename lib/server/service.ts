@@ -79,6 +79,21 @@ export type Handler<State = unknown> = (
  * How a conversation ended: the client `left` or vanished (`reset`), sent a message
  * `message too long`, was `idle`; the handler `failed`; the server was `stopped`, and if the
  * client did not leave, `cut`; the server had said all: `done`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Ending, Peer, serve } from "@readback/readback";
+ *
+ * const endings: Ending[] = [];
+ * const server = serve((message, reply) => reply.write(message), {
+ *   close: (_client, ending) => void endings.push(ending),
+ * });
+ * const peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await peer.say("hello");
+ * peer.close();
+ * await server.shutdown();
+ * assertEquals(endings, ["left"]);
+ * ```
  */
 export type Ending =
   | "left"

@@ -2,7 +2,20 @@
 
 import type { Message } from "../wire/message.ts";
 
-/** How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset. */
+/**
+ * How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Peer, serve, type Stamp, stamper } from "@readback/readback";
+ *
+ * for (const [stamp, length] of [["ctime", 24], ["iso", 29]] as [Stamp, number][]) {
+ *   await using server = serve(stamper(stamp));
+ *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ *   assertEquals((await peer.say("hello")).length, "[hello] ".length + length);
+ * }
+ * ```
+ */
 export type Stamp = "ctime" | "iso";
 
 /** The stamps by name, for options. */

@@ -2,7 +2,21 @@
 
 import { MessageTooLong } from "./message.ts";
 
-/** Where a message is in a stream's bytes. */
+/**
+ * Where a message is in a stream's bytes.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type CustomFraming, type Frame, Peer, serve } from "@readback/readback";
+ *
+ * // Messages of four bytes each, after which one is of no meaning.
+ * const frame: Frame = { start: 0, end: 4, next: 5 };
+ * const framing: CustomFraming = { read: () => frame, write: () => ({ after: "." }) };
+ * await using server = serve((message, reply) => reply.write(message), { framing });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
+ * assertEquals(new TextDecoder().decode(await peer.say("four")), "four");
+ * ```
+ */
 export interface Frame {
   /** Where it begins. */
   readonly start: number;

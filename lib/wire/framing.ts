@@ -6,7 +6,20 @@
 import { type CustomFraming, findFrame, type WholeFrame } from "./custom_framing.ts";
 import { Message, MessageTooLong } from "./message.ts";
 
-/** How a message's end is told; `auto` until the first bytes have shown which. */
+/**
+ * How a message's end is told; `auto` until the first bytes have shown which.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type Framing, Peer, serve } from "@readback/readback";
+ *
+ * for (const framing of ["auto", "line", "raw"] satisfies Framing[]) {
+ *   await using server = serve((message, reply) => reply.write(message), { framing });
+ *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
+ *   assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ * }
+ * ```
+ */
 export type Framing = "auto" | "line" | "raw";
 
 /** The framings by name, for options. */
@@ -36,7 +49,7 @@ const SLACK_READS = 16;
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Framer } from "@readback/readback";
+ * import { Framer } from "./framing.ts";
  *
  * const framer = new Framer("line", 1024);
  * const { written } = new TextEncoder().encodeInto("one\r\ntwo\nthr", framer.room());

@@ -63,7 +63,8 @@ export class Message {
  *
  * ```ts
  * import { assertEquals, assertRejects } from "@std/assert";
- * import { MessageTooLong, Peer, Refused, serve } from "@readback/readback";
+ * import { Peer, Refused, serve } from "@readback/readback";
+ * import { MessageTooLong } from "./message.ts";
  *
  * await using server = serve((message, reply) => reply.write(message), { maxMessage: 3 });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
