@@ -13,7 +13,7 @@ const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json
 const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}`;
 
 /** Services that other tests run. */
-const SERVICES = ["stamp", "sum", "slow", "chat"]
+const SERVICES = ["stamp", "sum", "slow", "chat", "netstring"]
   .map((name) => new URL(`tests/services/${name}.ts`, root));
 
 /** How each block of code is tried, by its page, section and language; what is only shown has no language. */

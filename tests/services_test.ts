@@ -52,6 +52,17 @@ describe("a service", () => {
     await service.until(/done third\ndone second\ndone first\n/);
   });
 
+  it("frames messages in its own way", async () => {
+    const { service, port } = await start("netstring");
+    await using _service = service;
+    using wire = await Wire.dial(port);
+    for (const piece of ["5:he", "llo,0:,2:a\n", ",12", ":twelve bytes,"]) await wire.send(piece);
+    assertEquals(await wire.until(/twelve bytes,/), "5:hello,0:,2:a\n,12:twelve bytes,");
+    await wire.send("twelve");
+    assertEquals(await wire.rest(), "");
+    await service.untilError("cannot answer: no netstring: it begins with no length\n");
+  });
+
   it(
     "speaks to others; who does not listen holds nobody up, and grows nothing",
     needs("linux"),

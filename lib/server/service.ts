@@ -53,7 +53,8 @@ export interface Client<State = unknown> {
 
 /**
  * Answers a message. The message and the reply are valid until the handler returns or, where it
- * is async, its promise settles; `message.copy()` may be kept. Replies are sent in the order of their messages, whichever is done first.
+ * is async, its promise settles; `message.copy()` may be kept. What is written to a reply after that
+ * throws, or ends up in the reply to a later message of the same read. Replies are sent in the order of their messages, whichever is done first.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
