@@ -27,7 +27,7 @@ import {
   cutPort,
   show,
 } from "./lib/net/address.ts";
-import { readTrusted } from "./lib/net/tls.ts";
+import { readTls } from "./lib/net/tls.ts";
 import {
   duration,
   help,
@@ -53,6 +53,8 @@ const OPTIONS = {
   udp: { short: "u", not: ["unix", "tls", "wait"], help: "speak UDP: say datagrams, count the replies that are lost" },
   tls: { help: "speak TLS, and check who it is" },
   ca: { value: "FILE", read: text, needs: "tls", help: "trust the certificates in this file too (PEM)" },
+  cert: { value: "FILE", read: text, needs: ["tls", "key"], help: "who the client is, where a server asks: its certificate (PEM)" },
+  key: { value: "FILE", read: text, needs: ["tls", "cert"], help: "its private key (PEM)" },
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for so long while nobody is there" },
   loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
   once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
@@ -96,7 +98,7 @@ async function main(): Promise<number> {
     throw new UsageError("cannot combine --quiet and --message: choose one of them");
   }
   const here = loopback ? await startLoopback(udp) : { hostname: host, port, path };
-  const tls = options.tls ? { ca: options.ca && await readTrusted(options.ca) } : undefined;
+  const tls = options.tls ? await readTls(options) : undefined;
   const where = { ...here, timeout: options.timeout, tls };
   const style = styleOf(options);
   const report = new Report(show(where), paper, { style, connect, summaryAlone: ping && quiet });

@@ -26,8 +26,8 @@ export interface Option {
   readonly empty?: true;
   /** Options that make no sense beside it, by key. */
   readonly not?: readonly string[];
-  /** An option that it makes no sense without, by key. */
-  readonly needs?: string;
+  /** Options that it makes no sense without, by key. */
+  readonly needs?: string | readonly string[];
 }
 
 /** A program's options. */
@@ -191,9 +191,10 @@ function checkCompany(key: string, { not = [], needs }: Option, given: Given): v
   if (other !== undefined) {
     throw new UsageError(`cannot combine ${name} and --${dashed(other)}: choose one of them`);
   }
-  if (needs !== undefined && !isGiven(needs)) {
+  const missing = [needs ?? []].flat().find((key) => !isGiven(key));
+  if (missing !== undefined) {
     throw new UsageError(
-      `${name} makes sense only with --${dashed(needs)}: add that, or leave it out`,
+      `${name} makes sense only with --${dashed(missing)}: add that, or leave it out`,
     );
   }
 }

@@ -23,18 +23,18 @@ export class Certificates implements AsyncDisposable {
 
   /**
    * Makes `NAME.pem` and `NAME.key`, signed by the signer.
-   * @param names who it is, as openssl writes them: `DNS:localhost,IP:127.0.0.1`
+   * @param names who it is, as openssl writes them: `DNS:localhost,IP:127.0.0.1`; empty: nobody
    * @param days valid from now; over already where it is negative
+   * @param version 1 has no names
    */
-  async sign(name: string, names: string, days = 2): Promise<string[]> {
-    await Deno.writeTextFile(
-      this.path("extensions"),
-      `subjectAltName=${names}\nbasicConstraints=CA:FALSE\n`,
-    );
+  async sign(name: string, names: string, days = 2, version = 3): Promise<string[]> {
+    const subject = names === "" ? "" : `subjectAltName=${names}\n`;
+    await Deno.writeTextFile(this.path("extensions"), `${subject}basicConstraints=CA:FALSE\n`);
     await this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
     const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     const validity = ["-days", String(days)];
-    const files = ["-in", "request", "-out", `${name}.pem`, "-extfile", "extensions"];
+    const extensions = version === 3 ? ["-extfile", "extensions"] : [];
+    const files = ["-in", "request", "-out", `${name}.pem`, ...extensions];
     await this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
     return ["--tls-cert", this.path(`${name}.pem`), "--tls-key", this.path(`${name}.key`)];
   }

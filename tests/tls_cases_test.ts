@@ -1,10 +1,12 @@
 /** What is said when TLS fails: on the server's side of openssl's clients, on the client's of its servers. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
+import { Peer } from "../lib/client/peer.ts";
+import { readTls } from "../lib/net/tls.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, type ServerProgram, startServer } from "../lib/testing/program.ts";
+import { Program, type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
 const TOO_OLD = "it speaks no version of TLS that we do: 1.2 or 1.3";
@@ -72,4 +74,140 @@ describe("a server says of a client why it was not let in:", needs("openssl"), (
       await client.exitCode();
     });
   }
+});
+
+const RECIPE =
+  "make a right one, and trust it with --ca cert.pem: openssl req -x509 -newkey rsa:2048 -nodes " +
+  "-keyout key.pem -out cert.pem -days 365 -subj /CN=127.0.0.1 " +
+  "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE";
+const NO_CIPHER = "it has no cipher, or no group, in common with us";
+const OR_ASKS = `${NO_CIPHER}, or it asks for a certificate of ours: say --cert and --key`;
+const ASKS = "it asks for a certificate of ours: say --cert and --key";
+const UNKNOWN = "it does not trust whoever signed our certificate: name another with --cert";
+
+/** An `openssl s_server`, which says every line backwards. */
+async function startOpenssl(
+  certificates: Certificates,
+  name: string,
+  options = "",
+): Promise<[Program, number]> {
+  const path = (file: string) => certificates.path(file);
+  const identity = ["-cert", path(`${name}.pem`), "-key", path(`${name}.key`)];
+  const words = options.replace(/\w+\.pem/, path).split(" ").filter((word) => word !== "");
+  const accept = ["-accept", "127.0.0.1:0", "-rev"];
+  const server = new Program(["openssl", "s_server", ...accept, ...identity, ...words]);
+  const [, port] = await server.until(/ACCEPT .*:(\d+)/);
+  return [server, Number(port)];
+}
+
+describe("a client says of a server", needs("openssl"), () => {
+  let certificates: Certificates;
+
+  before(async () => {
+    certificates = await Certificates.make();
+    await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
+    await certificates.sign("client", "DNS:client");
+    await certificates.sign("nameless", "");
+    await certificates.sign("version1", "", 2, 1);
+  });
+  after(() => certificates[Symbol.asyncDispose]());
+
+  /** What a server says to "hello", or why not. */
+  async function say(port: number, ca: string, own?: string): Promise<string> {
+    const path = (file: string) => certificates.path(file);
+    const identity = { cert: own && path(`${own}.pem`), key: own && path(`${own}.key`) };
+    const tls = await readTls({ ca: path(ca), ...identity });
+    try {
+      using peer = await Peer.connect({ port, tls, timeout: 10_000, framing: "line" });
+      return new TextDecoder().decode(await peer.say("hello"));
+    } catch (error) {
+      return (error as Error).message.replace(/ to 127.0.0.1:\d+/, "");
+    }
+  }
+
+  for (
+    const [name, options, own, said] of [
+      ["server", "", undefined, "olleh"],
+      ["server", "-Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
+      ["server", "-tls1_2 -Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
+      ["server", "-Verify 1", undefined, `the server has broken off: ${ASKS}`],
+      ["server", "-tls1_2 -Verify 1", undefined, `cannot connect: ${OR_ASKS}`],
+      [
+        "server",
+        "-Verify 1 -CAfile version1.pem -verify_return_error",
+        "client",
+        `the server has broken off: ${UNKNOWN}`,
+      ],
+      [
+        "server",
+        "-tls1_2 -Verify 1 -CAfile version1.pem -verify_return_error",
+        "client",
+        `cannot connect: ${UNKNOWN}`,
+      ],
+      ["server", "-tls1_2 -cipher AES128-SHA", undefined, `cannot connect: ${OR_ASKS}`],
+      ["server", "-tls1_2 -cipher AES128-SHA", "client", `cannot connect: ${NO_CIPHER}`],
+      [
+        "server",
+        "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256",
+        "client",
+        `cannot connect: ${NO_CIPHER}`,
+      ],
+      ["server", "-tls1_3 -groups secp521r1", "client", `cannot connect: ${NO_CIPHER}`],
+      ["server", "-tls1_1 -cipher DEFAULT@SECLEVEL=0", undefined, `cannot connect: ${TOO_OLD}`],
+      [
+        "nameless",
+        "",
+        undefined,
+        `cannot connect: its certificate says no name (in a subjectAltName): ${RECIPE}`,
+      ],
+      [
+        "version1",
+        "",
+        undefined,
+        `cannot connect: its certificate is of X.509 version 1, and only version 3 has names: ${RECIPE}`,
+      ],
+      [
+        "ca",
+        "",
+        undefined,
+        `cannot connect: its certificate is a signer's own, and the server needs one that is not: ${RECIPE}`,
+      ],
+    ] as const
+  ) {
+    it(`${name}.pem ${options}, ${own ? "with" : "without"} a certificate of ours`, async () => {
+      const [server, port] = await startOpenssl(certificates, name, options);
+      await using _ = server;
+      assertEquals(await say(port, "ca.pem", own), said);
+    });
+  }
+
+  it("how to make a right certificate, and that does", async () => {
+    const [, command = ""] = /: (openssl .*)$/.exec(RECIPE) ?? [];
+    const [openssl = "", ...args] = command.split(" ");
+    const { success } = await new Deno.Command(openssl, {
+      args,
+      cwd: certificates.folder,
+      stderr: "null",
+    }).output();
+    assertEquals(success, true);
+    const path = (file: string) => certificates.path(file);
+    await using server = await startServer([
+      ...["--tls-cert", path("cert.pem"), "--tls-key", path("key.pem")],
+    ]);
+    assertMatch(await say(server.port, "cert.pem"), /^\[hello\]/);
+  });
+
+  it("nothing, where --cert and --key show who the client is", async () => {
+    const options = "-Verify 1 -CAfile ca.pem -verify_return_error";
+    const [server, port] = await startOpenssl(certificates, "server", options);
+    await using _ = server;
+    const path = (file: string) => certificates.path(file);
+    const identity = ["--cert", path("client.pem"), "--key", path("client.key")];
+    await using client = startClient(
+      ["-p", port, "--tls", "--ca", path("ca.pem"), ...identity, "-m", "hello"],
+    );
+    await client.ends(0);
+    assertEquals(client.stdout, "olleh\n");
+    await server.untilError(/Peer certificate: CN = client\n/);
+  });
 });

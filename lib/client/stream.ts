@@ -1,6 +1,7 @@
 /** A connection with a buffer: what has come is held until it is dropped. */
 
 import type { Connection } from "../net/address.ts";
+import { whyNotSecure } from "../net/tls.ts";
 import { Deadline } from "./deadline.ts";
 
 /** The least and the most room for a read, in bytes: it grows while reads fill it. */
@@ -38,8 +39,8 @@ export class Stream implements Disposable {
   async send(bytes: Uint8Array): Promise<void> {
     try {
       while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
-    } catch {
-      throw this.#failure ?? new Error("the server has gone away");
+    } catch (error) {
+      throw this.#failed(error, "the server has gone away");
     }
   }
 
@@ -109,9 +110,15 @@ export class Stream implements Disposable {
       this.#end += count ?? 0;
       if (count === room.length) this.#room = Math.min(2 * this.#room, MOST_READ);
       return count !== null;
-    } catch {
-      throw this.#failure ?? new Error("the server has reset the connection");
+    } catch (error) {
+      throw this.#failed(error, "the server has reset the connection");
     }
+  }
+
+  /** Why a read or a write failed. A TLS server may look at our certificate only after its handshake. */
+  #failed(error: unknown, otherwise: string): Error {
+    const why = whyNotSecure(error);
+    return this.#failure ?? new Error(why ? `the server has broken off: ${why}` : otherwise);
   }
 
   #makeRoom(): Uint8Array {

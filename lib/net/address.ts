@@ -3,7 +3,7 @@
 import { reason } from "../checks.ts";
 import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
-import { secure, whyNotSecure } from "./tls.ts";
+import { connectAs, type Identity, secure, whyNotSecure } from "./tls.ts";
 import { listenTls } from "./tls_listener.ts";
 import { sleep } from "../wait.ts";
 
@@ -53,8 +53,13 @@ export interface ConnectOptions {
   timeout?: number | undefined;
   /** How long to try again while nobody is there, in ms. @default {0} */
   wait?: number | undefined;
-  /** Speak TLS, and trust whom the system trusts and who is in `ca` (PEM). */
-  tls?: { ca?: string | undefined } | undefined;
+  /**
+   * Speak TLS: trust whom the system trusts and who is in `ca`; be who `cert` and its `key` say,
+   * where the server asks. All PEM.
+   */
+  tls?:
+    | { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }
+    | undefined;
   /** Gives up when aborted. */
   signal?: AbortSignal | undefined;
 }
@@ -170,7 +175,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> 
  * @throws {CannotConnect} whose message says why not, and what to do
  */
 export async function connectTimed(options: ConnectOptions = {}): Promise<Connected> {
-  const { port = 6969, path, timeout = 0, wait = 0, signal } = options;
+  const { port = 6969, timeout = 0, wait = 0, signal } = options;
   const latest = performance.now() + wait;
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
@@ -185,7 +190,7 @@ export async function connectTimed(options: ConnectOptions = {}): Promise<Connec
           ? "called off"
           : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
-          : whyNotConnect(error, path);
+          : whyNotConnect(error, options);
         throw new CannotConnect(show({ ...options, port }), why, error);
       }
     }
@@ -202,15 +207,17 @@ async function connectOnce(
     const conn = await Deno.connect({ transport: "unix", path });
     return { conn, connect: performance.now() - begun };
   }
-  const conn = await Deno.connect({ hostname, port, signal });
+  const conn = tls?.cert === undefined && tls?.key === undefined
+    ? await Deno.connect({ hostname, port, signal })
+    : await connectAs(bothOf(tls), { hostname, port }, tls, signal);
   if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
-  conn.setNoDelay();
+  if ("setNoDelay" in conn) conn.setNoDelay();
   const connected = performance.now();
   if (!tls) return { conn, connect: connected - begun };
-  const secured = await secure(conn, hostname, tls.ca, signal);
+  const secured = await secure(conn, hostname, tls, signal);
   return {
     conn: secured,
     connect: connected - begun,
@@ -219,7 +226,7 @@ async function connectOnce(
 }
 
 /** A retried port of this machine's own can be connected to itself, by chance. */
-function isSelf({ localAddr, remoteAddr }: Deno.TcpConn): boolean {
+function isSelf({ localAddr, remoteAddr }: Deno.TcpConn | Deno.TlsConn): boolean {
   return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
 }
 
@@ -235,13 +242,16 @@ function isFinal(error: unknown): boolean {
  */
 export function listenAt(options: ListenOptions): Listener {
   const { hostname = "127.0.0.1", port = 0, path, cert, key } = options;
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError("cert and key go together: one is missing");
-  }
+  const identity = cert === undefined && key === undefined ? undefined : bothOf(options);
   if (path !== undefined) return Deno.listen({ transport: "unix", path });
   const where = { hostname, port, tcpBacklog: BACKLOG };
-  if (cert === undefined || key === undefined) return Deno.listen(where);
-  return listenTls(where, { cert, key });
+  return identity === undefined ? Deno.listen(where) : listenTls(where, identity);
+}
+
+/** @throws {TypeError} where one of the two is missing */
+function bothOf({ cert, key }: Pick<ListenOptions, "cert" | "key">): Identity {
+  if (cert !== undefined && key !== undefined) return { cert, key };
+  throw new TypeError("cert and key go together: one is missing");
 }
 
 function listenAll(hostnames: readonly string[], options: ListenOptions): Listener[] {
@@ -312,18 +322,17 @@ export function whyNotListen(error: unknown, path?: string): string {
   return whyNotSecure(error) ?? whyNot(error);
 }
 
-/**
- * Why there is no connection, and what to do.
- * @param path of the Unix socket, if it is one
- */
-export function whyNotConnect(error: unknown, path?: string): string {
+/** Why there is no connection, and what to do. */
+export function whyNotConnect(error: unknown, options: ConnectOptions = {}): string {
+  const { hostname = "127.0.0.1", path, tls } = options;
   const { ConnectionRefused, NotFound } = Deno.errors; // no file: no server has made it yet
   if (error instanceof ConnectionRefused || error instanceof NotFound) {
     const where = path === undefined ? "--host and --port" : "--unix";
     return `nobody is there: start a server, or check ${where}`;
   }
   if (error instanceof Deno.errors.UnexpectedEof) return "it hung up in the TLS handshake";
-  return whyNotSecure(error) ?? whyNot(error);
+  const why = whyNotSecure(error, { hostname, knows: tls?.cert !== undefined });
+  return why ?? whyNot(error);
 }
 
 function whyNot(error: unknown): string {

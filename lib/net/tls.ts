@@ -1,6 +1,7 @@
 /** TLS: who a server is, whom a client trusts, and what to say when that fails. */
 
 import { reason } from "../checks.ts";
+import { onAbort } from "../wait.ts";
 
 /** Who a server is, to TLS; both PEM. */
 export interface Identity {
@@ -18,39 +19,75 @@ export async function readIdentity(cert: string, key: string): Promise<Identity>
   return { cert: await readPem(cert, "CERTIFICATE"), key: await readPem(key, "PRIVATE KEY") };
 }
 
+/** How to speak TLS to a server. All PEM. */
+export interface TlsOptions {
+  /** Who is trusted besides those that the system trusts. */
+  readonly ca?: string | undefined;
+  /** Who the client is, where the server asks. */
+  readonly cert?: string | undefined;
+  /** The key of that. */
+  readonly key?: string | undefined;
+}
+
 /**
- * Reads a file of certificates that are trusted.
- * @throws {Error} whose message says why it can't be read
+ * Reads the files of how to speak TLS.
+ * @throws {Error} whose message says which can't be read, and why
  */
-export function readTrusted(file: string): Promise<string> {
-  return readPem(file, "CERTIFICATE");
+export async function readTls(
+  { ca, cert, key }: TlsOptions,
+): Promise<TlsOptions> {
+  const identity = cert && key ? await readIdentity(cert, key) : {};
+  return { ca: ca && await readPem(ca, "CERTIFICATE"), ...identity };
+}
+
+/**
+ * Connects as a client that has a certificate; the handshake is still to come. The runtime takes
+ * a certificate only where it connects itself, and then leaves Nagle's algorithm on.
+ * @param signal gives up when aborted
+ */
+export async function connectAs(
+  { cert, key }: Identity,
+  where: { hostname: string; port: number },
+  { ca }: TlsOptions,
+  signal: AbortSignal,
+): Promise<Deno.TlsConn> {
+  const connecting = Deno.connectTls({ ...where, cert, key, caCerts: listOf(ca) });
+  const { promise: givenUp, reject } = Promise.withResolvers<never>();
+  const letGo = onAbort(signal, () => {
+    reject(signal.reason);
+    connecting.then((conn) => conn.close(), () => {}); // it can't be called off
+  });
+  return await Promise.race([connecting, givenUp]).finally(letGo);
 }
 
 /**
  * Makes a connection a TLS one, its handshake done, its server's name verified.
  * @param conn owned from here on: closed if that fails
- * @param ca who is trusted besides the system's own; PEM
  * @param signal gives up when aborted
  */
 export async function secure(
-  conn: Deno.TcpConn,
+  conn: Deno.TcpConn | Deno.TlsConn,
   hostname: string,
-  ca: string | undefined,
+  { ca }: TlsOptions,
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
-  const tls = await Deno.startTls(conn, { hostname, caCerts: ca === undefined ? [] : [ca] });
-  const giveUp = () => tls.close();
-  signal.addEventListener("abort", giveUp, { once: true });
+  const tls = "handshake" in conn
+    ? conn
+    : await Deno.startTls(conn, { hostname, caCerts: listOf(ca) });
+  const letGo = onAbort(signal, () => tls[Symbol.dispose]());
   try {
-    signal.throwIfAborted();
     await tls.handshake();
     return tls;
   } catch (error) {
-    if (!signal.aborted) tls.close();
+    tls[Symbol.dispose]();
     throw error;
   } finally {
-    signal.removeEventListener("abort", giveUp);
+    letGo();
   }
+}
+
+function listOf(ca: string | undefined): string[] {
+  return ca === undefined ? [] : [ca];
 }
 
 /** A certificate that will do, for the server's name; a client trusts it with --ca cert.pem. */
@@ -64,14 +101,12 @@ function recipe(hostname: string): string {
 
 const TOO_OLD = "it speaks no version of TLS that we do: 1.2 or 1.3";
 const NOTHING_IN_COMMON = "it has no cipher, or no group, in common with us";
+const OR_CERTIFICATE = ", or it asks for a certificate of ours: say --cert and --key";
 
 /** Why a client could not make friends, by what the runtime says of it. */
 const WHY_NOT_SECURE: readonly (readonly [RegExp, string])[] = [
   [/alert: CertificateRequired/, "it asks for a certificate of ours: say --cert and --key"],
-  [
-    /alert: HandshakeFailure/,
-    `${NOTHING_IN_COMMON}, or it asks for a certificate of ours: say --cert and --key`,
-  ],
+  [/alert: HandshakeFailure/, NOTHING_IN_COMMON + OR_CERTIFICATE],
   [/alert: ProtocolVersion/, TOO_OLD],
   [
     /alert: UnknownCA/,
@@ -101,10 +136,16 @@ const WHY_NOT_SECURE: readonly (readonly [RegExp, string])[] = [
 
 /**
  * Why a TLS handshake failed, and what to do; undefined where that was not the reason.
- * @param hostname what the server is called
+ * @param server.hostname what it is called
+ * @param server.knows whether it was shown a certificate of ours
  */
-export function whyNotSecure(error: unknown, hostname = "localhost"): string | undefined {
-  return lookUp(WHY_NOT_SECURE, error)?.replace("RECIPE", () => recipe(hostname));
+export function whyNotSecure(
+  error: unknown,
+  server: { hostname?: string | undefined; knows?: boolean } = {},
+): string | undefined {
+  return lookUp(WHY_NOT_SECURE, error)
+    ?.replace("RECIPE", () => recipe(server.hostname ?? "localhost"))
+    .replace(OR_CERTIFICATE, server.knows ? "" : OR_CERTIFICATE);
 }
 
 /** Why a client was not let in, likewise. */

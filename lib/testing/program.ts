@@ -242,7 +242,7 @@ export function startClient(args: readonly (string | number)[], how: How = {}): 
  * @param args what it will be given: some want more permissions
  */
 export function program(name: "server" | "client", args: readonly string[] = []): string[] {
-  const files = ["--unix", "--tls-cert", "--ca"].some((option) => args.includes(option));
+  const files = ["--unix", "--tls-cert", "--ca", "--cert"].some((option) => args.includes(option));
   const rights = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
   const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...rights];
   switch (Deno.env.get("READBACK")) {
