@@ -1,12 +1,19 @@
 /** TLS on both sides, with certificates of the test's own, and with other people's programs. */
 
-import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
+import { Peer } from "../lib/client/peer.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { latin1, unstamped, Wire } from "../lib/testing/wire.ts";
 
 let certificates: Certificates;
 let identity: string[];
@@ -106,6 +113,15 @@ describe("TLS", needs("openssl"), () => {
     await using client = startClient(["-p", server.port, "-m", "hello"]);
     await client.ends(1);
     assertMatch(client.stderr, /^client: the server speaks TLS: say --tls/);
+  });
+
+  it("takes no half of a reply for TLS", async () => {
+    for (const half of ["\x15[hel", "[\x03hel", "\x15"]) {
+      await using server = FakeServer.start(async (conn) => void await conn.write(latin1(half)));
+      using peer = await Peer.connect({ port: server.port });
+      const words = "the server closed the connection in the middle of a reply";
+      await assertRejects(() => peer.say("hello"), Error, words);
+    }
   });
 
   it("says that the server hung up in the handshake", async () => {
