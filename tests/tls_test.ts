@@ -33,6 +33,7 @@ describe("TLS", needs("openssl"), () => {
   before(async () => {
     certificates = await Certificates.make();
     identity = await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
+    await certificates.sign("version1", "", 2, 1);
     ca = certificates.path("ca.pem");
   });
   after(() => certificates[Symbol.asyncDispose]());
@@ -224,6 +225,11 @@ describe("TLS", needs("openssl"), () => {
         "the key of another",
         () => [ca, certificates.path("server.key")],
         /^server: cannot listen on 127.0.0.1:\d+: the key is not that certificate's\n$/,
+      ],
+      [
+        "one of X.509 version 1",
+        () => [certificates.path("version1.pem"), certificates.path("version1.key")],
+        /: the certificate is of X.509 version 1, and .*: openssl .* subjectAltName=IP:127.0.0.1 /,
       ],
     ] as const
   ) {

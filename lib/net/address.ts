@@ -136,7 +136,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
     if (path !== undefined) return [await listenUnix(path)];
     return listenAll(await resolve(hostname), options);
   } catch (error) {
-    throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, path)}`, {
+    throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, options)}`, {
       cause: error,
     });
   }
@@ -300,11 +300,8 @@ export async function resolve(hostname: string): Promise<string[]> {
   return [...new Set(found.map(({ address }) => address))];
 }
 
-/**
- * Why nobody can listen there, and what to do.
- * @param path of the Unix socket, if it is one
- */
-export function whyNotListen(error: unknown, path?: string): string {
+/** Why nobody can listen there, and what to do. */
+export function whyNotListen(error: unknown, { hostname, path }: Address = {}): string {
   if (error instanceof Deno.errors.AddrInUse) {
     return path === undefined
       ? "somebody else does: stop that program, or choose another --port (0 takes a free one)"
@@ -319,7 +316,7 @@ export function whyNotListen(error: unknown, path?: string): string {
     return "this machine has no such address: choose another --host, such as 127.0.0.1";
   }
   if (error instanceof Deno.errors.NotFound) return "no such folder";
-  return whyNotSecure(error) ?? whyNot(error);
+  return whyNotSecure(error, { hostname })?.replace(/^its /, "the ") ?? whyNot(error);
 }
 
 /** Why there is no connection, and what to do. */

@@ -10,7 +10,13 @@ import { inDrops, inOneGo, randomCuts } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
 import { needs } from "../../lib/testing/needs.ts";
-import { closeUnread, resetInConversation, resetInTheQueue } from "../battery/vanishing.ts";
+import {
+  closeUnread,
+  resetInConversation,
+  resetInTheQueue,
+  staysInTls,
+} from "../battery/vanishing.ts";
+import { Certificates } from "../certificates.ts";
 import { program, type ServerProgram, startServer } from "../../lib/testing/program.ts";
 import type { Random } from "../random.ts";
 
@@ -95,6 +101,16 @@ export const ROWS: readonly Row[] = [
   row(25, "reconnects", ["-q"], (server) => reconnects(server, 100_000, 8)),
   { row: 26, does: "the reader of its output stops", run: readerStops },
   { row: 26, does: "the disk is full", run: diskFull },
+  {
+    row: 36,
+    does: "stays in TLS after it was cut",
+    async run() {
+      await using certificates = await Certificates.make();
+      const identity = await certificates.sign("server", "IP:127.0.0.1");
+      await using server = await startServer([...identity, "-q", "-i", "1s"]);
+      return await staysInTls(server, 200);
+    },
+  },
   ...Object.entries(TOOLS).map(([name, command]) => filtered(name, command)),
   filtered("our filter", (port) => [...program("client"), "-q", "--port", String(port)]),
 ];
