@@ -34,10 +34,10 @@ const OPTIONS = {
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
   maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; the next ones wait" },
   maxMessage: { value: "BYTES", fallback: "65536", read: whole(1, 1 << 30), help: "the longest message" },
-  idleTimeout: { short: "i", value: "DUR", fallback: "0", read: duration, help: "end a conversation that is idle so long; 0: never" },
+  idleTimeout: { short: "i", value: "DUR", fallback: "0", read: duration, help: "cut off a client that is idle for this long; 0: never" },
   grace: { value: "DUR", fallback: "5s", read: duration, help: "how long a stopping server lets conversations finish" },
   drain: { value: "DUR", fallback: "0", read: duration, needs: "proxyProtocol", help: "how long a stopping server fails health checks first" },
-  quiet: { short: "q", help: "no line a message, no line a connection" },
+  quiet: { short: "q", help: "print no line for messages and connections" },
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "a transcript, or a JSON object a line" },
 } as const;
 

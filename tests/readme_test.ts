@@ -136,11 +136,10 @@ function filesIn(folder: string): string[] {
     .filter((name) => name.endsWith(".ts"));
 }
 
-/** What a module imports of the project, its types too if they are wanted; not what its examples do. */
-async function importsOf(name: string, types = true): Promise<string[]> {
+/** What a module imports of the project; not what its examples do. */
+async function importsOf(name: string): Promise<string[]> {
   const text = await Deno.readTextFile(new URL(name, root));
   return [...text.matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]+)"|\bimport\("(\.[^"]+)"\)/gm)]
-    .filter(([statement]) => types || !/^(?:import|export) type\b/.test(statement))
     .map(([, first, later]) => new URL(first ?? later ?? "", new URL(name, root)).href)
     .map((url) => url.slice(root.href.length))
     .filter((path) => path.endsWith(".ts"));
@@ -205,7 +204,7 @@ describe("lib/README.md's rooms", () => {
     const visit = async (name: string, way: readonly string[]): Promise<void> => {
       assert(!way.includes(name), [...way, name].join(" -> "));
       if (done.has(name)) return;
-      for (const imported of await importsOf(name, false)) await visit(imported, [...way, name]);
+      for (const imported of await importsOf(name)) await visit(imported, [...way, name]);
       done.add(name);
     };
     await visit("server.ts", []);
