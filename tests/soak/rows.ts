@@ -108,7 +108,7 @@ export const ROWS: readonly Row[] = [
       await using certificates = await Certificates.make();
       const identity = await certificates.sign("server", "IP:127.0.0.1");
       await using server = await startServer([...identity, "-q", "-i", "1s"]);
-      return await staysInTls(server, 200);
+      return await staysInTls(server, 50);
     },
   },
   ...Object.entries(TOOLS).map(([name, command]) => filtered(name, command)),
