@@ -4,29 +4,14 @@
 
 import config from "./deno.json" with { type: "json" };
 import { reason } from "./lib/checks.ts";
-import { DatagramLink } from "./lib/client/datagram_link.ts";
-import { DatagramPeer } from "./lib/client/datagram_peer.ts";
-import { DatagramSocket } from "./lib/client/datagram_socket.ts";
-import { DialLink } from "./lib/client/dial_link.ts";
-import { Filter, filter } from "./lib/client/filter.ts";
-import { ConnectionLink, type Link } from "./lib/client/link.ts";
-import { Peer } from "./lib/client/peer.ts";
-import { Ping } from "./lib/client/ping.ts";
+import { converse } from "./lib/client/converse.ts";
+import { measure } from "./lib/client/measure.ts";
 import { StandardOutput, wordedInput } from "./lib/client/pipes.ts";
 import { Progress } from "./lib/client/progress.ts";
 import { Report, type Style } from "./lib/client/report.ts";
-import { piped, saying } from "./lib/client/sources.ts";
-import { Stream } from "./lib/client/stream.ts";
 import { type Interlocutor, type OnReply, talk } from "./lib/client/talk.ts";
 import { Terminal } from "./lib/client/terminal.ts";
-import {
-  addressOrName,
-  connect,
-  type Connection,
-  type ConnectOptions,
-  cutPort,
-  show,
-} from "./lib/net/address.ts";
+import { addressOrName, type ConnectOptions, cutPort, show } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
 import {
   duration,
@@ -75,7 +60,6 @@ const PROMPT = ">>:";
 type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
-const input = wordedInput(Deno.stdin);
 const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
 const progress = new Progress(Deno.stderr, Deno.consoleSize);
 
@@ -93,80 +77,28 @@ async function main(): Promise<number> {
   if (options === "help") {
     return print(`usage: readback [options] [HOST [PORT] | HOST:PORT]\n\n${help(OPTIONS)}`);
   }
-  const { host, port, unix: path, loopback, udp, ping, quiet, message, connect } = options;
+  const { host, port, unix: path, loopback, udp, timeout, wait } = options;
+  const { ping, quiet, connect, message } = options;
   if (quiet && message.length > 0 && !ping) {
     throw new UsageError("cannot combine --quiet and --message: choose one of them");
   }
   const here = loopback ? await startLoopback(udp) : { hostname: host, port, path };
   const tls = options.tls ? await readTls(options) : undefined;
-  const where = { ...here, timeout: options.timeout, tls };
+  const where = { ...here, timeout, wait, tls };
+  const messages = message.map((text) => encoder.encode(text));
   const style = styleOf(options);
   const report = new Report(show(where), paper, { style, connect, summaryAlone: ping && quiet });
-  return ping ? await measure(where, options, report) : await converse(where, options, report);
-}
-
-/** Talks to a server; gives the exit code. */
-async function converse(
-  where: ConnectOptions,
-  options: Options,
-  report: Report,
-): Promise<number> {
-  const peer = await connectTo(where, options);
-  const failure = await run(peer, options, report).then(() => undefined, reason);
-  await report.summary(peer, options.udp ? 0 : 1, failure);
-  if (failure === undefined) return 0;
-  const due = Math.max(peer.sent, options.message.length);
-  const tally = `: ${peer.answered} of ${due} messages were answered`;
-  complain(failure + (peer.answered < due ? tally : ""));
-  return 1;
-}
-
-/** Measures a server; gives the exit code. */
-async function measure(
-  where: ConnectOptions,
-  options: Options,
-  report: Report,
-): Promise<number> {
-  const { quiet, connect: isConnect, message, count } = options;
-  const messages = message.map((text) => encoder.encode(text));
-  let complaint = "";
-  const ping = new Ping({ ...options, messages, timeout: isConnect ? 0 : options.timeout }, {
-    tell: (event) => {
-      progress.hide();
-      return report.tell(event);
-    },
-    complain: (sentence) => {
-      if (quiet || isConnect) return;
-      complain(sentence);
-      complaint = sentence;
-    },
-  });
-  using link = await linkTo(ping, where, options);
-  using _watch = progress.watch(() => ping.waiting, (s) => `no reply yet: ${s} s`);
-  const failure = await ping.run(link, stopSignal()).then(() => undefined, reason);
-  const { sent, answered } = ping.tally;
-  const isWell = failure === undefined && answered > 0 &&
-    (count === undefined || answered === sent);
-  const why = failure ?? ping.trouble ?? `${answered} of ${sent} messages were answered`;
-  await report.summary(ping.tally, link.connects, isWell ? undefined : why);
-  if (!isWell && why !== complaint) complain(why);
-  return isWell ? 0 : 1;
-}
-
-/** The way to the server that is measured. */
-async function linkTo(
-  ping: Ping,
-  where: ConnectOptions,
-  { udp, connect: isConnect, framing, any, message, wait }: Options,
-): Promise<Link> {
-  const { hostname = "", port = 0 } = where;
-  if (udp) return new DatagramLink(ping, await DatagramSocket.connect(hostname, port), framing);
-  if (isConnect) return new DialLink(ping, where);
-  const areAlike = any || message.length > 0;
-  const reconnect = () => connect(where);
-  const link = new ConnectionLink(ping, reconnect, { framing, takesTurns: any, areAlike });
-  link.open(await connectPatiently(where, wait));
-  return link;
+  if (ping) {
+    const instrument = { report, progress, complain };
+    return await measure(where, { ...options, messages }, instrument, stopSignal()) ? 0 : 1;
+  }
+  const prompt = style === "json" ? "" : PROMPT;
+  const isTerminal = Deno.stdout.isTerminal();
+  const person = prompt && isTerminal && Deno.stdin.isTerminal() ? talkOnTerminal : undefined;
+  const desk = { input: wordedInput(Deno.stdin), report, progress, isTerminal, person };
+  const failure = await converse(where, { ...options, messages, prompt }, desk);
+  if (failure !== undefined) complain(failure);
+  return failure === undefined ? 0 : 1;
 }
 
 /** Starts a server inside this process; says where. */
@@ -175,56 +107,11 @@ async function startLoopback(udp: boolean): Promise<ConnectOptions> {
   return "port" in addr ? { hostname: "127.0.0.1", port: addr.port } : {};
 }
 
-/** The server at the other end, as the options want to talk to it. */
-async function connectTo(
-  where: ConnectOptions,
-  { framing, timeout, wait, udp, quiet }: Options,
-): Promise<Peer | DatagramPeer | Filter> {
-  const { hostname = "", port = 0 } = where;
-  if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
-  const conn = await connectPatiently(where, wait);
-  return quiet ? new Filter(new Stream(conn, timeout), framing) : new Peer(conn, framing, timeout);
-}
-
-/** Connects, and shows on a terminal what is waited for. */
-async function connectPatiently(where: ConnectOptions, wait: number): Promise<Connection> {
-  const connecting = connect({ ...where, wait });
-  return await progress.during(connecting, (s) => `connecting to ${show(where)}: ${s} s`);
-}
-
 /** How replies are told. */
 function styleOf({ log, ping, message, quiet }: Options): Style {
   if (log === "json") return "json";
   if (ping) return "ping";
   return message.length > 0 || quiet ? "replies" : "conversation";
-}
-
-/** Talks until the end. */
-async function run(
-  peer: Peer | DatagramPeer | Filter,
-  { quiet, message, once }: Options,
-  report: Report,
-): Promise<void> {
-  const messages = message.map((text) => encoder.encode(text));
-  const onReply = report.reply.bind(report);
-  if (quiet || peer instanceof Filter) return await filterInput(peer as Filter, report);
-  const patient: Interlocutor = {
-    say: (message) => progress.during(peer.say(message), (s) => `no reply yet: ${s} s`),
-    gone: () => peer.gone(),
-  };
-  if (messages.length > 0) return await talk(patient, saying(messages), onReply);
-  const most = once ? 1 : Infinity;
-  const isPerson = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-  if (isPerson && report.style !== "json") return await talkOnTerminal(patient, onReply, most);
-  const prompt = report.style === "json" ? "" : PROMPT;
-  await talk(patient, piped(input, paper, prompt), onReply, most);
-}
-
-/** Says every line of standard input; where the replies go elsewhere, counts them on the terminal. */
-async function filterInput(peer: Filter | DatagramPeer, report: Report): Promise<void> {
-  const filtering = filter(peer, input, report);
-  if (Deno.stdout.isTerminal()) return await filtering;
-  await progress.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
 }
 
 /** Aborts at the first Ctrl-C; a second one ends the program. */

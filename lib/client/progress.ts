@@ -1,5 +1,7 @@
 /** A line on a terminal that says what is waited for, as long as it is. */
 
+import { connect, type ConnectOptions, show } from "../net/address.ts";
+
 /** What is over sooner is not worth a line, in ms. */
 const PATIENCE = 300;
 /** The time from one drawing to the next, in ms. */
@@ -78,4 +80,15 @@ export class Progress {
   #write(text: string): void {
     this.canvas.writeSync(encoder.encode(text));
   }
+}
+
+/**
+ * Connects to a server, and shows that meanwhile.
+ * @throws {CannotConnect}
+ */
+export async function connectVisibly(
+  progress: Progress,
+  options: ConnectOptions,
+): Promise<Deno.Conn> {
+  return await progress.during(connect(options), (s) => `connecting to ${show(options)}: ${s} s`);
 }
