@@ -66,6 +66,7 @@ describe("--ping", () => {
       assertAlmostEquals(is, times[rank - 1] as number, 0.002 + is / 1000);
     }
     assertEquals(bars.reduce((sum, bar) => sum + Number(bar.split(" ").at(-1)), 0), count);
+    await server.until(`"ping ${count}" from`);
     assertEquals(server.stdout.match(/data: "ping \d+"/g)?.length, count);
   });
 
@@ -86,6 +87,7 @@ describe("--ping", () => {
       ["-p", server.port, "--ping", "-c", 3, "-i", 0, "-m", "a", "-m", "b"],
     );
     await client.ends(0);
+    await server.until(/("[ab]" from [^]*){3}\n/);
     assertEquals(server.stdout.match(/data: ".*"/g), ['data: "a"', 'data: "b"', 'data: "a"']);
   });
 
@@ -215,14 +217,15 @@ describe("--ping and whose reply it is", () => {
 
   it("tells a late reply when it comes, and goes on", async () => {
     await using server = lines(async (line, say) => {
-      if (line !== "ping 2") await say(reply(line));
-      if (line === "ping 4") await say(reply("ping 2"));
+      if (line !== "ping 2") await say((line === "ping 4" ? reply("ping 2") : "") + reply(line));
     });
     const args = ["-c", 4, "-i", "150ms", "-t", "100ms"];
     const { lines: told, summary, stderr } = await ping(server.port, args, 1);
     const answer = (seq: number) => `33 bytes from HERE: seq=${seq} time=T ms`;
-    assertEquals(told.slice(0, 4), [answer(1), "no reply from HERE: seq=2", answer(3), answer(4)]);
-    assertEquals(told.slice(4), ["late reply from HERE: seq=2 time=T ms"]);
+    assertEquals(told, [
+      ...[answer(1), "no reply from HERE: seq=2", answer(3)],
+      ...["late reply from HERE: seq=2 time=T ms", answer(4)],
+    ]);
     assertEquals(summary, "4 sent, 3 answered, 1 lost (25 %), 1 late");
     assertEquals(stderr, "client: no reply within 0.1s\n");
   });
@@ -300,8 +303,8 @@ describe("--ping in an outage", () => {
         const lost = of("lost").map(({ seq }) => seq);
         // What the first heard just before its end may have gone unanswered; all else that was heard was answered.
         const unanswered = heard.filter((seq) => !answered.includes(seq));
-        assertEquals(unanswered.filter((seq) => !lost.includes(seq) && seq !== summary.sent), []);
-        assertEquals(unanswered.length <= 2, true, `${unanswered}`);
+        const known = Math.max(...answered); // what was said after that was under way at Ctrl-C
+        assertEquals(unanswered.filter((seq) => seq < known && !lost.includes(seq)), []);
         assertEquals(lost.filter((seq) => heard.includes(seq)).length <= 1, true);
         assertEquals(
           [...answered, ...lost].toSorted((a, b) => a - b).slice(0, lost.at(-1)),

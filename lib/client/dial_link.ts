@@ -9,6 +9,7 @@ import type { Link, LinkListener } from "./link.ts";
 export class DialLink implements Link {
   connects = 0;
   readonly blockedSince = undefined;
+  #isClosed = false;
 
   constructor(readonly listener: LinkListener, readonly options: ConnectOptions) {}
 
@@ -17,10 +18,13 @@ export class DialLink implements Link {
     connectTimed(this.options).then(
       ({ conn, connect, handshake }) => {
         conn.close();
+        if (this.#isClosed) return;
         this.connects++;
         this.listener.connected(said, connect, handshake);
       },
-      (error) => this.listener.unreachable([said], reason(error)),
+      (error) => {
+        if (!this.#isClosed) this.listener.unreachable([said], reason(error));
+      },
     );
   }
 
@@ -30,5 +34,7 @@ export class DialLink implements Link {
 
   drop(): void {}
 
-  [Symbol.dispose](): void {}
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+  }
 }

@@ -118,6 +118,7 @@ export class ConnectionLink implements Link {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     this.#stream?.close();
+    this.#stream = undefined;
   }
 
   #sendDue(): void {

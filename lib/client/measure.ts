@@ -52,7 +52,7 @@ export async function measure(
       complaint = sentence;
     },
   });
-  using link = await linkTo(ping, where, options, progress);
+  const link = await linkTo(ping, where, options, progress);
   using _watch = progress.watch(() => ping.waiting, (s) => `no reply yet: ${s} s`);
   const failure = await ping.run(link, signal).then(() => undefined, reason);
   const { sent, answered } = ping.tally;

@@ -77,6 +77,7 @@ export class Ping implements LinkListener {
 
   /**
    * Measures until all messages are said, and answered or lost; or until the signal.
+   * @param link owned from here on
    * @throws {Error} when it can't go on
    */
   async run(link: Link, signal: AbortSignal): Promise<void> {
@@ -88,6 +89,7 @@ export class Ping implements LinkListener {
     } finally {
       letGo();
       clearTimeout(this.#timer);
+      link[Symbol.dispose](); // what comes from now on does not count
     }
   }
 
