@@ -17,7 +17,6 @@ import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { readIdentity } from "./lib/net/tls.ts";
 import { asText, type Event, nameOf, Transcript } from "./lib/server/transcript.ts";
-import { sleep } from "./lib/wait.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
@@ -41,8 +40,8 @@ const OPTIONS = {
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "a transcript, or a JSON object a line" },
 } as const;
 
-/** How long the last lines may take to be read, in ms. */
-const LAST_LINES = 1000;
+/** What went wrong, in words. Not by console.error, which blocks while nobody reads, and throws on a full disk. */
+const complaints = new Log(Deno.stderr, (lines) => `server: (${lines} lines were not told)`);
 
 /** Runs the server until it is stopped; gives the exit code. */
 async function main(): Promise<number> {
@@ -103,7 +102,7 @@ async function main(): Promise<number> {
   transcript.listening(server.addrs, !options.udp);
   await server.finished;
   transcript.tally();
-  await Promise.race([log.flush(), sleep(LAST_LINES)]);
+  await log.flush();
   if (!options.once || server.messages > 0 || stop.signal.aborted) return 0;
   throw new Error("the conversation was over before a whole message came");
 }
@@ -111,7 +110,9 @@ async function main(): Promise<number> {
 /** Calls back with the exit code that a signal means. */
 function onSignals(stop: (code: number) => void): void {
   Deno.addSignalListener("SIGINT", () => stop(130));
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stop(143));
+  if (Deno.build.os === "windows") return;
+  Deno.addSignalListener("SIGTERM", () => stop(143));
+  Deno.addSignalListener("SIGXFSZ", () => {}); // a log as long as may be is a write that fails, no more
 }
 
 function print(text: string): number {
@@ -120,12 +121,12 @@ function print(text: string): number {
 }
 
 function complain(sentence: string): void {
-  console.error(`server: ${sentence}`);
+  complaints.line(`server: ${sentence}`);
 }
 
-try {
-  Deno.exit(await main());
-} catch (error) {
+const code = await main().catch((error) => {
   complain(reason(error));
-  Deno.exit(error instanceof UsageError ? 2 : 1);
-}
+  return error instanceof UsageError ? 2 : 1;
+});
+await complaints.flush();
+Deno.exit(code);

@@ -1,8 +1,15 @@
-/** The battery's rows 18 to 32, and 39: endings, clocks, outputs, tools and names. What is elsewhere: see battery_test.ts. */
+/** The battery's rows from 18 on: endings, clocks, outputs, tools and names. What is elsewhere: see battery_test.ts. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { diskFull, readerLeaves, readerStops } from "./battery/output.ts";
+import {
+  bothOnFullDisk,
+  bothUnread,
+  diskFull,
+  readerLeaves,
+  readerStops,
+  usageErrorOnFullDisk,
+} from "./battery/output.ts";
 import { runPeers } from "./battery/peers.ts";
 import { assertSockets, sockets } from "./battery/proc.ts";
 import { killAndRestart, stopStarved, stopWhileBusy, stopWithNoGrace } from "./battery/stops.ts";
@@ -107,6 +114,14 @@ describe("26: whoever reads the server's output", needs("linux", "bash"), () => 
   it("is a disk that is full for a while", async () => {
     await diskFull();
   });
+});
+
+describe("33: output and complaints", needs("linux", "bash"), () => {
+  it("on one full disk: alive, and a signal ends it with 0", bothOnFullDisk);
+
+  it("on one pipe whose reader stopped: alive, and a signal ends it with 0", bothUnread);
+
+  it("on one full disk: a usage error still exits 2", usageErrorOnFullDisk);
 });
 
 describe("30: 20,000 lines", () => {

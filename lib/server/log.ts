@@ -8,6 +8,8 @@ const BATCH = 65536;
 const MOST_HELD = 32;
 /** The pause before a write that failed is tried again, in ms. */
 const PAUSE = 1000;
+/** How long the last lines may take to be read, in ms. */
+const LAST_LINES = 1000;
 
 const encoder = new TextEncoder();
 
@@ -21,12 +23,13 @@ export class Log {
   /**
    * @param out where the lines go
    * @param account the line that says how many could not be told
-   * @param onFailure is told that nothing can be written for now; once, until something can
+   * @param onFailure is told that nothing can be written for now; once, until something can. Who
+   *   writes what it is told must do so through another log: to write may block, and throw
    */
   constructor(
     readonly out: { write(bytes: Uint8Array): Promise<number> },
     readonly account: (untold: number) => string,
-    readonly onFailure: (error: unknown) => void,
+    readonly onFailure: (error: unknown) => void = () => {},
   ) {}
 
   /** Tells a line. */
@@ -39,9 +42,9 @@ export class Log {
     this.#writing ??= this.#drain();
   }
 
-  /** Settles when all is written; where nobody reads, that is never. */
+  /** Waits until all is written; where nobody reads, not for long. */
   async flush(): Promise<void> {
-    await this.#writing;
+    if (this.#writing !== undefined) await Promise.race([this.#writing, sleep(LAST_LINES)]);
   }
 
   #hold(text: string): void {

@@ -1,9 +1,12 @@
-/** Row 26: whoever reads the server's output stops, goes away, or its disk is full. Each throws when it fails. */
+/**
+ * Rows 26 and 33: whoever reads the server's output, and its complaints too, stops, goes away, or
+ * the disk is full. Each throws when it fails.
+ */
 
-import { assert, assertMatch } from "@std/assert";
-import { program } from "../../lib/testing/program.ts";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Program, program, startClient } from "../../lib/testing/program.ts";
 import { unstamped, Wire } from "../../lib/testing/wire.ts";
-import { pause } from "./proc.ts";
+import { pause, sockets } from "./proc.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */
 const MESSAGE = "x".repeat(990);
@@ -41,8 +44,19 @@ class Told implements AsyncDisposable {
     assertMatch(said, /^server: cannot write to standard output: .*; the conversations go on\n$/);
   }
 
+  /** Asks it to stop, which must work though nobody hears it. */
+  async stops(): Promise<void> {
+    this.child.kill("SIGTERM");
+    const late = pause(PATIENCE).then(() => "has not ended");
+    assertEquals(await Promise.race([this.child.status.then(({ code }) => code), late]), 0);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.child.kill("SIGKILL");
+    try {
+      this.child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
     await this.output.cancel();
     await this.errors.cancel();
     await this.child.status;
@@ -74,19 +88,68 @@ export async function readerLeaves(): Promise<void> {
 /** The disk is full, and has room again: what could not be told is counted. A limit on a file's size stands in. */
 export async function diskFull(): Promise<string> {
   const file = await Deno.makeTempFile();
-  const limited = `ulimit -S -f 8; trap '' XFSZ; exec "$@" >> ${file}`;
-  await using server = new Told(
-    ["bash", "-c", limited, "bash", ...program("server"), "--port", "0"],
-  );
+  const redirected = ["sh", "-c", `exec "$@" >> ${file}`, "sh"];
+  await using server = new Told([...redirected, ...program("server"), "--port", "0"]);
+  const limit = async (size: string) => {
+    const args = ["--pid", String(server.child.pid), `--fsize=${size}:`];
+    assert((await new Deno.Command("prlimit", { args }).output()).success);
+  };
   try {
     server.port = Number(/:(\d+)\n/.exec(await fileUntil(file, /listening on .*\n/))?.[1]);
+    await limit("8192"); // the system sends SIGXFSZ too
     await converse(server.port, TOO_MANY);
     await server.assertComplains();
-    const raise = ["--pid", String(server.child.pid), "--fsize=unlimited:"];
-    assert((await new Deno.Command("prlimit", { args: raise }).output()).success);
+    await limit("unlimited");
     return account(await fileUntil(file, ACCOUNT));
   } finally {
     await Deno.remove(file);
+  }
+}
+
+/** Output and complaints go to one full disk: the server goes on, and ends as it should. */
+export async function bothOnFullDisk(): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "readback-full-" });
+  const args = ["--unix", `${folder}/s`]; // a port it could tell nobody
+  const full = ["sh", "-c", 'exec "$@" > /dev/full 2>&1', "sh"];
+  try {
+    await using server = new Program([...full, ...program("server", args), ...args]);
+    for (const message of ["one", "two"]) {
+      await using client = startClient([...args, "--wait", "20s", "--message", message]);
+      await client.ends(0);
+    }
+    server.signal("SIGTERM");
+    await server.ends(0);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Output and complaints go to one pipe whose reader stops: likewise. */
+export async function bothUnread(): Promise<void> {
+  const limited = 'ulimit -n 40; exec "$@" 2>&1';
+  await using server = new Told(
+    ["bash", "-c", limited, "bash", ...program("server"), "--port", "0"],
+  );
+  server.port = Number(/:(\d+)\n/.exec(await server.until(/listening on .*\n/))?.[1]);
+  await converse(server.port, TOO_MANY);
+  {
+    using crowd = new DisposableStack(); // more than it has descriptors for: it complains
+    for (let client = 0; client < 60; client++) crowd.use(await Wire.dial(server.port));
+    for (let before = -1, now = 0; before !== now; await pause(20)) {
+      before = now;
+      now = await sockets(server.child.pid);
+    }
+  }
+  await converse(server.port, 1);
+  await server.stops();
+}
+
+/** What is wrong with a command line can't be told: the exit code says so all the same. */
+export async function usageErrorOnFullDisk(): Promise<void> {
+  for (const name of ["server"] as const) {
+    const full = ["sh", "-c", 'exec "$@" > /dev/full 2>&1', "sh"];
+    await using wrong = new Program([...full, ...program(name), "--frobnicate"]);
+    await wrong.ends(2);
   }
 }
 
