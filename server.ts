@@ -57,8 +57,12 @@ async function main(): Promise<number> {
   const listeners = options.udp
     ? []
     : await listen({ hostname: options.host, port: options.port, path: options.unix, ...identity });
-  // What is open stays; nothing else can be opened. To send a datagram is to open something.
-  const rights = ["read", "write", ...options.udp ? [] : ["net"]] as ("read" | "write" | "net")[];
+  // What is open stays; nothing else can be opened. To send a datagram is to open something; to
+  // remove a socket's file takes the rights to see whose it is.
+  const rights = [
+    ...options.unix === undefined ? ["read", "write"] as const : [],
+    ...options.udp ? [] : ["net"] as const,
+  ];
   for (const name of rights) await Deno.permissions.revoke({ name });
   const form = options.log === "json" ? (event: Event) => asJson(event, new Date()) : asText;
   const log = new Log(

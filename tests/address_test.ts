@@ -2,7 +2,8 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { addressOrName, connect, show, showAddr } from "../lib/net/address.ts";
+import { addressOrName, connect, listen, resolve, show, showAddr } from "../lib/net/address.ts";
+import type { Listener } from "../lib/net/listener.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
 import { unstamped } from "../lib/testing/wire.ts";
@@ -10,10 +11,16 @@ import { unstamped } from "../lib/testing/wire.ts";
 const UNIX = needs("unix sockets");
 
 /** A folder for a socket, gone at the end of the block. */
-async function folder(): Promise<{ socket: string } & AsyncDisposable> {
+async function folder(): Promise<{ folder: string; socket: string } & AsyncDisposable> {
   const path = await Deno.makeTempDir({ prefix: "readback-socket-" });
   const remove = () => Deno.remove(path, { recursive: true });
-  return { socket: `${path}/s`, [Symbol.asyncDispose]: remove };
+  return { folder: path, socket: `${path}/s`, [Symbol.asyncDispose]: remove };
+}
+
+/** Makes the file that a server leaves which was killed. */
+async function leaveBehind(path: string): Promise<void> {
+  using _listener = Deno.listen({ transport: "unix", path: `${path}.moved` });
+  await Deno.rename(`${path}.moved`, path);
 }
 
 /** Says one message; gives what came of it. */
@@ -55,6 +62,35 @@ describe("--unix", UNIX, () => {
     assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
   });
 
+  it("38: a path that another has taken over is left to it at the end", async () => {
+    await using here = await folder();
+    const args = ["--unix", here.socket];
+    await using first = await startServer(args);
+    await Deno.remove(here.socket);
+    await using _second = await startServer(args);
+    first.signal("SIGTERM");
+    await first.ends(0);
+    assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
+  });
+
+  it("38: of several that start at once on a stale file one listens, and is reached", async () => {
+    await using here = await folder();
+    const where = { path: here.socket };
+    for (let round = 0; round < 20; round++) {
+      await leaveBehind(here.socket);
+      const starts = await Promise.allSettled([1, 2, 3, 4].map(() => listen(where)));
+      using listeners = new DisposableStack();
+      for (const { value = [] } of starts as { value?: Listener[] }[]) {
+        for (const listener of value) listeners.defer(() => listener.close());
+      }
+      const reasons = starts.flatMap((start) => "reason" in start ? String(start.reason) : []);
+      assertEquals(reasons.length, 3, `round ${round}: ${4 - reasons.length} listen`);
+      for (const reason of reasons) assertMatch(reason, /: somebody is there: /);
+      (await Deno.connect({ transport: "unix", path: here.socket })).close();
+    }
+    assertEquals([...Deno.readDirSync(here.folder)], [], "a file was left");
+  });
+
   it("does not take a live server's place, nor a file's that is no socket", async () => {
     await using here = await folder();
     await using _server = await startServer(["--unix", here.socket]);
@@ -91,6 +127,22 @@ describe("--unix", UNIX, () => {
     await using unable = new Program([...program("server"), "--unix", here.socket]);
     await unable.ends(1);
     assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);
+  });
+
+  it("waits while the listen queue is full, within --timeout, then says so", async () => {
+    await using here = await folder();
+    const listener = Deno.listen({ transport: "unix", path: here.socket });
+    using queue = new DisposableStack();
+    queue.use(listener);
+    await assertRejects(async () => { // all that the queue takes
+      for (;;) queue.use(await Deno.connect({ transport: "unix", path: here.socket }));
+    }, Deno.errors.WouldBlock);
+    const where = { path: here.socket };
+    const full = ": its listen queue is full: too many others wait to be accepted";
+    await assertRejects(() => connect({ ...where, timeout: 100 }), Error, full);
+    const connecting = connect({ ...where, timeout: 20_000 });
+    queue.use(await listener.accept());
+    queue.use(await connecting);
   });
 
   it("answers socat and nc", needs("socat", "nc"), async () => {
@@ -133,6 +185,11 @@ describe("both families", () => {
     assertEquals(showAddr(addr), "1.2.3.4:5");
   });
 
+  it("a name is looked up, also one of digits and dots but for a letter", async () => {
+    assertEquals(await resolve("127.0.0.1"), ["127.0.0.1"]);
+    await assertRejects(() => resolve("1node.invalid."));
+  });
+
   it("--host takes an address or a name, in brackets too, and nothing else", () => {
     assertEquals(["::1", "[::1]", "a.b"].map(addressOrName), ["::1", "::1", "a.b"]);
     for (const [bad, reason] of [["6969", "for a port"], ["localhost:6969", "its port apart"]]) {
@@ -165,6 +222,21 @@ describe("--wait", () => {
     const [code, , stderr] = await say(["--wait", "200ms", "-p", port]);
     assertEquals(code, 1);
     assertMatch(stderr, /^client: cannot connect to .*: nobody is there/);
+  });
+});
+
+describe("without --wait", () => {
+  it("tries once", async () => {
+    let looks = 0;
+    const where = {
+      get hostname() {
+        looks++;
+        return "127.0.0.1";
+      },
+      port: 1,
+    };
+    await assertRejects(() => connect(where), Error, "nobody is there");
+    assertEquals(looks, 2); // to connect, and for the sentence
   });
 });
 

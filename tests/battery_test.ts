@@ -3,7 +3,7 @@
  * that clients do to the server, smaller than in `soak/`, which does them at full size.
  *
  * Elsewhere: 18, 19, 21, 23, 26 and 30 to 33 in battery_life_test.ts; 7 and 8 in wire_test.ts;
- * 16, 20 and 22 in server_test.ts; 27 and 28 in client_test.ts; 29 in terminal_test.ts; what a
+ * 16, 20 and 22 in server_test.ts; 38 in address_test.ts; 27 and 28 in client_test.ts; 29 in terminal_test.ts; what a
  * network does in proxy_test.ts. That the battery can see is shown in naive_test.ts.
  */
 

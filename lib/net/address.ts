@@ -5,6 +5,7 @@ import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
 import { connectAs, type Identity, secure, whyNotSecure } from "./tls.ts";
 import { listenTls } from "./tls_listener.ts";
+import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
 import { sleep } from "../wait.ts";
 
 /**
@@ -133,7 +134,7 @@ const RETRY = 50;
 export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   const { hostname = "127.0.0.1", path } = options;
   try {
-    if (path !== undefined) return [await listenUnix(path)];
+    if (path !== undefined) return [await takePath(path)];
     return listenAll(await resolve(hostname), options);
   } catch (error) {
     throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, options)}`, {
@@ -176,7 +177,9 @@ export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> 
  */
 export async function connectTimed(options: ConnectOptions = {}): Promise<Connected> {
   const { port = 6969, timeout = 0, wait = 0, signal } = options;
-  const latest = performance.now() + wait;
+  const start = performance.now();
+  const latest = start + wait;
+  const latestInQueue = start + Math.max(wait, timeout || Infinity);
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
     const patience = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
@@ -185,7 +188,8 @@ export async function connectTimed(options: ConnectOptions = {}): Promise<Connec
     try {
       return await connectOnce(options, stop);
     } catch (error) {
-      if (performance.now() + RETRY >= latest || signal?.aborted || isFinal(error)) {
+      const until = isInQueue(error) ? latestInQueue : latest;
+      if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {
         const why = signal?.aborted
           ? "called off"
           : late?.aborted
@@ -230,6 +234,11 @@ function isSelf({ localAddr, remoteAddr }: Deno.TcpConn | Deno.TlsConn): boolean
   return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
 }
 
+/** Where the listen queue is full, TCP waits by itself; a Unix socket doesn't. */
+function isInQueue(error: unknown): boolean {
+  return error instanceof Deno.errors.WouldBlock;
+}
+
 /** Waiting won't help. */
 function isFinal(error: unknown): boolean {
   return error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
@@ -243,7 +252,7 @@ function isFinal(error: unknown): boolean {
 export function listenAt(options: ListenOptions): Listener {
   const { hostname = "127.0.0.1", port = 0, path, cert, key } = options;
   const identity = cert === undefined && key === undefined ? undefined : bothOf(options);
-  if (path !== undefined) return Deno.listen({ transport: "unix", path });
+  if (path !== undefined) return listenAtPath(path);
   const where = { hostname, port, tcpBacklog: BACKLOG };
   return identity === undefined ? Deno.listen(where) : listenTls(where, identity);
 }
@@ -267,28 +276,6 @@ function listenAll(hostnames: readonly string[], options: ListenOptions): Listen
   } catch (error) {
     for (const listener of listeners) close(listener);
     throw error;
-  }
-}
-
-/** Listens on a Unix socket; the file that a killed server left is replaced, a live server's is not. */
-async function listenUnix(path: string): Promise<Deno.Listener> {
-  try {
-    return Deno.listen({ transport: "unix", path });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AddrInUse) || !await isStale(path)) throw error;
-    await Deno.remove(path);
-    return Deno.listen({ transport: "unix", path });
-  }
-}
-
-/** Whether nobody listens at a socket's file. */
-async function isStale(path: string): Promise<boolean> {
-  if (!(await Deno.lstat(path)).isSocket) throw new Error("there is a file that is no socket");
-  try {
-    (await Deno.connect({ transport: "unix", path })).close();
-    return false;
-  } catch (error) {
-    return error instanceof Deno.errors.ConnectionRefused;
   }
 }
 
@@ -327,6 +314,7 @@ export function whyNotConnect(error: unknown, options: ConnectOptions = {}): str
     const where = path === undefined ? "--host and --port" : "--unix";
     return `nobody is there: start a server, or check ${where}`;
   }
+  if (isInQueue(error)) return "its listen queue is full: too many others wait to be accepted";
   if (error instanceof Deno.errors.UnexpectedEof) return "it hung up in the TLS handshake";
   const why = whyNotSecure(error, { hostname, knows: tls?.cert !== undefined });
   return why ?? whyNot(error);
@@ -341,6 +329,6 @@ function whyNot(error: unknown): string {
   if (/ENOTFOUND|lookup address|EAI_|name or service/i.test(message)) {
     return "no such name: check --host";
   }
-  if (/SUN_LEN/.test(message)) return "a socket's path has at most 107 bytes";
+  if (/SUN_LEN/.test(message)) return TOO_LONG;
   return message.replace(/ \(os error \d+\)$/, "");
 }
