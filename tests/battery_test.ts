@@ -1,6 +1,6 @@
 /**
- * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25 and 36
- * that clients do to the server, smaller than in `soak/`, which does them at full size.
+ * The battery: what is done to the programs, and what must hold. Here are rows 1 to 25, 36 and 40,
+ * which clients do to the server, smaller than in `soak/`, which does them at full size.
  *
  * Elsewhere: 18, 19, 21, 23, 26 and 30 to 33 in battery_life_test.ts; 7 and 8 in wire_test.ts;
  * 16, 20 and 22 in server_test.ts; 38 in address_test.ts; 27 and 28 in client_test.ts; 29 in terminal_test.ts; what a
@@ -11,7 +11,7 @@ import { describe, it } from "@std/testing/bdd";
 import { atRest, busy, drips, randomClosings, reconnects } from "./battery/crowds.ts";
 import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts";
 import { scarce, startScarce } from "./battery/scarce.ts";
-import { halfClose, inDrops, inOneGo, randomCuts } from "./battery/streams.ts";
+import { halfClose, inDrops, inOneGo, randomCuts, urgentData } from "./battery/streams.ts";
 import {
   closeUnread,
   resetInConversation,
@@ -81,6 +81,13 @@ describe("streams", NEEDS, () => {
   it("10: a message of 64 KiB in segments of one byte", async () => {
     await using server = await startServer(["--framing", "line"]);
     await inDrops(server, 65536, 16); // 8 is for the soak: here a collection may come late
+  });
+});
+
+describe("40: urgent data in the middle of a message", NEEDS, () => {
+  it("is answered, but with the next one: Deno's doing", async () => {
+    await using server = await startServer(["--framing", "line"]);
+    await urgentData(server);
   });
 });
 

@@ -7,8 +7,10 @@ Each prints what it saw as one JSON line at its end.
 """
 
 import json
+import os
 import select
 import selectors
+import signal
 import socket
 import ssl
 import struct
@@ -84,6 +86,22 @@ def drops(port, size):
     s.sendall(b"\n")
     got = receive(s, reply_to(b"x" * size))
     tell(bytes=len(got), right=got.startswith(b"[" + b"x" * size + b"] "), seconds=time.monotonic() - start)
+
+
+def urgent(port, pid):
+    """Urgent data in the middle of a message, all there when the server looks; says what comes of it."""
+    s = dial(port)
+    s.sendall(b"before\n")
+    receive(s, reply_to(b"before\n"))
+    os.kill(pid, signal.SIGSTOP)
+    s.send(b"he")
+    s.send(b"X", socket.MSG_OOB)
+    s.send(b"llo\n")
+    os.kill(pid, signal.SIGCONT)
+    stalled = not select.select([s], [], [], 0.5)[0]
+    s.sendall(b"after\n")
+    got = receive(s, reply_to(b"hello") + reply_to(b"after"))
+    tell(stalled=stalled, right=got.startswith(b"[hello] ") and b"\n[after] " in got)
 
 
 def long_line(port, megabytes):
@@ -262,6 +280,7 @@ def tls(port, size):
 WHAT = dict(
     resets=resets, vanish=vanish, drops=drops, long=long_line, flood=flood,
     reconnects=reconnects, crowd=crowd, busy=busy, drip=drip, probe=probe, tls=tls,
+    urgent=urgent,
 )
 
 if __name__ == "__main__":

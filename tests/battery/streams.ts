@@ -1,4 +1,4 @@
-/** Rows 4 to 6 and 10: streams cut and joined in every way. Each throws when it fails, else tells figures. */
+/** Rows 4 to 6, 10 and 40: streams cut and joined in every way. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
 import type { Random } from "../random.ts";
@@ -92,4 +92,16 @@ export async function inDrops(server: Subject, size: number, mostGrown: number):
   assert(grown < mostGrown, `memory grew by ${grown.toFixed(1)} MB, over ${mostGrown}`);
   assert(used < 2, `it took ${used.toFixed(1)} s of CPU, over 2`);
   return `${size} segments: memory +${grown.toFixed(1)} MB, ${used.toFixed(2)} s of CPU`;
+}
+
+/**
+ * Row 40: urgent data in the middle of a message. No reply is lost or garbled, but the runtime
+ * holds the message back until more comes: it takes a read that was cut short at the urgent byte
+ * for one that has taken all, and waits for news. The day that it doesn't, this fails: then
+ * the row is to be held as it is written, and the README's word about it goes.
+ */
+export async function urgentData(server: Subject): Promise<void> {
+  const seen = await runPeers("urgent", server.port, server.pid);
+  assert(seen["right"], "a reply is wrong");
+  assert(seen["stalled"], "the message was answered at once: Deno no longer stalls it");
 }
