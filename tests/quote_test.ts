@@ -8,11 +8,24 @@ describe("quote", () => {
     const [what, data, quoted] of [
       ["printable text as it is", "i am binary, 我是 naïve 🙂", '"i am binary, 我是 naïve 🙂"'],
       ["quotes and backslashes escaped", 'a"b\\c', '"a\\"b\\\\c"'],
+      ["a backslash with nothing else to escape", "a\\b", '"a\\\\b"'],
       ["line ends and tabs by name", "a\r\n\tb", '"a\\r\\n\\tb"'],
       ["C0 and DEL", "\x1b[31m\x00\x7f", '"\\x1b[31m\\x00\\x7f"'],
       ["C1", "\u009b31m", '"\\xc2\\x9b31m"'],
       ["bidirectional controls", "\u202eevil\u2066", '"\\xe2\\x80\\xaeevil\\xe2\\x81\\xa6"'],
       ["separators that are not a space", "\u2028\u00a0", '"\\xe2\\x80\\xa8\\xc2\\xa0"'],
+      ["joiners between letters", "می\u200cخواهم ක්\u200dෂ", '"می\u200cخواهم ක්\u200dෂ"'],
+      ["joiners of emoji", "👩🏽\u200d🚀 🏳\ufe0f\u200d🌈", '"👩🏽\u200d🚀 🏳\ufe0f\u200d🌈"'],
+      [
+        "joiners of nothing, or of a letter and an emoji",
+        "a\u200d 1\u200c2 a\u200d🚀 a\u200d\u200db",
+        '"a\\xe2\\x80\\x8d 1\\xe2\\x80\\x8c2 a\\xe2\\x80\\x8d🚀 a\\xe2\\x80\\x8d\\xe2\\x80\\x8db"',
+      ],
+      [
+        "other invisible ones between letters",
+        "a\u200bb\u2060c",
+        '"a\\xe2\\x80\\x8bb\\xe2\\x81\\xa0c"',
+      ],
       ["nothing", "", '""'],
     ] as const
   ) {

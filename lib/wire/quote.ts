@@ -8,6 +8,13 @@ const ESCAPED = Array.from(
 );
 /** As Python's `isprintable`: no control, format, unassigned or separator but the space. */
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
+/**
+ * What a joiner (U+200C, U+200D) is between where it is not just invisible: letters, whose shapes it
+ * joins or keeps apart (Unicode's UAX #31 on joining controls, here for letters of any script), or
+ * pictographs that it makes one of (UTS #51 on emoji ZWJ sequences).
+ */
+const JOINED =
+  /^[\p{L}\p{M}]{2}$|^[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]\p{Extended_Pictographic}$/u;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** How much of long data is shown, in bytes. */
@@ -21,7 +28,7 @@ export function escape(bytes: Uint8Array, also = ""): string {
   const parts: string[] = []; // joined at the end: a string that grows by a piece a byte costs ten times its length
   for (let at = 0; at < bytes.length;) {
     const byte = bytes[at] as number;
-    const character = characterAt(bytes, at);
+    const character = characterAt(bytes, at) ?? joinerAt(bytes, at, parts.at(-1) ?? "");
     if (character === null) parts.push(ESCAPED[byte] as string);
     else parts.push(also.includes(character) ? `\\${character}` : character);
     at += character === null ? 1 : bytesOf(byte);
@@ -60,6 +67,13 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   const character = utf8.decode(bytesHere);
   // More than one: overlong, a surrogate or past the last, decoded as several U+FFFD.
   return [...character].length > 1 || UNPRINTABLE.test(character) ? null : character;
+}
+
+/** The joiner that begins at a byte, or null if none does or it joins nothing. */
+function joinerAt(bytes: Uint8Array, at: number, before: string): string | null {
+  if (bytes[at] !== 0xe2 || bytes[at + 1] !== 0x80) return null;
+  const joiner = bytes[at + 2] === 0x8c ? "\u200c" : bytes[at + 2] === 0x8d ? "\u200d" : null;
+  return JOINED.test(before + (characterAt(bytes, at + 3) ?? "")) ? joiner : null;
 }
 
 /** How many bytes a UTF-8 character has, told by its first. */
