@@ -138,9 +138,11 @@ async function talkOnTerminal(
     terminal[Symbol.dispose]();
     Deno.exit(code);
   };
-  if (Deno.build.os !== "windows") {
-    Deno.addSignalListener("SIGHUP", () => leave(129));
-    Deno.addSignalListener("SIGTERM", () => leave(143));
+  const signals = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 } as const;
+  for (const [signal, code] of Object.entries(signals)) {
+    if (Deno.build.os !== "windows") {
+      Deno.addSignalListener(signal as Deno.Signal, () => leave(code));
+    }
   }
   const next = async () => {
     const line = await terminal.ask();

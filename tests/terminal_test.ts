@@ -1,6 +1,6 @@
 /** The client in a real terminal, as a person sees it. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
@@ -25,14 +25,16 @@ async function replied(screen: Screen, reply: string): Promise<string> {
   return text.replaceAll(new RegExp(STAMP, "g"), "STAMP");
 }
 
-/** A server that answers one message, once it is told to. */
+/** A server that answers, from when it is told to. */
 function hesitant() {
   const { promise, resolve } = Promise.withResolvers<void>();
   const server = FakeServer.start(async (conn) => {
-    await conn.read(new Uint8Array(100));
-    await promise;
-    await conn.write(new TextEncoder().encode("[slow] Mon Dec  9 18:15:50 2019\n"));
-    await conn.read(new Uint8Array(100));
+    const buffer = new Uint8Array(100);
+    for (let count; (count = await conn.read(buffer)) !== null;) {
+      await promise;
+      const message = new TextDecoder().decode(buffer.subarray(0, count)).trim();
+      await conn.write(new TextEncoder().encode(`[${message}] Mon Dec  9 18:15:50 2019\n`));
+    }
   });
   return { server, answer: resolve };
 }
@@ -68,7 +70,6 @@ describe("on a terminal", SKIP, () => {
         ["漢", "字", "Left", "Left", "BSpace", "é", "Right", "BSpace", "x"],
         "éx字",
       ],
-      ["Ctrl-Z, which nothing can come of", ["a", "C-z", "b"], "ab"],
     ] as const
   ) {
     it(`edits a line: ${what}`, async () => {
@@ -110,6 +111,34 @@ describe("on a terminal", SKIP, () => {
     );
   });
 
+  it("takes a pasted line of 8,000 characters at once", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    const start = performance.now();
+    await screen.paste(`${"x".repeat(7997)}end`);
+    await screen.shows(/x\nend$/);
+    await screen.press("Enter");
+    await server.until("(8000 bytes)");
+    const took = performance.now() - start;
+    assert(took < 3000, `it took ${took} ms`); // key by key 25 s, as it is some 300 ms
+  });
+
+  it("says what is pasted while a reply is awaited, in order", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port);
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows("no reply yet");
+    await screen.paste("one\ntwo\nthree\n");
+    await screen.type("four");
+    answer();
+    assertMatch(
+      await screen.shows(/>>:four$/),
+      /^>>:slow\nClient .*\[slow\].*\n>>:one\nClient .*\[one\].*\n>>:two\n.*\n>>:three\n.*\n>>:four$/,
+    );
+  });
+
   it("keeps what is typed while a reply is awaited, and says that it is", async () => {
     const { server, answer } = hesitant();
     await using _server = server;
@@ -140,6 +169,53 @@ describe("on a terminal", SKIP, () => {
     assertMatch(
       text.replaceAll("\n", ""),
       new RegExp(`that!Client received data: \\[Xa line that is longer than that!\\] ${STAMP}>>:$`),
+    );
+  });
+
+  it("says that Ctrl-Z suspends nothing; what was typed stays", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    await screen.type("half a line");
+    await screen.press("Left", "C-z");
+    const told = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
+    await screen.shows(`>>:half a line\n${told}\n>>:half a line`);
+    await screen.press("X", "Enter");
+    await replied(screen, "half a linXe");
+  });
+
+  it("leaves nothing behind when a window with a long line changes its width", async () => {
+    await using server = await startServer();
+    // Below other lines: what is above the screen's first row, a terminal doesn't give back.
+    const below = ["sh", "-c", 'seq 30; exec "$@"', "sh"];
+    const client = [...program("client"), "-p", String(server.port)];
+    await using screen = await Screen.open([...below, ...client], { columns: 60 });
+    await screen.shows(">>:");
+    let line = "0123456789".repeat(7);
+    await screen.type(line);
+    for (const columns of [20, 45, 30, 60]) {
+      await screen.resize(columns);
+      await screen.type("x");
+      line += "x";
+      const rows = `>>:${line}`.match(new RegExp(`.{1,${columns}}`, "g"))?.join("\n");
+      const text = await screen.shows(new RegExp(`${line.slice(-10)}$`));
+      assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+    }
+    await screen.press("Enter");
+    await server.until(`"${line}"`);
+  });
+
+  it("keeps what it said when a long line was typed ahead", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port, { columns: 40 });
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows("no reply yet");
+    await screen.type(`${"long ".repeat(20)}end`);
+    answer();
+    assertMatch(
+      await screen.shows(/end$/),
+      /^>>:slow\nClient received data: \[slow\] Mon Dec .9\s+18:15:50 2019\n>>:long/,
     );
   });
 
@@ -206,6 +282,8 @@ describe("the terminal is as it was", SKIP, () => {
       ["Ctrl-C", (screen: Screen) => screen.press("C-c"), 130],
       ["SIGTERM", signal("SIGTERM"), 143],
       ["SIGHUP", signal("SIGHUP"), 129],
+      ["SIGINT from outside", signal("SIGINT"), 130],
+      ["SIGQUIT", signal("SIGQUIT"), 131],
     ] as const
   ) {
     it(`after ${what} in the middle of a line`, async () => {
@@ -215,10 +293,23 @@ describe("the terminal is as it was", SKIP, () => {
       await screen.type("half a line");
       await screen.shows("half a line");
       await screen.press("Home");
+      await screen.type("X");
+      await screen.shows(">>:Xhalf a line");
       await end(screen);
-      assertMatch(await screen.ends(code), /^process \d+\n>>:half a line$/);
+      assertMatch(await screen.ends(code), /^process \d+\n>>:Xhalf a line$/);
     });
   }
+
+  it("after Ctrl-C at the beginning of a line of several rows, all of which stay", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port, { columns: 20 });
+    await screen.type("a line that is longer than that");
+    await screen.press("Home");
+    await screen.type("X");
+    await screen.shows(/^>>:Xa line that is l\nonger than that$/);
+    await screen.press("C-c");
+    assertEquals(await screen.ends(130), ">>:Xa line that is l\nonger than that");
+  });
 
   it("after Ctrl-D and a blank line", async () => {
     await using server = await startServer();

@@ -1,33 +1,57 @@
 /** A person at a terminal: asks for lines, with editing and history. */
 
 import type { Interface } from "node:readline";
-import type { Writable } from "node:stream";
+import type * as Streams from "node:stream";
 
+/** The terminal that is typed at. */
+type Input = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
 /** The terminal that is written to. */
 type Output = NodeJS.WritableStream & { readonly columns?: number };
+/** With what Node's types leave out: how many rows above the cursor the line begins, as it was drawn. */
+type Editor = Interface & { prevRows: number; cursor: number };
+
+const ESCAPE = "\x1b";
+/** An escape sequence and what may belong to it; text; a key that is no text. */
+const PIECES = new RegExp(`${ESCAPE}\\P{Cc}*|\\P{Cc}+|\\p{Cc}`, "gu");
+/** So much text at once was pasted, in characters; less may be the rest of an escape sequence. */
+const PASTED = 16;
+const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
 /** A line editor on a terminal. The terminal is as it was once this is closed. */
 export class Terminal implements Disposable {
-  readonly #editor: Interface;
+  readonly #editor: Editor;
+  readonly #keyboard: NodeJS.ReadableStream;
   #lines: string[] = []; // typed ahead or pasted
   #closed = false;
   #answer: ((line: string | null) => void) | undefined;
 
   private constructor(
     { createInterface }: typeof import("node:readline"),
-    Stream: typeof Writable,
-    input: NodeJS.ReadableStream,
+    streams: typeof Streams,
+    input: Input,
     readonly output: Output,
     readonly prompt: string,
   ) {
-    const screen = this.#screen(Stream);
-    this.#editor = createInterface({ input, output: screen, prompt, terminal: true });
-    this.#editor.on("SIGTSTP", () => {}); // Ctrl-Z: to suspend ourselves takes a right that we lack
+    const screen = this.#screen(streams.Writable);
+    this.#keyboard = Object.assign(new streams.Readable({ read() {} }), {
+      setRawMode: (raw: boolean) => input.setRawMode?.(raw),
+    });
+    this.#editor = createInterface({
+      input: this.#keyboard,
+      output: screen,
+      prompt,
+      terminal: true,
+    }) as Editor;
+    this.#editor.on("SIGTSTP", () => this.#tell(NOT_SUSPENDED)); // it would take a right that we lack
     this.#editor.on("line", (line) => this.#take(line));
     this.#editor.on("close", () => {
       this.#closed = true;
+      input.pause();
       this.#answer?.(null);
     });
+    input.setEncoding("utf8");
+    input.on("data", (text: string) => this.#type(text));
+    input.on("end", () => this.#editor.close());
   }
 
   /**
@@ -36,15 +60,15 @@ export class Terminal implements Disposable {
    * @param onInterrupt Ctrl-C was typed
    */
   static async open(
-    input: NodeJS.ReadableStream,
+    input: Input,
     output: Output,
     prompt: string,
     onInterrupt: () => void,
   ): Promise<Terminal> {
     // Not at the top: who has no terminal would wait for them.
     const readline = await import("node:readline");
-    const { Writable } = await import("node:stream");
-    const terminal = new Terminal(readline, Writable, input, output, prompt);
+    const streams = await import("node:stream");
+    const terminal = new Terminal(readline, streams, input, output, prompt);
     terminal.#editor.on("SIGINT", onInterrupt);
     return terminal;
   }
@@ -59,7 +83,7 @@ export class Terminal implements Disposable {
     if (this.#closed) return Promise.resolve(null);
     const { promise, resolve } = Promise.withResolvers<string | null>();
     this.#answer = resolve;
-    this.#editor.prompt(true); // what was typed meanwhile is kept, and shown now
+    this.#draw(); // what was typed meanwhile is kept, and shown now
     return promise;
   }
 
@@ -71,15 +95,51 @@ export class Terminal implements Disposable {
     this.output.write("\n");
   }
 
+  /** Draws the line anew, from the row that the cursor is in. */
+  #draw(): void {
+    this.#editor.prevRows = 0;
+    this.#editor.prompt(true);
+  }
+
+  /** Says something between what is typed; that stays as it is. */
+  #tell(words: string): void {
+    if (this.#answer === undefined) return void this.output.write(`\r${ESCAPE}[K${words}\n`);
+    const { cursor } = this.#editor;
+    this.#editor.write(null, { ctrl: true, name: "e" });
+    this.output.write(`\n${words}\n`);
+    this.#editor.cursor = cursor;
+    this.#draw();
+  }
+
+  /** Takes what is typed; what is pasted in one piece, since key by key it would take quadratic time. */
+  #type(text: string): void {
+    for (const [piece] of text.matchAll(PIECES)) {
+      if (this.#closed) return;
+      if (piece.length < PASTED || piece.startsWith(ESCAPE)) this.#keyboard.emit("data", piece);
+      else {
+        this.#editor.write(piece);
+        this.#lookWhere();
+      }
+    }
+  }
+
+  /** The editor, which goes by keys, doesn't know that the cursor has come to another row. */
+  #lookWhere(): void {
+    this.#editor.prevRows = this.#editor.getCursorPos().rows;
+  }
+
   /** Where the editor draws: nowhere while nothing is asked, so that what is typed ahead mixes with no reply. */
-  #screen(Stream: typeof Writable): Writable {
-    const screen = new Stream({
+  #screen(Writable: typeof Streams.Writable): Streams.Writable {
+    const screen = new Writable({
       write: (chunk, _, done) => {
         if (this.#answer !== undefined) this.output.write(chunk);
         done();
       },
     });
-    this.output.on("resize", () => screen.emit("resize"));
+    this.output.on("resize", () => {
+      this.#lookWhere(); // terminals break a long line anew, and leave the cursor at its character
+      screen.emit("resize");
+    });
     return Object.defineProperty(screen, "columns", { get: () => this.output.columns });
   }
 
