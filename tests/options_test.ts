@@ -40,6 +40,7 @@ describe("parse", () => {
       [["there", "80"], { host: "there", port: 80 }],
       [["127.0.0.1"], { host: "127.0.0.1" }],
       [["--", "-there"], { host: "-there" }],
+      [["--", "--loud=x"], { host: "--loud=x" }],
       [["-s", "a b", "--say", "1"], { say: ["a b", "1"] }],
       [["--say=-x"], { say: ["-x"] }],
       [["--say=--"], { say: ["--"] }],
