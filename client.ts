@@ -161,7 +161,11 @@ function print(text: string): number {
 /** Says what went wrong; the server's words may be in it. */
 function complain(sentence: string): void {
   progress.hide();
-  console.error("%cclient:%c %s", "color: red", "", escape(encoder.encode(sentence)));
+  try {
+    console.error("%cclient:%c %s", "color: red", "", escape(encoder.encode(sentence)));
+  } catch {
+    // The disk is full: what is left to say it is the exit code.
+  }
 }
 
 try {

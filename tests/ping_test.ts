@@ -11,6 +11,7 @@ import { Screen } from "../lib/testing/screen.ts";
 import { text, Wire } from "../lib/testing/wire.ts";
 import { Certificates } from "./certificates.ts";
 import { Framer, messagesOf } from "../lib/wire/framing.ts";
+import { Udp } from "./udp.ts";
 
 const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/;
 
@@ -42,6 +43,8 @@ const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, m
 /** A server that reads once and never answers. */
 const silent = () =>
   FakeServer.start(async (conn) => void await conn.read(new Uint8Array(10)), { keepOpen: true });
+
+const BAR = /^ *[\d.]+ - /;
 
 const SIGNALS = needs("signals");
 
@@ -129,13 +132,26 @@ describe("--ping", () => {
     },
   );
 
+  it("to a full disk: one sentence, whether replies come or are lost", needs("linux"), async () => {
+    await using server = await startServer();
+    await using silent = await Udp.open();
+    for (const where of [["-p", `${server.port}`], ["-p", `${silent.port}`, "--udp"]]) {
+      const args = [...where, "--ping", "-c", "2", "-i", "0", "-t", "50ms"];
+      const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh"];
+      await using client = new Program([...full, ...program("client"), ...args]);
+      await client.ends(1);
+      assertMatch(client.stderr, /^client: cannot write the replies: [^\n]*\n$/);
+    }
+  });
+
   it("draws no wider than the terminal", needs("tmux"), async () => {
     await using server = await startServer();
     const ping = [...program("client"), "-p", `${server.port}`, "--ping", "-c", "50", "-i", "0"];
     await using screen = await Screen.open(ping, { columns: 40 });
     const [, end = ""] = (await screen.ends(0)).split(/^--- .* ---\n.*\n/m);
-    const bars = end.split("\n").filter((line) => /^ *[\d.]+ - /.test(line));
-    assert(bars.length >= 10, end);
+    const lines = end.split("\n");
+    const bars = lines.slice(lines.findIndex((line) => BAR.test(line)));
+    assert(bars.length >= 10 && bars.every((line) => BAR.test(line)), end); // none has a second row
     assertEquals(Math.max(...bars.map((bar) => [...bar].length)), 40, end);
   });
 
@@ -541,6 +557,13 @@ describe("--log json on the client", () => {
     assertEquals(await told([...where, "--quiet"]), [summary(0)]);
   });
 
+  it("numbers the replies upwards over UDP, where none was lost", async () => {
+    await using server = await startServer(["--udp"]);
+    const replies = ["a", "b", "c"].map((said, at) => reply(at + 1, said));
+    const args = ["-p", server.port, "--udp", "--quiet"];
+    assertEquals((await told(args, "a\nb\nc\n")).slice(0, 3), replies);
+  });
+
   it("says why it failed", async () => {
     await using server = await startServer(["--max-message", "3"]);
     const reason = "the server refused: message longer than 3 bytes";
@@ -550,6 +573,18 @@ describe("--log json on the client", () => {
       { ...failed, ...measured },
     ]);
     assertEquals(await told(["-p", server.port, "-q"], "a\nlong\n"), [reply(1, "a"), failed]);
+  });
+
+  it("escapes why it failed, where the server's words are in it", async () => {
+    const words = "error: \\ \u202e \u009b \u2028 x\n";
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(10));
+      await conn.write(new TextEncoder().encode(words));
+    });
+    assertEquals(await told(["-p", server.port, "-m", "a"]), [{
+      ...summary(1, 0),
+      reason: "the server refused: \\\\ \\xe2\\x80\\xae \\xc2\\x9b \\xe2\\x80\\xa8 x",
+    }]);
   });
 
   it("escapes what is no text, and what escapes it", async () => {

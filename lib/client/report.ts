@@ -142,6 +142,8 @@ export class Report {
     for (const name of ["duration", "connect", "handshake", "silence"]) {
       if (name in told) told[name] = rounded(told[name] as number);
     }
+    const reason = told["reason"]; // the server's words may be in it: escaped as its data is
+    if (typeof reason === "string") told["reason"] = escape(encoder.encode(reason), "\\");
     return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
   }
 

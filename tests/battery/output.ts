@@ -146,7 +146,7 @@ export async function bothUnread(): Promise<void> {
 
 /** What is wrong with a command line can't be told: the exit code says so all the same. */
 export async function usageErrorOnFullDisk(): Promise<void> {
-  for (const name of ["server"] as const) {
+  for (const name of ["server", "client"] as const) {
     const full = ["sh", "-c", 'exec "$@" > /dev/full 2>&1', "sh"];
     await using wrong = new Program([...full, ...program(name), "--frobnicate"]);
     await wrong.ends(2);
