@@ -2,6 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { Readable, Writable } from "node:stream";
+import { Terminal } from "../lib/client/terminal.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { program, startServer } from "../lib/testing/program.ts";
@@ -190,18 +192,41 @@ describe("on a terminal", SKIP, () => {
     const client = [...program("client"), "-p", String(server.port)];
     await using screen = await Screen.open([...below, ...client], { columns: 60 });
     await screen.shows(">>:");
-    let line = "0123456789".repeat(7);
+    const line = "0123456789".repeat(7);
     await screen.type(line);
-    for (const columns of [20, 45, 30, 60]) {
-      await screen.resize(columns);
-      await screen.type("x");
-      line += "x";
-      const rows = `>>:${line}`.match(new RegExp(`.{1,${columns}}`, "g"))?.join("\n");
-      const text = await screen.shows(new RegExp(`${line.slice(-10)}$`));
-      assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+    await screen.shows(/9$/);
+    await screen.resize(20);
+    await screen.type("x");
+    const rows = `>>:${line}x`.match(/.{1,20}/g)?.join("\n");
+    const text = await screen.shows(/9x$/);
+    assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+  });
+
+  it("draws a line anew from where it begins in a window of another width", async () => {
+    const keyboard = Object.assign(new Readable({ read() {} }), { setRawMode() {} });
+    let columns = 60;
+    let drawn = "";
+    const screen = new Writable({
+      write(chunk, _, done) {
+        drawn += chunk;
+        done();
+      },
+    });
+    Object.defineProperty(screen, "columns", { get: () => columns });
+    const output = screen as Writable & { columns: number };
+    using terminal = await Terminal.open(keyboard, output, ">>:", () => {});
+    const answer = terminal.ask();
+    keyboard.emit("data", "0123456789".repeat(7)); // with the prompt two rows of 60, four of 20
+    for (
+      const [width, up] of [[20, "\x1b[3A"], [45, "\x1b[1A"], [100, ""], [30, "\x1b[2A"]] as const
+    ) {
+      columns = width;
+      drawn = "";
+      screen.emit("resize");
+      assertEquals(drawn.slice(0, drawn.indexOf("\x1b[1G")), up, `${width} columns: ${drawn}`);
     }
-    await screen.press("Enter");
-    await server.until(`"${line}"`);
+    keyboard.emit("data", "\r");
+    assertEquals(await answer, "0123456789".repeat(7));
   });
 
   it("keeps what it said when a long line was typed ahead", async () => {
