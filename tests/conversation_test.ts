@@ -7,6 +7,8 @@ import net from "node:net";
 import { serveDatagrams } from "../lib/server/datagrams.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { Client, Ending } from "../lib/server/service.ts";
+import type { Accepted } from "../lib/net/listener.ts";
+import { asText, Transcript } from "../lib/server/transcript.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { Udp } from "./udp.ts";
 
@@ -344,6 +346,176 @@ describe("client.drained()", () => {
     await using udp = await Udp.open();
     assertEquals(await udp.ask("go", server.addr.port), "push");
     assert(await done.promise > 0);
+  });
+});
+
+describe("what a client gets", () => {
+  it("is in order, though it is pushed in one turn", async () => {
+    const pushed = Array.from({ length: 50 }, (_, at) => `${at} ${"x".repeat(at * 20)}\n`);
+    await using server = serve((_, reply, client) => {
+      for (const line of pushed) client.write(line);
+      reply.write(".");
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("go\ngo\n");
+    await wire.end();
+    const all = await wire.rest();
+    assertEquals(all.replaceAll(".\n", ""), pushed.join("").repeat(2));
+  });
+
+  it("is nothing that is written after end()", async () => {
+    const written: boolean[] = [];
+    await using server = serve((_, reply, client) => {
+      written.push(client.write("before\n"));
+      reply.write("bye");
+      client.end();
+      written.push(client.write("after\n"));
+      queueMicrotask(() => written.push(client.write("later\n")));
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\n");
+    const all = await wire.rest();
+    assertEquals([all.replace("before\n", ""), written], ["bye\n", [true, false, false]]);
+  });
+
+  it("is no reply to what it says after end(), though several are handled at once", async () => {
+    const heard: string[] = [];
+    const ended = Promise.withResolvers<void>();
+    await using server = serve(async (message, reply, client) => {
+      heard.push(message.text);
+      if (message.text === "bye") {
+        client.end();
+        setTimeout(ended.resolve, 30);
+      }
+      await ended.promise;
+      reply.write(message);
+    }, { framing: "line", concurrency: 10 });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("a\nbye\nb\n");
+    await wire.send("c\n");
+    assertEquals(await wire.rest(), "a\nbye\n");
+    assertEquals(heard, ["a", "bye"]);
+  });
+
+  it("comes as slowly as it takes it: it is not idle while it takes a byte now and then", async () => {
+    const endings: Ending[] = [];
+    let taken = 0, said = false;
+    const gone = Promise.withResolvers<null>();
+    const addr: Deno.UnixAddr = { transport: "unix", path: "" };
+    const conn: Accepted = {
+      remoteAddr: addr,
+      read(room) {
+        if (said) return gone.promise;
+        said = true;
+        room[0] = 10;
+        return Promise.resolve(1);
+      },
+      async write() {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        if (++taken === 20) gone.resolve(null);
+        return 1;
+      },
+      closeWrite: () => Promise.resolve(),
+      close: () => gone.resolve(null),
+    };
+    const conns = [conn];
+    const closed = Promise.withResolvers<never>();
+    await using _server = serve((_, reply) => reply.write("x".repeat(19)), {
+      framing: "line",
+      idleTimeout: 100,
+      listeners: [{
+        addr,
+        accept: () => Promise.resolve(conns.pop() ?? closed.promise),
+        close: () => closed.reject(new Deno.errors.BadResource()),
+      }],
+      close: (_, ending) => void endings.push(ending),
+    });
+    await gone.promise;
+    while (endings.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    assertEquals([taken, endings], [20, ["left"]]);
+  });
+});
+
+describe("clients that wait for a place", () => {
+  for (const refused of [0, 1]) {
+    it(`are served in the order in which they came, though ${refused} is not let in`, async () => {
+      const heard: string[] = [];
+      const letIn: ((answer: boolean) => void)[] = [];
+      let asked = Promise.withResolvers<void>();
+      await using server = serve((message, reply) => {
+        heard.push(message.text);
+        reply.write(message);
+      }, {
+        framing: "line",
+        maxClients: 1,
+        verify: () =>
+          new Promise((resolve) => {
+            letIn.push(resolve);
+            asked.resolve();
+          }),
+      });
+      using wires = new DisposableStack();
+      const all: Wire[] = [];
+      const come = async () => {
+        asked = Promise.withResolvers();
+        all.push(wires.use(await Wire.dial(portOf(server))));
+        await asked.promise;
+      };
+      for (let client = 0; client < 4 + refused; client++) await come();
+      for (const answer of letIn.slice(0, 4)) answer(true);
+      await new Promise((resolve) => setTimeout(resolve)); // they wait for the place now
+      for (const answer of letIn.slice(4)) answer(false);
+      for (const wire of all.slice(4)) assertEquals(await wire.rest(), "");
+      for (const [at, wire] of all.slice(0, 4).entries()) await wire.send(`${at}\n`);
+      for (const wire of all.slice(0, 4)) {
+        await wire.until(/\n/);
+        await wire.end();
+      }
+      assertEquals(heard, ["0", "1", "2", "3"]);
+    });
+  }
+});
+
+describe("a server that has stopped", () => {
+  it("leaves no timer behind, though it watched for idle clients and was told twice while it drained", async () => {
+    const timers = new Set<unknown>();
+    const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
+    const kept = <T extends (...args: never[]) => unknown>(set: T): T =>
+      ((...args: Parameters<T>) => {
+        const [call, ...rest] = args as unknown as [() => void, ...never[]];
+        const timer = set(...[() => (timers.delete(timer), call()), ...rest] as Parameters<T>);
+        timers.add(timer);
+        return timer;
+      }) as unknown as T;
+    const let_ = <T extends (timer: never) => void>(clear: T): T =>
+      ((timer: never) => (timers.delete(timer), clear(timer))) as T;
+    Object.assign(globalThis, {
+      setTimeout: kept(setTimeout),
+      setInterval: kept(setInterval),
+      clearTimeout: let_(clearTimeout),
+      clearInterval: let_(clearInterval),
+    });
+    try {
+      const server = serve(() => {}, { idleTimeout: 5000, drain: 30, grace: 5000 });
+      void server.shutdown();
+      await server.shutdown();
+      assertEquals(timers.size, 0);
+    } finally {
+      Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval });
+    }
+  });
+
+  it("says no more that it waits for a connection", () => {
+    const lines: string[] = [];
+    const transcript = new Transcript((line) => void lines.push(line), asText, false);
+    const client = {
+      addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      isProbe: false,
+    } as unknown as Client<undefined>;
+    const guest = transcript.open(client);
+    transcript.stopping();
+    transcript.close({ ...client, state: guest } as unknown as Client<undefined>, "stopped");
+    assertEquals(lines, ["client 127.0.0.1:1 was let go: stopped"]);
   });
 });
 

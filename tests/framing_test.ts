@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { replyTo } from "../lib/client/replies.ts";
 import { Framer, type Framing } from "../lib/wire/framing.ts";
-import { MessageTooLong } from "../lib/wire/message.ts";
+import { type Message, MessageTooLong } from "../lib/wire/message.ts";
 import { Random } from "./random.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 
@@ -138,6 +138,19 @@ describe("Framer", () => {
     assertEquals(offer((room) => room), 16384);
     for (let read = 0; read < 100; read++) offer(() => 1);
     assertEquals(offer(() => 1), 64);
+  });
+});
+
+describe("a message's copy", () => {
+  it("is the same, heard at the same time, in bytes of its own", () => {
+    const framer = new Framer("line", 10);
+    framer.room().set(latin1("hello\n"));
+    framer.took(6);
+    const message = framer.next() as Message;
+    message.heard = 123;
+    const copy = message.copy();
+    message.bytes.fill(0);
+    assertEquals([copy.text, copy.heard, copy.length], ["hello", 123, 5]);
   });
 });
 

@@ -6,6 +6,7 @@ import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
 import { DatagramPeer, Lost, Message, serveDatagrams } from "../lib/mod.ts";
+import { bestOf } from "../lib/client/datagram_socket.ts";
 import { DatagramServer } from "../lib/server/datagrams.ts";
 import { stamper } from "../lib/server/format.ts";
 import { isReply } from "../lib/server/stamp.ts";
@@ -647,6 +648,64 @@ describe("DatagramPeer", () => {
     peer.close();
     await gone;
     await assertRejects(() => peer.say("more"), Error, "over");
+  });
+
+  it("says and replies the bytes that it was given, whatever becomes of them", async () => {
+    const bytes = latin1("hello");
+    const matches = () => true;
+    await using server = await serveDatagrams((_, reply, client) => {
+      const words = latin1("a push");
+      client.write(words);
+      words.fill(0);
+      const more = latin1("a reply");
+      reply.write(more);
+      more.fill(0);
+    });
+    await using udp = await Udp.open();
+    assertEquals(await udp.ask("go", server.addr.port), "a push");
+    assertEquals((await udp.next()).data, "a reply");
+
+    await using echo = await serveDatagrams((message, reply) => reply.write(message));
+    using peer = await DatagramPeer.connect({ port: echo.addr.port, timeout: 5000, matches });
+    const before = peer.say("before"); // the next is sent after it
+    const said = peer.say(bytes);
+    bytes.fill(0);
+    const replies = await Promise.all([before, said]);
+    assertEquals(replies.map((reply) => new TextDecoder().decode(reply)).toSorted(), [
+      "before",
+      "hello",
+    ]);
+  });
+
+  it("keeps its first failure, however often it is closed", async () => {
+    await using server = await serveDatagrams(() => {});
+    using peer = await DatagramPeer.connect({ port: server.addr.port });
+    const reply = peer.say("hello");
+    peer.close(new Error("first"));
+    peer.close(new Error("second"));
+    for (const waits of [reply, peer.gone(), peer.say("more")]) {
+      await assertRejects(() => waits, Error, "first");
+    }
+  });
+
+  it("fails where its own matches does, and the process goes on", async () => {
+    await using server = await serveDatagrams((message, reply) => reply.write(message));
+    const matches = () => {
+      throw new Error("no");
+    };
+    using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 5000, matches });
+    await assertRejects(() => peer.say("hello"), Error, "no");
+  });
+
+  it("talks to a name's first address, IPv4 before IPv6", () => {
+    for (
+      const [addresses, best] of [
+        [["::1", "127.0.0.1", "127.0.0.2"], "127.0.0.1"],
+        [["127.0.0.1", "::1"], "127.0.0.1"],
+        [["::1", "::2"], "::1"],
+        [[], undefined],
+      ] as const
+    ) assertEquals(bestOf(addresses), best);
   });
 
   it("is called off by its signal", async () => {

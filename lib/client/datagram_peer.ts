@@ -8,6 +8,7 @@ import {
   aText,
   aTime,
   checkOptions,
+  reason,
   type Rules,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
@@ -186,7 +187,14 @@ export class DatagramPeer implements Disposable {
   #hear(datagram: Uint8Array): void {
     const { framing = "auto", matches = isReplyTo } = this.options;
     const reply = datagram.subarray(0, datagram.length - endingOf(datagram, framing).length);
-    const waiting = this.#waiting.values().find(({ message }) => matches(message, reply));
+    let waiting;
+    try {
+      waiting = this.#waiting.values().find(({ message }) => matches(message, reply));
+    } catch (error) { // it is somebody else's function, and nobody here could catch that
+      return this.close(
+        new Error(`cannot tell whose reply it is: ${reason(error)}`, { cause: error }),
+      );
+    }
     if (waiting !== undefined) {
       this.#waiting.delete(waiting);
       this.answered++;

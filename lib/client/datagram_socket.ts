@@ -37,8 +37,7 @@ export class DatagramSocket implements Disposable {
    */
   static async connect(hostname: string, port: number): Promise<DatagramSocket> {
     try {
-      const addresses = await resolve(hostname);
-      const address = addresses.find((one) => !one.includes(":")) ?? addresses[0] ?? hostname;
+      const address = bestOf(await resolve(hostname)) ?? hostname;
       const addr = addrOf({ address: ANY[address] ?? address, port });
       return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr);
     } catch (error) {
@@ -66,6 +65,11 @@ export class DatagramSocket implements Disposable {
     if (!this.#isClosed) this.socket.close();
     this.#isClosed = true;
   }
+}
+
+/** Of a name's addresses the first, IPv4 before IPv6. */
+export function bestOf(addresses: readonly string[]): string | undefined {
+  return addresses.find((address) => !address.includes(":")) ?? addresses[0];
 }
 
 /**
