@@ -5,8 +5,9 @@ import { describe, it } from "@std/testing/bdd";
 import { addressOrName, connect, listen, resolve, show, showAddr } from "../lib/net/address.ts";
 import type { Listener } from "../lib/net/listener.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { unstamped } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { unstamped } from "./replies.ts";
 
 const UNIX = needs("unix sockets");
 

@@ -18,8 +18,10 @@ import { lines, TOOLS } from "./battery/tools.ts";
 import { serve } from "../lib/server/serve.ts";
 import { stamper } from "../lib/server/format.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, ServerProgram, startServer } from "../lib/testing/program.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, ServerProgram, startServer } from "../lib/testing/readback.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const HOUR = 3600_000;
 const FILTER = (port: number) => [...program("client"), "--quiet", "--port", String(port)];

@@ -20,7 +20,7 @@ import {
 } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { startServer } from "../lib/testing/program.ts";
+import { startServer } from "../lib/testing/readback.ts";
 import { Random } from "./random.ts";
 
 const NEEDS = needs("linux", "python3");

@@ -3,9 +3,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, ServerProgram } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { ServerProgram } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
-import { unstamped } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const root = new URL("..", import.meta.url);
 const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
@@ -19,7 +20,7 @@ let PATH = "", bin = "";
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<string> {
   await using program = new Program(command, { env: { PATH, ...env } });
   await program.endInput();
-  await program.ends(0);
+  await program.ends(0, { patience: 100_000 }); // a build is no exchange of words
   return program.stdout;
 }
 

@@ -3,17 +3,18 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { type How, Program, program, startClient, startServer } from "../lib/testing/program.ts";
+import { Program, type ProgramOptions } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { unstamped } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 /** Runs the client to its end on some input. */
 async function run(
   args: readonly (string | number)[],
   input: string | Uint8Array = "",
-  how: How = {},
+  options: ProgramOptions = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
-  await using client = startClient(args, how);
+  await using client = startClient(args, options);
   if (input.length > 0) await client.type(input);
   await client.endInput();
   const code = await client.exitCode();

@@ -12,7 +12,7 @@ import { resetAfter, resetUnaccepted } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
+import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { readme } from "./readme.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";
 

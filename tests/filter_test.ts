@@ -5,8 +5,9 @@ import { describe, it } from "@std/testing/bdd";
 import { countLines } from "../lib/client/lines.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { unstamped } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { unstamped } from "./replies.ts";
 import { sleep } from "../lib/wait.ts";
 import { Random } from "./random.ts";
 

@@ -3,7 +3,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { connect } from "../lib/net/address.ts";
 
 /** A server that runs, and what it stands on. */

@@ -6,8 +6,10 @@ import { format, stamper, whyEndless } from "../lib/server/format.ts";
 import type { Client } from "../lib/server/service.ts";
 import { isReply } from "../lib/server/stamp.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { latin1, text, unstamped, Wire } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { latin1, text, Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 import { Message } from "../lib/wire/message.ts";
 import { Udp } from "./udp.ts";
 

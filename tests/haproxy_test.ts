@@ -3,9 +3,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, ServerProgram } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, ServerProgram } from "../lib/testing/readback.ts";
 import { replaced } from "./readme.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const CONFIG = await Deno.readTextFile(new URL("deploy/haproxy.cfg", import.meta.url));
 const ARGS = ["--proxy-protocol", "127.0.0.1", "--drain", "2s", "--log", "json"];

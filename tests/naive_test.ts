@@ -7,7 +7,7 @@ import { inOneGo, randomCuts } from "./battery/streams.ts";
 import { resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Random } from "./random.ts";
-import { ServerProgram } from "../lib/testing/program.ts";
+import { ServerProgram } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
 /** The whole server ended. */

@@ -5,7 +5,8 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { Screen } from "../lib/testing/screen.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const root = new URL("..", import.meta.url);
 const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));

@@ -6,9 +6,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, startClient, startServer } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { startClient, startServer } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
-import { STAMP, unstamped } from "../lib/testing/wire.ts";
 
 /** A test that wants a peer. */
 function withPeer(peer: string, what: string, test: () => Promise<void>): void {
@@ -63,6 +63,7 @@ while True:
         peer.send(b"[%s] %s" % (data, ctime().encode("utf-8")))
         if sys.argv[1] == "V1": sys.exit()
 `;
+import { STAMP, unstamped } from "./replies.ts";
 
 async function pythonServer(version: string): Promise<{ server: Program; port: number }> {
   const server = python(PYTHON_SERVER, version);

@@ -5,8 +5,9 @@ import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { latency, startProxy } from "../lib/testing/proxy.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { latency, Proxy } from "../lib/testing/proxy.ts";
 import { Screen } from "../lib/testing/screen.ts";
 import { text, Wire } from "../lib/testing/wire.ts";
 import { Certificates } from "./certificates.ts";
@@ -75,7 +76,7 @@ describe("--ping", () => {
 
   it("behind 50 ms of latency measures 50 ms, within 5 %", async () => {
     await using server = await startServer();
-    await using proxy = await startProxy(server.port, { up: [latency(20)], down: [latency(30)] });
+    await using proxy = await Proxy.start(server.port, { up: [latency(20)], down: [latency(30)] });
     const args = ["-p", proxy.port, "--ping", "-c", 20, "-i", 0, "--log", "json"];
     await using client = startClient(args);
     using wire = await Wire.dial(proxy.port);

@@ -5,8 +5,10 @@ import { describe, it } from "@std/testing/bdd";
 import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/server/proxy_protocol.ts";
 import { serve } from "../lib/server/serve.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, type ServerProgram, startServer } from "../lib/testing/program.ts";
-import { latin1, unstamped, Wire } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, type ServerProgram, startServer } from "../lib/testing/readback.ts";
+import { latin1, Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 const LOCAL = `${SIGNATURE}\x20\0\0\0`;

@@ -2,20 +2,22 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type Program, startClient, startServer } from "../lib/testing/program.ts";
+import type { Program } from "../lib/testing/program.ts";
+import { startClient, startServer } from "../lib/testing/readback.ts";
 import {
   bandwidth,
   type Fault,
   type Faults,
   latency,
   limit,
+  Proxy,
   resetAfter,
   slices,
   slowClose,
   stall,
-  startProxy,
 } from "../lib/testing/proxy.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const MESSAGES = ["one", "two", "three"];
 const REPLY = "[one] Mon Dec  9 18:15:50 2019\n".length;
@@ -52,7 +54,7 @@ async function talk(
   more: { client?: readonly string[]; server?: readonly string[] } = {},
 ): Promise<{ code: number; shown: string; stderr: string; took: number }> {
   await using server = await startServer(more.server ?? []);
-  await using proxy = await startProxy(server.port, faults);
+  await using proxy = await Proxy.start(server.port, faults);
   const { args, input } = MODES[mode];
   const start = performance.now();
   await using client: Program = startClient(["--port", proxy.port, ...args, ...more.client ?? []]);
@@ -136,7 +138,7 @@ describe("a network that fails before the first reply", () => {
 describe("the filter", () => {
   it("prints all replies that are outstanding when its input ends", async () => {
     await using server = await startServer(["--quiet"]);
-    await using proxy = await startProxy(server.port, { down: [latency(300)] });
+    await using proxy = await Proxy.start(server.port, { down: [latency(300)] });
     await using client = startClient(["--port", proxy.port, "--quiet"]);
     const numbers = Array.from({ length: 1000 }, (_, number) => number);
     await client.type(numbers.map((number) => `${number}\n`).join(""));
@@ -147,7 +149,7 @@ describe("the filter", () => {
 
   it("counts what was lost: a reset among a thousand replies", async () => {
     await using server = await startServer(["--quiet"]);
-    await using proxy = await startProxy(server.port, { down: [resetAfter(10_000)] });
+    await using proxy = await Proxy.start(server.port, { down: [resetAfter(10_000)] });
     await using client = startClient(["--port", proxy.port, "--quiet"]);
     await client.type("hello\n".repeat(1000));
     await client.endInput();
@@ -162,7 +164,7 @@ describe("the filter", () => {
 describe("the server", () => {
   it("lets a stalled client go at --idle-timeout, and serves the next", async () => {
     await using server = await startServer(["--idle-timeout", "300ms", "--framing", "line"]);
-    await using proxy = await startProxy(server.port, { up: [stall(3)] });
+    await using proxy = await Proxy.start(server.port, { up: [stall(3)] });
     using wire = await Wire.dial(proxy.port);
     await wire.send("half a line\n");
     await server.until("idle");
@@ -173,7 +175,7 @@ describe("the server", () => {
 
   it("tells of a client that a fault reset, and serves the next", async () => {
     await using server = await startServer();
-    await using proxy = await startProxy(server.port, { up: [resetAfter(10)] });
+    await using proxy = await Proxy.start(server.port, { up: [resetAfter(10)] });
     using wire = await Wire.dial(proxy.port);
     await wire.send("hello\n");
     await wire.until(/^\[hello\] .*\n/);

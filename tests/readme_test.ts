@@ -3,9 +3,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startServer } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startServer } from "../lib/testing/readback.ts";
 import { pages, readme, replaced } from "./readme.ts";
-import { unstamped, Wire } from "../lib/testing/wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 const root = new URL("..", import.meta.url);
 const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));

@@ -3,9 +3,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, type ServerProgram, startServer } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, type ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { resetUnaccepted } from "./battery/vanishing.ts";
-import { assertReplies, unstamped, Wire } from "../lib/testing/wire.ts";
+import { Wire } from "../lib/testing/wire.ts";
+import { assertReplies, unstamped } from "./replies.ts";
 
 /** Runs the server with options that end it. */
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {

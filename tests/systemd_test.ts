@@ -3,7 +3,8 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program } from "../lib/testing/readback.ts";
 import { replaced } from "./readme.ts";
 
 const unit = await Deno.readTextFile(new URL("deploy/readback.service", import.meta.url));

@@ -6,15 +6,15 @@ import { Readable, Writable } from "node:stream";
 import { Terminal } from "../lib/client/terminal.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { program, startServer } from "../lib/testing/program.ts";
-import { type Look, Screen } from "../lib/testing/screen.ts";
-import { STAMP } from "../lib/testing/wire.ts";
+import { program, startServer } from "../lib/testing/readback.ts";
+import { Screen, type ScreenOptions } from "../lib/testing/screen.ts";
+import { STAMP } from "./replies.ts";
 
 const SKIP = needs("tmux");
 
 /** The client in a terminal, once it asks. */
-async function open(port: number, look: Look = {}): Promise<Screen> {
-  const screen = await Screen.open([...program("client"), "-p", String(port)], look);
+async function open(port: number, options: ScreenOptions = {}): Promise<Screen> {
+  const screen = await Screen.open([...program("client"), "-p", String(port)], options);
   await screen.shows(">>:");
   return screen;
 }

@@ -6,7 +6,8 @@ import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { readTls } from "../lib/net/tls.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, type ServerProgram, startClient, startServer } from "../lib/testing/program.ts";
+import { Program } from "../lib/testing/program.ts";
+import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
 const TOO_OLD = "it speaks no version of TLS that we do: 1.2 or 1.3";

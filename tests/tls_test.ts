@@ -12,8 +12,10 @@ import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { latin1, unstamped, Wire } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { latin1, Wire } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 
 let certificates: Certificates;
 let identity: string[];

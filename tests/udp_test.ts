@@ -12,8 +12,10 @@ import { stamper } from "../lib/server/format.ts";
 import { isReply } from "../lib/server/stamp.ts";
 import { growth } from "./battery/proc.ts";
 import { needs } from "../lib/testing/needs.ts";
-import { Program, program, startClient, startServer } from "../lib/testing/program.ts";
-import { latin1, unstamped } from "../lib/testing/wire.ts";
+import { Program } from "../lib/testing/program.ts";
+import { program, startClient, startServer } from "../lib/testing/readback.ts";
+import { latin1 } from "../lib/testing/wire.ts";
+import { unstamped } from "./replies.ts";
 import { Relay, Udp } from "./udp.ts";
 
 /** Long enough for a reply on a busy machine; a lost one takes as long. */

@@ -2,8 +2,9 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { startServer } from "../lib/testing/program.ts";
-import { assertReplies, latin1, STAMP, unstamped, Wire } from "../lib/testing/wire.ts";
+import { startServer } from "../lib/testing/readback.ts";
+import { latin1, Wire } from "../lib/testing/wire.ts";
+import { assertReplies, STAMP, unstamped } from "./replies.ts";
 
 describe("line framing", () => {
   for (

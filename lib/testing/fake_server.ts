@@ -2,28 +2,56 @@
 
 import { text } from "./wire.ts";
 
-type Behaviour = (conn: Pick<Deno.Conn, "read" | "write">) => Promise<void>;
+/** What a server does with a connection. What it throws ends the connection, and nothing else. */
+export type Talk = (conn: Pick<Deno.Conn, "read" | "write">) => Promise<void>;
 
-/** Accepts connections, behaves, and closes them. */
+/** How a server of a test's own is started. */
+export interface FakeServerOptions {
+  /**
+   * Leaves connections open when all is done with them.
+   * @default {false}
+   */
+  readonly keepOpen?: boolean;
+  /** Where to listen, on 127.0.0.1. Without, on a free port. */
+  readonly port?: number;
+}
+
+/**
+ * A server that does with each connection what a test says, then closes it. It listens until the
+ * end of the block that it is used in. It takes `--allow-net`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { FakeServer, Wire } from "@readback/readback/testing";
+ *
+ * await using server = FakeServer.start(async (conn) => {
+ *   await conn.read(new Uint8Array(100));
+ *   await conn.write(new TextEncoder().encode("half a rep"));
+ * });
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("hello\n");
+ * assertEquals(await wire.rest(), "half a rep");
+ * assertEquals(server.heard, "hello\n");
+ * ```
+ */
 export class FakeServer implements AsyncDisposable {
-  /** All that clients said. */
+  /** All that was read from clients, a character a byte. */
   heard = "";
   readonly #listener;
   readonly #conns = new Set<Deno.Conn>();
   readonly #over: Promise<void>;
 
-  private constructor(readonly behave: Behaviour, readonly keepOpen: boolean, port: number) {
+  private constructor(readonly talk: Talk, readonly keepOpen: boolean, port: number) {
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.#over = this.#serve();
   }
 
   /**
-   * @param behave what is done with each connection
-   * @param how.keepOpen does not close a connection after that
-   * @param how.port where to listen; without, a free one
+   * Starts one; it accepts from here on.
+   * @param talk what is done with each connection
    */
-  static start(behave: Behaviour, how: { keepOpen?: boolean; port?: number } = {}): FakeServer {
-    return new FakeServer(behave, how.keepOpen ?? false, how.port ?? 0);
+  static start(talk: Talk, options: FakeServerOptions = {}): FakeServer {
+    return new FakeServer(talk, options.keepOpen ?? false, options.port ?? 0);
   }
 
   /** Where it listens. */
@@ -31,6 +59,7 @@ export class FakeServer implements AsyncDisposable {
     return this.#listener.addr.port;
   }
 
+  /** Closes all connections, and listens no more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
     for (const conn of this.#conns) conn[Symbol.dispose]();
@@ -54,7 +83,7 @@ export class FakeServer implements AsyncDisposable {
       this.heard += text(into.subarray(0, count ?? 0));
       return count;
     };
-    await this.behave({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
+    await this.talk({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
     if (!this.keepOpen) conn[Symbol.dispose]();
   }
 }

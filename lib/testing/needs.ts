@@ -9,9 +9,6 @@ const KINDS: Readonly<Record<string, readonly [() => boolean, string]>> = {
   signals: [() => os !== "windows", "a program can't be asked to end here"],
   "unix sockets": [() => os !== "windows", "no Unix sockets here"],
 };
-/** Where every program must be there, and to lack one is a failure. */
-const COMPLETE = os === "linux" && Deno.env.get("CI") === "true";
-
 /** A test's options: `node:test` calls it skip, and can say why; the `@std/testing` of JSR calls it ignore. */
 export interface Needs {
   /** Why it is to be skipped, if so. */
@@ -21,15 +18,31 @@ export interface Needs {
 }
 
 /**
- * The options of a test that needs these.
- * @param names programs, or kinds of systems
+ * The options of a test that needs these. In CI on Linux (where `CI` is `true` in the environment)
+ * every program is taken to be there, so that to lack one is a failure. Elsewhere it takes
+ * `--allow-run`, and a shell that knows `command -v`.
+ * @param names programs; or `linux`, `root`, `signals`, `unix sockets` for what a system can do
+ *
+ * ```ts
+ * import { needs } from "@readback/readback/testing";
+ *
+ * Deno.test("adds", needs("linux", "bc"), () => {});
+ * ```
  */
 export function needs(...names: readonly string[]): Needs {
   for (const name of names) {
-    const [isHere, lack] = KINDS[name] ?? [() => COMPLETE || has(name), `${name} is not installed`];
+    const [isHere, lack] = KINDS[name] ??
+      [() => isComplete() || has(name), `${name} is not installed`];
     if (!isHere()) return { skip: lack, ignore: true };
   }
   return { skip: false, ignore: false };
+}
+
+/** Whether every program must be there. */
+function isComplete(): boolean {
+  const right = { name: "env", variable: "CI" } as const;
+  const mayAsk = Deno.permissions.querySync(right).state === "granted";
+  return os === "linux" && mayAsk && Deno.env.get("CI") === "true";
 }
 
 /** Whether a program is on the path. */

@@ -1,32 +1,23 @@
-/**
- * The harness: real programs as disposables. Start one, type at it, wait for its
- * words, see how it ends; whatever happens, it is gone at the end of the block, and
- * a failure shows what it had said.
- *
- * ```ts
- * import { startClient, startServer } from "./program.ts";
- *
- * await using server = await startServer();
- * await using client = startClient(["--port", server.port, "--message", "hello"]);
- * await client.until(/\[hello\] .{24}\n/);
- * await client.ends(0);
- * ```
- */
+/** A real program as a disposable: start it, type at it, wait for its words, see how it ends. */
 
-import { assert, assertEquals } from "@std/assert";
-
-/** What no wait for words should take, in ms: only a failure does. */
-const PATIENCE = 20_000;
+import { asWritten, Deadline, patternOf, shortened, type Wait } from "./patience.ts";
 
 /** What is kept of a program that talks without end, in characters. */
 const MOST_KEPT = 64 << 20;
+/** How long after its output a program that ends may take to be gone, in ms. */
+const LAST_MOMENTS = 1_000;
 
-const ROOT = new URL("../..", import.meta.url);
-
-/** How to start it. */
-export interface How {
-  /** Added to the environment. */
-  env?: Record<string, string>;
+/** How a program is started. */
+export interface ProgramOptions {
+  /** The folder that it runs in. Without, the test's own. */
+  readonly cwd?: string | URL;
+  /** Added to its environment, in which `NO_COLOR` is `1` unless you set it otherwise. */
+  readonly env?: Readonly<Record<string, string>>;
+  /**
+   * Gives it nothing of the test's environment, in which there may be secrets, but `PATH`.
+   * @default {false}
+   */
+  readonly clearEnv?: boolean;
 }
 
 /** A stream's text so far, and who waits for more of it. */
@@ -36,10 +27,12 @@ class Heard {
   seen = 0; // the text before this was waited for
   isOver = false;
   readonly over: Promise<void>;
+  readonly #reader;
   #wake = Promise.withResolvers<void>();
 
-  constructor(stream: ReadableStream<Uint8Array>) {
-    this.over = this.#listen(stream);
+  constructor(readonly name: string, stream: ReadableStream<Uint8Array>) {
+    this.#reader = stream.getReader();
+    this.over = this.#listen();
   }
 
   /** Settles at the next words, and at the end. */
@@ -47,9 +40,17 @@ class Heard {
     return this.#wake.promise;
   }
 
-  async #listen(stream: ReadableStream<Uint8Array>): Promise<void> {
+  /** Listens no more. */
+  async close(): Promise<void> {
+    await this.#reader.cancel();
+    await this.over;
+  }
+
+  async #listen(): Promise<void> {
     const decoder = new TextDecoder();
-    for await (const chunk of stream) {
+    for (;;) {
+      const { value: chunk, done } = await this.#reader.read();
+      if (done) break;
       this.bytes.push(chunk);
       this.text += decoder.decode(chunk, { stream: true });
       if (this.text.length > MOST_KEPT) this.#forgetHalf();
@@ -68,30 +69,53 @@ class Heard {
   }
 }
 
-/** A running program. */
+/**
+ * A running program, from its start to the end of the block that it is used in, where it is killed
+ * if it still runs. (What it started itself is its own to end.) Starting one takes `--allow-run`.
+ *
+ * ```ts
+ * import { Program } from "@readback/readback/testing";
+ *
+ * await using sh = new Program(["sh", "-c", 'printf "your name? "; read name; echo "hello, $name"']);
+ * await sh.until("your name? ");
+ * await sh.type("Ada\n");
+ * await sh.until(/hello, (\w+)\n/);
+ * await sh.ends(0);
+ * ```
+ *
+ * A wait fails once its patience is over, and at once when the program has ended; it says what was
+ * expected, and all that the program had said. Waits may run at once, also those for several
+ * programs: `Promise.all`, or `Promise.race` for whichever comes first.
+ */
 export class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #out: Heard;
   readonly #err: Heard;
-  #ended = false;
+  #code: number | undefined;
 
-  /** @param command its name and arguments */
-  constructor(readonly command: readonly string[], how: How = {}) {
+  /**
+   * Starts it.
+   * @param command its name and arguments
+   */
+  constructor(readonly command: readonly string[], options: ProgramOptions = {}) {
+    const { cwd, env = {}, clearEnv = false } = options;
     const [name = "", ...args] = command;
+    const path = clearEnv ? Deno.env.get("PATH") : undefined;
     this.#child = new Deno.Command(name, {
       args,
-      cwd: ROOT,
-      env: { DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1", TERM: "xterm", ...how.env },
+      ...cwd === undefined ? {} : { cwd },
+      clearEnv,
+      env: { ...path === undefined ? {} : { PATH: path }, NO_COLOR: "1", ...env },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
     }).spawn();
     this.#input = this.#child.stdin.getWriter();
     this.#input.closed.catch(() => {}); // it may be gone before all is typed
-    this.#out = new Heard(this.#child.stdout);
-    this.#err = new Heard(this.#child.stderr);
-    this.#child.status.then(() => this.#ended = true);
+    this.#out = new Heard("standard output", this.#child.stdout);
+    this.#err = new Heard("standard error", this.#child.stderr);
+    this.#child.status.then(({ code }) => this.#code = code);
   }
 
   /** Its process id. */
@@ -114,9 +138,17 @@ export class Program implements AsyncDisposable {
     return this.#err.text;
   }
 
-  /** Writes to its standard input. */
+  /**
+   * Writes to its standard input; returns once that is handed over.
+   * @throws {Error} if it no longer reads: it has ended, or closed its input
+   */
   async type(input: string | Uint8Array): Promise<void> {
-    await this.#input.write(typeof input === "string" ? new TextEncoder().encode(input) : input);
+    const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
+    try {
+      await this.#input.write(bytes);
+    } catch {
+      throw new Error(this.#account(`${await this.#fate("its input")} before all was typed`));
+    }
   }
 
   /** Closes its standard input. */
@@ -124,36 +156,48 @@ export class Program implements AsyncDisposable {
     await this.#input.close().catch(() => {});
   }
 
-  /** Waits for words on standard output, past those that were waited for before. */
-  until(words: string | RegExp): Promise<RegExpExecArray> {
-    return this.#until(this.#out, words);
+  /**
+   * Waits for words on standard output, past those that were waited for before.
+   * @return the match: its groups, and what came before it in `input`
+   */
+  until(words: string | RegExp, wait: Wait = {}): Promise<RegExpExecArray> {
+    return this.#until(this.#out, words, wait);
   }
 
   /** Waits for words on standard error, likewise. */
-  untilError(words: string | RegExp): Promise<RegExpExecArray> {
-    return this.#until(this.#err, words);
+  untilError(words: string | RegExp, wait: Wait = {}): Promise<RegExpExecArray> {
+    return this.#until(this.#err, words, wait);
   }
 
-  /** Sends a signal. */
+  /**
+   * Sends it a signal, `SIGINT` for Ctrl-C.
+   * @throws {TypeError} if it has ended
+   */
   signal(signal: Deno.Signal): void {
     this.#child.kill(signal);
   }
 
-  /** Waits until it has ended and all that it said is heard. */
-  async exitCode(): Promise<number> {
-    const { code } = await this.#patiently(this.#child.status, "has not ended");
-    await this.#patiently(Promise.all([this.#out.over, this.#err.over]), "left its output open");
+  /** Waits until it has ended and all that it said is heard. A signal's is 128 and its number. */
+  async exitCode(wait: Wait = {}): Promise<number> {
+    using ended = new Deadline(wait, (time) => this.#account(`has not ended ${time}`));
+    const { code } = await ended.before(this.#child.status);
+    using heard = new Deadline(
+      wait,
+      (time) => this.#account(`has ended, but something holds its output open, still ${time}`),
+    );
+    await heard.before(Promise.all([this.#out.over, this.#err.over]));
     return code;
   }
 
-  /** Waits until it has ended; checks its exit code. */
-  async ends(code: number): Promise<void> {
-    assertEquals(await this.exitCode(), code, this.#account(`should have ended with ${code}`));
+  /** Waits until it has ended; fails unless it did with this exit code. */
+  async ends(code: number, wait: Wait = {}): Promise<void> {
+    const is = await this.exitCode(wait);
+    if (is !== code) throw new Error(this.#account(`has ended with exit code ${is}, not ${code}`));
   }
 
   /** Kills it if it still runs, and lets go of everything. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#ended) {
+    if (this.#code === undefined) {
       try {
         this.#child.kill("SIGKILL");
       } catch {
@@ -162,11 +206,13 @@ export class Program implements AsyncDisposable {
     }
     await this.#child.status;
     await this.#input.abort().catch(() => {});
-    await Promise.all([this.#out.over, this.#err.over]);
+    await Promise.all([this.#out.close(), this.#err.close()]);
   }
 
-  async #until(heard: Heard, words: string | RegExp): Promise<RegExpExecArray> {
-    const pattern = typeof words === "string" ? new RegExp(RegExp.escape(words)) : words;
+  async #until(heard: Heard, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
+    const pattern = patternOf(words);
+    const wanted = `${asWritten(words)} on ${heard.name}`;
+    using deadline = new Deadline(wait, (time) => this.#account(`has not said ${wanted} ${time}`));
     for (;;) {
       const { more, isOver } = heard;
       const found = pattern.exec(heard.text.slice(heard.seen));
@@ -174,83 +220,26 @@ export class Program implements AsyncDisposable {
         heard.seen += found.index + found[0].length;
         return found;
       }
-      assert(!isOver, this.#account(`ended and never said ${pattern}`));
-      await this.#patiently(more, `has not said ${pattern}`);
+      if (isOver) {
+        throw new Error(this.#account(`${await this.#fate(heard.name)} and never said ${wanted}`));
+      }
+      await deadline.before(more);
     }
   }
 
-  async #patiently<T>(promise: Promise<T>, complaint: string): Promise<T> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new Error(this.#account(`${complaint} in ${PATIENCE} ms`))),
-      PATIENCE,
-    );
-    try {
-      return await Promise.race([promise, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+  /** What became of it, of which a stream is over: a program that ends is gone a little later. */
+  async #fate(stream: string): Promise<string> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LAST_MOMENTS);
+    await Promise.race([this.#child.status, promise]);
+    clearTimeout(timer);
+    return this.#code === undefined
+      ? `has closed ${stream}`
+      : `has ended with exit code ${this.#code}`;
   }
 
   #account(complaint: string): string {
     return `${this.command.join(" ")}: ${complaint}\n` +
       `--- stdout\n${shortened(this.stdout)}\n--- stderr\n${shortened(this.stderr)}\n---`;
-  }
-}
-
-/** A text of which the middle is left out, should it be too long to read. */
-function shortened(text: string, most = 10_000): string {
-  const left = text.length - most;
-  if (left <= 0) return text;
-  return `${text.slice(0, most / 2)}\n... ${left} characters ...\n${text.slice(-most / 2)}`;
-}
-
-/** A server that is ready: it has said where it listens. */
-export class ServerProgram extends Program {
-  /** The port that it listens on. */
-  port = 0;
-}
-
-/** Starts the server on a free port and waits until it is ready. */
-export async function startServer(
-  args: readonly string[] = [],
-  how: How = {},
-): Promise<ServerProgram> {
-  const where = args.includes("--unix") ? [] : ["--port", "0"];
-  const server = new ServerProgram([...program("server", args), ...where, ...args], how);
-  try {
-    const [, port, jsonPort] = await server.until(
-      /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/,
-    );
-    server.port = Number(port ?? jsonPort);
-    return server;
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-/** Starts the client. */
-export function startClient(args: readonly (string | number)[], how: How = {}): Program {
-  const words = args.map(String);
-  return new Program([...program("client", words), ...words], how);
-}
-
-/**
- * The command that runs one of our programs: its source; or what was built under
- * `dist`, where READBACK says `bundle` or `compiled`.
- * @param args what it will be given: some want more permissions
- */
-export function program(name: "server" | "client", args: readonly string[] = []): string[] {
-  const files = ["--unix", "--tls-cert", "--ca", "--cert"].some((option) => args.includes(option));
-  const rights = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
-  const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...rights];
-  switch (Deno.env.get("READBACK")) {
-    case "bundle":
-      return [...deno, `dist/${name}.js`];
-    case "compiled":
-      return [`./dist/${name === "server" ? "readback-server" : "readback"}`];
-    default:
-      return [...deno, "--frozen", `${name}.ts`];
   }
 }

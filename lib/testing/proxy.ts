@@ -1,32 +1,24 @@
-/**
- * A network that has its faults: a TCP proxy for a test to put between a client and
- * a server. Each direction has a list of faults that its bytes pass through in turn.
- *
- * ```ts
- * import { startClient, startServer } from "./program.ts";
- * import { latency, slices, startProxy } from "./proxy.ts";
- *
- * await using server = await startServer();
- * await using proxy = await startProxy(server.port, { up: [slices(1)], down: [latency(50)] });
- * await using client = startClient(["--port", proxy.port, "--message", "hello"]);
- * await client.ends(0);
- * ```
- */
+/** A network that has its faults: a TCP proxy for a test to put between a client and a server. */
 
 import { once } from "node:events";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-/** The bytes of one direction. */
-type Stream = AsyncIterable<Uint8Array>;
+/** The bytes of one direction of a connection, in pieces as they come. */
+export type Bytes = AsyncIterable<Uint8Array>;
 
-/** What befalls a stream; `over` aborts when the connection does. */
-export type Fault = (stream: Stream, over: AbortSignal) => Stream;
+/**
+ * What befalls the bytes of one direction; `over` aborts when the connection is. One of your own is
+ * an `async function*`.
+ */
+export type Fault = (bytes: Bytes, over: AbortSignal) => Bytes;
 
-/** The faults of each direction: `up` to the server, `down` to the client. */
+/** The faults of each direction, which its bytes pass through in turn. */
 export interface Faults {
-  up?: readonly Fault[];
-  down?: readonly Fault[];
+  /** On the way to the server. */
+  readonly up?: readonly Fault[];
+  /** On the way to the client. */
+  readonly down?: readonly Fault[];
 }
 
 /** The connection is to be closed here and now. */
@@ -35,7 +27,7 @@ class Cut extends Error {}
 /** Both ends of the connection are to be reset. */
 class Reset extends Error {}
 
-/** All comes so many milliseconds late, the end too. */
+/** Everything comes this many milliseconds late, end-of-file too. */
 export function latency(milliseconds: number): Fault {
   return async function* (stream, over) {
     for await (const { chunk, due } of dated(stream, milliseconds)) {
@@ -45,7 +37,7 @@ export function latency(milliseconds: number): Fault {
   };
 }
 
-/** So many bytes a second. */
+/** No more than this many bytes pass in a second. */
 export function bandwidth(bytesPerSecond: number): Fault {
   return async function* (stream, over) {
     for await (const chunk of stream) {
@@ -55,7 +47,7 @@ export function bandwidth(bytesPerSecond: number): Fault {
   };
 }
 
-/** Pieces of so many bytes, each sent by itself. */
+/** The bytes come in pieces of this size, each sent by itself. */
 export function slices(size: number): Fault {
   return async function* (stream, over) {
     for await (const chunk of stream) {
@@ -67,7 +59,7 @@ export function slices(size: number): Fault {
   };
 }
 
-/** After so many bytes, the connection is closed. */
+/** After this many bytes, both ends of the connection are closed. */
 export function limit(bytes: number): Fault {
   return async function* (stream) {
     yield* first(bytes, stream);
@@ -75,7 +67,7 @@ export function limit(bytes: number): Fault {
   };
 }
 
-/** After so many bytes, both ends are reset. */
+/** After this many bytes, both ends of the connection are reset. */
 export function resetAfter(bytes: number): Fault {
   return async function* (stream) {
     yield* first(bytes, stream);
@@ -83,7 +75,7 @@ export function resetAfter(bytes: number): Fault {
   };
 }
 
-/** After so many bytes, nothing comes any more, not even the end. */
+/** After this many bytes, nothing comes any more, not even end-of-file. */
 export function stall(bytes: number): Fault {
   return async function* (stream, over) {
     yield* first(bytes, stream);
@@ -91,7 +83,7 @@ export function stall(bytes: number): Fault {
   };
 }
 
-/** The end comes so many milliseconds late. */
+/** End-of-file comes this many milliseconds late. */
 export function slowClose(milliseconds: number): Fault {
   return async function* (stream, over) {
     yield* stream;
@@ -99,29 +91,47 @@ export function slowClose(milliseconds: number): Fault {
   };
 }
 
-/** A running proxy. */
+/**
+ * A proxy between clients and a server of this machine, until the end of the block that it is used
+ * in. It takes `--allow-net`.
+ *
+ * ```ts
+ * import { latency, Proxy, slices, startClient, startServer } from "@readback/readback/testing";
+ *
+ * await using server = await startServer();
+ * await using proxy = await Proxy.start(server.port, { up: [slices(1)], down: [latency(50)] });
+ * await using client = startClient(["--port", proxy.port, "--message", "hello"]);
+ * await client.until(/\[hello\] .{24}\n/);
+ * await client.ends(0);
+ * ```
+ */
 export class Proxy implements AsyncDisposable {
   readonly #listener = net.createServer({ allowHalfOpen: true });
   readonly #sockets = new Set<net.Socket>();
   readonly #pipes = new Set<Promise<void>>();
 
-  /** @param port the server's */
-  constructor(readonly target: number, readonly faults: Faults) {
+  private constructor(readonly target: number, readonly faults: Faults) {
     this.#listener.on("connection", (client) => this.#host(client));
   }
 
-  /** Its own port. */
+  /**
+   * Starts one; it accepts from here on.
+   * @param port the server's port, on 127.0.0.1
+   */
+  static async start(port: number, faults: Faults = {}): Promise<Proxy> {
+    const proxy = new Proxy(port, faults);
+    proxy.#listener.listen(0, "127.0.0.1");
+    await once(proxy.#listener, "listening");
+    return proxy;
+  }
+
+  /** Its own port, also on 127.0.0.1. */
   get port(): number {
     const address = this.#listener.address();
     return address !== null && typeof address === "object" ? address.port : 0;
   }
 
-  /** Accepts from here on. */
-  async listen(): Promise<void> {
-    this.#listener.listen(0, "127.0.0.1");
-    await once(this.#listener, "listening");
-  }
-
+  /** Cuts all connections, and accepts no more. */
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#listener, "close");
     this.#listener.close();
@@ -148,7 +158,7 @@ export class Proxy implements AsyncDisposable {
 
   #pipe(from: net.Socket, to: net.Socket, faults: readonly Fault[], over: AbortSignal): void {
     // A fault that stops listening must not close the socket by that.
-    const bytes: Stream = from.iterator({ destroyOnReturn: false });
+    const bytes: Bytes = from.iterator({ destroyOnReturn: false });
     const stream = faults.reduce((stream, fault) => fault(stream, over), bytes);
     const pipe = pump(stream, to).catch((error) => {
       for (const socket of [from, to]) {
@@ -161,15 +171,8 @@ export class Proxy implements AsyncDisposable {
   }
 }
 
-/** Starts a proxy to a port of this machine. */
-export async function startProxy(port: number, faults: Faults): Promise<Proxy> {
-  const proxy = new Proxy(port, faults);
-  await proxy.listen();
-  return proxy;
-}
-
 /** Writes all of a stream, then half-closes. */
-async function pump(stream: Stream, to: net.Socket): Promise<void> {
+async function pump(stream: Bytes, to: net.Socket): Promise<void> {
   for await (const chunk of stream) {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     to.write(chunk, (error) => error ? reject(error) : resolve());
@@ -179,7 +182,7 @@ async function pump(stream: Stream, to: net.Socket): Promise<void> {
 }
 
 /** The first bytes of a stream. */
-async function* first(bytes: number, stream: Stream): Stream {
+async function* first(bytes: number, stream: Bytes): Bytes {
   let left = bytes;
   for await (const chunk of stream) {
     yield chunk.subarray(0, left);
@@ -189,7 +192,7 @@ async function* first(bytes: number, stream: Stream): Stream {
 }
 
 /** A stream and its end, read ahead, each chunk with the time that it is due. */
-function dated(stream: Stream, late: number): ReadableStream<{ chunk: Uint8Array; due: number }> {
+function dated(stream: Bytes, late: number): ReadableStream<{ chunk: Uint8Array; due: number }> {
   const dated = (chunk: Uint8Array) => ({ chunk, due: performance.now() + late });
   return new ReadableStream({
     async start(ahead) {

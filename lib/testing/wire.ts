@@ -1,27 +1,37 @@
 /** A raw socket for literal bytes: what a peer sends and what it gets, byte for byte. */
 
-import { assertEquals } from "@std/assert";
+import { asWritten, Deadline, patternOf, shortened, type Wait } from "./patience.ts";
 
-/** What no wait for bytes should take, in ms: only a failure does. */
-const PATIENCE = 20_000;
-
-/** A stamp, and a reply's beginning to its end, as patterns. */
-export const STAMP = "[A-Z][a-z]{2} [A-Z][a-z]{2} [ \\d]\\d \\d\\d:\\d\\d:\\d\\d \\d{4}";
-
-/** A connection of a test's own. */
+/**
+ * A connection of a test's own, until the end of the block that it is used in. A text stands for
+ * bytes both ways, a character (Latin-1) a byte. It takes `--allow-net`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { startServer, Wire } from "@readback/readback/testing";
+ *
+ * await using server = await startServer(["--reply", "<{message}>"]);
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("\xff\r\nno line end");
+ * await wire.end();
+ * assertEquals(await wire.rest(), "<\xff>\r\n<no line end>");
+ * ```
+ *
+ * A wait fails once its patience is over, and at once at end-of-file; it says what had come.
+ */
 export class Wire implements Disposable {
   #held = "";
 
   private constructor(readonly conn: Deno.TcpConn) {}
 
-  /** Connects to a port of this machine. */
+  /** Connects to a port, of this machine unless another is named. */
   static async dial(port: number, hostname = "127.0.0.1"): Promise<Wire> {
     const conn = await Deno.connect({ hostname, port });
     conn.setNoDelay(true);
     return new Wire(conn);
   }
 
-  /** Sends bytes; a text's characters are its bytes (Latin-1). */
+  /** Sends bytes. */
   async send(bytes: string | Uint8Array): Promise<void> {
     let left = typeof bytes === "string" ? latin1(bytes) : bytes;
     while (left.length > 0) left = left.subarray(await this.conn.write(left));
@@ -33,7 +43,9 @@ export class Wire implements Disposable {
   }
 
   /** The next bytes, up to and with the first that match. */
-  async until(pattern: RegExp): Promise<string> {
+  async until(words: string | RegExp, wait: Wait = {}): Promise<string> {
+    const pattern = patternOf(words);
+    using deadline = this.#deadline(wait, `${asWritten(words)} has not come`);
     for (;;) {
       const found = pattern.exec(this.#held);
       if (found) {
@@ -41,40 +53,54 @@ export class Wire implements Disposable {
         this.#held = this.#held.slice(all.length);
         return all;
       }
-      if (!await this.#read()) throw new Error(`end-of-file, not ${pattern}: ${this.#held}`);
+      if (!await this.#read(deadline)) {
+        throw new Error(`${asWritten(words)} has not come before the end: ${this.#shown}`);
+      }
     }
   }
 
   /** All that comes until end-of-file. */
-  async rest(): Promise<string> {
-    while (await this.#read());
-    const all = this.#held;
-    this.#held = "";
-    return all;
+  async rest(wait: Wait = {}): Promise<string> {
+    using deadline = this.#deadline(wait, "the end has not come");
+    while (await this.#read(deadline));
+    return this.#taken();
   }
 
-  /** What one read returns. */
-  async read(): Promise<string> {
-    await this.#read();
-    const all = this.#held;
-    this.#held = "";
-    return all;
+  /** What one read returns; nothing at end-of-file. */
+  async read(wait: Wait = {}): Promise<string> {
+    using deadline = this.#deadline(wait, "nothing has come");
+    await this.#read(deadline);
+    return this.#taken();
   }
 
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.conn[Symbol.dispose]();
   }
 
-  async #read(): Promise<boolean> {
+  #deadline(wait: Wait, complaint: string): Deadline {
+    return new Deadline(wait, (time) => {
+      this.conn.close(); // nothing else ends a read
+      return `${complaint} ${time}: ${this.#shown}`;
+    });
+  }
+
+  /** What has come and was not taken. */
+  get #shown(): string {
+    return this.#held === "" ? "nothing came" : JSON.stringify(shortened(this.#held));
+  }
+
+  #taken(): string {
+    const all = this.#held;
+    this.#held = "";
+    return all;
+  }
+
+  async #read(deadline: Deadline): Promise<boolean> {
     const buffer = new Uint8Array(65536);
-    const timer = setTimeout(() => this.conn.close(), PATIENCE);
-    try {
-      const count = await this.conn.read(buffer);
-      this.#held += text(buffer.subarray(0, count ?? 0));
-      return count !== null;
-    } finally {
-      clearTimeout(timer);
-    }
+    const count = await deadline.before(this.conn.read(buffer));
+    this.#held += text(buffer.subarray(0, count ?? 0));
+    return count !== null;
   }
 }
 
@@ -90,17 +116,4 @@ export function text(bytes: Uint8Array): string {
     all += String.fromCharCode(...bytes.subarray(at, at + 8192));
   }
   return all;
-}
-
-/** Replies with `STAMP` for each stamp, so that they can be compared. */
-export function unstamped(replies: string): string {
-  return replies.replace(new RegExp(`\\] ${STAMP}`, "g"), "] STAMP");
-}
-
-/** Checks what is sent on one connection, then half-closed, against what should come back. */
-export async function assertReplies(port: number, sent: string, replies: string): Promise<void> {
-  using wire = await Wire.dial(port);
-  await wire.send(sent);
-  await wire.end();
-  assertEquals(unstamped(await wire.rest()), replies);
 }

@@ -1,7 +1,8 @@
 /** Rows 9, 11 and 12: clients that send far too much. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import { unstamped, Wire } from "../../lib/testing/wire.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../replies.ts";
 import { others, runPeers, sayOthers } from "./peers.ts";
 import { assertSockets, growth, pause, sockets } from "./proc.ts";
 import { assertWell, type Subject, warmUp } from "./subject.ts";

@@ -4,8 +4,10 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Program, program, startClient } from "../../lib/testing/program.ts";
-import { unstamped, Wire } from "../../lib/testing/wire.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, startClient } from "../../lib/testing/readback.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../replies.ts";
 import { pause, sockets } from "./proc.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */

@@ -1,7 +1,7 @@
 /** Row 15: more clients than descriptors. Throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import { program, ServerProgram } from "../../lib/testing/program.ts";
+import { program, ServerProgram } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { cpu, pause } from "./proc.ts";
 import { assertConverses } from "./subject.ts";

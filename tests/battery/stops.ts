@@ -1,8 +1,9 @@
 /** Rows 19 and 21: servers that stop or are killed while they are busy. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import { program, ServerProgram, startClient, startServer } from "../../lib/testing/program.ts";
-import { unstamped, Wire } from "../../lib/testing/wire.ts";
+import { program, ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../replies.ts";
 import { pause } from "./proc.ts";
 import { assertConverses, assertWell } from "./subject.ts";
 

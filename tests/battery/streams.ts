@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Random } from "../random.ts";
-import { text, unstamped, Wire } from "../../lib/testing/wire.ts";
+import { text, Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../replies.ts";
 import { runPeers } from "./peers.ts";
 import { cpu, growth, pause } from "./proc.ts";
 import { assertConverses, type Subject, warmUp } from "./subject.ts";

@@ -1,7 +1,8 @@
 /** What a row of the battery is done to, and how it is seen to be well. */
 
 import { assert, assertEquals } from "@std/assert";
-import { unstamped, Wire } from "../../lib/testing/wire.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../replies.ts";
 
 /** A running server: ours, or one that should fail. */
 export interface Subject {

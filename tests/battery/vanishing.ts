@@ -3,7 +3,7 @@
 import { assert } from "@std/assert";
 import net from "node:net";
 import { once } from "node:events";
-import type { ServerProgram } from "../../lib/testing/program.ts";
+import type { ServerProgram } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { nextSeen, runPeers, startPeers } from "./peers.ts";
 import { assertSockets, sockets } from "./proc.ts";

@@ -17,7 +17,7 @@ import {
   staysInTls,
 } from "../battery/vanishing.ts";
 import { Certificates } from "../certificates.ts";
-import { program, type ServerProgram, startServer } from "../../lib/testing/program.ts";
+import { program, type ServerProgram, startServer } from "../../lib/testing/readback.ts";
 import type { Random } from "../random.ts";
 
 /** A row; `run` gives figures, and throws when it is not met. */
