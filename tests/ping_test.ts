@@ -117,7 +117,6 @@ describe("--ping", () => {
 
   it(
     "that was never answered: exit 1, at Ctrl-C and after --timeout",
-    SIGNALS,
     needs("signals"),
     async () => {
       await using server = silent();
