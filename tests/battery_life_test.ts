@@ -49,8 +49,13 @@ describe("endings", () => {
     "21: kill -9 with 100 connections, restart on the port",
     needs("linux", "python3"),
     async () => {
-      await using server = await startServer(["--quiet"]);
-      await killAndRestart(server, 100);
+      for (let left = 2;; left--) {
+        await using server = await startServer(["--quiet"]);
+        const error = await killAndRestart(server, 100).catch((error) => error);
+        if (error === undefined) break;
+        // Between the two servers the system may give the port to another test.
+        if (left === 0 || !error.message.includes("somebody else does")) throw error;
+      }
     },
   );
 

@@ -354,8 +354,10 @@ describe("the terminal is as it was", SKIP, () => {
       await screen.type("half a li");
       await screen.shows("half a li");
       await screen.press("Home");
+      await screen.type("not ");
+      await screen.shows(">>:not half a li");
       server.signal("SIGTERM");
-      const notice = ">>:half a li\nclient: the server has closed the connection";
+      const notice = ">>:not half a li\nclient: the server has closed the connection";
       assertEquals(await screen.ends(1), notice);
     },
   );
