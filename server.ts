@@ -13,6 +13,7 @@ import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/opt
 import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
 import { checkRuntime } from "./lib/runtime.ts";
 import { serve } from "./lib/server/serve.ts";
+import { faultsAsked, faultsHelp, readFaults, waysOf } from "./lib/server/faults.ts";
 import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { readIdentity } from "./lib/net/tls.ts";
@@ -30,6 +31,9 @@ const OPTIONS = {
   once: { help: "one connection, one message, its reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   reply: { value: "FORMAT", fallback: REPLY, read: format, help: "a reply: {message}, {time}, {client}, {server}, {seq}, {bytes}" },
+  fault: { value: "FAULTS", read: readFaults, many: true, help: "misbehave: see FAULTS; may be repeated" },
+  orders: { help: "let messages ask for faults: !delay=2s hello" },
+  seed: { value: "N", read: whole(0, 2 ** 32 - 1), needsAny: ["fault", "orders"], help: "for faults at random; without, one is drawn" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
   maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; the next ones wait" },
   maxMessage: { value: "BYTES", fallback: "65536", read: whole(1, 1 << 30), help: "the longest message" },
@@ -40,6 +44,7 @@ const OPTIONS = {
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "a transcript, or a JSON object a line" },
 } as const;
 
+const USAGE = `usage: readback-server [options]\n\n${help(OPTIONS)}\n${faultsHelp()}`;
 /** What went wrong, in words. Not by console.error, which blocks while nobody reads, and throws on a full disk. */
 const complaints = new Log(Deno.stderr, (lines) => `server: (${lines} lines were not told)`);
 
@@ -48,22 +53,20 @@ async function main(): Promise<number> {
   checkRuntime();
   const options = parse(OPTIONS, Deno.args);
   if (options === "version") return print(`readback ${config.version}`);
-  if (options === "help") return print(`usage: readback-server [options]\n\n${help(OPTIONS)}`);
+  if (options === "help") return print(USAGE);
 
-  const wrong = options.udp && whyEndless(options.reply);
-  if (wrong) throw new UsageError(`cannot use this --reply with --udp: ${wrong}`);
-  const { tlsCert, tlsKey } = options;
+  const { udp, unix, tlsCert, tlsKey, host, port, framing, maxMessage, once, grace } = options;
+  const faults = faultsAsked(options);
+  const wrong = (udp && whyEndless(options.reply)) || faults?.whyNot(waysOf(options));
+  if (wrong) throw new UsageError(wrong);
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
-  const listeners = options.udp
-    ? []
-    : await listen({ hostname: options.host, port: options.port, path: options.unix, ...identity });
+  const where = { hostname: host, port, path: unix, resets: faults?.resets, ...identity };
+  const listeners = udp ? [] : await listen(where);
   // What is open stays; nothing else can be opened. To send a datagram is to open something; to
   // remove a socket's file takes the rights to see whose it is.
-  const rights = [
-    ...options.unix === undefined ? ["read", "write"] as const : [],
-    ...options.udp ? [] : ["net"] as const,
-  ];
-  for (const name of rights) await Deno.permissions.revoke({ name });
+  for (const name of ["read", "write", "net"] as const) {
+    if (name === "net" ? !udp : unix === undefined) await Deno.permissions.revoke({ name });
+  }
   const form = options.log === "json" ? (event: Event) => asJson(event, new Date()) : asText;
   const log = new Log(
     Deno.stdout,
@@ -78,32 +81,28 @@ async function main(): Promise<number> {
     transcript.stopping();
     stop.abort();
   });
-  const { framing, maxMessage, once, grace } = options;
+  const { maxClients, idleTimeout, drain } = options;
   const common = {
-    ...{ framing, maxMessage, once, grace, signal: stop.signal },
+    ...{ framing, maxMessage, once, grace, signal: stop.signal, ...faults?.options },
     onMessage: transcript.message.bind(transcript),
+    onFault: transcript.fault.bind(transcript),
     onError: ({ message }: Error) => complain(message),
   };
-  const server = options.udp
+  const server = udp
     ? await serveDatagrams(stamper(options.stamp, options.reply), {
-      ...common,
-      hostname: options.host,
-      port: options.port,
-      ignore: isReply,
+      ...{ ...common, hostname: host, port, ignore: isReply },
     })
     : serve(stamper(options.stamp, options.reply, nameOf), {
       ...common,
-      listeners,
-      maxClients: options.maxClients,
-      idleTimeout: options.idleTimeout,
-      drain: options.drain,
+      ...{ listeners, maxClients, idleTimeout, drain },
       prepare: options.proxyProtocol,
       open: transcript.open.bind(transcript),
+      onEof: transcript.eof.bind(transcript),
       close: transcript.close.bind(transcript),
       onRefused: transcript.refused.bind(transcript),
       onVanished: transcript.vanished.bind(transcript),
     });
-  transcript.listening(server.addrs, !options.udp);
+  transcript.listening(server.addrs, !udp, faults);
   await server.finished;
   transcript.tally();
   await log.flush();

@@ -58,6 +58,12 @@ export const aTime: Rule = {
 export const aPort: Rule = portFrom(0);
 /** A port to connect to. */
 export const aServersPort: Rule = portFrom(1);
+/** What chance comes from. */
+export const aSeed: Rule = {
+  right: "a whole number from 0 to 4294967295",
+  type: "number",
+  fits: (seed: number) => seed >>> 0 === seed,
+};
 /** A signal to stop. */
 export const aSignal: Rule = {
   right: "an AbortSignal",
@@ -130,4 +136,23 @@ function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (value === null || typeof value === "number" || typeof value === "boolean") return `${value}`;
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
+}
+
+/** A duration in milliseconds: `500ms`, `2s`, `1m`, a plain number being seconds. */
+export function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
+  const milliseconds = Number(number) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
+  return milliseconds <= LONGEST ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
+}
+
+/** A number of bytes: `500`, `10k` (10,000), `1M`. */
+export function size(text: string): number {
+  const [, number, unit] = /^(\d{1,12})(k|M)?$/.exec(text) ?? [];
+  if (number === undefined) mustBe("a number of bytes like 500, 10k or 1M");
+  return Number(number) * (unit === "k" ? 1000 : unit === "M" ? 1_000_000 : 1);
+}
+
+/** @throws {RangeError} */
+export function mustBe(what: string): never {
+  throw new RangeError(`must be ${what}`);
 }

@@ -3,7 +3,9 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { quote } from "./wire/quote.ts";
-import { LONGEST } from "./checks.ts";
+import { mustBe } from "./checks.ts";
+
+export { duration } from "./checks.ts";
 
 /** What is wrong with a command line, and what would be right, in one sentence. */
 export class UsageError extends Error {}
@@ -28,6 +30,8 @@ export interface Option {
   readonly not?: readonly string[];
   /** Options that it makes no sense without, by key. */
   readonly needs?: string | readonly string[];
+  /** Options of which it needs one, by key. */
+  readonly needsAny?: readonly string[];
 }
 
 /** A program's options. */
@@ -62,13 +66,6 @@ export function whole(least: number, most: number): (text: string) => number {
     const good = /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most;
     return good ? Number(text) : mustBe(`a whole number from ${least} to ${most}`);
   };
-}
-
-/** A duration in milliseconds: `500ms`, `2s`, `1m`, a plain number being seconds. */
-export function duration(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
-  const milliseconds = Number(number) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
-  return milliseconds <= LONGEST ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
 }
 
 /**
@@ -180,7 +177,7 @@ function withValues(rows: readonly Row[], args: readonly string[]): string[] {
 }
 
 /** Checks that an option that was given makes sense beside the others. */
-function checkCompany(key: string, { not = [], needs }: Option, given: Given): void {
+function checkCompany(key: string, { not = [], needs, needsAny }: Option, given: Given): void {
   const isGiven = (key: string) => {
     const value = given[dashed(key)];
     return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
@@ -196,6 +193,10 @@ function checkCompany(key: string, { not = [], needs }: Option, given: Given): v
     throw new UsageError(
       `${name} makes sense only with --${dashed(missing)}: add that, or leave it out`,
     );
+  }
+  if (needsAny !== undefined && !needsAny.some(isGiven)) {
+    const names = needsAny.map((key) => `--${dashed(key)}`).join(" or ");
+    throw new UsageError(`${name} makes sense only with ${names}: add that, or leave it out`);
   }
 }
 
@@ -228,10 +229,6 @@ function readOne(name: string, read: (text: string) => unknown, text: string): u
     if (!(error instanceof RangeError)) throw error;
     throw new UsageError(`cannot use --${name} ${quote(text)}: ${error.message}`);
   }
-}
-
-function mustBe(what: string): never {
-  throw new RangeError(`must be ${what}`);
 }
 
 /** `maxClients` to `max-clients`. */

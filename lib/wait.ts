@@ -5,6 +5,31 @@ export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+/** Sleeps that can be ended all at once. */
+export class Sleeps {
+  readonly #wakes = new Set<() => void>();
+  #isOver = false;
+
+  /** Waits this long, in ms, or until {@linkcode end}. */
+  sleep(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#wakes.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, this.#isOver ? 0 : milliseconds);
+      this.#wakes.add(wake);
+    });
+  }
+
+  /** Ends them, and all that are begun from now on. */
+  end(): void {
+    this.#isOver = true;
+    for (const wake of this.#wakes) wake();
+  }
+}
+
 /**
  * After a pause the event loop turns this often before it is true that nothing came: a process
  * that gets little processor time runs a timer that is due before it has looked for input.

@@ -11,13 +11,14 @@ import { unread } from "./battery/output.ts";
 import { resetAfter, resetUnaccepted } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
+import { sleep } from "../lib/wait.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { readme } from "./readme.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
-type Cell<T> = T extends number ? "number" : "string";
+type Cell<T> = T extends number ? "number" : T extends boolean ? "boolean" : "string";
 
 /** The events of a union with their fields' types. The compiler holds a value of it against the union. */
 type Fields<U extends { event: string }> = {
@@ -29,7 +30,14 @@ type Fields<U extends { event: string }> = {
 };
 
 const SERVER: Fields<Event> = {
-  listening: { address: "string", host: "string, optional", port: "number, optional" },
+  listening: {
+    address: "string",
+    host: "string, optional",
+    port: "number, optional",
+    faults: "string, optional",
+    orders: "boolean, optional",
+    seed: "number, optional",
+  },
   waiting: {},
   connected: { client: "string" },
   message: { client: "string", bytes: "number", data: "string" },
@@ -39,7 +47,10 @@ const SERVER: Fields<Event> = {
     messages: "number",
     bytes: "number",
     duration: "number",
+    idle: "number",
   },
+  fault: { client: "string", message: "number, optional", fault: "string" },
+  eof: { client: "string" },
   refused: { client: "string", reason: "string" },
   vanished: { clients: "number" },
   untold: { lines: "number" },
@@ -87,7 +98,7 @@ const CLIENT: Fields<ClientEvent> = {
 };
 
 /** An object that a program printed. */
-type Line = Readonly<Record<string, string | number>>;
+type Line = Readonly<Record<string, string | number | boolean>>;
 
 /** How each ending comes about; the compiler says when one lacks. Each gives what was told. */
 const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
@@ -233,6 +244,38 @@ describe("what the server tells", needs("signals"), () => {
     server.signal("SIGTERM");
     await server.ends(0);
     for (const line of linesOf(server.stdout)) check(line, SERVER);
+  });
+
+  it("of faults: what was asked for, the seed, and each that happens", async () => {
+    const args = ["--fault", "twice@2", "--fault", "hold=1ms", "--orders", "--seed", "7"];
+    const lines = await told(args, (server) => exchange(server, "a\nb\n!drop\n"));
+    for (const line of lines) check(line, SERVER);
+    const { faults, orders, seed } = lines[0] ?? {};
+    assertEquals([faults, orders, seed], ["twice@2, hold=1ms", true, 7]);
+    const happened = lines.filter(({ event }) => event === "fault");
+    assertEquals(
+      happened.map(({ message, fault }) => [message, fault]),
+      [[2, "twice"], [3, "drop"], [undefined, "hold=1ms"]],
+    );
+    assertEquals(happened[0]?.["client"], lines.find(({ event }) => event === "eof")?.["client"]);
+  });
+
+  it("of a client's end when it is read, and how long nothing had passed", async () => {
+    const lines = await told([], async ({ port }) => {
+      using wire = await Wire.dial(port);
+      await wire.send("hello\n");
+      await wire.until(/\n/);
+      await sleep(150);
+      await wire.end();
+      await wire.rest();
+    });
+    for (const line of lines) check(line, SERVER);
+    assertEquals(
+      lines.map(({ event }) => event).slice(2),
+      ["connected", "message", "eof", "ended", "waiting", "stopping"],
+    );
+    const { idle, duration } = lines.find(({ event }) => event === "ended") ?? {};
+    assert(Number(idle) >= 145 && Number(idle) <= Number(duration), `${idle} of ${duration} ms`);
   });
 
   it("of lines that nobody read", async () => {

@@ -60,6 +60,7 @@ export class Page {
 export const pages: readonly Page[] = await Promise.all([
   "README.md",
   "lib/README.md",
+  "lib/FAULTS.md",
   "tests/README.md",
   "tests/bench/README.md",
   "tests/deploy/README.md",

@@ -76,13 +76,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
     assert(here.includes(code), `no such service in tests/services:\n${code}`);
   },
-  "lib/README.md, In your tests: ts": (code) =>
-    withFile("_test.ts", code, async (file) => {
-      const args = ["test", "--frozen", "--config", "deno.json", "--allow-net", file];
-      await using test = new Program([Deno.execPath(), ...args]);
-      await test.ends(0);
-      await test.until("1 passed");
-    }),
+  "lib/README.md, In your tests: ts": (code) => runTest(code),
   "lib/README.md, In your tests: sh": async (code) => {
     const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
     try {
@@ -94,6 +88,19 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
+  },
+  "lib/FAULTS.md, Three uses: python": async (code) => {
+    const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
+    await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
+    await python.ends(0);
+    assertEquals(python.stderr, "");
+  },
+  "lib/FAULTS.md, Three uses: ts": (code) => runTest(code),
+  "lib/FAULTS.md, Three uses: sh": async (code) => {
+    await using server = await startServer(["--orders"]);
+    const said = await shell(replaced(code, { 6969: `${server.port}` }));
+    assertEquals(said, "no reply within a second: 124\n");
+    await server.until("fault delay=9s for 127.0.0.1:");
   },
   "lib/README.md, Dependencies: json": (code) => {
     const ours = Object.keys(imports).filter((name) => name.startsWith("@std/")).toSorted();
@@ -109,6 +116,16 @@ async function shell(script: string): Promise<string> {
   await using sh = new Program(["sh", "-e", "-c", script], { env: { PATH } });
   await sh.ends(0);
   return sh.stdout;
+}
+
+/** Runs a test in Deno, as its reader would. */
+function runTest(code: string): Promise<void> {
+  return withFile("_test.ts", code, async (file) => {
+    const args = ["test", "--frozen", "--config", "deno.json", "--allow-net", file];
+    await using test = new Program([Deno.execPath(), ...args]);
+    await test.ends(0);
+    await test.until("1 passed");
+  });
 }
 
 /** Does something with a file that is gone after it. */
@@ -154,7 +171,7 @@ describe("README", () => {
     it(`has ${name}.ts's options as --help has them`, async () => {
       await using help = new Program([...program(name), "--help"]);
       await help.ends(0);
-      const [, ...options] = help.stdout.trim().split("\n").filter((line) => line !== "");
+      const options = (help.stdout.trim().split("\n\n")[1] ?? "").split("\n");
       const table = readme.rows(title).map(([option, meaning, fallback]) =>
         `${option} ${meaning}${fallback ? ` (${fallback})` : ""}`
       );
@@ -165,6 +182,17 @@ describe("README", () => {
       );
     });
   }
+
+  it("lib/FAULTS.md has the faults as --help has them", async () => {
+    await using help = new Program([...program("server"), "--help"]);
+    await help.ends(0);
+    const [, , faults = ""] = help.stdout.trim().split("\n\n");
+    const table = pages.find(({ path }) => path === "lib/FAULTS.md")?.rows("Faults");
+    assertEquals(
+      table?.map(([fault, meaning]) => `${fault} ${meaning}`),
+      faults.split("\n").slice(1).map((line) => line.trim().replace(/ {2,}/, " ")),
+    );
+  });
 
   it("has every folder of lib/, and no room that is not there", () => {
     const rooms = readme.rows("The house").flatMap(([where = ""]) => where.split(/[`, ]+/))

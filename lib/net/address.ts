@@ -3,8 +3,9 @@
 import { reason } from "../checks.ts";
 import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
+import { ResettingListener } from "./resets.ts";
 import { connectAs, type Identity, secure, whyNotSecure } from "./tls.ts";
-import { listenTls } from "./tls_listener.ts";
+import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
 import { sleep } from "../wait.ts";
 
@@ -29,6 +30,8 @@ export interface ListenOptions {
   cert?: string | undefined;
   /** TLS: its key, PEM. */
   key?: string | undefined;
+  /** Listen so that connections can be reset, as the faults `reset` and `refuse=reset` do; not on a Unix socket. @default {false} */
+  resets?: boolean | undefined;
 }
 
 /**
@@ -71,7 +74,7 @@ type Address = Pick<ListenOptions, "hostname" | "port" | "path">;
 /** What a conversation needs of a connection, on either side. */
 export type Connection =
   & Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">
-  & { readonly localAddr?: Deno.Addr | undefined };
+  & { readonly localAddr?: Deno.Addr | undefined; reset?(): void };
 
 /** Where a server is, as people write it: `127.0.0.1:6969`, `[::1]:6969`, `/run/echo.sock`. */
 export function show({ hostname = "127.0.0.1", port = 0, path }: Address): string {
@@ -135,7 +138,7 @@ export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   const { hostname = "127.0.0.1", path } = options;
   try {
     if (path !== undefined) return [await takePath(path)];
-    return listenAll(await resolve(hostname), options);
+    return await listenAll(await resolve(hostname), options);
   } catch (error) {
     throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, options)}`, {
       cause: error,
@@ -263,12 +266,24 @@ function bothOf({ cert, key }: Pick<ListenOptions, "cert" | "key">): Identity {
   throw new TypeError("cert and key go together: one is missing");
 }
 
-function listenAll(hostnames: readonly string[], options: ListenOptions): Listener[] {
+/** Listens at one address so that connections can be reset. */
+async function listenToReset(options: ListenOptions): Promise<Listener> {
+  const { hostname = "127.0.0.1", port = 0, cert, key } = options;
+  if (cert !== undefined) listenAt(options).close(); // finds fault with the identity, if there is any
+  const listener = await ResettingListener.open(hostname, port);
+  return cert === undefined || key === undefined ? listener : layTls(listener, { cert, key });
+}
+
+async function listenAll(
+  hostnames: readonly string[],
+  options: ListenOptions,
+): Promise<Listener[]> {
   const listeners: Listener[] = [];
+  const open = options.resets ? listenToReset : listenAt;
   let { port = 0 } = options;
   try {
     for (const hostname of hostnames) {
-      const listener = listenAt({ ...options, hostname, port });
+      const listener = await open({ ...options, hostname, port });
       listeners.push(listener);
       if ("port" in listener.addr) port = listener.addr.port;
     }

@@ -29,6 +29,8 @@ export interface Accepted extends Pick<Deno.Conn, "read" | "write" | "closeWrite
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
   setNoDelay?(): void;
+  /** Closes it with a reset; only a listener that `resets` has such connections. */
+  reset?(): void;
 }
 
 /**
@@ -61,6 +63,8 @@ export interface Accepted extends Pick<Deno.Conn, "read" | "write" | "closeWrite
 export interface Listener {
   /** Where it listens. */
   readonly addr: Deno.Addr;
+  /** Its connections can be reset. @default {false} */
+  readonly resets?: boolean;
   /** The next connection; rejects with `BadResource` once closed. */
   accept(): Promise<Accepted>;
   /** Accepts no more. */

@@ -34,17 +34,26 @@ export function listenTls(
   return new TlsListener(Deno.listen(options), identity);
 }
 
-class TlsListener implements Listener {
-  readonly #listener: Deno.TcpListener;
-  readonly #layOver: Promise<(conn: Deno.TcpConn) => Layer>;
+/** Speaks TLS over what a listener gives. */
+export function layTls(listener: Listener, identity: Identity): Listener {
+  return new TlsListener(listener, identity);
+}
 
-  constructor(listener: Deno.TcpListener, identity: Identity) {
+class TlsListener implements Listener {
+  readonly #listener: Listener;
+  readonly #layOver: Promise<(conn: Accepted) => Layer>;
+
+  constructor(listener: Listener, identity: Identity) {
     this.#listener = listener;
     this.#layOver = loadLayer(identity);
   }
 
-  get addr(): Deno.NetAddr {
+  get addr(): Deno.Addr {
     return this.#listener.addr;
+  }
+
+  get resets(): boolean {
+    return this.#listener.resets ?? false;
   }
 
   async accept(): Promise<TlsConnection> {
@@ -59,7 +68,7 @@ class TlsListener implements Listener {
 
 /** A connection to a client that speaks TLS; the handshake comes with the first use. */
 class TlsConnection implements Accepted {
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Accepted;
   readonly #layer: Layer;
   #handshake: Promise<void> | undefined;
   #isSecure = false;
@@ -68,11 +77,12 @@ class TlsConnection implements Accepted {
   #failure: Error | undefined;
   #isReceiving = false;
   #isClosed = false;
+  #isCut = false;
   #room = SMALLEST_READ;
   #wake = () => {}; // who waits for the client
   readonly #giveUp = new Set<(failure: Error) => void>(); // what waits for the network
 
-  constructor(conn: Deno.TcpConn, layOver: (conn: Deno.TcpConn) => Layer) {
+  constructor(conn: Accepted, layOver: (conn: Accepted) => Layer) {
     this.#conn = conn;
     this.#layer = layOver(conn);
     const { socket } = this.#layer;
@@ -87,16 +97,16 @@ class TlsConnection implements Accepted {
     socket.on("_tlsError", fail); // of a later record: the event that node:tls itself listens to
   }
 
-  get remoteAddr(): Deno.NetAddr {
+  get remoteAddr(): Deno.Addr {
     return this.#conn.remoteAddr;
   }
 
-  get localAddr(): Deno.NetAddr {
+  get localAddr(): Deno.Addr | undefined {
     return this.#conn.localAddr;
   }
 
   setNoDelay(): void {
-    this.#conn.setNoDelay();
+    this.#conn.setNoDelay?.();
   }
 
   handshake(): Promise<void> {
@@ -153,9 +163,19 @@ class TlsConnection implements Accepted {
     this.#cut();
   }
 
+  /** Closes it with a reset. */
+  reset(): void {
+    this.#isClosed = true;
+    this.#fail(new Deno.errors.Interrupted("the connection was reset"));
+    this.#conn.reset?.();
+    this.#cut();
+  }
+
   /** Frees its descriptor. */
   #cut(): void {
-    this.#conn[Symbol.dispose]();
+    if (this.#isCut) return;
+    this.#isCut = true;
+    this.#conn.close();
     this.#layer.socket.destroy();
   }
 
@@ -185,7 +205,10 @@ class TlsConnection implements Accepted {
       this.#layer.push(buffer.subarray(0, count));
     } catch (error) {
       await untilTold(); // the client's last words may have said why
-      this.#fail(error as Error);
+      // One who has ended it in TLS may end it in TCP too, and still be answered.
+      if (!this.#hasEnded || !(error instanceof Deno.errors.UnexpectedEof)) {
+        this.#fail(error as Error);
+      }
     }
     this.#isReceiving = false;
     this.#wake();
@@ -219,7 +242,7 @@ interface Layer {
 }
 
 /** Loads node:tls: that takes long, and only those who speak TLS need it. */
-async function loadLayer({ cert, key }: Identity): Promise<(conn: Deno.TcpConn) => Layer> {
+async function loadLayer({ cert, key }: Identity): Promise<(conn: Accepted) => Layer> {
   const [tls, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const secureContext = tls.createSecureContext({ cert, key });
   return (conn) => {
@@ -248,7 +271,7 @@ function untilTold(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+async function writeAll(conn: Accepted, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
 }
 

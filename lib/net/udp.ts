@@ -2,16 +2,10 @@
 
 import type { Socket } from "node:dgram";
 import { show } from "./address.ts";
+import { asDenoError } from "./node_errors.ts";
 
 /** What a datagram holds, in bytes. */
 export const MOST_DATAGRAM = 65507;
-
-/** What goes wrong with a bind, by the system's name, as the errors that Deno.listen throws. */
-const KNOWN: Readonly<Record<string, new (message: string) => Error>> = {
-  EACCES: Deno.errors.PermissionDenied,
-  EADDRINUSE: Deno.errors.AddrInUse,
-  EADDRNOTAVAIL: Deno.errors.AddrNotAvailable,
-};
 
 /**
  * Opens a socket. It hears everybody: its `connect` would not change that in Deno 2.9, nor
@@ -37,8 +31,7 @@ export async function bind(address: string, port: number): Promise<Socket> {
     return socket;
   } catch (error) {
     socket.close();
-    const Known = error instanceof Error && "code" in error && KNOWN[String(error.code)];
-    throw Known ? new Known((error as Error).message) : error;
+    throw asDenoError(error);
   }
 }
 

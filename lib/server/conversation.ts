@@ -24,8 +24,14 @@ export interface Service<State> {
   readonly messageTimeout: number;
   readonly once: boolean;
   readonly turns: Turns;
+  /** Makes a conversation's outbox, where it is not the plain one. */
+  readonly outbox:
+    | ((conversation: Conversation<State>, onFailure: (error: unknown) => void) => Outbox)
+    | undefined;
   /** A whole message came; it holds during the call. */
   readonly onMessage: ((message: Message, client: Client<State>) => void) | undefined;
+  /** The client has said that no more will come. */
+  readonly onEof: ((client: Client<State>) => void) | undefined;
   /** The handler failed; the conversation ends. */
   failed(error: unknown): void;
   /** It is over. */
@@ -76,10 +82,11 @@ export class Conversation<State = unknown> implements Client<State> {
     readonly service: Service<State>,
   ) {
     this.#framer = new Framer(service.framing, service.maxMessage);
-    this.#outbox = new Outbox(conn, service, (error) => {
+    const onFailure = (error: unknown) => {
       this.#failed(error);
       this.#abort?.abort(); // no reply will be sent any more
-    });
+    };
+    this.#outbox = service.outbox?.(this, onFailure) ?? new Outbox(conn, service, onFailure);
   }
 
   /**
@@ -98,6 +105,7 @@ export class Conversation<State = unknown> implements Client<State> {
     let reading: Promise<number | null> | undefined;
     let count: number | null = 0;
     let more = false; // whole messages may be held
+    let now = 0; // when what is answered was heard
     try {
       if (this.#through !== undefined) await this.#hangUp(); // `open` has ended it
       while (more || count !== null) {
@@ -110,14 +118,17 @@ export class Conversation<State = unknown> implements Client<State> {
             this.#reading = reading;
             count = await reading;
             this.#reading = reading = undefined;
+            if (count === null) this.service.onEof?.(this);
+            else outbox.passedAt = Date.now();
             if (this.#hangingUp !== undefined) {
               if (count !== null) await turns.next(discarded.length);
               continue;
             }
             this.#took(count);
           }
+          now = count === null || isQuiet ? Date.now() : outbox.passedAt;
         }
-        more = this.#answer();
+        more = this.#answer(now);
         const replies = outbox.take(turns.conversations);
         if (replies.length > 0) {
           while (outbox.writing !== undefined) await outbox.writing;
@@ -125,16 +136,18 @@ export class Conversation<State = unknown> implements Client<State> {
           if (sent < replies.length) await (outbox.writing = outbox.send(replies.subarray(sent)));
           outbox.writing = undefined;
           outbox.isLively = true;
+          now = outbox.passedAt = Date.now();
         }
         outbox.letGo();
         const turn = turns.next(replies.length);
         if (turn !== undefined) await turn;
         if (outbox.late >= concurrency) {
-          if (this.#abort !== undefined && count !== null) { // to hear of a client that vanishes
+          if (this.#abort !== undefined && count !== null && outbox.late < Infinity) { // to hear of a client that vanishes
             reading ??= conn.read(this.#framer.roomBeside());
             await Promise.race([reading, outbox.delivered()]);
           }
           while (outbox.late >= concurrency) await outbox.delivered();
+          now = Date.now();
         }
         if (this.#ending !== undefined) break;
         if (isQuiet && this.#isStopping) this.#through ??= "stopped";
@@ -154,6 +167,10 @@ export class Conversation<State = unknown> implements Client<State> {
     this.service.over(this, this.#ending ?? ending);
   }
 
+  get idle(): number {
+    return Math.max(0, Date.now() - this.#outbox.passedAt); // clocks are set back at times
+  }
+
   get localAddr(): Deno.Addr | undefined {
     return this.conn.localAddr;
   }
@@ -161,6 +178,7 @@ export class Conversation<State = unknown> implements Client<State> {
   /** Asks it to end: what has arrived is answered first. */
   async stop(): Promise<void> {
     this.#stopAt = performance.now() + LAST_WORDS;
+    this.#outbox.stop();
     const reading = this.#reading;
     if (reading === undefined || !await isPending(reading, PAUSE)) return; // run() sees to it
     this.#through ??= "stopped";
@@ -233,11 +251,11 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   /** Answers held messages until their replies are enough for one write; tells whether there may be more. */
-  #answer(): boolean {
+  #answer(now: number): boolean {
     const { handler, onMessage, concurrency, once, ending } = this.service;
     const framer = this.#framer;
     const outbox = this.#outbox;
-    framer.message.heard = Date.now();
+    framer.message.heard = now;
     try {
       while (this.#through === undefined && outbox.late < concurrency) {
         const message = framer.next();
@@ -246,7 +264,7 @@ export class Conversation<State = unknown> implements Client<State> {
         outbox.isLively = true;
         const told: unknown = onMessage?.(message, this);
         if (told !== undefined) heed(told, (error) => this.#failed(error));
-        const reply = outbox.next();
+        const reply = outbox.next(message);
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#through ??= "done";
         const own = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;

@@ -12,6 +12,7 @@ import {
   aFramingsName,
   aFunction,
   aPort,
+  aSeed,
   aSignal,
   aText,
   aTime,
@@ -26,7 +27,17 @@ import { Message, MessageTooLong } from "../wire/message.ts";
 import { isRefusal, refusal } from "../wire/refusal.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
-import { inTime, onAbort, pause } from "../wait.ts";
+import {
+  durationOf,
+  type Fault,
+  type Faults,
+  faultsFor,
+  find,
+  type Lot,
+  type Ways,
+} from "./faults.ts";
+import { garble } from "./garble.ts";
+import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
 
 /**
  * How to serve datagrams.
@@ -57,6 +68,12 @@ export interface DatagramOptions {
   grace?: number | undefined;
   /** Give up a message whose async handler takes longer than this, in ms; 0: never. @default {0} */
   messageTimeout?: number | undefined;
+  /** What to do wrong: faults with commas between, as `--fault` has them for `--udp`. @default {none} */
+  faults?: string | undefined;
+  /** Let messages ask for faults of their own: `!delay=2s hello`. @default {false} */
+  orders?: boolean | undefined;
+  /** For faults that are chosen at random: the same seed makes the same choices. Without it, one is drawn. */
+  seed?: number | undefined;
   /** Stops the server when aborted. */
   signal?: AbortSignal | undefined;
   /** Whether a datagram from there is heard. */
@@ -72,6 +89,8 @@ export interface DatagramOptions {
   onListen?: ((addr: Deno.Addr) => void) | undefined;
   /** A message came; it holds during the call. */
   onMessage?: ((message: Message, client: Client<void>) => void) | undefined;
+  /** A fault happens: as it was asked for, to whom, and to which message. */
+  onFault?: ((fault: string, client: Client<void>, message: number) => void) | undefined;
   /**
    * A handler failed, or no reply can be sent for now. Its message is a sentence; what was thrown is
    * its `cause`. What this throws is dropped. By default it is printed to standard error.
@@ -92,14 +111,20 @@ const RULES: Rules<DatagramOptions> = {
   once: aFlag,
   grace: aTime,
   messageTimeout: aTime,
+  faults: aText,
+  orders: aFlag,
+  seed: aSeed,
   signal: aSignal,
   verify: aFunction,
   onRefused: aFunction,
   ignore: aFunction,
   onListen: aFunction,
   onMessage: aFunction,
+  onFault: aFunction,
   onError: aFunction,
 };
+const WAYS: Ways = { transport: "udp", resets: false };
+
 const encoder = new TextEncoder();
 
 /**
@@ -125,6 +150,7 @@ export async function serveDatagrams(
   checkOne("handler", handler, aFunction);
   checkOptions<DatagramOptions>(options, RULES);
   const { hostname = "127.0.0.1", port = 0 } = options;
+  faultsFor(options, WAYS); // what is wrong with them is said before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
     const why = whyNotListen(error);
     throw new Error(`cannot listen on ${show({ hostname, port })}: ${why}`, { cause: error });
@@ -160,6 +186,8 @@ export class DatagramServer implements AsyncDisposable {
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
   readonly #complain: Complain;
+  readonly #faults: Faults | undefined;
+  readonly #delays = new Sleeps();
   readonly #underWay = new Set<Promise<void>>(); // messages that are handled
   readonly #pushes = new Set<Promise<void>>(); // what is sent and no reply
   readonly #closed = Promise.withResolvers<void>();
@@ -178,6 +206,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#options = options;
     this.#sockets = sockets;
     this.#complain = complainTo(options.onError?.bind(options));
+    this.#faults = faultsFor(options, WAYS);
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => addrOf(socket.address()));
     for (const socket of sockets) {
@@ -249,13 +278,38 @@ export class DatagramServer implements AsyncDisposable {
       const parts = new Parts();
       if (isTooLong) parts.write(refusal(new MessageTooLong(maxMessage).message));
       else await this.#inTime(this.#handler(message, parts, client));
-      if (parts.written) await reply(parts.end(ending));
+      const lot = isTooLong ? undefined : this.#faults?.lot(1, this.messages, message.bytes, WAYS);
+      if (lot !== undefined) await this.#misbehave(parts, ending, lot, client, reply);
+      else if (parts.written) await reply(parts.end(ending));
     } catch (error) {
       this.#failed(error);
     } finally {
       client.over();
     }
     if (once) this.#close();
+  }
+
+  /** Sends what is sent instead of a reply, once its time has come. */
+  async #misbehave(
+    parts: Parts,
+    ending: Uint8Array,
+    lot: Lot,
+    client: Client<void>,
+    send: (datagram: Uint8Array) => Promise<void>,
+  ): Promise<void> {
+    const tell = ({ asked }: Fault) =>
+      guard(
+        () => this.#options.onFault?.(asked, client, lot.number),
+        (error) => this.#failed(error),
+      );
+    const seal = (bytes: Uint8Array) => fitting(join([bytes, ending]));
+    const datagrams = garble(parts.written ? parts.whole : undefined, seal, lot, tell);
+    const delay = find(lot.faults, "delay");
+    if (delay !== undefined && datagrams.length > 0) {
+      tell(delay);
+      await this.#delays.sleep(durationOf(delay, lot));
+    }
+    await Promise.all(datagrams.map(send));
   }
 
   async #isLetIn(addr: Deno.NetAddr): Promise<boolean> {
@@ -319,6 +373,7 @@ export class DatagramServer implements AsyncDisposable {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = this.#deaf = true;
+    this.#delays.end();
     for (const socket of this.#sockets) close(socket);
     // By then the ports are free. Not its event "close": Deno tells that only where node:process is loaded.
     setTimeout(() => this.#closed.resolve(), 0);
@@ -343,6 +398,7 @@ function track(doing: Promise<void>, underWay: Set<Promise<void>>): void {
 
 /** Whoever sent a datagram, while that is handled. */
 class Sender implements Client<void> {
+  readonly idle = 0;
   readonly isProbe = false;
   readonly state = undefined;
   #abort: AbortController | undefined;
@@ -384,12 +440,21 @@ class Parts implements Reply {
     this.#parts.push(bytesOf(part instanceof Message ? part.bytes : part));
   }
 
+  /** What was written. */
+  get whole(): Uint8Array {
+    return join(this.#parts);
+  }
+
   /** The datagram. */
   end(ending: Uint8Array): Uint8Array {
-    const datagram = join([...this.#parts, ending]);
-    if (datagram.length <= MOST_DATAGRAM) return datagram;
-    return refusal(`reply longer than ${MOST_DATAGRAM} bytes`);
+    return fitting(join([...this.#parts, ending]));
   }
+}
+
+/** A datagram, or the error that it is too long. */
+function fitting(datagram: Uint8Array): Uint8Array {
+  if (datagram.length <= MOST_DATAGRAM) return datagram;
+  return refusal(`reply longer than ${MOST_DATAGRAM} bytes`);
 }
 
 /** Binds to each address, all on one port. */

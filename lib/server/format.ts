@@ -61,12 +61,12 @@ function placeholderOf(name: string): typeof PLACEHOLDERS[number] {
 }
 
 /**
- * Why two servers over UDP might never end, if they were put to each other; undefined where they would.
+ * Why two servers over UDP, put to each other, might never end; undefined where they will.
  * Each leaves unanswered what looks like a reply or a refusal, so a format that does must be used.
  */
 export function whyEndless(format: string): string | undefined {
   if (/^error: |^\[.*\] \{time\}$/.test(format)) return undefined;
-  return "two servers would answer each other's replies without end; " +
+  return "cannot use this --reply with --udp: two servers would answer each other's replies without end; " +
     'begin it with "[" and end it with "] {time}", or begin it with "error: "';
 }
 

@@ -3,6 +3,7 @@
 import type { Connection } from "../net/address.ts";
 import { join } from "../wire/framing.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
+import type { Message } from "../wire/message.ts";
 import { ReplyBuffer } from "./reply.ts";
 
 /**
@@ -18,7 +19,7 @@ const MOST_PUSHED = 65536;
 const encoder = new TextEncoder();
 
 /** What an outbox must know of its service. */
-interface Terms {
+export interface Terms {
   readonly framing: string | CustomFraming;
   readonly messageTimeout: number;
 }
@@ -29,6 +30,8 @@ export class Outbox {
   writing: Promise<unknown> | undefined;
   /** Bytes were taken, or a message was heard, since this was last set to false. */
   isLively = true;
+  /** When a byte last passed, either way, in ms since 1970. */
+  passedAt: number = Date.now();
 
   readonly #framing: CustomFraming | undefined;
   #ready: ReplyBuffer | undefined; // replies that can be written at once
@@ -58,8 +61,11 @@ export class Outbox {
     return this.#late.length > 0 && this.writing === undefined;
   }
 
-  /** Where the next reply is to be written. */
-  next(): ReplyBuffer {
+  /**
+   * Where the next reply is to be written.
+   * @param _message that it replies to; a refusal replies to none
+   */
+  next(_message?: Message): ReplyBuffer {
     return this.#late.length > 0 ? new ReplyBuffer() : this.#open();
   }
 
@@ -70,10 +76,10 @@ export class Outbox {
    */
   add(reply: ReplyBuffer, ending: Uint8Array, done?: Promise<void> | void): number {
     if (done === undefined && reply === this.#ready) {
-      this.#end(reply, ending);
+      this.end(reply, ending);
       return reply.length;
     }
-    const late = new LateReply(reply, done, () => this.#end(reply, ending));
+    const late = new LateReply(reply, done, () => this.end(reply, ending));
     if (this.terms.messageTimeout > 0 && done !== undefined) late.limit(this.terms.messageTimeout);
     this.#late.push(late);
     if (reply === this.#ready) this.#ready = reply.split(); // those before it are sent meanwhile
@@ -132,10 +138,13 @@ export class Outbox {
     await this.#pushing;
   }
 
+  /** The server stops; what is under way goes on. */
+  stop(): void {}
+
   /** Waits for no late reply any more. */
   giveUp(): void {
     this.#forget();
-    this.#onDelivered?.();
+    this.wake();
   }
 
   /** Writes all of these bytes. To be called by the one who holds {@linkcode writing}. */
@@ -143,17 +152,24 @@ export class Outbox {
     for (let left = bytes; left.length > 0;) {
       const count = await this.conn.write(left);
       this.isLively = true;
+      this.passedAt = Date.now();
       left = left.subarray(count);
     }
   }
 
-  #forget(): void {
-    for (const reply of this.#late.splice(0)) reply.giveUp();
+  /** Wakes the one who waits until there are fewer late replies. */
+  protected wake(): void {
+    this.#onDelivered?.();
   }
 
-  #end(reply: ReplyBuffer, ending: Uint8Array): void {
+  /** Ends a reply on the wire, if there is one. */
+  protected end(reply: ReplyBuffer, ending: Uint8Array): void {
     if (this.#framing === undefined) reply.end(ending);
     else reply.endIn(this.#framing);
+  }
+
+  #forget(): void {
+    for (const reply of this.#late.splice(0)) reply.giveUp();
   }
 
   #open(): ReplyBuffer {
@@ -173,14 +189,14 @@ export class Outbox {
         const replies = this.#collect();
         await this.#sendInTurn(replies.bytes.subarray(0, replies.length));
         ReplyBuffer.give(replies);
-        this.#onDelivered?.();
+        this.wake();
       }
     } catch {
       // The client is gone: the one who reads from it finds out.
     }
     this.#forget();
     this.#delivering = undefined;
-    this.#onDelivered?.();
+    this.wake();
   }
 
   /** The late replies that are ready now, as one. */
@@ -214,6 +230,11 @@ export class Outbox {
   }
 }
 
+/** Why a reply fails that is not ready in time, in ms. */
+export function whyLate(timeout: number): string {
+  return `the handler took longer than ${timeout / 1000}s`;
+}
+
 /** A reply that is not ready, or comes after one that is not. */
 class LateReply {
   isReady = false;
@@ -228,8 +249,8 @@ class LateReply {
 
   /** Fails it unless it is ready in time, in ms. */
   limit(timeout: number): void {
-    const why = `the handler took longer than ${timeout / 1000}s`;
-    this.#timer = setTimeout(() => this.#finish({ error: new Error(why) }), timeout);
+    const error = new Error(whyLate(timeout));
+    this.#timer = setTimeout(() => this.#finish({ error }), timeout);
   }
 
   /** Resolves once it is ready, or given up. */

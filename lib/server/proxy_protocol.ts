@@ -134,6 +134,10 @@ class Proxied implements Accepted {
     this.conn.close();
   }
 
+  reset(): void {
+    this.conn.reset?.();
+  }
+
   setNoDelay(): void {
     this.conn.setNoDelay?.();
   }

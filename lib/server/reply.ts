@@ -121,6 +121,11 @@ export class ReplyBuffer implements Reply {
     this.view = new DataView(larger.buffer);
   }
 
+  /** Whether there is a reply that was begun, be it empty. */
+  get isBegun(): boolean {
+    return this.#begun;
+  }
+
   /** Ends a reply, if there is one. */
   end(ending: Uint8Array): void {
     if (!this.#begun) return;

@@ -8,6 +8,7 @@ import { onAbort, pause, sleep } from "../wait.ts";
 import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
 import { Entries, type Entry } from "./entry.ts";
+import { Misbehaviour } from "./misbehaviour.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
 import type { Client, Ending, Handler } from "./service.ts";
 import { Turns } from "./turns.ts";
@@ -78,6 +79,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #options: ServeOptions<State>;
   readonly #service: Service<State>;
   readonly #complain: Complain;
+  readonly #misbehaviour: Misbehaviour<State> | undefined;
   readonly #conversations = new Set<Conversation<State>>();
   readonly #entries: Entries;
   readonly #maxClients: number;
@@ -98,6 +100,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#options = options;
     this.#entries = new Entries(options.idleTimeout ?? 0);
     this.#complain = complainTo(options.onError?.bind(options));
+    this.#misbehaviour = Misbehaviour.of(options, (call) => this.#tell(call));
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
@@ -106,7 +109,9 @@ export class Server<State = void> implements AsyncDisposable {
       messageTimeout: options.messageTimeout ?? 0,
       ending: options.ending === undefined ? undefined : new TextEncoder().encode(options.ending),
       turns: new Turns(),
+      outbox: this.#misbehaviour?.outbox.bind(this.#misbehaviour),
       onMessage: options.onMessage?.bind(options),
+      onEof: options.onEof && ((client) => this.#tell(() => options.onEof?.(client))),
       failed: (error) => this.#failed(error),
       over: (conversation, ending) => this.#over(conversation, ending),
     };
@@ -224,6 +229,7 @@ export class Server<State = void> implements AsyncDisposable {
       failures = 0;
       this.#isTroubled = false;
       this.#accepted++;
+      if (this.#misbehaviour?.refuses(conn)) continue;
       const { prepare, verify } = this.#options;
       if (prepare || verify || conn.handshake) void this.#enter(conn);
       else await this.#admit(conn);

@@ -6,6 +6,7 @@ import {
   aFraming,
   aFunction,
   aPort,
+  aSeed,
   aSignal,
   aText,
   aTime,
@@ -70,6 +71,15 @@ export interface ServeOptions<State = void> {
   grace?: number | undefined;
   /** How long a stopping server first goes on as before, but refuses health checks, so that proxies send nobody more, in ms. @default {0} */
   drain?: number | undefined;
+  /**
+   * What to do wrong: faults with commas between, as `--fault` has them. A reset needs listeners that
+   * {@linkcode listen} opens with `resets`. @default {none}
+   */
+  faults?: string | undefined;
+  /** Let messages ask for faults of their own: `!delay=2s hello`. @default {false} */
+  orders?: boolean | undefined;
+  /** For faults that are chosen at random: the same seed makes the same choices. Without it, one is drawn. */
+  seed?: number | undefined;
   /** Stops the server when aborted. */
   signal?: AbortSignal | undefined;
   /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
@@ -83,6 +93,19 @@ export interface ServeOptions<State = void> {
   open?: ((client: Client<State>) => State | Promise<State>) | undefined;
   /** A whole message came, and is handled next; it holds during the call. */
   onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
+  /** A client has said that no more will come from it. */
+  onEof?: ((client: Client<State>) => void) | undefined;
+  /**
+   * A fault happens: as it was asked for, to whom, and to which message, if to one. A client that is
+   * refused has no state.
+   */
+  onFault?:
+    | ((
+      fault: string,
+      client: Pick<Client<State | undefined>, "addr" | "isProbe" | "state">,
+      message?: number,
+    ) => void)
+    | undefined;
   /** A conversation is over. */
   close?: ((client: Client<State>, ending: Ending) => void) | undefined;
   /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
@@ -126,11 +149,16 @@ const RULES: Rules<ServeOptions> = {
   idleTimeout: aTime,
   grace: aTime,
   drain: aTime,
+  faults: aText,
+  orders: aFlag,
+  seed: aSeed,
   signal: aSignal,
   prepare: aFunction,
   verify: aFunction,
   open: aFunction,
   onMessage: aFunction,
+  onEof: aFunction,
+  onFault: aFunction,
   close: aFunction,
   onListen: aFunction,
   onRefused: aFunction,

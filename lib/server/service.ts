@@ -27,6 +27,8 @@ export interface Client<State = unknown> {
   readonly localAddr: Deno.Addr | undefined;
   /** How many messages it has said, the one that is handled counted; over UDP, how many all have. */
   readonly messages: number;
+  /** How long no byte has passed either way, in ms, by the clock on the wall; over UDP 0. */
+  readonly idle: number;
   /** It is a proxy's health check: answered like any client, but not worth telling anybody. */
   readonly isProbe: boolean;
   /** What `open` gave for this conversation; undefined before it has. */

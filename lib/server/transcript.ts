@@ -1,23 +1,37 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
 import { showAddr } from "../net/address.ts";
+import type { Faults } from "./faults.ts";
 import type { Client, Ending } from "./service.ts";
 import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 
 /** What there is to tell. `client` and `address` are addresses as people write them. */
 export type Event =
-  | { event: "listening"; address: string; host?: string; port?: number }
+  | Listening
   | { event: "waiting" }
   | { event: "connected"; client: string }
   | { event: "message"; client: string; bytes: number; data: Uint8Array }
+  | { event: "fault"; client: string; message?: number; fault: string }
+  | { event: "eof"; client: string }
   | Ended
   | { event: "refused"; client: string; reason: string }
   | { event: "vanished"; clients: number }
   | { event: "untold"; lines: number }
   | { event: "stopping" };
 
-/** A conversation is over; `duration` is in ms, `bytes` are its messages'. */
+/** The server is ready; `faults`, `orders` and `seed` say what it is to do wrong. */
+export interface Listening {
+  event: "listening";
+  address: string;
+  host?: string;
+  port?: number;
+  faults?: string;
+  orders?: boolean;
+  seed?: number;
+}
+
+/** A conversation is over; `duration` and `idle`, the time since a byte passed, are in ms, `bytes` are its messages'. */
 export interface Ended {
   event: "ended";
   client: string;
@@ -25,6 +39,7 @@ export interface Ended {
   messages: number;
   bytes: number;
   duration: number;
+  idle: number;
 }
 
 /** What is to be known of a client while it is there. */
@@ -43,11 +58,13 @@ export interface Guest {
 export function asText(told: Event): string {
   switch (told.event) {
     case "listening":
-      return `listening on ${told.address}`;
+      return `listening on ${told.address}${askedFor(told)}`;
     case "waiting":
       return "waiting connection...";
     case "message":
       return `Server received data: ${quote(told.data)} from ${told.client}`;
+    case "fault":
+      return `fault ${told.fault} for ${told.client}`;
     case "refused":
       return `client ${told.client} was not let in: ${told.reason}`;
     case "ended":
@@ -61,6 +78,13 @@ export function asText(told: Event): string {
     default:
       return "";
   }
+}
+
+/** A line that says what the server is to do wrong, if anything. */
+function askedFor({ faults = "", orders, seed }: Listening): string {
+  if (seed === undefined) return "";
+  const asked = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
+  return `\nfaults: ${asked}; seed ${seed}`;
 }
 
 function endOf(client: string, reason: Ending): string {
@@ -103,11 +127,13 @@ export class Transcript {
   /**
    * The server listens at these addresses.
    * @param waits for connections
+   * @param faults are what it is to do wrong
    */
-  listening(addrs: readonly Deno.Addr[], waits = true): void {
+  listening(addrs: readonly Deno.Addr[], waits: boolean, faults?: Faults): void {
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
-      this.tell(this.form({ event: "listening", address: showAddr(addr), ...where }));
+      const wrong = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
+      this.tell(this.form({ event: "listening", address: showAddr(addr), ...wrong, ...where }));
     }
     if (waits) this.#say({ event: "waiting" });
   }
@@ -132,13 +158,31 @@ export class Transcript {
     this.#say({ event: "message", client: nameOf(client), bytes: data.length, data });
   }
 
+  /** A fault happens; to which message, if to one. */
+  fault(
+    fault: string,
+    client: Pick<Client<Guest | undefined | void>, "addr" | "isProbe" | "state">,
+    message?: number,
+  ): void {
+    if (this.quiet || client.isProbe) return;
+    // One that is refused was not known before.
+    const name = client.state ? client.state.name : this.#nameOf(client.addr);
+    const number = message === undefined ? {} : { message };
+    this.#say({ event: "fault", client: name, ...number, fault });
+  }
+
+  /** A client has said that no more will come from it. */
+  eof(client: Client<Guest | undefined>): void {
+    if (client.state) this.#say({ event: "eof", client: client.state.name });
+  }
+
   /** A conversation is over. */
-  close({ state }: Client<Guest | undefined>, reason: Ending): void {
+  close({ state, idle }: Client<Guest | undefined>, reason: Ending): void {
     if (state === undefined) return;
     const { name: client, since, messages, bytes } = state;
     this.#guests--;
     const duration = Math.round(performance.now() - since);
-    this.#say({ event: "ended", client, reason, messages, bytes, duration });
+    this.#say({ event: "ended", client, reason, messages, bytes, duration, idle });
     if (this.#guests > 0 || this.#stopping || this.once) return;
     this.tally();
     this.#say({ event: "waiting" });
