@@ -130,6 +130,7 @@ async function talkOnTerminal(
   most: number,
 ): Promise<void> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
+  process.env = {}; // before Deno 2.6, node:readline reads TERM, which we have no right to
   const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
   using terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {
