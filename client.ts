@@ -9,7 +9,7 @@ import { measure } from "./lib/client/measure.ts";
 import { StandardOutput, wordedInput } from "./lib/client/pipes.ts";
 import { Progress } from "./lib/client/progress.ts";
 import { Report, type Style } from "./lib/client/report.ts";
-import { type Interlocutor, type OnReply, talk } from "./lib/client/talk.ts";
+import { type Interlocutor, type Listener, talk } from "./lib/client/talk.ts";
 import { Terminal } from "./lib/client/terminal.ts";
 import { addressOrName, type ConnectOptions, cutPort, show } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
@@ -47,6 +47,7 @@ const OPTIONS = {
   quiet: { short: "q", help: "a filter: each line is a message, and only replies are printed; with --ping, only the summary" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
   timeout: { short: "t", value: "DUR", fallback: "10s", read: duration, help: "to connect, and for each reply; 0: for ever" },
+  greeting: { not: ["udp", "connect"], help: "the server speaks first: wait for that, and tell it" },
   ping: { help: "measure round trips: a line a reply, figures at the end" },
   count: { short: "c", value: "N", needs: "ping", read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
   interval: { short: "i", value: "DUR", fallback: "1s", needs: "ping", read: duration, help: "from one message to the next; 0: as fast as replies come" },
@@ -95,7 +96,7 @@ async function main(): Promise<number> {
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
   const person = prompt && isTerminal && Deno.stdin.isTerminal() ? talkOnTerminal : undefined;
-  const desk = { input: wordedInput(Deno.stdin), report, progress, isTerminal, person };
+  const desk = { input: wordedInput(Deno.stdin), report, progress, isTerminal, person, aside };
   const failure = await converse(where, { ...options, messages, prompt }, desk);
   if (failure !== undefined) complain(failure);
   return failure === undefined ? 0 : 1;
@@ -126,7 +127,7 @@ function stopSignal(): AbortSignal {
 
 async function talkOnTerminal(
   peer: Interlocutor,
-  onReply: OnReply,
+  listener: Listener,
   most: number,
 ): Promise<void> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
@@ -151,7 +152,13 @@ async function talkOnTerminal(
     return line ? encoder.encode(line) : null;
   };
   const abandon = () => Promise.resolve(terminal.leave());
-  await talk(peer, { next, abandon }, onReply, most);
+  const interrupt = terminal.interrupt.bind(terminal);
+  await talk(peer, { next, abandon, interrupt }, listener, most);
+}
+
+/** Shows what a server said that is no reply, beside replies that go elsewhere. */
+function aside(words: Uint8Array): void {
+  console.error("Server says: %s", escape(words));
 }
 
 function print(text: string): number {

@@ -125,6 +125,13 @@ describe("--unix", UNIX, () => {
       assertEquals(code, 1);
       assertMatch(stderr, new RegExp(`^client: cannot connect to .*: ${client}`));
     }
+    for (const path of [here.socket.replace(/[^/]*$/, ""), new URL(import.meta.url).pathname]) {
+      const [code, , stderr] = await say(["--unix", path]);
+      assertEquals([code, stderr], [
+        1,
+        `client: cannot connect to ${path}: that is no socket: check --unix\n`,
+      ]);
+    }
     await using unable = new Program([...program("server"), "--unix", here.socket]);
     await unable.ends(1);
     assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);

@@ -5,13 +5,13 @@ import type { ConnectOptions } from "../net/address.ts";
 import type { Framing } from "../wire/framing.ts";
 import { DatagramPeer } from "./datagram_peer.ts";
 import { Filter, filter } from "./filter.ts";
-import { Peer } from "./peer.ts";
+import { hearGreeting, Peer } from "./peer.ts";
 import type { Input } from "./pipes.ts";
 import { connectVisibly, type Progress } from "./progress.ts";
 import type { Report } from "./report.ts";
 import { piped, saying } from "./sources.ts";
 import { Stream } from "./stream.ts";
-import { type Interlocutor, type OnReply, talk } from "./talk.ts";
+import { type Interlocutor, type Listener, talk } from "./talk.ts";
 
 /** How to talk. */
 export interface ConverseOptions {
@@ -23,6 +23,8 @@ export interface ConverseOptions {
   readonly quiet: boolean;
   /** End after one message. */
   readonly once: boolean;
+  /** The server speaks first: its first words are waited for. */
+  readonly greeting: boolean;
   /** Shown before each message that the input says. */
   readonly prompt: string;
 }
@@ -34,9 +36,11 @@ export interface Desk {
   readonly progress: Progress;
   /** The replies are read on a terminal. */
   readonly isTerminal: boolean;
+  /** Tells what is no reply, where nothing but replies is written. */
+  aside(words: Uint8Array): void;
   /** Talks with a person at a terminal; undefined where there is none. */
   readonly person?:
-    | ((peer: Interlocutor, onReply: OnReply, most: number) => Promise<void>)
+    | ((peer: Interlocutor, listener: Listener, most: number) => Promise<void>)
     | undefined;
 }
 
@@ -67,25 +71,38 @@ async function connectTo(
   const { hostname = "", port = 0, timeout = 0 } = where;
   if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
   const conn = await connectVisibly(progress, where);
-  return quiet ? new Filter(new Stream(conn, timeout), framing) : new Peer(conn, framing, timeout);
+  // Any line is the reply that is due, if one is.
+  if (!quiet) return new Peer(conn, framing, timeout, () => true);
+  return new Filter(new Stream(conn, timeout), framing);
 }
 
 async function talkTo(
   peer: Peer | DatagramPeer | Filter,
-  { messages, quiet, once, prompt }: ConverseOptions,
+  { framing, messages, quiet, once, greeting, prompt }: ConverseOptions,
   desk: Desk,
 ): Promise<void> {
-  const { input, report, progress, person } = desk;
+  const { input, report, progress, person, aside } = desk;
+  const onUnasked = async (data: Uint8Array) => {
+    if (report.style === "replies") aside(data);
+    else await report.tell({ event: "unasked", bytes: data.length, data });
+  };
+  if (greeting) {
+    const heard = peer instanceof Filter
+      ? hearGreeting(peer.stream, framing)
+      : (peer as Peer).hear();
+    await onUnasked(await progress.during(heard, (s) => `no greeting yet: ${s} s`));
+  }
   if (quiet || peer instanceof Filter) return await filterInput(peer as Filter, desk);
-  const onReply = report.reply.bind(report);
   const patient: Interlocutor = {
     say: (message) => progress.during(peer.say(message), (s) => `no reply yet: ${s} s`),
     gone: () => peer.gone(),
+    ...peer instanceof Peer ? { hear: () => peer.hear(0) } : {},
   };
-  if (messages.length > 0) return await talk(patient, saying(messages), onReply);
+  const listener = { onReply: report.reply.bind(report), onUnasked };
+  if (messages.length > 0) return await talk(patient, saying(messages), listener);
   const most = once ? 1 : Infinity;
-  if (person !== undefined) return await person(patient, onReply, most);
-  await talk(patient, piped(input, report.paper, prompt), onReply, most);
+  if (person !== undefined) return await person(patient, listener, most);
+  await talk(patient, piped(input, report.paper, prompt), listener, most);
 }
 
 /** Says every line of the input; where the replies go elsewhere, counts them on the terminal. */

@@ -59,6 +59,8 @@ export interface ConnectionLinkOptions {
   readonly takesTurns: boolean;
   /** A late reply can't be told from another's. */
   readonly areAlike: boolean;
+  /** The server speaks first: nothing is said before its first line has come. */
+  readonly greeting: boolean;
 }
 
 /** A way to a server over connections, of which there is one at a time. */
@@ -72,6 +74,7 @@ export class ConnectionLink implements Link {
   #first: Said | undefined; // of a connection, while it is not known what the server speaks
   #turn: Said | undefined; // under way, where messages take turns
   #passed = 0; // the time when a byte last passed
+  #isGreeted = false;
   #isSending = false;
   #isHearing = false; // what is said meanwhile has not been said when these lines came
   #isClosed = false;
@@ -91,6 +94,7 @@ export class ConnectionLink implements Link {
     this.connects++;
     this.#stream = stream;
     this.#first = this.#turn = undefined;
+    this.#isGreeted = !this.options.greeting;
     this.#isHearing = false;
     this.#passed = performance.now();
     this.#hear(stream).catch((error) => this.#fail(stream, error));
@@ -143,6 +147,7 @@ export class ConnectionLink implements Link {
   /** The messages that may be sent now, from the beginning of the queue. */
   #next(): Said[] {
     this.#queue = this.#queue.filter(({ isSettled }) => !isSettled);
+    if (this.#stream !== undefined && !this.#isGreeted) return [];
     if (!this.options.takesTurns && this.#framing === "line") return this.#queue;
     return this.#turn?.isSettled === false ? [] : this.#queue.slice(0, 1);
   }
@@ -191,6 +196,7 @@ export class ConnectionLink implements Link {
       this.#passed = performance.now();
       this.#isHearing = true;
       for (let line; this.#stream === stream && (line = this.#line(stream)) !== null;) {
+        this.#isGreeted = true;
         const busy = this.listener.heard(line);
         if (busy !== undefined) await busy;
       }

@@ -17,6 +17,8 @@ export interface MeasureOptions extends PingOptions {
   /** Make connections, and say nothing. */
   readonly connect: boolean;
   readonly framing: Framing;
+  /** The server speaks first. */
+  readonly greeting: boolean;
 }
 
 /** Where what is found goes. */
@@ -70,13 +72,14 @@ async function linkTo(
   options: MeasureOptions,
   progress: Progress,
 ): Promise<Link> {
-  const { udp, framing, any, messages } = options;
+  const { udp, framing, any, messages, greeting } = options;
   const { hostname = "", port = 0 } = where;
   if (udp) return new DatagramLink(ping, await DatagramSocket.connect(hostname, port), framing);
   if (options.connect) return new DialLink(ping, where);
   const areAlike = any || messages.length > 0;
   const reconnect = () => connect({ ...where, wait: 0 });
-  const link = new ConnectionLink(ping, reconnect, { framing, takesTurns: any, areAlike });
+  const how = { framing, takesTurns: any, areAlike, greeting };
+  const link = new ConnectionLink(ping, reconnect, how);
   link.open(await connectVisibly(progress, where));
   return link;
 }

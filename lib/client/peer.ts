@@ -266,6 +266,9 @@ export class Peer implements Disposable {
   #sort(): void {
     const waits = ({ words }: Awaited) => words === undefined;
     for (let first; (first = this.#awaited.find(waits)) !== undefined;) {
+      // What a server speaks is seen by its reply to a message, should somebody wait for one.
+      const says = ({ words, message }: Awaited) => words === undefined && message !== undefined;
+      if (this.#matches !== undefined) first = this.#awaited.find(says) ?? first;
       const { message } = first;
       this.#stream.mostHeld = (message?.length ?? 0) + MOST_ADDED;
       const found = nextWords(this.#stream, message, this.#framing);
@@ -311,6 +314,23 @@ export function frame(message: Uint8Array, framing: Framing | CustomFraming): Ui
   }
   if (!message.includes(LF)) return join([message, BY_LF]);
   throw new Error("a message with a line end would be two where lines are messages: say each line");
+}
+
+/**
+ * Waits for what a server says before anything was said to it, and takes it from the stream.
+ * @throws {Error} when it says nothing in time, or goes away
+ */
+export async function hearGreeting(stream: Stream, framing: Framing): Promise<Uint8Array> {
+  using _deadline = stream.deadline(undefined, stream.timeout, "no greeting");
+  for (;;) {
+    const found = nextWords(stream, undefined, framing);
+    if (found !== null) {
+      const words = found.reply.slice();
+      stream.drop(found.length);
+      return words;
+    }
+    if (!await stream.more()) throw stream.over();
+  }
 }
 
 /** What the server says next, if all of it is here: the reply to a message, or words of its own. */

@@ -70,6 +70,7 @@ const encoder = new TextEncoder();
 const NONE = new Uint8Array();
 const NEWLINE = encoder.encode("\n");
 const RECEIVED = "Client received data:";
+const SAYS = "Server says:";
 
 /** Tells of one conversation. */
 export class Report {
@@ -153,14 +154,18 @@ export class Report {
         return encoder.encode(this.#asPing(event));
       case "conversation":
         if (event.event === "lost") return encoder.encode("Client received no reply\n");
-        return event.event === "reply" ? join([this.#received, this.#shown(event.data)]) : NONE;
+        if (event.event === "unasked") return join([this.#word(SAYS), this.#shown(event.data)]);
+        return event.event === "reply"
+          ? join([this.#word(RECEIVED), this.#shown(event.data)])
+          : NONE;
       default:
         return event.event === "reply" ? this.#shown(event.data) : NONE;
     }
   }
 
-  get #received(): Uint8Array {
-    return encoder.encode(this.paper.emphasis ? `\x1b[2m${RECEIVED}\x1b[22m ` : `${RECEIVED} `);
+  /** Words of the transcript's own. */
+  #word(text: string): Uint8Array {
+    return encoder.encode(this.paper.emphasis ? `\x1b[2m${text}\x1b[22m ` : `${text} `);
   }
 
   /** To a terminal so that it can't be obeyed, elsewhere byte for byte. */
@@ -187,7 +192,7 @@ export class Report {
           ? `no connection: seq=${event.seq} ${event.reason}\n`
           : `no reply from ${server}: seq=${event.seq}\n`;
       case "unasked":
-        return `Server says: ${escape(event.data)}\n`;
+        return `${SAYS} ${escape(event.data)}\n`;
       case "connection":
         return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
       case "disconnected":

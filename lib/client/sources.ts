@@ -24,13 +24,21 @@ export function saying(messages: readonly Uint8Array[]): Source {
 export function piped(input: Input, output: Output, prompt: string): Source {
   const lines = messagesOf(input, new Framer("line", LONGEST_LINE));
   const show = async (bytes: Uint8Array) => void (prompt && await output.write(bytes));
+  let isAsking = false;
   return {
     async next() {
+      isAsking = true;
       await show(encoder.encode(prompt));
       const { value: line = NONE } = await lines.next();
+      isAsking = false;
       await show(join([line, NEWLINE]));
       return line.length > 0 ? line : null;
     },
     abandon: () => show(NEWLINE),
+    async interrupt(write) {
+      if (isAsking) await show(NEWLINE);
+      await write();
+      if (isAsking) await show(encoder.encode(prompt));
+    },
   };
 }

@@ -82,9 +82,10 @@ export class Stream implements Disposable {
    * Fails the conversation when a reply takes longer than the timeout, unless disposed of, or put off, in time.
    * @param waits whether a reply is waited for
    * @param timeout in ms, where it is another
+   * @param lacks what did not come then
    */
-  deadline(waits?: () => boolean, timeout: number = this.timeout): Deadline {
-    const late = () => this.close(new Error(`no reply within ${timeout / 1000}s`));
+  deadline(waits?: () => boolean, timeout = this.timeout, lacks = "no reply"): Deadline {
+    const late = () => this.close(new Error(`${lacks} within ${timeout / 1000}s`));
     return new Deadline(timeout, late, waits);
   }
 

@@ -8,6 +8,8 @@ export interface Interlocutor {
   say(message: Uint8Array): Promise<Uint8Array>;
   /** Rejects when it goes away, and never resolves. */
   gone(): Promise<never>;
+  /** What it says next that is no reply. */
+  hear?(): Promise<Uint8Array>;
 }
 
 /** Where messages come from. */
@@ -16,6 +18,16 @@ export interface Source {
   next(): Promise<Uint8Array | null>;
   /** The server has gone away while it was asked for one. */
   abandon?(): Promise<void>;
+  /** Writes something else, while it is asked or not. */
+  interrupt?(write: () => Promise<void>): Promise<void>;
+}
+
+/** Who is told. */
+export interface Listener {
+  /** A reply came. */
+  readonly onReply: OnReply;
+  /** Something came that nobody asked for. */
+  onUnasked?(words: Uint8Array): Promise<void>;
 }
 
 /** Is told a reply, null where it was lost, the number of its message from 1, and how long it took, in ms. */
@@ -29,12 +41,13 @@ export type OnReply = (reply: Uint8Array | null, seq: number, duration: number) 
 export async function talk(
   peer: Interlocutor,
   source: Source,
-  onReply: OnReply,
+  { onReply, onUnasked }: Listener,
   most = Infinity,
 ): Promise<void> {
   let fail = (_: unknown) => {};
   let lost: Lost | undefined;
   peer.gone().catch((error) => fail(error));
+  if (onUnasked !== undefined) hearUnasked(peer, source, onUnasked).catch((error) => fail(error));
   for (let seq = 1; seq <= most; seq++) {
     // Not Promise.race: a promise that is raced for ever keeps something of each race.
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
@@ -51,6 +64,18 @@ export async function talk(
     await onReply(reply instanceof Lost ? null : reply, seq, performance.now() - since);
   }
   if (lost !== undefined) throw lost;
+}
+
+async function hearUnasked(
+  peer: Interlocutor,
+  source: Source,
+  onUnasked: (words: Uint8Array) => Promise<void>,
+): Promise<void> {
+  for (let words; (words = await peer.hear?.()) !== undefined;) {
+    const heard = words;
+    const write = () => onUnasked(heard);
+    await (source.interrupt?.(write) ?? write());
+  }
 }
 
 /**

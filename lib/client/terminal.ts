@@ -87,6 +87,27 @@ export class Terminal implements Disposable {
     return promise;
   }
 
+  /** Writes something above the line that is being typed, which stays as it was. */
+  async interrupt(write: () => Promise<void>): Promise<void> {
+    const answer = this.#answer;
+    if (answer === undefined) return await write();
+    const { rows } = this.#editor.getCursorPos();
+    this.output.write(`${rows > 0 ? `\x1b[${rows}A` : ""}\r\x1b[J`);
+    this.#answer = undefined; // nothing is drawn meanwhile, nor is what is typed an answer
+    try {
+      await write();
+    } finally {
+      this.#answer = answer;
+      const line = this.#lines.shift();
+      Object.assign(this.#editor, { prevRows: 0 }); // where the cursor is now, it draws anew
+      if (line === undefined) this.#editor.prompt(true);
+      else {
+        this.output.write(`${this.prompt}${line}\n`);
+        this.#take(line);
+      }
+    }
+  }
+
   /** Goes to the line below what is being typed, which is given up. */
   leave(): void {
     if (this.#answer === undefined) return;

@@ -211,7 +211,7 @@ async function connectOnce(
 ): Promise<Connected> {
   const begun = performance.now();
   if (path !== undefined) {
-    const conn = await Deno.connect({ transport: "unix", path });
+    const conn = await connectUnix(path);
     return { conn, connect: performance.now() - begun };
   }
   const conn = tls?.cert === undefined && tls?.key === undefined
@@ -230,6 +230,18 @@ async function connectOnce(
     connect: connected - begun,
     handshake: performance.now() - connected,
   };
+}
+
+/** A file or folder refuses connections too, as a socket does that nobody listens at. */
+async function connectUnix(path: string): Promise<Deno.UnixConn> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+    const file = await Deno.stat(path).catch(() => undefined);
+    if (file?.isSocket === false) throw new Error("that is no socket: check --unix");
+    throw error;
+  }
 }
 
 /** A retried port of this machine's own can be connected to itself, by chance. */
