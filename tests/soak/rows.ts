@@ -2,11 +2,11 @@
 
 import { atRest, busy, drips, randomClosings, reconnects } from "../battery/crowds.ts";
 import { fullSpeed, longLine, neverReads, readsLate } from "../battery/floods.ts";
-import { diskFull, readerStops } from "../battery/output.ts";
+import { bothOnFullDisk, bothUnread, diskFull, readerStops } from "../battery/output.ts";
 import { memory, sockets } from "../battery/proc.ts";
 import { scarce, startScarce } from "../battery/scarce.ts";
 import { stopWhileBusy } from "../battery/stops.ts";
-import { inDrops, inOneGo, randomCuts } from "../battery/streams.ts";
+import { inDrops, inOneGo, randomCuts, urgentData } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
 import { needs } from "../../lib/testing/needs.ts";
@@ -101,6 +101,19 @@ export const ROWS: readonly Row[] = [
   row(25, "reconnects", ["-q"], (server) => reconnects(server, 100_000, 8)),
   { row: 26, does: "the reader of its output stops", run: readerStops },
   { row: 26, does: "the disk is full", run: diskFull },
+  {
+    row: 33,
+    does: "output and complaints on one full disk; on one pipe whose reader stops",
+    async run() {
+      await bothOnFullDisk();
+      await bothUnread();
+      return "alive, every message answered, and SIGTERM ended it with 0";
+    },
+  },
+  row(40, "urgent data in the middle of a message", ["-q", "-f", "line"], async (server) => {
+    await urgentData(server);
+    return "answered, but with the next message: Deno's doing";
+  }),
   {
     row: 36,
     does: "stays in TLS after it was cut",
