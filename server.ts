@@ -62,8 +62,7 @@ async function main(): Promise<number> {
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
   const where = { hostname: host, port, path: unix, resets: faults?.resets, ...identity };
   const listeners = udp ? [] : await listen(where);
-  // What is open stays; nothing else can be opened. To send a datagram is to open something; to
-  // remove a socket's file takes the rights to see whose it is.
+  // What is open stays. Each reply over UDP still takes a right, and so does a socket's own file.
   for (const name of ["read", "write", "net"] as const) {
     if (name === "net" ? !udp : unix === undefined) await Deno.permissions.revoke({ name });
   }
