@@ -104,7 +104,11 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   },
   "lib/README.md, Dependencies: json": (code) => {
     const ours = Object.keys(imports).filter((name) => name.startsWith("@std/")).toSorted();
-    assertEquals(Object.keys(JSON.parse(`{${code}}`)), ours);
+    const lines: Record<string, string> = JSON.parse(`{${code}}`);
+    assertEquals(Object.keys(lines), ours);
+    for (const [name, place] of Object.entries(lines)) {
+      assertEquals(place.replace(/@\^\d+/, ""), `jsr:${name}`);
+    }
     return Promise.resolve();
   },
   // `deno test --doc` runs it.
