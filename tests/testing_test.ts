@@ -53,6 +53,12 @@ describe("a program", needs("linux"), () => {
     assertMatch(await failure(program.ends(0, { patience: 50 })), /: has not ended in 50 ms\n/);
   });
 
+  it("shows the line of the test whose wait took too long", async () => {
+    await using program = sh("read line");
+    const { stack } = await assertRejects(() => program.until("x", { patience: 50 }), Error);
+    assertMatch(stack ?? "", /\/testing_test\.ts:\d+:\d+/);
+  });
+
   it("is as patient as is set for all", async () => {
     await using program = sh("read line");
     setPatience(50);
@@ -216,6 +222,40 @@ describe("readback's own two", () => {
     await using client = startClient(["-p", server.port, "-m", "hello"], options);
     await client.until(/\[hello\] .{24}\n/);
     await client.ends(0);
+  });
+
+  it("start from where the package was imported: a URL, in an empty folder", async () => {
+    const root = new URL("..", import.meta.url);
+    await using files = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      (request) =>
+        Deno.readFile(new URL(`.${new URL(request.url).pathname}`, root)).then(
+          (bytes) => new Response(bytes),
+          () => new Response(null, { status: 404 }),
+        ),
+    );
+    const url = `http://127.0.0.1:${files.addr.port}/lib/testing/mod.ts`;
+    const script = `import { startClient, startServer } from "${url}";
+      await using server = await startServer();
+      await using client = startClient(["-p", server.port, "-m", "hello"]);
+      await client.until("[hello] ");
+      await client.ends(0);
+      console.log("talked to", server.command.find((word) => word.endsWith("/server.ts")));`;
+    const cwd = await Deno.makeTempDir({ prefix: "readback-remote-" });
+    try {
+      // What is downloaded goes to a cache of its own; packages come from the one that is there.
+      await using info = new Program([Deno.execPath(), "info", "--json"]);
+      await info.ends(0);
+      await Deno.symlink(JSON.parse(info.stdout).npmCache, `${cwd}/npm`);
+      await Deno.writeTextFile(`${cwd}/main.ts`, script);
+      const rights = ["--allow-run", "--allow-net", "--allow-import"];
+      const command = [Deno.execPath(), "run", "--no-prompt", ...rights, "main.ts"];
+      await using test = new Program(command, { cwd, env: { DENO_DIR: cwd } });
+      await test.ends(0);
+      assertEquals(test.stdout, `talked to http://127.0.0.1:${files.addr.port}/server.ts\n`);
+    } finally {
+      await Deno.remove(cwd, { recursive: true });
+    }
   });
 
   it("say at once why the server could not start", async () => {
