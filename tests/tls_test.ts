@@ -10,6 +10,7 @@ import {
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
+import { readTls } from "../lib/net/tls.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
@@ -145,6 +146,25 @@ describe("TLS", needs("openssl"), () => {
       "",
       "client: cannot connect to ADDRESS: no answer within 0.3s\n",
     ]);
+  });
+
+  it("gives up such a server too when it would show it who it is", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      while (await conn.read(new Uint8Array(1024)) !== null);
+    });
+    const tls = await readTls({ ca, cert: identity[1], key: identity[3] });
+    const connecting = () => Peer.connect({ port: server.port, tls, timeout: 100 });
+    await assertRejects(connecting, Error, ": no answer within 0.1s");
+  });
+
+  it("needs both a certificate and its key to show who it is", async () => {
+    const connecting = () => Peer.connect({ tls: { cert: "one" } });
+    await assertRejects(connecting, Error, ": cert and key go together: one is missing");
+    for (const [one, other] of [["cert", "key"], ["key", "cert"]]) {
+      await using client = startClient(["--tls", `--${one}`, "none"]);
+      await client.ends(2);
+      assertStringIncludes(client.stderr, `--${one} makes sense only with --${other}: add that`);
+    }
   });
 
   it(
