@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { aCount, aTime, checkOptions } from "../lib/checks.ts";
 import { DatagramPeer } from "../lib/client/datagram_peer.ts";
 import { Peer } from "../lib/client/peer.ts";
+import { listen } from "../lib/net/address.ts";
 import { serveDatagrams } from "../lib/server/datagrams.ts";
 import { serve } from "../lib/server/serve.ts";
 
@@ -19,7 +20,7 @@ const SIGNALS = [{}, null, new AbortController()];
 const NAMES = ["lines", "", 5, null, {}];
 const FRAMINGS = [...NAMES, { read() {} }, { read: 1, write() {} }];
 
-/** What is wrong for each option, of all four. */
+/** What is wrong for each option, of all. */
 const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>>>> = {
   serve: {
     listeners: [[], {}, [null], [{}], [{ addr: null, accept() {}, close() {} }], null],
@@ -43,6 +44,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
     ...{ onListen: FUNCTIONS, onError: FUNCTIONS, verify: FUNCTIONS, onRefused: FUNCTIONS },
     messageTimeout: TIMES,
   },
+  listen: { resets: FLAGS, hostname: TEXTS, port: PORTS, path: TEXTS, cert: TEXTS, key: TEXTS },
   peer: {
     ...{ hostname: TEXTS, port: [0, ...PORTS], path: TEXTS, framing: FRAMINGS, timeout: TIMES },
     matches: FUNCTIONS,
@@ -62,6 +64,9 @@ const MADE: Readonly<Record<string, (options: object) => Promise<unknown>>> = {
     await using server = serve(() => {});
     const { port } = server.addr as Deno.NetAddr;
     (await Peer.connect({ port, ...options })).close();
+  },
+  listen: async (options) => {
+    for (const listener of await listen(options)) listener.close();
   },
   datagramPeer: async (options) => (await DatagramPeer.connect(options)).close(),
 };
@@ -121,6 +126,12 @@ describe("an option", () => {
       TypeError,
       "handler must be a function",
     );
+  });
+
+  it("of a peer on a connection of one's own is checked too", () => {
+    const conn = {} as Deno.Conn;
+    assertThrows(() => new Peer(conn, "lines" as "line", 0), RangeError, "framing must be");
+    assertThrows(() => new Peer(conn, "line", -1), RangeError, "timeout must be");
   });
 
   it("that is wrong leaves a listener as it was, for its owner", async () => {

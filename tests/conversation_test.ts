@@ -23,6 +23,39 @@ async function resetOnce(happened: Promise<void>, port: number, said: string): P
   socket.resetAndDestroy();
 }
 
+/** How many timers of at least this long, or that ring again and again, are left after something. */
+async function timersLeft(least: number, happens: () => Promise<void>): Promise<number> {
+  const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
+  const timers = new Set<unknown>();
+  const forget = (timer: number | undefined) => {
+    timers.delete(timer);
+    clearTimeout(timer);
+    clearInterval(timer);
+  };
+  Object.assign(globalThis, {
+    setTimeout: (call: () => void, delay?: number) => {
+      const timer = setTimeout(call, delay);
+      if (delay !== undefined && delay >= least) timers.add(timer);
+      return timer;
+    },
+    setInterval: (call: () => void, delay?: number) => {
+      const timer = setInterval(call, delay);
+      timers.add(timer);
+      return timer;
+    },
+    clearTimeout: forget,
+    clearInterval: forget,
+  });
+  try {
+    await happens();
+    const left = timers.size;
+    for (const timer of timers) forget(timer as number);
+    return left;
+  } finally {
+    Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval });
+  }
+}
+
 const never = () => new Promise<never>(() => {});
 const aborted = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -104,18 +137,22 @@ describe("an async open", () => {
 
   it("that never settles is given up by a stop", async () => {
     const asked = Promise.withResolvers<Client<void>>();
+    const opened = Promise.withResolvers<void>();
     const refused: string[] = [];
     const server = serve(() => {}, {
       grace: 20,
       open: (client) => {
         asked.resolve(client);
-        return never();
+        return opened.promise;
       },
+      close: () => void refused.push("a conversation was over"),
       onRefused: (_, reason) => void refused.push(reason),
     });
     using wire = await Wire.dial(portOf(server));
     const { signal } = await asked.promise;
     await server.shutdown();
+    opened.resolve(); // too late
+    await new Promise((resolve) => setTimeout(resolve));
     assertEquals([await wire.rest(), refused, signal.aborted], ["", ["the server stops"], true]);
   });
 
@@ -155,6 +192,31 @@ describe("a client's signal", () => {
       assertEquals(await ended.promise, "hello");
     });
   }
+
+  it("leaves the message as it is, whatever comes while its handler is awaited", async () => {
+    const asked = Promise.withResolvers<void>();
+    const heard: string[] = [];
+    await using server = serve(async (message, reply, { signal }) => {
+      asked.resolve();
+      await new Promise((resolve) => setTimeout(resolve, signal.aborted ? 0 : 30));
+      heard.push(message.text);
+      reply.write(message);
+    }, { framing: "line" });
+    using wire = await Wire.dial(portOf(server));
+    await wire.send("hello\n");
+    await asked.promise;
+    await wire.send("other\n");
+    assertEquals(await wire.until(/other\n/), "hello\nother\n");
+    assertEquals(heard, ["hello", "other"]);
+  });
+
+  it("is aborted for whoever asks when the conversation is over", async () => {
+    const over = Promise.withResolvers<boolean>();
+    await using server = serve(() => {}, { close: ({ signal }) => over.resolve(signal.aborted) });
+    using wire = await Wire.dial(portOf(server));
+    await wire.end();
+    assertEquals(await over.promise, true);
+  });
 
   it("aborts when the conversation is over, and is aborted after", async () => {
     const over = Promise.withResolvers<Client<void>>();
@@ -265,23 +327,30 @@ describe("a messageTimeout", () => {
   }
 
   it("is for each message, and leaves no timer behind", async () => {
-    await using server = serve(async (message, reply) => {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      reply.write(message);
-    }, { messageTimeout: 10_000, concurrency: 2, framing: "line" });
-    using wire = await Wire.dial(portOf(server));
-    await wire.send("a\nb\nc\nd\n");
-    await wire.end();
-    assertEquals(await wire.rest(), "a\nb\nc\nd\n");
+    const left = await timersLeft(9000, async () => {
+      const server = serve(async (message, reply) => {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        reply.write(message);
+      }, { messageTimeout: 9000, concurrency: 2, framing: "line" });
+      using wire = await Wire.dial(portOf(server));
+      await wire.send("a\nb\nc\nd\n");
+      await wire.end();
+      assertEquals(await wire.rest(), "a\nb\nc\nd\n");
+      await server.shutdown();
+    });
+    assertEquals(left, 0);
   });
 
   it("leaves no timer behind when the server stops before", async () => {
-    const asked = Promise.withResolvers<void>();
-    const server = serve(() => (asked.resolve(), never()), { messageTimeout: 10_000, grace: 20 });
-    using wire = await Wire.dial(portOf(server));
-    await wire.send("a\n");
-    await asked.promise;
-    await server.shutdown();
+    const left = await timersLeft(9000, async () => {
+      const asked = Promise.withResolvers<void>();
+      const server = serve(() => (asked.resolve(), never()), { messageTimeout: 9000, grace: 20 });
+      using wire = await Wire.dial(portOf(server));
+      await wire.send("a\n");
+      await asked.promise;
+      await server.shutdown();
+    });
+    assertEquals(left, 0);
   });
 
   it("over UDP frees the place of a handler that hangs", async () => {
@@ -478,31 +547,12 @@ describe("clients that wait for a place", () => {
 
 describe("a server that has stopped", () => {
   it("leaves no timer behind, though it watched for idle clients and was told twice while it drained", async () => {
-    const timers = new Set<unknown>();
-    const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
-    const kept = <T extends (...args: never[]) => unknown>(set: T): T =>
-      ((...args: Parameters<T>) => {
-        const [call, ...rest] = args as unknown as [() => void, ...never[]];
-        const timer = set(...[() => (timers.delete(timer), call()), ...rest] as Parameters<T>);
-        timers.add(timer);
-        return timer;
-      }) as unknown as T;
-    const let_ = <T extends (timer: never) => void>(clear: T): T =>
-      ((timer: never) => (timers.delete(timer), clear(timer))) as T;
-    Object.assign(globalThis, {
-      setTimeout: kept(setTimeout),
-      setInterval: kept(setInterval),
-      clearTimeout: let_(clearTimeout),
-      clearInterval: let_(clearInterval),
-    });
-    try {
-      const server = serve(() => {}, { idleTimeout: 5000, drain: 30, grace: 5000 });
+    const left = await timersLeft(5000, async () => {
+      const server = serve(() => {}, { idleTimeout: 50_000, drain: 30, grace: 5000 });
       void server.shutdown();
       await server.shutdown();
-      assertEquals(timers.size, 0);
-    } finally {
-      Object.assign(globalThis, { setTimeout, clearTimeout, setInterval, clearInterval });
-    }
+    });
+    assertEquals(left, 0);
   });
 
   it("says no more that it waits for a connection", () => {
@@ -535,6 +585,26 @@ describe("verify over UDP", () => {
       assertEquals(await good.ask("hello", server.addr.port), "hello");
       assertEquals([refused, server.messages, server.bytes], [["true not let in"], 1, 5]);
     }
+  });
+
+  it("that settles once the server has stopped lets nobody in", async () => {
+    const asked = Promise.withResolvers<void>();
+    const answer = Promise.withResolvers<boolean>();
+    let heard = 0;
+    await using udp = await Udp.open();
+    const server = await serveDatagrams(() => void heard++, {
+      grace: 20,
+      verify: () => {
+        asked.resolve();
+        return answer.promise;
+      },
+    });
+    await udp.send("hello", server.addr.port);
+    await asked.promise;
+    await server.shutdown();
+    answer.resolve(true);
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals([heard, server.messages], [0, 0]);
   });
 
   it("that throws or rejects refuses", async () => {

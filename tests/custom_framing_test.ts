@@ -138,6 +138,12 @@ describe("a framing of one's own", () => {
       write: () => ({}),
     };
     assertThrows(() => messages(new Framer(around, 100), [held]), MessageTooLong);
+    const less = { ...around, read: () => ({ start: 500, end: 500, next: 1024 }) };
+    assertEquals(messages(new Framer(less, 100), [held.subarray(0, 1024)]), [""]);
+  });
+
+  it("costs as little while nothing is said as lines do", () => {
+    assertEquals(new Framer(counted, 65536).room().length, new Framer("line", 65536).room().length);
   });
 
   for (
@@ -174,7 +180,19 @@ describe("serve with a framing of one's own", () => {
       if (length === "none") return;
       return isLate ? Promise.resolve().then(write) : write();
     }, { framing: netstring, concurrency: 3 });
-    const lengths = ["1", "0 late", "20000", "none", "300 late", "0", "70000", "70000 late", "4"];
+    const lengths = [
+      "none",
+      "1",
+      "none",
+      "0 late",
+      "20000",
+      "none",
+      "300 late",
+      "0",
+      "70000",
+      "70000 late",
+      "4",
+    ];
     const replies = lengths.map((length) => parseInt(length)).filter((length) => length >= 0);
     assertEquals(
       await exchange(

@@ -146,6 +146,7 @@ async function failed(): Promise<Line[]> {
     open: transcript.open.bind(transcript),
     onMessage: transcript.message.bind(transcript),
     close: transcript.close.bind(transcript),
+    onError: () => {},
   });
   if (!("port" in server.addr)) throw new Error("no port");
   await exchange(server.addr, "hello\n");

@@ -115,6 +115,7 @@ describe("without an onError", () => {
   const failing = `
     import { serve } from "./lib/mod.ts";
     const server = serve(({ text }, reply) => {
+      if (text === "stop") return void server.shutdown();
       if (text === "bad") throw new Error("no \\x1b[2J " + text);
       reply.write(text);
     });
@@ -133,6 +134,8 @@ describe("without an onError", () => {
     const [, port] = await program.until(/listening on :(\d+)\n/);
     for (let time = 0; time < 3; time++) await exchange(Number(port), "bad\n");
     assertEquals(await exchange(Number(port), "good\n"), "good\n");
+    await exchange(Number(port), "stop\n");
+    await program.ends(0);
   });
 
   it("it is printed though no descriptor is free", async () => {

@@ -154,7 +154,7 @@ describe("Peer.say", () => {
       await using all = await pair(echo, {}, { framing });
       const replies = ["a", "b\nc", "d"].map((message) => all.peer.say(message).then(text, String));
       const refused = "Error: a message with a line end would be two where lines are messages: " +
-        "say each line";
+        "say each line by itself";
       assertEquals(await Promise.all(replies), ["a", refused, "d"]);
       assertEquals([all.peer.sent, all.peer.answered], [2, 2]);
     });

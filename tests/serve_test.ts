@@ -329,7 +329,7 @@ describe("async handlers", () => {
 
   it("that fail cost the conversation, after the replies before", async () => {
     for (const concurrency of [1, 5]) {
-      await using here = serveHere(later, { concurrency });
+      await using here = serveHere(later, { concurrency, onError: () => {} });
       assertEquals(await exchange(here.port, "9 a\n3 bad\n0 c\n"), "a\n");
     }
   });

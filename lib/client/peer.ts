@@ -9,6 +9,7 @@ import {
   aText,
   aTime,
   aTrust,
+  checkOne,
   checkOptions,
   type Rules,
 } from "../checks.ts";
@@ -115,6 +116,7 @@ export class Peer implements Disposable {
     timeout: number,
     matches?: PeerOptions["matches"],
   ) {
+    checkOptions<PeerOptions>({ framing, timeout, matches }, RULES);
     this.#stream = new Stream(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
@@ -185,6 +187,7 @@ export class Peer implements Disposable {
    * @throws {Error} when nothing came in time, or the server went away
    */
   hear(timeout: number = this.#stream.timeout): Promise<Uint8Array> {
+    checkOne("timeout", timeout, aTime);
     const words = this.#unasked.shift();
     if (words !== undefined) {
       this.#unaskedBytes -= words.length;
@@ -313,7 +316,9 @@ export function frame(message: Uint8Array, framing: Framing | CustomFraming): Ui
     throw new Error("a server that speaks raw can't be told an empty message");
   }
   if (!message.includes(LF)) return join([message, BY_LF]);
-  throw new Error("a message with a line end would be two where lines are messages: say each line");
+  throw new Error(
+    "a message with a line end would be two where lines are messages: say each line by itself",
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Where a server is: parse, print, listen, connect. */
 
-import { reason } from "../checks.ts";
+import { aFlag, aPort, aText, checkOptions, reason, type Rules } from "../checks.ts";
 import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
 import { ResettingListener } from "./resets.ts";
@@ -116,6 +116,15 @@ export function cutPort(text: string): string[] {
   return host === undefined || port === undefined ? [text] : [host, port];
 }
 
+const RULES: Rules<ListenOptions> = {
+  hostname: aText,
+  port: aPort,
+  path: aText,
+  cert: aText,
+  key: aText,
+  resets: aFlag,
+};
+
 /** How many connections may wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
 const BACKLOG = 4096;
 /** The pause before a server that is not up yet is tried again, in ms. */
@@ -135,6 +144,7 @@ const RETRY = 50;
  * @throws {Error} whose message says why not, and what to do
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
+  checkOptions<ListenOptions>(options, RULES);
   const { hostname = "127.0.0.1", path } = options;
   try {
     if (path !== undefined) return [await takePath(path)];

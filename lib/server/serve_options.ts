@@ -88,7 +88,8 @@ export interface ServeOptions<State = void> {
   verify?: ((addr: Deno.Addr) => boolean | Promise<boolean>) | undefined;
   /**
    * A conversation begins: gives its state, may greet the client, which is not heard before an
-   * async one has settled. That may take 10 s; one that takes longer, or fails, ends it unheard.
+   * async one has settled. That may take 10 s, or `idleTimeout` where that is less; one that takes
+   * longer, or fails, ends it unheard.
    */
   open?: ((client: Client<State>) => State | Promise<State>) | undefined;
   /** A whole message came, and is handled next; it holds during the call. */
