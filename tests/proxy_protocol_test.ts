@@ -269,7 +269,7 @@ describe("--proxy-protocol", () => {
     const events = server.stdout.trim().split("\n").map((line) => JSON.parse(line));
     assertEquals(
       events.filter(({ client }) => client).map(({ event, client }) => [event, client]),
-      ["connected", "message", "ended"].map((event) => [event, "203.0.113.7:56324"]),
+      ["connected", "message", "eof", "ended"].map((event) => [event, "203.0.113.7:56324"]),
     );
   });
 

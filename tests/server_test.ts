@@ -88,9 +88,9 @@ describe("transcript", () => {
     const events = server.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
     assertEquals(
       events.map(({ event }) => event),
-      ["listening", "waiting", "connected", "message", "ended", "waiting", "stopping"],
+      ["listening", "waiting", "connected", "message", "eof", "ended", "waiting", "stopping"],
     );
-    const [listening, , , message, ended] = events;
+    const [listening, , , message, , ended] = events;
     assertEquals(listening.address, `127.0.0.1:${server.port}`);
     assertEquals([listening.host, listening.port], ["127.0.0.1", server.port]);
     assertEquals([message.bytes, message.data], [5, "hello"]);
