@@ -37,7 +37,7 @@ export class Page {
   get blocks(): Block[] {
     return this.text.split("\n## ").flatMap((text) => {
       const section = (text.split("\n")[0] ?? "").replace(/^# /, "");
-      return [...text.matchAll(/^```(\w*).*\n([^]*?)^```$/gm)]
+      return [...text.matchAll(/^```(.*)\n([^]*?)^```$/gm)]
         .map(([, language = "", code = ""]) => ({ path: this.path, section, language, code }));
     });
   }
