@@ -41,6 +41,11 @@ describe("a line is", () => {
         "wrong 1",
         "reply 2",
       ]],
+      ["wrong, for the message whose turn it is", three, [line(2), "<html>", line(1)], [
+        "reply 2",
+        "wrong 3",
+        "reply 1",
+      ]],
       ["one too many if the reply comes after it", ["ping 1"], ["<html>", line(1), line(1)], [
         "wrong 1",
         "reply 1",

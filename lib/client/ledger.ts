@@ -48,6 +48,7 @@ export class Ledger {
   readonly #answered = new Remembered(MOST_ANSWERED, () => false);
   readonly #wrong = new Remembered(MOST_ANSWERED, ({ isOver }) => isOver);
   readonly #lost = new Remembered(MOST_LOST, ({ isOver }) => isOver);
+  #last = 0; // the highest number that was answered
   readonly #texts = new WeakMap<Uint8Array, string>();
 
   /** @param any whether any line is a reply to the message that was sent first */
@@ -100,16 +101,17 @@ export class Ledger {
       this.doubled++;
       return { kind: "doubled", seq: again.seq };
     }
-    const { oldest } = this;
-    if (!oldest?.isSent) return { kind: "unasked" };
+    const next = this.#next;
+    if (next === undefined) return { kind: "unasked" };
     this.wrong++;
-    this.#settle(oldest, this.#wrong);
-    return { kind: "wrong", seq: oldest.seq };
+    this.#settle(next, this.#wrong);
+    return { kind: "wrong", seq: next.seq };
   }
 
   /** A message is answered; gives how long that took, in ms. */
   answer(said: Said, now: number): number {
     this.answered++;
+    this.#last = Math.max(this.#last, said.seq);
     this.#settle(said, this.#answered);
     return now - said.since;
   }
@@ -140,6 +142,12 @@ export class Ledger {
       lost.push(said);
     }
     return lost;
+  }
+
+  /** The message whose turn it is to be answered: servers answer in order, or leave one out. */
+  get #next(): Said | undefined {
+    return this.#underWay.find(({ seq, isSent }) => isSent && seq > this.#last) ??
+      this.#underWay.find(({ isSent }) => isSent);
   }
 
   #settle(said: Said, among?: Remembered): void {

@@ -18,7 +18,7 @@ const PATIENCE = 300;
  * rang, unless that was later than this, in ms.
  */
 const LATE_TIMER = 20;
-/** The pause before the next message where there is no interval and the server can't be reached, in ms. */
+/** The pause before the next message where there is no interval, and no connection that lasts, in ms. */
 const RETRY = 50;
 
 const encoder = new TextEncoder();
@@ -54,7 +54,7 @@ export class Ping implements LinkListener {
   readonly #failed = Promise.withResolvers<never>();
   #link: Link | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined; // for the message that has waited longest
-  #isUnreachable = false;
+  #isFailing = false;
   #complaint: string | undefined; // the last, while it holds
   #untold = 0;
   #waiting: (() => void)[] = []; // until less is under way, or untold
@@ -116,6 +116,7 @@ export class Ping implements LinkListener {
   disconnected(failure: string | undefined, silence: number): void {
     if (failure !== undefined) {
       this.trouble = failure;
+      this.#isFailing = true;
       this.#complainOnce(failure);
       this.#tell({ event: "disconnected", reason: failure, silence });
     }
@@ -125,7 +126,7 @@ export class Ping implements LinkListener {
 
   unreachable(messages: readonly Said[], failure: string): void {
     this.trouble = failure;
-    this.#isUnreachable = true;
+    this.#isFailing = true;
     this.#complainOnce(failure);
     for (const said of messages) this.#ledger.lose(said);
     this.#tellLost(messages, failure);
@@ -153,7 +154,7 @@ export class Ping implements LinkListener {
   /** Without an interval: a message is due once the one before is answered. */
   async #whenAnswered(): Promise<number> {
     await this.#until(() => this.#ledger.underWay === 0);
-    return performance.now() + (this.#isUnreachable ? RETRY : 0);
+    return performance.now() + (this.#isFailing ? RETRY : 0);
   }
 
   /** Waits until a message is due; the time from which its reply's counts. */
@@ -229,7 +230,7 @@ export class Ping implements LinkListener {
   }
 
   #goesWell(): void {
-    this.#isUnreachable = false;
+    this.#isFailing = false;
     this.#complaint = undefined;
   }
 

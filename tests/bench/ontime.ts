@@ -30,11 +30,12 @@ export interface Timing {
 export const CASES: readonly Case[] = [
   { what: "no delay" },
   { what: "5 ms", delay: 5 },
-  { what: "1 % late by 50 ms", every: 100, late: 50 },
+  { what: "1 % late by 50 ms", every: 90, late: 50 }, // a little more: p99 is at the edge of 1 %
   { what: "a stall of 1 s", stall: 1000 },
   { what: "25 ms, longer than the interval", delay: 25 },
 ];
 
+const ROUNDS = 3;
 const LOADS = new URL("./load/", import.meta.url).pathname;
 const CLIENT = new URL("../../client.ts", import.meta.url).pathname;
 
@@ -71,13 +72,22 @@ export async function compare(
   return { reference, ours };
 }
 
+/** The least of each figure: what else a machine does only adds to them. */
+function least(timings: readonly Timing[]): Timing {
+  const of = (name: keyof Timing) => Math.min(...timings.map((timing) => timing[name]));
+  return { answered: of("answered"), p50: of("p50"), p99: of("p99"), max: of("max") };
+}
+
 if (import.meta.main) {
   const dir = await Deno.makeTempDir({ prefix: "readback-ontime-" });
   try {
     if (!await compileBoth(dir)) throw new Error("cc is not installed");
     console.log("| server | p50 | p99 | max | |\n| --- | --- | --- | --- | --- |");
     for (const one of CASES) {
-      const { reference, ours } = await compare(dir, one, 1000, 10);
+      const rounds = [];
+      for (let round = 0; round < ROUNDS; round++) rounds.push(await compare(dir, one, 1000, 10));
+      const reference = least(rounds.map(({ reference }) => reference));
+      const ours = least(rounds.map(({ ours }) => ours));
       const figures = (["p50", "p99", "max"] as const).map((name) => {
         const [theirs, own] = [reference[name], ours[name]];
         const isNear = Math.abs(own - theirs) <= Math.max(0.05 * theirs, 0.1);

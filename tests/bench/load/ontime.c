@@ -11,6 +11,11 @@
 
 static struct samples trips;
 
+/** The time, in ms, that so many of a hundred of the sorted round trips did not exceed. */
+static double percentile(size_t percent) {
+  return trips.count ? trips.at[(trips.count * percent + 99) / 100 - 1] * 1e3 : 0;
+}
+
 /** Finds whose reply a line is, by the number in it. */
 static void hear(const char *line, double begin, double interval, long count, double time) {
   const char *at = strstr(line, "ping ");
@@ -57,7 +62,6 @@ int main(int argc, char **argv) {
     memmove(held, line, length -= line - held);
   }
   sort(&trips);
-  double most = trips.count ? trips.at[trips.count - 1] * 1e3 : 0;
   printf("{\"answered\":%zu,\"p50\":%.3f,\"p99\":%.3f,\"max\":%.3f}\n", trips.count,
-    part(&trips, 0.5) * 1e-3, part(&trips, 0.99) * 1e-3, most);
+    percentile(50), percentile(99), percentile(100));
 }
