@@ -1,4 +1,8 @@
-/** A TCP listener by `node:net`: what Deno's own can't, its connections can, be reset. */
+/**
+ * A TCP listener by `node:net`, whose connections can be reset as those of Deno's own can't. Limits:
+ * they are accepted before there is a place for them, and in Deno 2.9 a listener that was out of
+ * descriptors accepts nobody any more, and nobody is told.
+ */
 
 import type { Server, Socket } from "node:net";
 import type { Accepted, Listener } from "./listener.ts";
