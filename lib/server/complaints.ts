@@ -37,14 +37,8 @@ const printed = new Log(
 );
 const encoder = new TextEncoder();
 
-/**
- * Prints an error's sentence, and where its cause was thrown.
- *
- * Deno 2.9 ends the process when the first stack of all is made while no descriptor is free: one
- * is made here, before any client has come.
- */
+/** Prints an error's sentence, and where its cause was thrown. */
 function errorPrinter(): (error: Error) => void {
-  void new Error().stack;
   return ({ message, cause }) => printed.line(escape(encoder.encode(message)) + placeOf(cause));
 }
 

@@ -19,6 +19,21 @@ const TROUBLED_PAUSE = 100;
 const MOST_FAILURES = 3;
 /** After this many connections in a row that died in the queue, others have a turn. */
 const MOST_DEAD = 64;
+/**
+ * Deno 2.9 ends a process that has no free descriptor when it makes its first stack of all, and
+ * `deno run` one that has listened for no signal by then: both are done before any client comes.
+ */
+function prepareForScarcity(): void {
+  void new Error().stack;
+  try {
+    const none = () => {};
+    Deno.addSignalListener("SIGWINCH", none);
+    Deno.removeSignalListener("SIGWINCH", none);
+  } catch {
+    // There is no such signal here.
+  }
+}
+
 /** A stopping server's listen queue is empty when nobody has come for this long, in ms. */
 const QUEUE_PAUSE = 20;
 /** And it is closed after this long, even if clients still come, in ms. */
@@ -96,6 +111,7 @@ export class Server<State = void> implements AsyncDisposable {
   /** Serves at once. See {@linkcode serve}. */
   constructor(handler: Handler<State>, options: ServeOptions<State>) {
     checkService(handler, options);
+    prepareForScarcity();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     this.#options = options;
     this.#entries = new Entries(options.idleTimeout ?? 0);
