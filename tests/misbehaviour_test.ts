@@ -587,6 +587,29 @@ describe("serve", () => {
     assertEquals(errors, ["cannot answer: mine", "cannot answer: mine"]);
   });
 
+  it("frames what is sent instead of a reply as a framing of one's own does", async () => {
+    const framing = {
+      read: ([length = 0]: Uint8Array) => ({ start: 1, end: 1 + length }),
+      write: ({ length }: Uint8Array) => ({ before: Uint8Array.of(length) }),
+    };
+    await using server = await misbehave("twice@1,error=no@2,cut=3@3", { framing });
+    using peer = await server.dial();
+    await peer.say("\x05hello\x03you\x04last");
+    assertEquals(await peer.rest(), ["\x05hello\x05hello\x09error: no\x04la", "eof"]);
+  });
+
+  it("a handler that takes longer than messageTimeout ends the conversation as ever", async () => {
+    const handler: Handler<void> = () => new Promise(() => {});
+    const errors: string[] = [];
+    await using server = await misbehave("twice", {
+      ...{ handler, messageTimeout: 20, onError: ({ message }) => errors.push(message) },
+    });
+    using peer = await server.dial();
+    await peer.say("hello\n");
+    assertEquals(await peer.rest(), ["", "eof"]);
+    assertEquals(errors, ["cannot answer: the handler took longer than 0.02s"]);
+  });
+
   it("a message that is too long is refused as ever", async () => {
     await using server = await misbehave("twice,delay=10ms", { maxMessage: 5 });
     using peer = await server.dial();
