@@ -6,23 +6,10 @@ import { close } from "../net/close.ts";
 import { LAST_WORDS } from "./conversation.ts";
 import { PATIENCE } from "./entry.ts";
 import type { Client, Handler } from "./service.ts";
-import {
-  aCount,
-  aFlag,
-  aFramingsName,
-  aFunction,
-  aPort,
-  aSeed,
-  aSignal,
-  aText,
-  aTime,
-  checkOne,
-  checkOptions,
-  reason,
-  type Rules,
-} from "../checks.ts";
+import { reason } from "../checks.ts";
 import { type Complain, complainTo, guard, heed } from "./complaints.ts";
-import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { checkDatagramService, type DatagramOptions } from "./datagram_options.ts";
+import { endingOf, join } from "../wire/framing.ts";
 import { Message, MessageTooLong } from "../wire/message.ts";
 import { isRefusal, refusal } from "../wire/refusal.ts";
 import type { Reply } from "./reply.ts";
@@ -39,90 +26,11 @@ import {
 import { garble } from "./garble.ts";
 import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
 
-/**
- * How to serve datagrams.
- *
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { DatagramPeer, type DatagramOptions, serveDatagrams } from "@readback/readback";
- *
- * const local: DatagramOptions = { verify: ({ hostname }) => hostname === "127.0.0.1" };
- * await using server = await serveDatagrams((message, reply) => reply.write(message), local);
- * const matches = () => true;
- * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
- * ```
- */
-export interface DatagramOptions {
-  /** An address or a name to listen on; each address of a name. @default {"127.0.0.1"} */
-  hostname?: string | undefined;
-  /** The port to listen on; 0 takes a free one. @default {0} */
-  port?: number | undefined;
-  /** With `raw` what ends a datagram's line is data. @default {"auto"} */
-  framing?: Framing | undefined;
-  /** The longest message, in bytes. @default {65536} */
-  maxMessage?: number | undefined;
-  /** Answer one message, then end. @default {false} */
-  once?: boolean | undefined;
-  /** How long a stopping server lets handlers finish, in ms. @default {5000} */
-  grace?: number | undefined;
-  /** Give up a message whose async handler takes longer than this, in ms; 0: never. @default {0} */
-  messageTimeout?: number | undefined;
-  /** What to do wrong: faults with commas between, as `--fault` has them for `--udp`. @default {none} */
-  faults?: string | undefined;
-  /** Let messages ask for faults of their own: `!delay=2s hello`. @default {false} */
-  orders?: boolean | undefined;
-  /** For faults that are chosen at random: the same seed makes the same choices. Without it, one is drawn. */
-  seed?: number | undefined;
-  /** Stops the server when aborted. */
-  signal?: AbortSignal | undefined;
-  /** Whether a datagram from there is heard. */
-  verify?: ((addr: Deno.NetAddr) => boolean | Promise<boolean>) | undefined;
-  /** A datagram was not heard: `verify` said so, failed, or took over 10 s. */
-  onRefused?: ((addr: Deno.NetAddr, reason: string) => void) | undefined;
-  /**
-   * Whether a message is left without a reply. A service's own replies should be: anybody can send
-   * a datagram in another's name, and two servers that answer each other's replies never end.
-   */
-  ignore?: ((message: Message) => boolean) | undefined;
-  /** The server hears datagrams there; said of each address. */
-  onListen?: ((addr: Deno.Addr) => void) | undefined;
-  /** A message came; it holds during the call. */
-  onMessage?: ((message: Message, client: Client<void>) => void) | undefined;
-  /** A fault happens: as it was asked for, to whom, and to which message. */
-  onFault?: ((fault: string, client: Client<void>, message: number) => void) | undefined;
-  /**
-   * A handler failed, or no reply can be sent for now. Its message is a sentence; what was thrown is
-   * its `cause`. What this throws is dropped. By default it is printed to standard error.
-   */
-  onError?: ((error: Error) => void) | undefined;
-}
-
 /** So many messages are handled at once, or their replies sent; more are lost, as UDP may. */
 const MOST_UNDER_WAY = 256;
 /** A stopping server has heard all when nothing has come for this long, in ms. */
 const LAST_LOOK = 20;
 
-const RULES: Rules<DatagramOptions> = {
-  hostname: aText,
-  port: aPort,
-  framing: aFramingsName,
-  maxMessage: aCount,
-  once: aFlag,
-  grace: aTime,
-  messageTimeout: aTime,
-  faults: aText,
-  orders: aFlag,
-  seed: aSeed,
-  signal: aSignal,
-  verify: aFunction,
-  onRefused: aFunction,
-  ignore: aFunction,
-  onListen: aFunction,
-  onMessage: aFunction,
-  onFault: aFunction,
-  onError: aFunction,
-};
 const WAYS: Ways = { transport: "udp", resets: false };
 
 const encoder = new TextEncoder();
@@ -147,8 +55,7 @@ export async function serveDatagrams(
   handler: Handler,
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
-  checkOne("handler", handler, aFunction);
-  checkOptions<DatagramOptions>(options, RULES);
+  checkDatagramService(handler, options);
   const { hostname = "127.0.0.1", port = 0 } = options;
   faultsFor(options, WAYS); // what is wrong with them is said before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {

@@ -5,6 +5,7 @@ import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import type { Accepted, Listener } from "../net/listener.ts";
 import { onAbort, pause, sleep } from "../wait.ts";
+import { isDeath, isExhaustion, prepareForScarcity } from "./scarcity.ts";
 import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
 import { Entries, type Entry } from "./entry.ts";
@@ -19,26 +20,10 @@ const TROUBLED_PAUSE = 100;
 const MOST_FAILURES = 3;
 /** After this many connections in a row that died in the queue, others have a turn. */
 const MOST_DEAD = 64;
-/**
- * Deno 2.9 ends a process that has no free descriptor when it makes its first stack of all, and
- * `deno run` one that has listened for no signal by then: both are done before any client comes.
- */
-function prepareForScarcity(): void {
-  void new Error().stack;
-  try {
-    const none = () => {};
-    Deno.addSignalListener("SIGWINCH", none);
-    Deno.removeSignalListener("SIGWINCH", none);
-  } catch {
-    // There is no such signal here.
-  }
-}
-
 /** A stopping server's listen queue is empty when nobody has come for this long, in ms. */
 const QUEUE_PAUSE = 20;
 /** And it is closed after this long, even if clients still come, in ms. */
 const QUEUE_MOST = 500;
-const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /**
  * Serves conversations until {@linkcode Server.shutdown} or `signal`.
@@ -411,14 +396,4 @@ export class Server<State = void> implements AsyncDisposable {
     this.#isTroubled = true;
     await sleep(TROUBLED_PAUSE);
   }
-}
-
-/** Whether a connection died in the listen queue: no reason to wait for the next one. */
-function isDeath(error: unknown): boolean {
-  const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
-  return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
-}
-
-function isExhaustion(error: unknown): boolean {
-  return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
 }
