@@ -88,8 +88,10 @@ class UnixListener implements Listener {
     this.#file = Deno.lstatSync(path);
   }
 
-  accept(): Promise<Deno.UnixConn> {
-    return this.#listener.accept();
+  async accept(): Promise<Deno.UnixConn> {
+    const conn = await this.#listener.accept();
+    // The runtime tells the name that was bound.
+    return Object.defineProperty(conn, "localAddr", { value: this.addr });
   }
 
   close(): void {
