@@ -12,6 +12,7 @@ import { Entries, type Entry } from "./entry.ts";
 import { Misbehaviour } from "./misbehaviour.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
 import type { Client, Ending, Handler } from "./service.ts";
+import { Rush } from "./rush.ts";
 import { Turns } from "./turns.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
@@ -81,6 +82,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #complain: Complain;
   readonly #misbehaviour: Misbehaviour<State> | undefined;
   readonly #conversations = new Set<Conversation<State>>();
+  readonly #rush = new Rush((conn) => this.#begin(conn), () => this.#wake());
   readonly #entries: Entries;
   readonly #maxClients: number;
   #opening = 0; // clients that have a place, and wait for an async `open`
@@ -202,7 +204,7 @@ export class Server<State = void> implements AsyncDisposable {
   async #run(): Promise<void> {
     const watch = this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
-    while (this.#conversations.size + this.#entries.size > 0) await this.#change();
+    while (this.#places + this.#entries.size > 0) await this.#change();
     this.#stage = "over";
     this.#service.turns[Symbol.dispose]();
     clearInterval(watch);
@@ -233,7 +235,7 @@ export class Server<State = void> implements AsyncDisposable {
       if (this.#misbehaviour?.refuses(conn)) continue;
       const { prepare, verify } = this.#options;
       if (prepare || verify || conn.handshake) void this.#enter(conn);
-      else await this.#admit(conn);
+      else this.#rush.add(conn);
     }
   }
 
@@ -262,11 +264,9 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Begins a conversation as soon as there is a place for it, unless it was given up by then. */
-  async #admit(conn: Accepted, entry?: Entry): Promise<void> {
+  async #admit(conn: Accepted, entry: Entry): Promise<void> {
     while (this.#isFull) await this.#change(); // another may have taken the last place
-    if (entry?.isOver) return;
-    if (this.#service.once && this.#isDeaf) close(conn); // or the only one
-    else this.#begin(conn);
+    if (!entry.isOver) this.#begin(conn);
   }
 
   /** One timer for all: each conversation tells when its client last showed life. */
@@ -280,9 +280,14 @@ export class Server<State = void> implements AsyncDisposable {
     }, Math.min(Math.max(idleTimeout / 10, 10), 1000));
   }
 
+  /** How many places are taken. */
+  get #places(): number {
+    return this.#conversations.size + this.#opening + this.#rush.size;
+  }
+
   /** There are as many clients as may be; a server that stops takes those that wait. */
   get #isFull(): boolean {
-    return !this.#isDeaf && this.#conversations.size + this.#opening >= this.#maxClients;
+    return !this.#isDeaf && this.#places >= this.#maxClients;
   }
 
   /** Waits until a place may be free, or none is needed. */
@@ -296,6 +301,7 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   #begin(conn: Accepted): void {
+    if (this.#service.once && this.#isDeaf) return close(conn); // another was the one
     try {
       conn.setNoDelay?.();
     } catch {
