@@ -83,7 +83,7 @@ async function main(): Promise<number> {
   const { maxClients, idleTimeout, drain } = options;
   const common = {
     ...{ framing, maxMessage, once, grace, signal: stop.signal, ...faults?.options },
-    onMessage: transcript.message.bind(transcript),
+    onMessage: options.quiet ? undefined : transcript.message.bind(transcript),
     onFault: transcript.fault.bind(transcript),
     onError: ({ message }: Error) => complain(message),
   };
