@@ -256,19 +256,28 @@ export class Conversation<State = unknown> implements Client<State> {
     const framer = this.#framer;
     const outbox = this.#outbox;
     framer.message.heard = now;
+    let plain = outbox.plain();
+    let late = outbox.late;
     try {
-      while (this.#through === undefined && outbox.late < concurrency) {
+      while (this.#through === undefined && late < concurrency) {
         const message = framer.next();
         if (message === null) return false;
         this.messages++;
         outbox.isLively = true;
         const told: unknown = onMessage?.(message, this);
         if (told !== undefined) heed(told, (error) => this.#failed(error));
-        const reply = outbox.next(message);
+        const reply = plain ?? outbox.next(message);
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#through ??= "done";
         const own = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;
-        if (outbox.add(reply, own, done) >= FLUSH) return true;
+        if (plain !== undefined && done === undefined) {
+          plain.end(own);
+          if (plain.length >= FLUSH) return true;
+        } else {
+          if (outbox.add(reply, own, done) >= FLUSH) return true;
+          plain = undefined;
+          late = outbox.late;
+        }
       }
     } catch (error) {
       this.#failed(error);

@@ -98,6 +98,8 @@ export class FaultyOutbox extends Outbox {
     return this.#replies > 0 && this.#state === "open" && !this.#isBlocked;
   }
 
+  override plain(): undefined {}
+
   override next(message?: Message): ReplyBuffer {
     const { faults, conversation, ways } = this.source;
     this.#lot = message && faults.lot(conversation, this.host.messages, message.bytes, ways);

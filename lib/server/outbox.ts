@@ -62,6 +62,15 @@ export class Outbox {
   }
 
   /**
+   * Where replies are written one after the other and ended, as long as none is late: the short
+   * way, for the hot path. Undefined where a reply needs more than that.
+   */
+  plain(): ReplyBuffer | undefined {
+    const isFramed = typeof this.terms.framing === "object";
+    return isFramed || this.#late.length > 0 ? undefined : this.#open();
+  }
+
+  /**
    * Where the next reply is to be written.
    * @param _message that it replies to; a refusal replies to none
    */
