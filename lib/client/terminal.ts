@@ -65,7 +65,7 @@ export class Terminal implements Disposable {
     prompt: string,
     onInterrupt: () => void,
   ): Promise<Terminal> {
-    // Not at the top: who has no terminal would wait for them.
+    // Not at the top: without a terminal nothing should wait for them.
     const readline = await import("node:readline");
     const streams = await import("node:stream");
     const terminal = new Terminal(readline, streams, input, output, prompt);

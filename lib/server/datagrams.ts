@@ -26,7 +26,7 @@ import {
 import { garble } from "./garble.ts";
 import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
 
-/** So many messages are handled at once, or their replies sent; more are lost, as UDP may. */
+/** This many messages may be handled at once, or their replies be sent; more are lost, as UDP may. */
 const MOST_UNDER_WAY = 256;
 /** A stopping server has heard all when nothing has come for this long, in ms. */
 const LAST_LOOK = 20;
@@ -303,7 +303,7 @@ function track(doing: Promise<void>, underWay: Set<Promise<void>>): void {
   void doing.then(() => underWay.delete(doing));
 }
 
-/** Whoever sent a datagram, while that is handled. */
+/** The sender of a datagram, while that is handled. */
 class Sender implements Client<void> {
   readonly idle = 0;
   readonly isProbe = false;

@@ -1,4 +1,4 @@
-/** Lines to a reader that may be slow, stop or go away: whoever tells them never waits. */
+/** Lines to a reader that may be slow, stop or go away: telling one never waits. */
 
 import { sleep } from "../wait.ts";
 

@@ -186,7 +186,10 @@ export class Framer {
       const seen = this.#scanned - this.#start;
       const found = findFrame(framing, rest, seen, this.#ended, this.maxMessage);
       this.#scanned = this.#end;
-      if (typeof found === "number") return this.#needed = found, null;
+      if (typeof found === "number") {
+        this.#needed = found;
+        return null;
+      }
       this.#frame = found;
       this.#needed = 0;
     }

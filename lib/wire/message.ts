@@ -20,7 +20,7 @@ export class Message {
   start = 0;
   /** Where it ends; its ending is not in it. */
   end: number;
-  /** When it was heard, in ms since 1970; for whoever reads to say. */
+  /** When it was heard, in ms since 1970; the one who reads says it. */
   heard = 0;
   /** Its buffer, to be read in steps of more than a byte. */
   readonly view: DataView;
