@@ -88,12 +88,20 @@ def drops(port, size):
     tell(bytes=len(got), right=got.startswith(b"[" + b"x" * size + b"] "), seconds=time.monotonic() - start)
 
 
+def state_of(pid, task):
+    """What a thread does, as a letter: T is stopped."""
+    with open(f"/proc/{pid}/task/{task}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
 def urgent(port, pid):
     """Urgent data in the middle of a message, all there when the server looks; says what comes of it."""
     s = dial(port)
     s.sendall(b"before\n")
     receive(s, reply_to(b"before\n"))
     os.kill(pid, signal.SIGSTOP)
+    while any(state_of(pid, task) not in "Tt" for task in os.listdir(f"/proc/{pid}/task")):
+        time.sleep(0.001)  # each thread stops by itself
     s.send(b"he")
     s.send(b"X", socket.MSG_OOB)
     s.send(b"llo\n")

@@ -102,7 +102,10 @@ export async function inDrops(server: Subject, size: number, mostGrown: number):
  * the row is to be held as it is written, and the README's word about it goes.
  */
 export async function urgentData(server: Subject): Promise<void> {
-  const seen = await runPeers("urgent", server.port, server.pid);
-  assert(seen["right"], "a reply is wrong");
-  assert(seen["stalled"], "the message was answered at once: Deno no longer stalls it");
+  for (let trial = 0; trial < 5; trial++) {
+    const seen = await runPeers("urgent", server.port, server.pid);
+    assert(seen["right"], "a reply is wrong");
+    if (seen["stalled"]) return; // not where the runtime looked at the socket in between
+  }
+  throw new Error("the message was answered at once, five times: Deno no longer stalls it");
 }
