@@ -142,7 +142,8 @@ export class Conversation<State = unknown> implements Client<State> {
         const turn = turns.next(replies.length);
         if (turn !== undefined) await turn;
         if (outbox.late >= concurrency) {
-          if (this.#abort !== undefined && count !== null && outbox.late < Infinity) { // to hear of a client that vanishes
+          // One read ahead, to hear of a client that vanishes.
+          if (this.#abort !== undefined && count !== null && outbox.late < Infinity) {
             reading ??= conn.read(this.#framer.roomBeside());
             await Promise.race([reading, outbox.delivered()]);
           }

@@ -148,9 +148,10 @@ export class Transcript {
   }
 
   /** A message came; over UDP from nobody who was known before. */
-  message({ bytes: data }: Message, client: Client<Guest | undefined | void>): void {
+  message(message: Message, client: Client<Guest | undefined | void>): void {
     const { isProbe, state } = client;
     if (this.quiet || isProbe) return;
+    const data = message.bytes; // a view, which is made only where it is told
     if (state) {
       state.messages++;
       state.bytes += data.length;
