@@ -9,6 +9,7 @@ import { DialLink } from "./dial_link.ts";
 import { ConnectionLink, type Link } from "./link.ts";
 import { Ping, type PingOptions } from "./ping.ts";
 import { connectVisibly, type Progress } from "./progress.ts";
+import { rehearse } from "./rehearsal.ts";
 import type { Report } from "./report.ts";
 
 /** What to measure, and how. */
@@ -77,6 +78,7 @@ async function linkTo(
   if (udp) return new DatagramLink(ping, await DatagramSocket.connect(hostname, port), framing);
   if (options.connect) return new DialLink(ping, where);
   const areAlike = any || messages.length > 0;
+  await rehearse();
   const reconnect = () => connect({ ...where, wait: 0 });
   const how = { framing, takesTurns: any, areAlike, greeting };
   const link = new ConnectionLink(ping, reconnect, how);
