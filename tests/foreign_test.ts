@@ -27,6 +27,7 @@ interface Foreign {
   readonly ping: Expected;
   readonly connect: Expected;
   readonly message: Expected;
+  readonly filter: Expected;
 }
 
 /** These take no port 0; an address of this process's own can't be taken either. */
@@ -127,6 +128,13 @@ const SERVERS: Readonly<Record<string, Foreign>> = {
     },
     connect: CONNECTED,
     message: { ...says(/^<!DOCTYPE HTML.*>\n$/), stderr: UNASKED },
+    filter: {
+      code: 1,
+      stdout: /^<!DOCTYPE HTML.*>\n/,
+      // It leaves with lines unread: its page may be lost by that.
+      stderr:
+        /^client: the server (sent more replies than messages|has reset the connection: \d of 3 messages were answered)\n$/,
+    },
   },
   "an SMTP server": {
     needs: ["python3"],
@@ -140,6 +148,11 @@ const SERVERS: Readonly<Record<string, Foreign>> = {
     },
     connect: CONNECTED,
     message: { ...says(/^(220|502) .*\n$/), stderr: UNASKED },
+    filter: {
+      code: 1,
+      stdout: /^220 here ESMTP\r?\n(502 [^\n]*\n){1,3}$/,
+      stderr: "client: the server sent more replies than messages\n",
+    },
   },
   "ncat -k -e /bin/cat": {
     needs: ["ncat"],
@@ -147,6 +160,7 @@ const SERVERS: Readonly<Record<string, Foreign>> = {
     ping: answered(6),
     connect: CONNECTED,
     message: says(/^hello\n$/),
+    filter: says(/^one\ntwo\nthree\n$/),
   },
   "socat": {
     needs: ["socat"],
@@ -158,6 +172,7 @@ const SERVERS: Readonly<Record<string, Foreign>> = {
     ping: answered(6),
     connect: CONNECTED,
     message: says(/^hello\n$/),
+    filter: says(/^one\ntwo\nthree\n$/),
   },
   "HAProxy before ours": {
     needs: ["haproxy"],
@@ -179,6 +194,7 @@ listen readback
     ping: answered(33),
     connect: CONNECTED,
     message: says(/^\[hello\] .{24}\n$/),
+    filter: says(/^\[one\] .{24}\n\[two\] .{24}\n\[three\] .{24}\n$/),
   },
   "nginx before ours": {
     needs: ["nginx"],
@@ -204,6 +220,7 @@ stream {
     ping: answered(33),
     connect: CONNECTED,
     message: says(/^\[hello\] .{24}\n$/),
+    filter: says(/^\[one\] .{24}\n\[two\] .{24}\n\[three\] .{24}\n$/),
   },
 };
 
@@ -211,15 +228,40 @@ const WAYS = {
   ping: ["--ping", "-c", "2", "-i", "100ms"],
   connect: ["--ping", "--connect", "-c", "2", "-i", "20ms"],
   message: ["-m", "hello"],
+  filter: ["--quiet"],
 } as const;
+
+const LINES = 100_000;
+/** These take what is still on its way for lost when the client half-closes, or may. */
+const PROXIES = ["HAProxy before ours", "nginx before ours"];
+
+for (const name of PROXIES) {
+  const { needs: what, start } = SERVERS[name] as Foreign;
+  describe(`${LINES} lines through ${name}`, needs(...what), () => {
+    it("are all answered", async () => {
+      await using server = await start();
+      await using client = startClient([`${server.hostname}:${server.port}`, "--quiet"]);
+      const lines = Array.from({ length: LINES }, (_, number) => `${number}`);
+      await client.type(lines.map((line) => `${line}\n`).join(""));
+      await client.endInput();
+      await client.ends(0);
+      const wrong = client.stdout.split("\n").findIndex((reply, at) =>
+        !reply.startsWith(`[${lines[at]}] `)
+      );
+      assertEquals(wrong, LINES, `reply ${wrong} is not to its line`); // after the last LF is nothing
+    });
+  });
+}
 
 for (const [name, foreign] of Object.entries(SERVERS)) {
   describe(`before ${name}`, needs(...foreign.needs), () => {
-    it("the client says what is so, with --ping, --ping --connect and -m", async () => {
+    it("the client says what is so, with --ping, --ping --connect, -m and as a filter", async () => {
       await using server = await foreign.start();
       const { hostname, port } = server;
       for (const [way, args] of Object.entries(WAYS)) {
         await using client = startClient([`${hostname}:${port}`, "-t", "5s", ...args]);
+        if (way === "filter") await client.type("one\ntwo\nthree\n");
+        await client.endInput();
         const code = await client.exitCode();
         const { code: due, stdout, stderr } = foreign[way as keyof typeof WAYS];
         const said = client.stdout.replaceAll(`${hostname}:${port}`, "HERE");
