@@ -1,10 +1,12 @@
-// One client at full speed while another measures its round trips. Both live in this one process, and
-// a turn of the first is small (tens of µs), so that what the second measures is the server.
+// One client at full speed while another measures its round trips: it says a message each 2 ms, whether
+// or not those before were answered, and counts from when each was due. Both live in this one process,
+// and a turn of the first is small (tens of µs), so that what the second measures is the server.
 // usage: flood PORT SIZE WARM_UP SECONDS     SIZE 0: newlines alone
 #include "load.h"
 
 #define TURN 65536
 #define PING 16
+#define INTERVAL 2e-3 // from one ping to the next, in seconds
 
 static size_t size, reply_size;
 
@@ -36,12 +38,34 @@ static long flood_hear(int fd, const char *message) {
   return whole;
 }
 
-static void ping(int fd, char *line, unsigned number) {
-  snprintf(line, PING + 1, "pinging %08x", number);
-  char out[PING + 1];
-  memcpy(out, line, PING);
-  out[PING] = '\n';
-  if (write(fd, out, sizeof out) != sizeof out) die("cannot write");
+static struct samples trips;
+static unsigned pings, answered; // said and answered
+static double first;             // when the first was due
+
+static double due(unsigned number) { return first + number * INTERVAL; }
+
+static void ping(int fd) {
+  char line[PING + 2];
+  snprintf(line, sizeof line, "pinging %08x\n", pings++);
+  if (write(fd, line, PING + 1) != PING + 1) die("cannot write"); // so little always fits
+}
+
+/** Hears what is here of the replies; those to what was due since `begin` count. */
+static void hear_pings(int fd, double begin) {
+  static char heard[TURN];
+  static size_t held;
+  ssize_t count = read(fd, heard + held, TURN - held);
+  if (count <= 0) die("the server hung up");
+  errno = 0;
+  size_t at = 0;
+  double time = now();
+  for (held += count; at + PING + AROUND <= held; at += PING + AROUND, answered++) {
+    char line[PING + 1];
+    snprintf(line, sizeof line, "pinging %08x", answered);
+    check(heard + at, line, PING);
+    if (due(answered) >= begin) sample(&trips, time - due(answered));
+  }
+  memmove(heard, heard + at, held -= at);
 }
 
 int main(int argc, char **argv) {
@@ -51,8 +75,8 @@ int main(int argc, char **argv) {
   reply_size = size + AROUND;
   double warm_up = atof(argv[3]), seconds = atof(argv[4]);
   prepare();
-  size_t length = TURN / (size + 1) * (size + 1), said = 0, heard = 0;
-  char *words = room(length), reply[PING + AROUND + 1], line[PING + 1];
+  size_t length = TURN / (size + 1) * (size + 1), said = 0;
+  char *words = room(length);
   for (size_t i = 0; i < length; i++) words[i] = i % (size + 1) == size ? '\n' : 'f';
 
   int flood = connection(port, 1), quiet = connection(port, 1), poller = epoll_create1(0);
@@ -61,28 +85,16 @@ int main(int argc, char **argv) {
   wish = (struct epoll_event){EPOLLIN, {.fd = quiet}};
   epoll_ctl(poller, EPOLL_CTL_ADD, quiet, &wish);
 
-  struct samples trips = samples();
+  trips = samples();
   long flooded = 0;
-  unsigned pings = 0;
-  double time = now(), begin = time + warm_up, end = begin + seconds, since = time;
-  ping(quiet, line, pings);
+  double time = now(), begin = time + warm_up, end = begin + seconds;
+  first = time;
   struct epoll_event events[2];
   for (; time < end; time = now()) {
-    int ready = epoll_wait(poller, events, 2, 50);
+    while (due(pings) <= time) ping(quiet);
+    int ready = epoll_wait(poller, events, 2, (due(pings) - time) * 1e3); // the rest of a ms without waiting
     for (int i = 0; i < ready; i++) {
-      if (events[i].data.fd != quiet) continue; // first, so as not to wait for the flood's turn
-      ssize_t count = read(quiet, reply + heard, sizeof reply - heard);
-      if (count <= 0) die("the server hung up");
-      heard += count;
-      errno = 0;
-      if (heard > PING + AROUND) die("more than a reply");
-      if (heard < PING + AROUND) continue;
-      check(reply, line, PING);
-      heard = 0;
-      double done = now();
-      if (done >= begin) sample(&trips, done - since);
-      since = done;
-      ping(quiet, line, ++pings);
+      if (events[i].data.fd == quiet) hear_pings(quiet, begin); // before the flood's turn
     }
     for (int i = 0; i < ready; i++) {
       if (events[i].data.fd != flood) continue;
@@ -92,7 +104,7 @@ int main(int argc, char **argv) {
       if (time >= begin) flooded += whole;
     }
   }
-  sample(&trips, time - since); // who is kept waiting for good must show too
+  for (; answered < pings; answered++) sample(&trips, time - due(answered)); // who waits must show
   sort(&trips);
   printf("{\"trips\":%zu,\"p50\":%f,\"p99\":%f,\"worst\":%f,\"flooded\":%f}\n", trips.count,
          part(&trips, .5), part(&trips, .99), part(&trips, 1), flooded / seconds);
