@@ -59,4 +59,13 @@ describe("turns", () => {
     await rest;
     assertEquals(turns.next(LARGE), undefined);
   });
+
+  it("a rest lasts until a timer: before that the runtime has not looked for others' input", async () => {
+    using turns = new Turns();
+    enter(turns, 1);
+    let isOver = false;
+    void turns.next(LARGE)?.then(() => isOver = true);
+    for (let microtask = 0; microtask < 100; microtask++) await undefined;
+    assertEquals(isOver, false);
+  });
 });
