@@ -447,7 +447,7 @@ describe("order and time", () => {
 
   it("--max-clients means what it means: who is stalled has a place", async () => {
     await using server = await misbehave("stall@1", { maxClients: 1 });
-    const stalled = await server.dial();
+    using stalled = await server.dial();
     await stalled.say("hello\n");
     while (server.told.length === 0) await sleep(1);
     using next = await server.dial();

@@ -226,12 +226,12 @@ describe("server --udp", () => {
     };
     // Each datagram comes in a buffer of 64 KiB: how many there are between two collections is
     // not ours to say, and is known after a while.
-    await flood(60_000, 1);
-    await flood(10, 1);
+    await flood(60_000, 0.5);
+    await flood(10, 0.5);
     for (const size of [10, 1000, 60_000]) {
       let least = Infinity;
       for (let floods = 0; floods < 3 && least >= 64; floods++) {
-        least = Math.min(least, (await growth(server.pid, () => flood(size, 1))).grown);
+        least = Math.min(least, (await growth(server.pid, () => flood(size, 0.3))).grown);
       }
       assert(least < 64, `${size} bytes: memory grew by ${least.toFixed(1)} MB, over 64, 3 times`);
     }
@@ -455,7 +455,7 @@ describe("client --udp", () => {
     const held: (() => void)[] = [];
     await using relay = await Relay.open(server.port, {
       reply(seq, send) {
-        if (seq % 30 === 0) return; // dropped
+        if (seq % 40 === 0) return; // dropped
         held.push(send);
         if (seq % 7 === 0) held.push(send); // doubled
         const flush = () => {
@@ -469,11 +469,11 @@ describe("client --udp", () => {
     const lines = Array.from({ length: 90 }, (_, at) => `${at % 4 ? "" : "a] "}${at + 1}`);
     const there = ["-p", relay.port, "--timeout", "3s", "-q"]; // 1s may pass on a busy machine
     const { stdout, stderr } = await run(1, there, lines.join("\n"));
-    const lost = relay.messages.filter((_, at) => (at + 1) % 30 === 0);
+    const lost = relay.messages.filter((_, at) => (at + 1) % 40 === 0);
     const answered = lines.filter((line) => !lost.includes(line));
-    assertEquals(lost.length, 3);
+    assertEquals(lost.length, 2);
     assertEquals(stdout, answered.map((line) => `[${line}] STAMP\n`).join(""));
-    assertEquals(stderr, "client: no reply within 3s: 87 of 90 messages were answered\n");
+    assertEquals(stderr, "client: no reply within 3s: 88 of 90 messages were answered\n");
   });
 
   it("--ping: tells the lost; exit 1, since with --count all must be answered", async () => {
