@@ -7,9 +7,11 @@
  * network does in proxy_test.ts. That the battery can see is shown in naive_test.ts.
  */
 
+import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { atRest, busy, drips, randomClosings, reconnects } from "./battery/crowds.ts";
 import { fullSpeed, longLine, neverReads, readsLate } from "./battery/floods.ts";
+import { assertSockets, sockets } from "./battery/proc.ts";
 import { scarce, startScarce } from "./battery/scarce.ts";
 import { halfClose, inDrops, inOneGo, randomCuts, urgentData } from "./battery/streams.ts";
 import {
@@ -59,6 +61,17 @@ describe("36: TLS", needs("linux", "python3", "openssl"), () => {
     const identity = await certificates.sign("server", "IP:127.0.0.1");
     await using server = await startServer([...identity, "--quiet", "--idle-timeout", "500ms"]);
     await staysInTls(server, 20);
+  });
+
+  it("a client that hears the end, and stays, keeps no descriptor", async () => {
+    await using certificates = await Certificates.make();
+    const identity = await certificates.sign("server", "IP:127.0.0.1");
+    await using server = await startServer([...identity, "--quiet", "--idle-timeout", "300ms"]);
+    const before = await sockets(server.pid);
+    const caCerts = [await Deno.readTextFile(certificates.path("ca.pem"))];
+    using client = await Deno.connectTls({ hostname: "127.0.0.1", port: server.port, caCerts });
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    await assertSockets(server.pid, before);
   });
 });
 

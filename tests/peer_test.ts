@@ -134,7 +134,9 @@ describe("Peer with matches", () => {
   });
 
   it("takes replies in any order, and a refusal for the oldest message's", async () => {
-    const pieces = ["2\nerror: no\nnews\nmore news\n3\n"].map((text) => new TextEncoder().encode(text));
+    const pieces = ["2\nerror: no\nnews\nmore news\n3\n"].map((text) =>
+      new TextEncoder().encode(text)
+    );
     await using all = await sending(pieces, { framing: "line", matches: isEcho });
     const replies = ["1", "2", "3"].map((message) => all.peer.say(message).then(text, String));
     assertEquals(await Promise.all(replies), ["Error: the server refused: no", "2", "3"]);

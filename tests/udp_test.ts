@@ -492,6 +492,12 @@ describe("client --udp", () => {
     );
   });
 
+  it("--ping --log json: no connection is made", async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    const { stdout } = await run(0, ["-p", server.port, "--ping", "-c", 1, "--log", "json", "-q"]);
+    assertEquals(JSON.parse(stdout).connects, 0);
+  });
+
   it("--log json: a number is left out, the summary counts it", async () => {
     await using server = await startServer(["--udp"]);
     await using relay = await Relay.open(server.port, {
