@@ -193,6 +193,17 @@ describe("a screen", needs("tmux"), () => {
   });
 });
 
+describe("needs", () => {
+  it("a program that is not there, where nothing can look for it either", async () => {
+    const module = import.meta.resolve("../lib/testing/mod.ts");
+    const script = `import { needs } from "${module}"; console.log(needs("cat").skip);`;
+    const env = { PATH: "/", CI: "" };
+    await using test = new Program([Deno.execPath(), "eval", script], { env });
+    await test.ends(0);
+    assertEquals(test.stdout, "cat is not installed\n");
+  });
+});
+
 describe("a wire", () => {
   it("fails at once at end-of-file, and shows what came instead", async () => {
     await using server = FakeServer.start((conn) => conn.write(new Uint8Array([97, 255])).then());
