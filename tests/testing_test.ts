@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { shortened } from "../lib/testing/patience.ts";
 import {
   FakeServer,
   needs,
@@ -190,6 +191,13 @@ describe("a screen", needs("tmux"), () => {
       "Error: Screen needs tmux, which is not on PATH: install the package tmux",
     );
     await test.ends(1);
+  });
+});
+
+describe("what is too long to read", () => {
+  it("is shown without its middle", () => {
+    assertEquals(shortened("abcdefghij", 4), "ab\n... 6 characters ...\nij");
+    assertEquals(shortened("abcd", 4), "abcd");
   });
 });
 
