@@ -13,7 +13,7 @@ const MOST_HELD = 1 << 20;
 const TLS_ALERT = 21;
 
 /** The client's end of a connection to a server. Its errors' messages are sentences. */
-export class Stream implements Disposable {
+export class Stream {
   /** How much may be held before it counts as a reply without an end, in bytes. */
   mostHeld = MOST_HELD;
 
@@ -94,11 +94,6 @@ export class Stream implements Disposable {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
     this.conn.close();
-  }
-
-  /** Closes the connection. */
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   async #read(): Promise<boolean> {
