@@ -506,6 +506,16 @@ describe("--ping --quiet", () => {
     await client.ends(0);
     assertEquals(JSON.parse(client.stdout).event, "summary");
   });
+
+  it("complains of no disconnection where all was answered", async () => {
+    await using server = lines(async (line, say) => {
+      await say(reply(line));
+      return false;
+    });
+    const told = await ping(server.port, ["-c", 3, "-i", "50ms", "-q"], 0);
+    assertEquals(told.summary, "3 sent, 3 answered, 0 lost (0 %), 3 connects");
+    assertEquals(told.stderr, "");
+  });
 });
 
 describe("--log json on the client", () => {

@@ -600,6 +600,18 @@ describe("serveDatagrams", () => {
     assertEquals([(await udp.next()).data, (await udp.next()).data], ["[aside]", "slow"]);
   });
 
+  it("a signal that is asked for once its message is over has ended", async () => {
+    const senders: AbortSignal[] = [];
+    await using server = await serveDatagrams((_, reply, client) => {
+      setTimeout(() => senders.push(client.signal), 50);
+      reply.write("well");
+    });
+    await using udp = await Udp.open();
+    assertEquals(await udp.ask("hello", server.addr.port), "well");
+    while (senders.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    assertEquals(senders[0]?.aborted, true);
+  });
+
   it("a stop waits no longer than the grace, and may be asked for twice", async () => {
     const begun = Promise.withResolvers<void>();
     const server = await serveDatagrams(() => {
