@@ -15,9 +15,8 @@ export async function rehearse(): Promise<void> {
   const options = { messages: [], interval: 0, count: MESSAGES, timeout: 0, any: false };
   const ping = new Ping(options, silent);
   const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
-  const link = new ConnectionLink(ping, () => Promise.resolve(new Echo()), how);
-  link.open(new Echo());
-  await ping.run(link, new AbortController().signal);
+  const connect = () => Promise.resolve(new Echo());
+  await ping.run(new ConnectionLink(ping, connect, how), new AbortController().signal);
 }
 
 /** A connection that reads back what was written, one message at a time. */
