@@ -131,7 +131,7 @@ const SERVERS: Readonly<Record<string, Foreign>> = {
     filter: {
       code: 1,
       stdout: /^<!DOCTYPE HTML.*>\n/,
-      // It leaves with lines unread: its page may be lost by that.
+      // It may leave with lines unread, which is a reset.
       stderr:
         /^client: the server (sent more replies than messages|has reset the connection: \d of 3 messages were answered)\n$/,
     },
