@@ -110,7 +110,7 @@ export async function reconnects(
   mostGrown: number,
 ): Promise<string> {
   const before = await sockets(server.pid);
-  await runPeers("reconnects", server.port, Math.ceil(times / 10)); // what comes first may cost
+  await runPeers("reconnects", server.port, Math.ceil(times / 2)); // what comes first may cost
   const { resident } = await memory(server.pid);
   const { right, seconds = 0 } = await runPeers("reconnects", server.port, times);
   assertEquals(right, times, "not every message was answered");

@@ -98,7 +98,7 @@ export const ROWS: readonly Row[] = [
     ["-q"],
     (server, random) => randomClosings(server, 6000, random),
   ),
-  row(25, "reconnects", ["-q"], (server) => reconnects(server, 100_000, 16)),
+  row(25, "reconnects", ["-q"], (server) => reconnects(server, 100_000, 8)),
   { row: 26, does: "the reader of its output stops", run: readerStops },
   { row: 26, does: "the disk is full", run: diskFull },
   {
