@@ -11,6 +11,7 @@ import type { Accepted } from "../lib/net/listener.ts";
 import { asText, Transcript } from "../lib/server/transcript.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { Udp } from "./udp.ts";
+import { sleep } from "../lib/wait.ts";
 
 const portOf = ({ addr }: { addr: Deno.Addr }) => (addr as Deno.NetAddr).port;
 
@@ -95,7 +96,7 @@ describe("an async open", () => {
     using two = await Wire.dial(portOf(server));
     await one.send("one\n");
     await two.send("two\n");
-    while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    while (asked.length === 0) await sleep(0);
     assertEquals(asked.length, 1);
     opened.resolve();
     assertEquals(await one.until(/\n/), "one\n");
@@ -152,7 +153,7 @@ describe("an async open", () => {
     const { signal } = await asked.promise;
     await server.shutdown();
     opened.resolve(); // too late
-    await new Promise((resolve) => setTimeout(resolve));
+    await sleep(0);
     assertEquals([await wire.rest(), refused, signal.aborted], ["", ["the server stops"], true]);
   });
 
@@ -198,7 +199,7 @@ describe("a client's signal", () => {
     const heard: string[] = [];
     await using server = serve(async (message, reply, { signal }) => {
       asked.resolve();
-      await new Promise((resolve) => setTimeout(resolve, signal.aborted ? 0 : 30));
+      await sleep(signal.aborted ? 0 : 30);
       heard.push(message.text);
       reply.write(message);
     }, { framing: "line" });
@@ -292,7 +293,7 @@ describe("server.conversations", () => {
     assertEquals(states, [`${port(one)}`, `${port(two)}`].sort());
     await one.end();
     await one.rest();
-    while (server.clients > 1) await new Promise((resolve) => setTimeout(resolve));
+    while (server.clients > 1) await sleep(0);
     assertEquals(Array.from(server.conversations, ({ state }) => state), [`${port(two)}`]);
   });
 });
@@ -329,7 +330,7 @@ describe("a messageTimeout", () => {
   it("is for each message, and leaves no timer behind", async () => {
     const left = await timersLeft(9000, async () => {
       const server = serve(async (message, reply) => {
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await sleep(5);
         reply.write(message);
       }, { messageTimeout: 9000, concurrency: 2, framing: "line" });
       using wire = await Wire.dial(portOf(server));
@@ -365,7 +366,7 @@ describe("a messageTimeout", () => {
     }, { messageTimeout: 50, onError: ({ message }) => void told.push(message) });
     await using udp = await Udp.open();
     for (let hung = 0; hung < 256; hung++) await udp.send("slow", server.addr.port);
-    while (told.length < 256) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (told.length < 256) await sleep(5);
     assertEquals(await udp.ask("quick", server.addr.port), "quick");
     assertEquals(told[0], "cannot answer: the handler took longer than 0.05s");
     assert(signals.every(({ aborted }) => aborted));
@@ -480,7 +481,7 @@ describe("what a client gets", () => {
         return Promise.resolve(1);
       },
       async write() {
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sleep(20);
         if (++taken === 20) gone.resolve(null);
         return 1;
       },
@@ -500,7 +501,7 @@ describe("what a client gets", () => {
       close: (_, ending) => void endings.push(ending),
     });
     await gone.promise;
-    while (endings.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    while (endings.length === 0) await sleep(0);
     assertEquals([taken, endings], [20, ["left"]]);
   });
 });
@@ -532,7 +533,7 @@ describe("clients that wait for a place", () => {
       };
       for (let client = 0; client < 4 + refused; client++) await come();
       for (const answer of letIn.slice(0, 4)) answer(true);
-      await new Promise((resolve) => setTimeout(resolve)); // they wait for the place now
+      await sleep(0); // they wait for the place now
       for (const answer of letIn.slice(4)) answer(false);
       for (const wire of all.slice(4)) assertEquals(await wire.rest(), "");
       for (const [at, wire] of all.slice(0, 4).entries()) await wire.send(`${at}\n`);
@@ -603,7 +604,7 @@ describe("verify over UDP", () => {
     await asked.promise;
     await server.shutdown();
     answer.resolve(true);
-    await new Promise((resolve) => setTimeout(resolve));
+    await sleep(0);
     assertEquals([heard, server.messages], [0, 0]);
   });
 

@@ -8,6 +8,7 @@ import type { ServeOptions } from "../lib/server/serve_options.ts";
 import { Program } from "../lib/testing/program.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { Udp } from "./udp.ts";
+import { sleep } from "../lib/wait.ts";
 
 const portOf = ({ addr }: { addr: Deno.Addr }) => (addr as Deno.NetAddr).port;
 
@@ -159,7 +160,7 @@ describe("without an onError", () => {
       for (let time = 0; time < 20; time++) {
         await all[1]?.send("good\n");
         assertEquals(await all[1]?.until(/\n/), "good\n");
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await sleep(20);
       }
     } finally {
       await Deno.remove(file);

@@ -10,6 +10,7 @@ import { framed } from "../lib/wire/custom_framing.ts";
 import { join } from "../lib/wire/framing.ts";
 import { Random } from "./random.ts";
 import { netstring } from "./services/netstring.ts";
+import { sleep } from "../lib/wait.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const echo: Handler<void> = (message, reply) => reply.write(message);
@@ -40,7 +41,7 @@ async function sending(pieces: readonly Uint8Array[], talking: PeerOptions) {
   const sent = (async () => {
     for (let piece of pieces) {
       while (piece.length > 0) piece = piece.subarray(await conn.write(piece));
-      await new Promise((resolve) => setTimeout(resolve));
+      await sleep(0);
     }
   })();
   return {

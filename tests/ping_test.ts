@@ -13,6 +13,7 @@ import { text, Wire } from "../lib/testing/wire.ts";
 import { Certificates } from "./certificates.ts";
 import { Framer, messagesOf } from "../lib/wire/framing.ts";
 import { Udp } from "./udp.ts";
+import { sleep } from "../lib/wait.ts";
 
 const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/;
 
@@ -39,7 +40,6 @@ function lines(
 }
 
 const reply = (line: string) => `[${line}] Mon Dec  9 18:15:50 2019\n`;
-const sleep = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 
 /** A server that reads once and never answers. */
 const silent = () =>
@@ -121,7 +121,7 @@ describe("--ping", () => {
     async () => {
       await using server = silent();
       await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
-      while (server.heard === "") await new Promise((resolve) => setTimeout(resolve, 1));
+      while (server.heard === "") await sleep(1);
       patient.signal("SIGINT");
       await patient.ends(1);
       assertEquals(patient.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");

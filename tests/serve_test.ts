@@ -8,6 +8,7 @@ import { serve, Server } from "../lib/server/serve.ts";
 import type { Accepted } from "../lib/net/listener.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
 import { Wire } from "../lib/testing/wire.ts";
+import { sleep } from "../lib/wait.ts";
 
 /** Serves on a free port for as long as a test uses it. */
 function serveHere<S>(handler: Handler<S>, options: ServeOptions<S> = {}) {
@@ -38,7 +39,7 @@ async function whatATricklingClientHears(turns: number): Promise<string> {
       return Promise.resolve(1);
     },
     async write(bytes) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await sleep(0);
       heard += String.fromCharCode(bytes[0] as number);
       if (heard.endsWith(">")) void push();
       if (heard.includes(")") && heard.includes("\n")) resolve();
@@ -82,7 +83,7 @@ describe("serve", () => {
   it("waits for a reply that takes its time, and keeps the order", async () => {
     await using here = serveHere(async (message, reply) => {
       const milliseconds = Number(new TextDecoder().decode(message.bytes));
-      await new Promise((resolve) => setTimeout(resolve, milliseconds));
+      await sleep(milliseconds);
       reply.write(message);
     });
     assertEquals(await exchange(here.port, "30\n0\n10\n"), "30\n0\n10\n");
@@ -249,7 +250,7 @@ describe("a client of serve", () => {
     await wire.send(`${long}\n${long}\n`);
     for (let pushed = 0; pushed < 50; pushed++) {
       client.write("<");
-      await new Promise((resolve) => setTimeout(resolve));
+      await sleep(0);
     }
     await wire.end();
     const replies = (await wire.rest()).replaceAll("<", "");
@@ -265,7 +266,7 @@ describe("a client of serve", () => {
     let taken = 0;
     while (client.write(line)) {
       taken++;
-      await new Promise((resolve) => setTimeout(resolve));
+      await sleep(0);
     }
     client.end();
     assertEquals((await wire.rest()).length, taken * line.length);
@@ -276,7 +277,7 @@ describe("async handlers", () => {
   /** Answers `30 tea` with `tea` after 30 ms; fails where that is `bad`. */
   const later: Handler = async (message, reply) => {
     const [milliseconds, what = ""] = message.text.split(" ");
-    await new Promise((resolve) => setTimeout(resolve, Number(milliseconds)));
+    await sleep(Number(milliseconds));
     if (what === "bad") throw new Error("no");
     reply.write(what);
   };
@@ -322,7 +323,7 @@ describe("async handlers", () => {
     }, { concurrency: 2 });
     using wire = await Wire.dial(here.port);
     await wire.send("first\n");
-    while (heard.length === 0) await new Promise((resolve) => setTimeout(resolve));
+    while (heard.length === 0) await sleep(0);
     await wire.send("second\n");
     assertEquals(await wire.until(/second\n/), "first\nsecond\n");
   });
@@ -540,7 +541,7 @@ describe("a server", () => {
     };
     const server = serve(upper, { listeners: [listener], prepare, onRefused });
     await crowd.promise;
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await sleep(0);
     assertEquals(refused, 500);
     await server.shutdown();
     assertEquals(refused, 1500);

@@ -8,6 +8,7 @@ import { program, type ServerProgram, startServer } from "../lib/testing/readbac
 import { resetUnaccepted } from "./battery/vanishing.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { assertReplies, unstamped } from "./replies.ts";
+import { sleep } from "../lib/wait.ts";
 
 /** Runs the server with options that end it. */
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -226,7 +227,7 @@ describe("--idle-timeout", () => {
         try {
           for (;;) {
             await drip.send("x");
-            await new Promise((resolve) => setTimeout(resolve, 50)); // the drip
+            await sleep(50); // the drip
           }
         } catch {
           ended.push("drip");

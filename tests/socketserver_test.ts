@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { type Handler, Peer, serve, type ServeOptions } from "../lib/mod.ts";
+import { sleep } from "../lib/wait.ts";
 
 const echo: Handler = (message, reply) => reply.write(message);
 
@@ -118,7 +119,7 @@ describe("test_socketserver", () => {
     let length = 0;
     for await (const chunk of conn.readable) {
       length += chunk.length;
-      await new Promise((resolve) => setTimeout(resolve));
+      await sleep(0);
     }
     assertEquals(length, 5 * page.length + 1);
   });
@@ -126,7 +127,7 @@ describe("test_socketserver", () => {
   it("test_threads_reaped: nothing is kept of clients that have left", async () => {
     await using server = start(echo);
     for (let client = 0; client < 10; client++) await echoed({ port: portOf(server) });
-    while (server.clients > 0) await new Promise((resolve) => setTimeout(resolve));
+    while (server.clients > 0) await sleep(0);
     assertEquals(server.messages, 10);
   });
 
@@ -134,7 +135,7 @@ describe("test_socketserver", () => {
     const { promise: begun, resolve } = Promise.withResolvers<void>();
     const server = start(async (message, reply) => {
       resolve();
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(50);
       reply.write(message);
     });
     const reply = echoed({ port: portOf(server) });

@@ -8,6 +8,7 @@ import { program, startClient } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
 import { text } from "../lib/testing/wire.ts";
 import { Framer, messagesOf } from "../lib/wire/framing.ts";
+import { sleep } from "../lib/wait.ts";
 
 const encoder = new TextEncoder();
 
@@ -112,7 +113,7 @@ describe("--greeting", () => {
     let conversations = 0;
     await using server = FakeServer.start(async (conn) => {
       conversations++;
-      await new Promise((done) => setTimeout(done, 100));
+      await sleep(100);
       await conn.write(encoder.encode("220 welcome\r\n"));
       const buffer = new Uint8Array(100);
       const count = await conn.read(buffer) ?? 0;

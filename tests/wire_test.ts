@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { startServer } from "../lib/testing/readback.ts";
 import { latin1, Wire } from "../lib/testing/wire.ts";
 import { assertReplies, STAMP, unstamped } from "./replies.ts";
+import { sleep } from "../lib/wait.ts";
 
 describe("line framing", () => {
   for (
@@ -100,7 +101,7 @@ describe("raw framing", () => {
     await wire.send("a\n");
     await wire.until(/\n/);
     await wire.send("b");
-    await new Promise((resolve) => setTimeout(resolve, 150)); // longer than the pause: that is the point
+    await sleep(150); // longer than the pause: that is the point
     await wire.send("c\n");
     assertEquals(unstamped(await wire.until(/\n/)), "[bc] STAMP\n");
   });
@@ -126,7 +127,7 @@ describe("raw framing", () => {
     await using server = await startServer(["--framing", "line"]);
     using wire = await Wire.dial(server.port);
     await wire.send("slow");
-    await new Promise((resolve) => setTimeout(resolve, 150)); // longer than auto's pause: that is the point
+    await sleep(150); // longer than auto's pause: that is the point
     await wire.send("ly\n");
     assertEquals(unstamped(await wire.until(/\n/)), "[slowly] STAMP\n");
   });

@@ -1,6 +1,7 @@
 /** A program on a terminal: typed at by keys, and seen as a person sees it. tmux is the terminal. */
 
 import { asWritten, Deadline, patternOf, type Wait } from "./patience.ts";
+import { sleep } from "../wait.ts";
 
 /** The pause between two looks, in ms. */
 const PAUSE = 20;
@@ -166,7 +167,7 @@ export class Screen implements AsyncDisposable {
       const sight = await this.#look();
       if (isSo(sight)) return sight;
       text = sight.text;
-      await deadline.before(new Promise((resolve) => setTimeout(resolve, PAUSE)));
+      await deadline.before(sleep(PAUSE));
     }
   }
 

@@ -4,8 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
 import { others, runPeers, sayOthers } from "./peers.ts";
-import { assertSockets, growth, pause, sockets } from "./proc.ts";
+import { assertSockets, growth, sockets } from "./proc.ts";
 import { assertWell, type Subject, warmUp } from "./subject.ts";
+import { sleep } from "../../lib/wait.ts";
 
 const LINE = 1000;
 
@@ -47,7 +48,7 @@ export async function readsLate(server: Subject): Promise<string> {
     for (; !stuck; lines++) await wire.send(`${line(lines)}\n`);
     await wire.end();
   })();
-  for (let before = -1; before !== lines; await pause(200)) before = lines;
+  for (let before = -1; before !== lines; await sleep(200)) before = lines;
   stuck = true;
   const [heard] = await Promise.all([wire.rest(), sending]);
   const replies = unstamped(heard).split("\n");

@@ -8,7 +8,8 @@ import { Program } from "../../lib/testing/program.ts";
 import { program, startClient } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
-import { pause, sockets } from "./proc.ts";
+import { sockets } from "./proc.ts";
+import { sleep } from "../../lib/wait.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */
 const MESSAGE = "x".repeat(990);
@@ -49,7 +50,7 @@ class Told implements AsyncDisposable {
   /** Asks it to stop, which must work though nobody hears it. */
   async stops(): Promise<void> {
     this.child.kill("SIGTERM");
-    const late = pause(PATIENCE).then(() => "has not ended");
+    const late = sleep(PATIENCE).then(() => "has not ended");
     assertEquals(await Promise.race([this.child.status.then(({ code }) => code), late]), 0);
   }
 
@@ -137,7 +138,7 @@ export async function bothUnread(): Promise<void> {
   {
     using crowd = new DisposableStack(); // more than it has descriptors for: it complains
     for (let client = 0; client < 60; client++) crowd.use(await Wire.dial(server.port));
-    for (let before = -1, now = 0; before !== now; await pause(20)) {
+    for (let before = -1, now = 0; before !== now; await sleep(20)) {
       before = now;
       now = await sockets(server.child.pid);
     }
@@ -172,7 +173,7 @@ async function converse(port: number, messages: number): Promise<void> {
 }
 
 async function fileUntil(file: string, words: RegExp): Promise<string> {
-  for (const late = performance.now() + PATIENCE; performance.now() < late; await pause(50)) {
+  for (const late = performance.now() + PATIENCE; performance.now() < late; await sleep(50)) {
     const said = await Deno.readTextFile(file);
     if (words.test(said)) return said;
   }

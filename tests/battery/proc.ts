@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { sleep } from "../../lib/wait.ts";
 
 /** How long a state that must come may take, in ms: only a failure does. */
 const PATIENCE = 10_000;
@@ -50,7 +51,7 @@ export async function sockets(pid: number): Promise<number> {
 /** Waits until a process has so many sockets. */
 export async function assertSockets(pid: number, before: number): Promise<void> {
   const late = performance.now() + PATIENCE;
-  while (await sockets(pid) !== before && performance.now() < late) await pause(20);
+  while (await sockets(pid) !== before && performance.now() < late) await sleep(20);
   assertEquals(await sockets(pid), before, "it has another number of sockets");
 }
 
@@ -59,11 +60,6 @@ export async function cpu(pid: number): Promise<number> {
   const stat = await shell(`cat /proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
-}
-
-/** Lets so many milliseconds pass. */
-export function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 async function shell(command: string): Promise<string> {

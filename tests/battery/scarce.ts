@@ -3,8 +3,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { program, ServerProgram } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
-import { cpu, pause } from "./proc.ts";
+import { cpu } from "./proc.ts";
 import { assertConverses } from "./subject.ts";
+import { sleep } from "../../lib/wait.ts";
 
 /** How long the CPU is watched, in ms. */
 const WATCH = 500;
@@ -35,7 +36,7 @@ export async function scarce(server: ServerProgram, clients: number): Promise<st
 
   await server.untilError(/cannot accept for now: .*\n/);
   const before = await cpu(server.pid);
-  await pause(WATCH);
+  await sleep(WATCH);
   const used = 100 * (await cpu(server.pid) - before) / (WATCH / 1000);
   const first = answered;
   whoWaits.resolve();

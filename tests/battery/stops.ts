@@ -4,7 +4,8 @@ import { assert, assertEquals } from "@std/assert";
 import { program, ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
-import { pause } from "./proc.ts";
+import { sleep } from "../../lib/wait.ts";
+
 import { assertConverses, assertWell } from "./subject.ts";
 
 /** Row 19: SIGTERM while clients pipeline: whole replies in order, then end-of-file, no reset. */
@@ -52,7 +53,7 @@ function pipeline(server: ServerProgram): { begun: Promise<void>; replies: Promi
     let over = false;
     const saying = (async () => {
       for (let number = 0; !over; number += 100) {
-        await pause(1); // to keep up with what 50 hear is too much for one process of tests
+        await sleep(1); // to keep up with what 50 hear is too much for one process of tests
         await wire.send(Array.from({ length: 100 }, (_, more) => `${number + more}\n`).join(""));
       }
     })().catch((error) => {

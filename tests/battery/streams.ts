@@ -5,8 +5,9 @@ import type { Random } from "../random.ts";
 import { text, Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
 import { runPeers } from "./peers.ts";
-import { cpu, growth, pause } from "./proc.ts";
+import { cpu, growth } from "./proc.ts";
 import { assertConverses, type Subject, warmUp } from "./subject.ts";
+import { sleep } from "../../lib/wait.ts";
 
 /** So many streams are under way together. */
 const AT_A_TIME = 20;
@@ -65,7 +66,7 @@ export async function randomCuts(
 async function sendInPieces(wire: Wire, pieces: readonly Uint8Array[]): Promise<void> {
   for (const piece of pieces) {
     await wire.send(piece);
-    await pause(0); // else the system may join it to the next
+    await sleep(0); // else the system may join it to the next
   }
   await wire.end();
 }

@@ -3,6 +3,7 @@
 import { memoryOf } from "./machine.ts";
 import { compile } from "./peers.ts";
 import { Process, type Start } from "./process.ts";
+import { sleep } from "../../lib/wait.ts";
 
 /** Figures by name; what each is, its row's columns tell. */
 export type Figures = Readonly<Record<string, number>>;
@@ -95,7 +96,7 @@ export class Bench {
     const before = memoryOf(server.pid);
     let after = before;
     const get = await this.#load("storm", [server.port, connections], async () => {
-      await new Promise((resolve) => setTimeout(resolve, SETTLE));
+      await sleep(SETTLE);
       after = memoryOf(server.pid);
     });
     return {
@@ -153,6 +154,6 @@ async function firstLine(path: string, program: Process): Promise<string> {
     const text = await Deno.readTextFile(path).catch(() => "");
     if (text.includes("\n")) return text.slice(0, text.indexOf("\n"));
     if (over) throw new Error(program.complaint || "ended");
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   }
 }
