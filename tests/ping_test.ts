@@ -3,13 +3,16 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
+import { DialLink } from "../lib/client/dial_link.ts";
+import { Ledger } from "../lib/client/ledger.ts";
+import type { LinkListener } from "../lib/client/link.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latency, Proxy } from "../lib/testing/proxy.ts";
 import { Screen } from "../lib/testing/screen.ts";
-import { text, Wire } from "../lib/testing/wire.ts";
+import { latin1, text, Wire } from "../lib/testing/wire.ts";
 import { Certificates } from "./certificates.ts";
 import { Framer, messagesOf } from "../lib/wire/framing.ts";
 import { Udp } from "./udp.ts";
@@ -44,6 +47,15 @@ const reply = (line: string) => `[${line}] Mon Dec  9 18:15:50 2019\n`;
 /** A server that reads once and never answers. */
 const silent = () =>
   FakeServer.start(async (conn) => void await conn.read(new Uint8Array(10)), { keepOpen: true });
+
+/** It cares for nothing that a link tells it. */
+const DEAF: LinkListener = {
+  heard: () => undefined,
+  connected: () => {},
+  disconnected: () => {},
+  unreachable: () => {},
+  failed: () => {},
+};
 
 const BAR = /^ *[\d.]+ - /;
 
@@ -112,6 +124,21 @@ describe("--ping", () => {
       await client.until("1 sent, 1 answered, 0 lost (0 %)\nmin/avg");
       await client.ends(0);
       assertEquals(client.stderr, "");
+    });
+  }
+
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    it(`whose summary nobody reads ends with ${code} at a second ${signal}`, SIGNALS, async () => {
+      await using server = await startServer();
+      const [name = "", ...client] = program("client");
+      const args = [...client, "-p", String(server.port), "--ping", "-i", "0"];
+      await using child = new Deno.Command(name, { args, stdout: "piped", stderr: "null" }).spawn();
+      await server.until('"ping 4000"'); // more lines than a pipe holds
+      child.kill(signal);
+      await server.until(/^client .* has (left|broken)/m);
+      child.kill(signal);
+      assertEquals((await child.status).code, code);
+      await child.stdout.cancel();
     });
   }
 
@@ -477,6 +504,20 @@ describe("--ping --connect", () => {
     assertEquals(told.lines, range(2).map((seq) => `no connection: seq=${seq} ${sentence}`));
     assertEquals(told.summary, "2 tried, 0 connected, 2 lost (100 %)");
     assertEquals(told.stderr, `client: ${sentence.replace("HERE", "127.0.0.1:1")}\n`);
+  });
+
+  it("a connection that is made after the end counts no more", async () => {
+    const over = Promise.withResolvers<void>();
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1));
+      over.resolve();
+    });
+    const connected: number[] = [];
+    const link = new DialLink({ ...DEAF, connected: ({ seq }) => connected.push(seq) }, server);
+    link.say(new Ledger(false).add(latin1("ping 1"), 0));
+    link[Symbol.dispose]();
+    await over.promise;
+    assertEquals([link.connects, connected], [0, []]);
   });
 
   it("with TLS tells the handshake apart, in JSON", needs("openssl"), async () => {
