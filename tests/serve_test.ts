@@ -167,6 +167,23 @@ describe("a client of serve", () => {
     assertEquals(await exchange(here.port, ""), "we are full\n");
   });
 
+  it("costs no other its place, however many are asked about at once", async () => {
+    const refused: string[] = [];
+    await using here = serveHere(upper, {
+      maxClients: 2000,
+      verify: async () => {
+        for (let turns = 0; turns < 50; turns++) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        return true;
+      },
+      onRefused: (_, reason) => void refused.push(reason),
+    });
+    const crowd = Array.from({ length: 1200 }, () => exchange(here.port, "hello\n"));
+    const heard = await Promise.all(crowd);
+    assertEquals([refused, heard.filter((text) => text !== "HELLO\n")], [[], []]);
+  });
+
   it("is not let in where verify says no, sync or async, and the next one is", async () => {
     const answers = [false, Promise.resolve(false), Promise.resolve(true)];
     const refused: string[] = [];

@@ -4,6 +4,8 @@
 export const PATIENCE = 10_000;
 /** The most that may be under way at once; one more, and the oldest is given up. */
 const MOST = 1000;
+/** Where so many are under way, they go first: one more is accepted in a turn of the event loop. */
+const CROWD = 100;
 
 /** A client's way in. */
 export class Entry {
@@ -51,6 +53,11 @@ export class Entries {
   /** How many are under way. */
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** So many are under way that they go first. */
+  get isCrowd(): boolean {
+    return this.#entries.size >= CROWD;
   }
 
   /** Gives up all that have not done what comes before a conversation. */

@@ -215,6 +215,7 @@ export class Server<State = void> implements AsyncDisposable {
     let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change();
+      if (this.#entries.isCrowd) await new Promise((resolve) => setImmediate(resolve));
       if (this.#isDeaf) return;
       let conn;
       try {
