@@ -362,8 +362,10 @@ describe("--ping in an outage", () => {
           range(lost.at(-1)),
         );
         assertEquals(summary.answered, answered.length);
-        assertEquals(summary.connects, 2);
-        assertEquals(of("disconnected").length, 1);
+        const disconnects = of("disconnected").length;
+        assertEquals(summary.connects, disconnects + 1);
+        // A program that is killed closes its connections first: another may reach its queue.
+        assert(disconnects === 1 || disconnects === 2, client.stdout);
       } finally {
         await first[Symbol.asyncDispose]();
         await second?.[Symbol.asyncDispose]();
