@@ -14,7 +14,6 @@ export class DialLink implements Link {
   constructor(readonly listener: LinkListener, readonly options: ConnectOptions) {}
 
   say(said: Said): void {
-    said.isSent = true;
     connectTimed(this.options).then(
       ({ conn, connect, handshake }) => {
         conn.close();
