@@ -235,6 +235,20 @@ describe("--ping and whose reply it is", () => {
     });
   });
 
+  it("takes a reply that comes in pieces for one", async () => {
+    await using server = lines(async (line, say) => {
+      const whole = reply(line);
+      await say(whole.slice(0, 20)); // the message is in it
+      await sleep(20); // else the system may join the rest to it
+      await say(whole.slice(20));
+    });
+    assertEquals(await ping(server.port, ["-c", 3, "-i", "5ms"], 0), {
+      lines: range(3).map((seq) => `33 bytes from HERE: seq=${seq} time=T ms`),
+      summary: "3 sent, 3 answered, 0 lost (0 %)",
+      stderr: "",
+    });
+  });
+
   it("with --any takes any line", async () => {
     await using server = lines((_, say) => say("+PONG\r\n"));
     const { lines: told, summary } = await ping(server.port, ["-c", 2, "-i", 0, "--any"], 0);

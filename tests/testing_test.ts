@@ -202,14 +202,21 @@ describe("what is too long to read", () => {
 });
 
 describe("needs", () => {
-  it("a program that is not there, where nothing can look for it either", async () => {
-    const module = import.meta.resolve("../lib/testing/mod.ts");
-    const script = `import { needs } from "${module}"; console.log(needs("cat").skip);`;
-    const env = { PATH: "/", CI: "" };
-    await using test = new Program([Deno.execPath(), "eval", script], { env });
-    await test.ends(0);
-    assertEquals(test.stdout, "cat is not installed\n");
-  });
+  for (
+    const [what, env, skip] of [
+      ["that is there", {}, "false"],
+      ["that is not there", { PATH: "/" }, "cat is not installed"],
+    ] as const
+  ) {
+    it(`a program ${what}`, needs("signals"), async () => { // it is needs that is tried
+      const module = import.meta.resolve("../lib/testing/mod.ts");
+      const script = `import { needs } from "${module}"; console.log(needs("cat").skip);`;
+      const command = [Deno.execPath(), "eval", script];
+      await using test = new Program(command, { env: { CI: "", ...env } });
+      await test.ends(0);
+      assertEquals(test.stdout, `${skip}\n`);
+    });
+  }
 });
 
 describe("a wire", () => {

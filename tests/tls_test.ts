@@ -263,6 +263,27 @@ describe("TLS", needs("openssl"), () => {
       assertMatch(server.stderr, reason);
     });
   }
+
+  it("needs the right to read its certificate", async () => {
+    const server = [Deno.execPath(), "run", "--quiet", "--allow-net", "--no-prompt", "server.ts"];
+    await using program = new Program([
+      ...server,
+      "--port",
+      "0",
+      "--tls-cert",
+      ca,
+      "--tls-key",
+      ca,
+    ]);
+    await program.ends(1);
+    assertEquals(program.stderr, `server: cannot read ${ca}: run it with --allow-read\n`);
+  });
+
+  it("needs a file for a certificate, not a folder", async () => {
+    await using server = startProgram(["--tls-cert", ".", "--tls-key", "."]);
+    await server.ends(1);
+    assertEquals(server.stderr, "server: cannot read .: Is a directory\n");
+  });
 });
 
 /** A server that will not be ready. */
