@@ -3,16 +3,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { DialLink } from "../lib/client/dial_link.ts";
-import { Ledger } from "../lib/client/ledger.ts";
-import type { LinkListener } from "../lib/client/link.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latency, Proxy } from "../lib/testing/proxy.ts";
 import { Screen } from "../lib/testing/screen.ts";
-import { latin1, text, Wire } from "../lib/testing/wire.ts";
+import { text, Wire } from "../lib/testing/wire.ts";
 import { Certificates } from "./certificates.ts";
 import { Framer, messagesOf } from "../lib/wire/framing.ts";
 import { Udp } from "./udp.ts";
@@ -47,15 +44,6 @@ const reply = (line: string) => `[${line}] Mon Dec  9 18:15:50 2019\n`;
 /** A server that reads once and never answers. */
 const silent = () =>
   FakeServer.start(async (conn) => void await conn.read(new Uint8Array(10)), { keepOpen: true });
-
-/** It cares for nothing that a link tells it. */
-const DEAF: LinkListener = {
-  heard: () => undefined,
-  connected: () => {},
-  disconnected: () => {},
-  unreachable: () => {},
-  failed: () => {},
-};
 
 const BAR = /^ *[\d.]+ - /;
 
@@ -520,20 +508,6 @@ describe("--ping --connect", () => {
     assertEquals(told.lines, range(2).map((seq) => `no connection: seq=${seq} ${sentence}`));
     assertEquals(told.summary, "2 tried, 0 connected, 2 lost (100 %)");
     assertEquals(told.stderr, `client: ${sentence.replace("HERE", "127.0.0.1:1")}\n`);
-  });
-
-  it("a connection that is made after the end counts no more", async () => {
-    const over = Promise.withResolvers<void>();
-    await using server = FakeServer.start(async (conn) => {
-      await conn.read(new Uint8Array(1));
-      over.resolve();
-    });
-    const connected: number[] = [];
-    const link = new DialLink({ ...DEAF, connected: ({ seq }) => connected.push(seq) }, server);
-    link.say(new Ledger(false).add(latin1("ping 1"), 0));
-    link[Symbol.dispose]();
-    await over.promise;
-    assertEquals([link.connects, connected], [0, []]);
   });
 
   it("with TLS tells the handshake apart, in JSON", needs("openssl"), async () => {

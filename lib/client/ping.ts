@@ -225,7 +225,7 @@ export class Ping implements LinkListener {
   #tell(event: Told): void {
     this.#untold++;
     this.listener.tell(event).then(() => {
-      if (this.#untold-- > MOST_UNTOLD) this.#wake();
+      if (this.#untold-- >= MOST_UNTOLD) this.#wake();
     }, (error) => this.#failed.reject(error));
   }
 

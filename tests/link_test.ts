@@ -1,0 +1,135 @@
+/** What lies between a measurement and the network, alone: what the network and a slow reader do to it. */
+
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { DialLink } from "../lib/client/dial_link.ts";
+import { Ledger, type Said } from "../lib/client/ledger.ts";
+import { ConnectionLink, type Link, type LinkListener } from "../lib/client/link.ts";
+import { Ping } from "../lib/client/ping.ts";
+import { Stream } from "../lib/client/stream.ts";
+import type { Told } from "../lib/client/report.ts";
+import type { Connection } from "../lib/net/address.ts";
+import { FakeServer } from "../lib/testing/fake_server.ts";
+import { latin1, text } from "../lib/testing/wire.ts";
+import { sleep } from "../lib/wait.ts";
+
+/** It cares for nothing that a link tells it. */
+const DEAF: LinkListener = {
+  heard: () => undefined,
+  connected: () => {},
+  disconnected: () => {},
+  unreachable: () => {},
+  failed: () => {},
+};
+
+const HOW = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
+
+/** A message that is due. */
+const due = (): Said => new Ledger(false).add(latin1("ping 1"), 0);
+
+/** A connection whose other end says this at once, and then nothing. */
+class Saying implements Connection {
+  isClosed = false;
+  readonly #bytes: Uint8Array[];
+
+  constructor(words: string) {
+    this.#bytes = [latin1(words)];
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    const bytes = this.#bytes.shift();
+    if (bytes === undefined) return new Promise(() => {});
+    into.set(bytes);
+    return Promise.resolve(bytes.length);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return Promise.resolve(bytes.length);
+  }
+
+  closeWrite(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.isClosed = true;
+  }
+}
+
+describe("a link", () => {
+  it("hears the next line once what is done with the one before is done", async () => {
+    const heard: string[] = [];
+    const done = Promise.withResolvers<void>();
+    const listener = {
+      ...DEAF,
+      heard(line: Uint8Array) {
+        heard.push(text(line));
+        return done.promise;
+      },
+    };
+    using link = new ConnectionLink(listener, () => Promise.reject(new Error("once")), HOW);
+    link.open(new Saying("one\ntwo\n"));
+    await sleep(0);
+    assertEquals(heard, ["one"]);
+    done.resolve();
+    await sleep(0);
+    assertEquals(heard, ["one", "two"]);
+  });
+
+  it("closes a connection that is made after the end", async () => {
+    const { promise: connecting, resolve: connected } = Promise.withResolvers<Connection>();
+    const link = new ConnectionLink(DEAF, () => connecting, HOW);
+    link.say(due());
+    link[Symbol.dispose]();
+    const conn = new Saying("");
+    connected(conn);
+    await sleep(0);
+    assertEquals([conn.isClosed, link.connects], [true, 0]);
+  });
+
+  it("counts no connection that is made after the end, where connections are measured", async () => {
+    const over = Promise.withResolvers<void>();
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1));
+      over.resolve();
+    });
+    const connected: number[] = [];
+    const link = new DialLink({ ...DEAF, connected: ({ seq }) => connected.push(seq) }, server);
+    link.say(due());
+    link[Symbol.dispose]();
+    await over.promise;
+    assertEquals([link.connects, connected], [0, []]);
+  });
+});
+
+describe("a measurement", () => {
+  it("whose figures are read slowly says no more while 10,000 are unread", async () => {
+    const told: Told[] = [];
+    const read = Promise.withResolvers<void>();
+    const listener = {
+      tell: (event: Told) => (told.push(event), read.promise),
+      complain: () => {},
+    };
+    const options = { messages: [], interval: 0, count: 10_100, timeout: 0, any: false };
+    const ping = new Ping(options, listener);
+    /** Answers at once. */
+    const echo: Link = {
+      connects: 1,
+      blockedSince: undefined,
+      say(said) {
+        said.isSent = true;
+        void ping.heard(said.message);
+      },
+      settled: () => {},
+      lost: () => {},
+      drop: () => {},
+      [Symbol.dispose]: () => {},
+    };
+    const run = ping.run(echo, new AbortController().signal);
+    await sleep(0);
+    assertEquals(told.length, 10_000);
+    read.resolve();
+    await run;
+    assertEquals([told.length, ping.tally.answered], [10_100, 10_100]);
+  });
+});
