@@ -200,8 +200,15 @@ describe("both families", () => {
 
   it("--host takes an address or a name, in brackets too, and nothing else", () => {
     assertEquals(["::1", "[::1]", "a.b"].map(addressOrName), ["::1", "::1", "a.b"]);
-    for (const [bad, reason] of [["6969", "for a port"], ["localhost:6969", "its port apart"]]) {
-      assertEquals(complaint(() => addressOrName(bad as string)).includes(reason as string), true);
+    for (
+      const [bad, reason] of [
+        ["", "must be an address or a name"],
+        ["[]", "must be an address or a name"],
+        ["6969", "for a port"],
+        ["localhost:6969", "its port apart"],
+      ] as const
+    ) {
+      assertEquals(complaint(() => addressOrName(bad)).includes(reason), true);
     }
   });
 });

@@ -522,6 +522,28 @@ describe("a server", () => {
     assertEquals(await wire.rest(), "");
   });
 
+  it("refuses whoever comes to the door after its grace", async () => {
+    const { promise: heard, resolve } = Promise.withResolvers<void>();
+    const refused: string[] = [];
+    await using here = serveHere(() => {
+      resolve();
+      return new Promise<void>(() => {});
+    }, {
+      maxClients: 1,
+      grace: 0,
+      verify: () => true,
+      onRefused: (_, reason) => void refused.push(reason),
+    });
+    using first = await Wire.dial(here.port);
+    await first.send("a\n");
+    await heard;
+    using second = await Wire.dial(here.port); // waits for the place
+    using third = await Wire.dial(here.port); // in the listen queue
+    await here.server.shutdown();
+    assertEquals([await second.rest(), await third.rest()], ["", ""]);
+    assertEquals(refused, ["the server stops"]);
+  });
+
   it("refuses a client that takes longer than the idle timeout to begin", async () => {
     const { promise: refused, resolve } = Promise.withResolvers<string>();
     await using here = serveHere(upper, {

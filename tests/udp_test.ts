@@ -533,8 +533,27 @@ describe("client --udp", () => {
     const there = ["-p", server.port, "-q"];
     const { stdout, stderr } = await run(1, there, `one\n${"x".repeat(65508)}\n`);
     assertEquals(stdout, "[one] STAMP\n");
-    assertEquals(stderr, "client: a message of 65508 bytes fits no datagram: 65507 do\n");
+    const sentence = "client: a message of 65508 bytes fits no datagram: 65507 do\n";
+    assertEquals(stderr, sentence);
+    const ping = ["-p", server.port, "--ping", "-m", "x".repeat(65508)];
+    assertEquals((await run(1, ping)).stderr, sentence);
   });
+
+  it(
+    "a name that nobody knows, and an address that nothing may be sent to",
+    needs("linux"),
+    async () => {
+      const unknown = await run(1, ["--host", "no-such-name.invalid", "-m", "one"]);
+      assertMatch(
+        unknown.stderr,
+        /^client: cannot connect to no-such-name\.invalid:6969: no such name: .*\n$/,
+      );
+      for (const how of [["-m", "one"], ["--ping"]]) {
+        const everybody = await run(1, ["--host", "255.255.255.255", ...how]);
+        assertMatch(everybody.stderr, /^client: .*255\.255\.255\.255.*\n$/);
+      }
+    },
+  );
 
   it("tells the server's refusal", async () => {
     await using server = await startServer(["--udp", "--max-message", "3"]);
@@ -581,6 +600,18 @@ describe("serveDatagrams", () => {
     for (const silent of ["fail", "nothing"]) await assertRejects(() => peer.say(silent), Lost);
     assertEquals(asText(await peer.say("well")), "well");
     assertEquals([told, peer.sent, peer.answered], [["cannot answer: no"], 3, 1]);
+  });
+
+  it("a peer is called off by its signal, and says nothing after that", async () => {
+    await using server = await serveDatagrams(() => {});
+    const stop = new AbortController();
+    const options = { port: server.addr.port, signal: stop.signal };
+    using peer = await DatagramPeer.connect(options);
+    const reply = peer.say("one");
+    stop.abort();
+    for (const late of [reply, peer.say("two")]) {
+      await assertRejects(() => late, Error, "the conversation was called off");
+    }
   });
 
   it("slow handlers hold nobody up, keep their message, and are waited for at a stop", async () => {
