@@ -153,7 +153,7 @@ describe("a framing of one's own", () => {
         start: 0,
         end: NaN,
       }],
-      ...[{ start: 0, end: 5, next: 4 }, {}, "frame", null],
+      ...[{ start: 0, end: 5, next: 4 }, { start: 0, end: 0.5, next: 1 }, {}, "frame", null],
     ]
   ) {
     it(`that answers ${JSON.stringify(answer)} has a fault`, () => {

@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { DialLink } from "../lib/client/dial_link.ts";
 import { Ledger, type Said } from "../lib/client/ledger.ts";
 import { ConnectionLink, type Link, type LinkListener } from "../lib/client/link.ts";
+import { hearGreeting } from "../lib/client/peer.ts";
 import { Ping } from "../lib/client/ping.ts";
 import { Stream } from "../lib/client/stream.ts";
 import type { Told } from "../lib/client/report.ts";
@@ -27,13 +28,13 @@ const HOW = { framing: "line", takesTurns: false, areAlike: false, greeting: fal
 /** A message that is due. */
 const due = (): Said => new Ledger(false).add(latin1("ping 1"), 0);
 
-/** A connection whose other end says this at once, and then nothing. */
+/** A connection whose other end says this, a read each, and then nothing. */
 class Saying implements Connection {
   isClosed = false;
   readonly #bytes: Uint8Array[];
 
-  constructor(words: string) {
-    this.#bytes = [latin1(words)];
+  constructor(...words: readonly string[]) {
+    this.#bytes = words.map(latin1);
   }
 
   read(into: Uint8Array): Promise<number | null> {
@@ -99,6 +100,16 @@ describe("a link", () => {
     link[Symbol.dispose]();
     await over.promise;
     assertEquals([link.connects, connected], [0, []]);
+  });
+});
+
+describe("a greeting", () => {
+  it("stays what it was while more comes", async () => {
+    const stream = new Stream(new Saying("220 ready\n", "other words\n"), 0);
+    const greeting = await hearGreeting(stream, "line");
+    await stream.more();
+    assertEquals(text(greeting), "220 ready");
+    stream.close();
   });
 });
 

@@ -425,6 +425,52 @@ describe("a server", () => {
     assertEquals(here.server.messages, 1);
   });
 
+  it("with `once` serves one of several that come at the same time", async () => {
+    const endings: Ending[] = [];
+    await using here = serveHere(upper, {
+      once: true,
+      verify: () => true,
+      close: (_, ending) => void endings.push(ending),
+    });
+    const crowd = await Promise.allSettled(
+      Array.from({ length: 5 }, () => exchange(here.port, "hello\n")),
+    );
+    await here.server.finished;
+    const served = crowd.filter((one) => one.status === "fulfilled" && one.value === "HELLO\n");
+    assertEquals([served.length, endings], [1, ["done"]]);
+  });
+
+  it("closes a connection that has died in the queue, and goes on", async () => {
+    const addr: Deno.UnixAddr = { transport: "unix", path: "" };
+    const died = () => {
+      throw new Deno.errors.BadResource();
+    };
+    let isClosed = false;
+    const dead = { remoteAddr: addr, setNoDelay: died, close: () => isClosed = true } as unknown;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const waiting = [dead as Accepted];
+    const listener = {
+      addr,
+      accept: async () => waiting.shift() ?? await promise,
+      close: () => reject(new Deno.errors.BadResource()),
+    };
+    const opened: Client<void>[] = [];
+    const open = (client: Client<void>) => void opened.push(client);
+    await using _here = serveHere(upper, { listeners: [listener], open });
+    while (!isClosed) await sleep(0);
+    assertEquals(opened, []);
+  });
+
+  it("gives each of 1,100 clients its own reply", async () => {
+    await using here = serveHere(upper, { maxClients: 2000 });
+    using wires = new DisposableStack();
+    const crowd = [];
+    for (let n = 0; n < 1100; n++) crowd.push(wires.use(await Wire.dial(here.port)));
+    await Promise.all(crowd.map((wire, n) => wire.send(`client ${n}\n`)));
+    const heard = await Promise.all(crowd.map((wire) => wire.until(/\n/)));
+    assertEquals(heard, crowd.map((_, n) => `CLIENT ${n}\n`));
+  });
+
   it("survives an onRefused that throws, and says why with the error itself", async () => {
     const told: Error[] = [];
     const failure = new Error("no");
