@@ -12,6 +12,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { once } from "node:events";
 import net from "node:net";
 import { listen, type ListenOptions } from "../lib/net/address.ts";
+import { ResettingListener } from "../lib/net/resets.ts";
 import { type Faults, parseFaults } from "../lib/server/faults.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
@@ -257,6 +258,19 @@ describe("over TCP", () => {
     }
     using three = await server.dial();
     assertEquals(await meet(three, "hello"), ["hello\nnext\n", "eof"]);
+  });
+
+  it("a listener that is closed resets those who wait, and accepts nobody any more", async () => {
+    const listener = await ResettingListener.open("127.0.0.1", 0);
+    using first = await TCP.connect(listener.addr);
+    using second = await TCP.connect(listener.addr);
+    const accepted = await listener.accept();
+    listener.close();
+    const end = () => second.read(new Uint8Array(1));
+    await assertRejects(end, Deno.errors.ConnectionReset);
+    await assertRejects(() => listener.accept(), Deno.errors.BadResource);
+    accepted.close();
+    assertEquals(await first.read(new Uint8Array(1)), null);
   });
 
   it("a reset comes after what was to come before it, be that 200,000 bytes", async () => {

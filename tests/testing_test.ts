@@ -1,6 +1,6 @@
 /** The harness itself: what a wait does when it can't succeed, and how programs are started. */
 
-import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { shortened } from "../lib/testing/patience.ts";
 import {
@@ -52,6 +52,17 @@ describe("a program", needs("linux"), () => {
     const message = await failure(program.until("done", { patience: 200 }));
     assertMatch(message, /: has not said "done" on standard output in 200 ms\n/);
     assertMatch(await failure(program.ends(0, { patience: 50 })), /: has not ended in 50 ms\n/);
+  });
+
+  it("that never stops talking is not kept whole, and what is waited for is found", async () => {
+    const talk = "head -c 70000000 /dev/zero | tr '\\0' a";
+    await using program = sh(`echo begin; read line; ${talk}; echo end`);
+    await program.until("begin\n");
+    await program.type("\n");
+    await program.ends(0);
+    await program.until("end\n");
+    assertLess(program.stdout.length, 64 << 20);
+    assertEquals([program.stdout.slice(0, 5), program.stdout.slice(-5)], ["aaaaa", "aend\n"]);
   });
 
   it("shows the line of the test whose wait took too long", async () => {
@@ -181,6 +192,12 @@ describe("a screen", needs("tmux"), () => {
   it("is in the folder that is named", async () => {
     await using screen = await Screen.open(["pwd"], { cwd: "/" });
     assertEquals(await screen.ends(0), "/");
+  });
+
+  it("says what tmux has against it", async () => {
+    const opening = () => Screen.open(["cat"], { columns: 0 });
+    await assertRejects(opening, Error, "-- sh -c ", "tmux new-session");
+    await assertRejects(opening, Error, "width");
   });
 
   it("says what to install where tmux is not", async () => {
