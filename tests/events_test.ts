@@ -248,11 +248,11 @@ describe("what the server tells", needs("signals"), () => {
   });
 
   it("of faults: what was asked for, the seed, and each that happens", async () => {
-    const args = ["--fault", "twice@2", "--fault", "hold=1ms", "--orders", "--seed", "7"];
+    const args = ["--fault", "twice@2", "--fault", "hold=1ms", "--orders", "--seed", "4294967295"];
     const lines = await told(args, (server) => exchange(server, "a\nb\n!drop\n"));
     for (const line of lines) check(line, SERVER);
     const { faults, orders, seed } = lines[0] ?? {};
-    assertEquals([faults, orders, seed], ["twice@2, hold=1ms", true, 7]);
+    assertEquals([faults, orders, seed], ["twice@2, hold=1ms", true, 4294967295]);
     const happened = lines.filter(({ event }) => event === "fault");
     assertEquals(
       happened.map(({ message, fault }) => [message, fault]),

@@ -113,6 +113,10 @@ describe("usage", () => {
         ["--orders", "--seed", "-1"],
         /^cannot use --seed "-1": must be a whole number|^--seed needs a value/,
       ],
+      [
+        ["--orders", "--seed", "4294967296"],
+        'cannot use --seed "4294967296": must be a whole number from 0 to 4294967295',
+      ],
       [["--fault"], "--fault needs a value: --fault=FAULTS"],
       [["--orders=yes"], "--orders takes no value: write --orders alone"],
     ] as const

@@ -256,6 +256,8 @@ describe("an order", () => {
       ["!drop\n", ["drop"]], // raw framing: the line's end is data
       ["!drop\r\n", ["drop"]],
       ["!drop\thello", ["drop"]],
+      ["!drop\nhello", ["drop"]],
+      ["!drop\rhello", ["drop"]],
       ["!delay=2s,slice=3 hello, drop", ["delay=2s", "slice=3"]],
       ["!hold=1s,deaf", ["hold=1s", "deaf"]],
       ["!error=busy=very hello", ["error=busy=very"]],
