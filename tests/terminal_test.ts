@@ -202,33 +202,6 @@ describe("on a terminal", SKIP, () => {
     assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
   });
 
-  it("draws a line anew from where it begins in a window of another width", async () => {
-    const keyboard = Object.assign(new Readable({ read() {} }), { setRawMode() {} });
-    let columns = 60;
-    let drawn = "";
-    const screen = new Writable({
-      write(chunk, _, done) {
-        drawn += chunk;
-        done();
-      },
-    });
-    Object.defineProperty(screen, "columns", { get: () => columns });
-    const output = screen as Writable & { columns: number };
-    using terminal = await Terminal.open(keyboard, output, ">>:", () => {});
-    const answer = terminal.ask();
-    keyboard.emit("data", "0123456789".repeat(7)); // with the prompt two rows of 60, four of 20
-    for (
-      const [width, up] of [[20, "\x1b[3A"], [45, "\x1b[1A"], [100, ""], [30, "\x1b[2A"]] as const
-    ) {
-      columns = width;
-      drawn = "";
-      screen.emit("resize");
-      assertEquals(drawn.slice(0, drawn.indexOf("\x1b[1G")), up, `${width} columns: ${drawn}`);
-    }
-    keyboard.emit("data", "\r");
-    assertEquals(await answer, "0123456789".repeat(7));
-  });
-
   it("keeps what it said when a long line was typed ahead", async () => {
     const { server, answer } = hesitant();
     await using _server = server;
@@ -287,6 +260,84 @@ describe("on a terminal", SKIP, () => {
     await replied(screen, "hello");
     await screen.press("Enter");
     await screen.ends(0);
+  });
+});
+
+/** A line editor whose keyboard and screen are the test's. */
+async function openEditor() {
+  let drawn = "";
+  const keyboard = new Readable({ read() {} });
+  const screen = Object.assign(
+    new Writable({
+      write(chunk, _, done) {
+        drawn += chunk;
+        done();
+      },
+    }),
+    { columns: 80 },
+  );
+  const terminal = await Terminal.open(keyboard, screen, ">>:", () => {});
+  return {
+    terminal,
+    type: (keys: string) => keyboard.emit("data", keys),
+    hangUp: () => keyboard.emit("end"),
+    resize(columns: number) {
+      screen.columns = columns;
+      screen.emit("resize");
+    },
+    /** What was drawn since this was last asked. */
+    drawn() {
+      const now = drawn;
+      drawn = "";
+      return now;
+    },
+    [Symbol.dispose]: () => terminal[Symbol.dispose](),
+  };
+}
+
+describe("a line editor", () => {
+  it("draws a line anew from where it begins in a window of another width", async () => {
+    using editor = await openEditor();
+    editor.resize(60);
+    const answer = editor.terminal.ask();
+    editor.type("0123456789".repeat(7)); // with the prompt two rows of 60, four of 20
+    for (
+      const [width, up] of [[20, "\x1b[3A"], [45, "\x1b[1A"], [100, ""], [30, "\x1b[2A"]] as const
+    ) {
+      editor.drawn();
+      editor.resize(width);
+      const drawn = editor.drawn();
+      assertEquals(drawn.slice(0, drawn.indexOf("\x1b[1G")), up, `${width} columns: ${drawn}`);
+    }
+    editor.type("\r");
+    assertEquals(await answer, "0123456789".repeat(7));
+  });
+
+  it("takes a line that is ended while something is written above it", async () => {
+    using editor = await openEditor();
+    const line = editor.terminal.ask();
+    editor.type("hel");
+    await editor.terminal.interrupt(() => {
+      editor.drawn();
+      editor.type("lo\r");
+      return Promise.resolve();
+    });
+    assertEquals([await line, editor.drawn()], ["hello", ">>:hello\n"]);
+  });
+
+  it("has no more lines once its terminal is gone", async () => {
+    using editor = await openEditor();
+    editor.hangUp();
+    assertEquals(await editor.terminal.ask(), null);
+  });
+
+  it("says also while nothing is asked that Ctrl-Z suspends nothing", async () => {
+    using editor = await openEditor();
+    editor.type("\x1a");
+    assertEquals(
+      editor.drawn(),
+      "\r\x1b[K(Ctrl-Z can't suspend the client: Ctrl-C ends it)\n",
+    );
   });
 });
 
