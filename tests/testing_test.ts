@@ -5,8 +5,10 @@ import { describe, it } from "@std/testing/bdd";
 import { shortened } from "../lib/testing/patience.ts";
 import {
   FakeServer,
+  latency,
   needs,
   Program,
+  Proxy,
   Screen,
   setPatience,
   startClient,
@@ -150,6 +152,29 @@ describe("a program", needs("linux"), () => {
     await program.ends(5);
   });
 });
+
+// What is left running at a test's end is a failure under Deno.test, and of no interest to node:test.
+Deno.test(
+  "nothing is left of programs, wires and servers, nor of waits that fail",
+  needs("sh"),
+  async () => {
+    await using program = sh("echo hello");
+    await assertRejects(() => program.until("your name? "), Error, "has ended with exit code 0");
+    await using other = sh("read line");
+    await assertRejects(() => other.until("x", { patience: 10 }), Error, "in 10 ms");
+
+    await using server = FakeServer.start(
+      async (conn) => void await conn.read(new Uint8Array(10)),
+      {
+        keepOpen: true,
+      },
+    );
+    await using proxy = await Proxy.start(server.port, { up: [latency(1)] });
+    using wire = await Wire.dial(proxy.port);
+    await wire.send("hello");
+    await assertRejects(() => wire.until("x", { patience: 10 }), Error, "in 10 ms");
+  },
+);
 
 describe("a screen", needs("tmux"), () => {
   it("of a program that has ended fails a wait at once, and shows itself", async () => {
