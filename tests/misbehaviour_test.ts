@@ -443,6 +443,16 @@ describe("order and time", () => {
     }
   });
 
+  it("nor is a fault told that would come after what could not be sent", async () => {
+    await using server = await misbehave("delay=20ms@1,delay=60ms@2,delay=100ms@3,cut=0@3");
+    const socket = net.connect(server.port, "127.0.0.1");
+    await once(socket, "connect");
+    socket.end("one\ntwo\nthree\n"); // and what is said to it after that is met by a reset
+    socket.destroySoon();
+    while (server.endings.length === 0) await sleep(1);
+    assertEquals(server.told.filter((fault) => fault.startsWith("cut")), []);
+  });
+
   it("--idle-timeout means what it means: not a delay, but a stall or a deaf server", async () => {
     await using server = await misbehave(parseFaults("drop@9", { orders: true }), {
       idleTimeout: 60,
