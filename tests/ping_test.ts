@@ -140,6 +140,7 @@ describe("--ping", () => {
       patient.signal("SIGINT");
       await patient.ends(1);
       assertEquals(patient.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
+      assertEquals(patient.stderr, "client: 0 of 1 messages were answered\n");
       await using hasty = startClient(["-p", server.port, "--ping", "-c", 1, "-t", "100ms"]);
       await hasty.ends(1);
       assertEquals(hasty.stdout.split("\n")[2], "1 sent, 0 answered, 1 lost (100 %)");

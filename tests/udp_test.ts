@@ -15,6 +15,7 @@ import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1 } from "../lib/testing/wire.ts";
+import { sleep } from "../lib/wait.ts";
 import { unstamped } from "./replies.ts";
 import { Relay, Udp } from "./udp.ts";
 
@@ -600,6 +601,24 @@ describe("serveDatagrams", () => {
     for (const silent of ["fail", "nothing"]) await assertRejects(() => peer.say(silent), Lost);
     assertEquals(asText(await peer.say("well")), "well");
     assertEquals([told, peer.sent, peer.answered], [["cannot answer: no"], 3, 1]);
+  });
+
+  it("what comes while a stopping server waits for its handlers is not heard", async () => {
+    const gate = Promise.withResolvers<void>();
+    const server = await serveDatagrams(async (message, reply) => {
+      await gate.promise;
+      reply.write(message);
+    });
+    await using udp = await Udp.open();
+    await udp.send("in time", server.addr.port);
+    while (server.messages === 0) await sleep(1);
+    const stopped = server.shutdown();
+    await sleep(200); // it has looked for the last time
+    await udp.send("too late", server.addr.port);
+    await sleep(50);
+    gate.resolve();
+    await stopped;
+    assertEquals([(await udp.next()).data, server.messages], ["in time", 1]);
   });
 
   it("a peer is called off by its signal, and says nothing after that", async () => {
