@@ -57,6 +57,19 @@ async function timersLeft(least: number, happens: () => Promise<void>): Promise<
   }
 }
 
+/** While something happens, timers of this delay ring at once. */
+async function inNoTime(delay: number, happens: () => Promise<void>): Promise<void> {
+  const { setTimeout } = globalThis;
+  Object.assign(globalThis, {
+    setTimeout: (call: () => void, after?: number) => setTimeout(call, after === delay ? 0 : after),
+  });
+  try {
+    await happens();
+  } finally {
+    Object.assign(globalThis, { setTimeout });
+  }
+}
+
 const never = () => new Promise<never>(() => {});
 const aborted = (signal: AbortSignal) =>
   new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
@@ -606,6 +619,26 @@ describe("verify over UDP", () => {
     answer.resolve(true);
     await sleep(0);
     assertEquals([heard, server.messages], [0, 0]);
+  });
+
+  it("that never settles refuses in the end", async () => {
+    const asked = Promise.withResolvers<void>();
+    const refused: string[] = [];
+    await using udp = await Udp.open();
+    await using server = await serveDatagrams(() => {}, {
+      grace: 20,
+      verify: () => {
+        asked.resolve();
+        return never();
+      },
+      onRefused: (_, reason) => void refused.push(reason),
+    });
+    await inNoTime(10_000, async () => {
+      await udp.send("hello", server.addr.port);
+      await asked.promise;
+    });
+    while (refused.length === 0) await sleep(0);
+    assertEquals(refused, ["did not begin within 10s"]);
   });
 
   it("that throws or rejects refuses", async () => {
