@@ -5,6 +5,11 @@ export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+/** Lets the event loop turn once: what is ready is heard first. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Sleeps that can be ended all at once. */
 export class Sleeps {
   readonly #wakes = new Set<() => void>();

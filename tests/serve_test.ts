@@ -8,7 +8,7 @@ import { serve, Server } from "../lib/server/serve.ts";
 import type { Accepted } from "../lib/net/listener.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
 import { Wire } from "../lib/testing/wire.ts";
-import { sleep } from "../lib/wait.ts";
+import { sleep, turn } from "../lib/wait.ts";
 
 /** Serves on a free port for as long as a test uses it. */
 function serveHere<S>(handler: Handler<S>, options: ServeOptions<S> = {}) {
@@ -173,7 +173,7 @@ describe("a client of serve", () => {
       maxClients: 2000,
       verify: async () => {
         for (let turns = 0; turns < 50; turns++) {
-          await new Promise((resolve) => setImmediate(resolve));
+          await turn();
         }
         return true;
       },

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Turns } from "../lib/server/turns.ts";
+import { turn } from "../lib/wait.ts";
 
 const SMALL = 30, LARGE = 65536; // bytes of a reply
 
@@ -17,9 +18,6 @@ function serveAll(turns: Turns, count: number, bytes = SMALL): (Promise<void> | 
   return Array.from({ length: count }, () => turns.next(bytes));
 }
 
-/** A round later. */
-const round = () => new Promise<void>((resolve) => setImmediate(resolve));
-
 describe("turns", () => {
   it("nobody waits where few are", () => {
     using turns = new Turns();
@@ -31,7 +29,7 @@ describe("turns", () => {
     enter(turns, 1000);
     const gone: number[] = [];
     for (let who = 0; who < 90; who++) void turns.next(SMALL)?.then(() => gone.push(who));
-    await round();
+    await turn(); // and the round is over
     assertEquals(gone, Array.from({ length: 32 }, (_, index) => 32 + index));
   });
 
@@ -40,7 +38,7 @@ describe("turns", () => {
     enter(turns, 1000);
     let gone = 0;
     for (let who = 0; who < 128; who++) void turns.next(SMALL)?.then(() => gone++);
-    await round();
+    await turn(); // and the round is over
     assertEquals(gone, 0);
   });
 

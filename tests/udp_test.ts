@@ -15,7 +15,7 @@ import { needs } from "../lib/testing/needs.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1 } from "../lib/testing/wire.ts";
-import { sleep } from "../lib/wait.ts";
+import { sleep, turn } from "../lib/wait.ts";
 import { unstamped } from "./replies.ts";
 import { Relay, Udp } from "./udp.ts";
 
@@ -686,7 +686,7 @@ describe("serveDatagrams", () => {
     await using udp = await Udp.open();
     for (let sent = 0; sent < 1000; sent++) {
       await udp.send("x", server.addr.port);
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
     assertEquals(server.messages, 256);
     gate.resolve();

@@ -6,6 +6,7 @@
  */
 
 import type { TLSSocket } from "node:tls";
+import { turn } from "../wait.ts";
 import type { Accepted, Listener } from "./listener.ts";
 import { type Identity, whyNoHandshake } from "./tls.ts";
 
@@ -268,7 +269,7 @@ async function loadLayer({ cert, key }: Identity): Promise<(conn: Accepted) => L
 
 /** Waits until the layer has handed over what it has to say: it does so a little later. */
 function untilTold(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return turn();
 }
 
 async function writeAll(conn: Accepted, bytes: Uint8Array): Promise<void> {

@@ -5,6 +5,7 @@
  */
 
 import type { Accepted } from "../net/listener.ts";
+import { turn } from "../wait.ts";
 
 /** For this long clients are only accepted while more come, in ms. */
 const LONGEST = 500;
@@ -40,7 +41,7 @@ export class Rush {
     const latest = performance.now() + LONGEST;
     while (this.#arrived.length > 0) {
       const before = this.#came;
-      await new Promise((resolve) => setImmediate(resolve)); // others may be accepted
+      await turn(); // others may be accepted
       if (this.#came > before && performance.now() < latest) continue;
       for (const conn of this.#arrived.splice(0, PIECE)) this.begin(conn);
     }

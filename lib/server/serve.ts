@@ -4,7 +4,7 @@ import { reason } from "../checks.ts";
 import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import type { Accepted, Listener } from "../net/listener.ts";
-import { onAbort, pause, sleep } from "../wait.ts";
+import { onAbort, pause, sleep, turn } from "../wait.ts";
 import { isDeath, isExhaustion, prepareForScarcity } from "./scarcity.ts";
 import { type Complain, complainTo, guard, heed } from "./complaints.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
@@ -215,7 +215,7 @@ export class Server<State = void> implements AsyncDisposable {
     let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change();
-      if (this.#entries.isCrowd) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#entries.isCrowd) await turn();
       if (this.#isDeaf) return;
       let conn;
       try {
