@@ -101,7 +101,7 @@ export class Ping implements LinkListener {
     }
     if (found.kind === "reply") this.#goesWell();
     if (found.kind === "reply" || found.kind === "wrong") this.#settled();
-    return this.#untold > MOST_UNTOLD ? this.#until(() => this.#untold <= MOST_UNTOLD) : undefined;
+    return this.#isBehind ? this.#until(() => !this.#isBehind) : undefined;
   }
 
   connected(said: Said, connect: number, handshake?: number): void {
@@ -137,6 +137,11 @@ export class Ping implements LinkListener {
     this.#failed.reject(failure);
   }
 
+  /** What happens is told more slowly than it happens. */
+  get #isBehind(): boolean {
+    return this.#untold >= MOST_UNTOLD;
+  }
+
   async #sayAll(link: Link, signal: AbortSignal): Promise<void> {
     const { interval, count = Infinity } = this.options;
     const begun = performance.now();
@@ -144,7 +149,7 @@ export class Ping implements LinkListener {
       const isPaced = interval > 0;
       const due = isPaced ? begun + number * interval : await this.#whenAnswered();
       const rang = await this.#whenDue(due, signal);
-      await this.#until(() => this.#ledger.underWay < MOST_UNDER_WAY && this.#untold < MOST_UNTOLD);
+      await this.#until(() => this.#ledger.underWay < MOST_UNDER_WAY && !this.#isBehind);
       if (signal.aborted) return;
       this.#say(link, number, rang);
     }
@@ -225,7 +230,9 @@ export class Ping implements LinkListener {
   #tell(event: Told): void {
     this.#untold++;
     this.listener.tell(event).then(() => {
-      if (this.#untold-- >= MOST_UNTOLD) this.#wake();
+      const wasBehind = this.#isBehind;
+      this.#untold--;
+      if (wasBehind) this.#wake();
     }, (error) => this.#failed.reject(error));
   }
 
