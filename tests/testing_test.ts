@@ -13,6 +13,7 @@ import {
   setPatience,
   startClient,
   startServer,
+  type Talk,
   Wire,
 } from "@readback/readback/testing";
 
@@ -163,12 +164,8 @@ Deno.test(
     await using other = sh("read line");
     await assertRejects(() => other.until("x", { patience: 10 }), Error, "in 10 ms");
 
-    await using server = FakeServer.start(
-      async (conn) => void await conn.read(new Uint8Array(10)),
-      {
-        keepOpen: true,
-      },
-    );
+    const silent: Talk = async (conn) => void await conn.read(new Uint8Array(10));
+    await using server = FakeServer.start(silent, { keepOpen: true });
     await using proxy = await Proxy.start(server.port, { up: [latency(1)] });
     using wire = await Wire.dial(proxy.port);
     await wire.send("hello");

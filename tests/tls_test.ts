@@ -266,15 +266,8 @@ describe("TLS", needs("openssl"), () => {
 
   it("needs the right to read its certificate", async () => {
     const server = [Deno.execPath(), "run", "--quiet", "--allow-net", "--no-prompt", "server.ts"];
-    await using program = new Program([
-      ...server,
-      "--port",
-      "0",
-      "--tls-cert",
-      ca,
-      "--tls-key",
-      ca,
-    ]);
+    const options = ["--port", "0", "--tls-cert", ca, "--tls-key", ca];
+    await using program = new Program([...server, ...options]);
     await program.ends(1);
     assertEquals(program.stderr, `server: cannot read ${ca}: run it with --allow-read\n`);
   });

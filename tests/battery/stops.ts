@@ -5,7 +5,6 @@ import { program, ServerProgram, startClient, startServer } from "../../lib/test
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
 import { sleep } from "../../lib/wait.ts";
-
 import { assertConverses, assertWell } from "./subject.ts";
 
 /** Row 19: SIGTERM while clients pipeline: whole replies in order, then end-of-file, no reset. */
