@@ -4,13 +4,13 @@
 
 import config from "./deno.json" with { type: "json" };
 import { reason } from "./lib/checks.ts";
-import { converse } from "./lib/client/converse.ts";
-import { measure } from "./lib/client/measure.ts";
-import { StandardOutput, wordedInput } from "./lib/client/pipes.ts";
-import { Progress } from "./lib/client/progress.ts";
-import { Report, type Style } from "./lib/client/report.ts";
-import { type Interlocutor, type Listener, talk } from "./lib/client/talk.ts";
-import { Terminal } from "./lib/client/terminal.ts";
+import { converse } from "./lib/cli/converse.ts";
+import { measure } from "./lib/cli/measure.ts";
+import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
+import { Progress } from "./lib/cli/status_line.ts";
+import { Report, type Style } from "./lib/cli/report.ts";
+import { type Interlocutor, type Listener, talk } from "./lib/cli/talk.ts";
+import { Terminal } from "./lib/cli/terminal.ts";
 import { addressOrName, type ConnectOptions, cutPort, show } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
 import {
@@ -22,9 +22,9 @@ import {
   UsageError,
   type Values,
   whole,
-} from "./lib/options.ts";
+} from "./lib/cli/options.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { checkRuntime } from "./lib/runtime.ts";
+import { checkRuntime } from "./lib/cli/runtime.ts";
 import { stamper } from "./lib/server/format.ts";
 import { serve } from "./lib/server/serve.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";

@@ -8,16 +8,16 @@ import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { reason } from "./lib/checks.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
 import { asJson } from "./lib/wire/quote.ts";
-import { Log } from "./lib/server/log.ts";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/options.ts";
-import { proxyProtocol } from "./lib/server/proxy_protocol.ts";
-import { checkRuntime } from "./lib/runtime.ts";
+import { Log } from "./lib/log.ts";
+import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/cli/options.ts";
+import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
+import { checkRuntime } from "./lib/cli/runtime.ts";
 import { serve } from "./lib/server/serve.ts";
-import { faultsAsked, faultsHelp, readFaults, waysOf } from "./lib/server/faults.ts";
+import { faultsAsked, faultsHelp, readFaults, waysOf } from "./lib/faults/faults.ts";
 import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { readIdentity } from "./lib/net/tls.ts";
-import { asText, type Event, nameOf, Transcript } from "./lib/server/transcript.ts";
+import { asText, type Event, nameOf, Transcript } from "./lib/cli/transcript.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {

@@ -9,7 +9,7 @@
 
 import { stop, transform } from "esbuild";
 import config from "../deno.json" with { type: "json" };
-import { OLDEST } from "../lib/runtime.ts";
+import { OLDEST } from "../lib/cli/runtime.ts";
 
 const PROGRAMS = [
   { entry: "server", name: "readback-server", flags: ["--v8-flags=--max-semi-space-size=4"] },

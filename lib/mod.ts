@@ -20,11 +20,11 @@ export { type ConnectOptions, listen, type ListenOptions, showAddr } from "./net
 export type { Accepted, Listener } from "./net/listener.ts";
 export { serve, type Server } from "./server/serve.ts";
 export type { ServeOptions } from "./server/serve_options.ts";
-export type { Client, Ending, Handler } from "./server/service.ts";
+export type { Client, Ending, Handler } from "./server/handler.ts";
 export type { Reply } from "./server/reply.ts";
 export { type DatagramServer, serveDatagrams } from "./server/datagrams.ts";
 export type { DatagramOptions } from "./server/datagram_options.ts";
-export { proxyProtocol } from "./server/proxy_protocol.ts";
+export { proxyProtocol } from "./net/proxy_protocol.ts";
 export { isReply, type Stamp } from "./server/stamp.ts";
 export { stamper } from "./server/format.ts";
 export { Peer, type PeerOptions, Refused } from "./client/peer.ts";

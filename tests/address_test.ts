@@ -4,7 +4,7 @@ import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { addressOrName, connect, listen, resolve, show, showAddr } from "../lib/net/address.ts";
 import type { Listener } from "../lib/net/listener.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { unstamped } from "./replies.ts";

@@ -17,7 +17,7 @@ import { assertWell } from "./battery/subject.ts";
 import { lines, TOOLS } from "./battery/tools.ts";
 import { serve } from "../lib/server/serve.ts";
 import { stamper } from "../lib/server/format.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";

@@ -21,7 +21,7 @@ import {
   staysInTls,
 } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { startServer } from "../lib/testing/readback.ts";
 import { Random } from "./random.ts";
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program, type ProgramOptions } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";

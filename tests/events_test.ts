@@ -2,17 +2,17 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Ending } from "../lib/server/service.ts";
+import type { Ending } from "../lib/server/handler.ts";
 import { asJson } from "../lib/wire/quote.ts";
-import type { ClientEvent } from "../lib/client/report.ts";
+import type { ClientEvent } from "../lib/cli/report.ts";
 import { serve } from "../lib/server/serve.ts";
-import { type Event, Transcript } from "../lib/server/transcript.ts";
+import { type Event, Transcript } from "../lib/cli/transcript.ts";
 import { unread } from "./battery/output.ts";
 import { resetAfter, resetUnaccepted } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { sleep } from "../lib/wait.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { readme } from "./readme.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";

@@ -9,9 +9,9 @@ import {
   faultsHelp,
   NO_FAULTS,
   parseFaults,
-} from "../lib/server/faults.ts";
-import { garble } from "../lib/server/garble.ts";
-import { Random } from "../lib/server/random.ts";
+} from "../lib/faults/faults.ts";
+import { garble } from "../lib/faults/reply_faults.ts";
+import { Random } from "../lib/faults/random.ts";
 import { join } from "../lib/wire/framing.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 

@@ -2,9 +2,9 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { countLines } from "../lib/client/lines.ts";
+import { countLines } from "../lib/cli/lines.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { unstamped } from "./replies.ts";

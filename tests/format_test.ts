@@ -3,9 +3,9 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { format, stamper, whyEndless } from "../lib/server/format.ts";
-import type { Client } from "../lib/server/service.ts";
+import type { Client } from "../lib/server/handler.ts";
 import { isReply } from "../lib/server/stamp.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";

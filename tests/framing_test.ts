@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { replyTo } from "../lib/client/replies.ts";
+import { replyTo } from "../lib/wire/replies.ts";
 import { Framer, type Framing } from "../lib/wire/framing.ts";
 import { type Message, MessageTooLong } from "../lib/wire/message.ts";
 import { Random } from "./random.ts";

@@ -4,8 +4,8 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { ConnectionLink } from "../lib/client/link.ts";
-import { Ping } from "../lib/client/ping.ts";
+import { ConnectionLink } from "../lib/ping/transport.ts";
+import { Ping } from "../lib/ping/measurement.ts";
 import { DatagramPeer, Lost, Peer, serve, serveDatagrams } from "../lib/mod.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { sleep } from "../lib/wait.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Ledger } from "../lib/client/ledger.ts";
+import { Ledger } from "../lib/ping/reply_matcher.ts";
 import { latin1 } from "../lib/testing/wire.ts";
 
 /** A ledger in which these were sent, a millisecond apart from 0 on. */

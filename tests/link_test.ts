@@ -2,13 +2,13 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { DialLink } from "../lib/client/dial_link.ts";
-import { Ledger, type Said } from "../lib/client/ledger.ts";
-import { ConnectionLink, type Link, type LinkListener } from "../lib/client/link.ts";
+import { DialLink } from "../lib/ping/connect_transport.ts";
+import { Ledger, type Said } from "../lib/ping/reply_matcher.ts";
+import { ConnectionLink, type Link, type LinkListener } from "../lib/ping/transport.ts";
 import { hearGreeting } from "../lib/client/peer.ts";
-import { Ping } from "../lib/client/ping.ts";
-import { Stream } from "../lib/client/stream.ts";
-import type { Told } from "../lib/client/report.ts";
+import { Ping } from "../lib/ping/measurement.ts";
+import { Stream } from "../lib/net/buffered_conn.ts";
+import type { Told } from "../lib/ping/events.ts";
 import type { Connection } from "../lib/net/address.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { latin1, text } from "../lib/testing/wire.ts";

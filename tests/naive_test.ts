@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { Subject } from "./battery/subject.ts";
 import { inOneGo, randomCuts } from "./battery/streams.ts";
 import { resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Random } from "./random.ts";
 import { ServerProgram } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { ServerProgram, startClient } from "../lib/testing/readback.ts";
 import { CASES, compare, compileBoth } from "./bench/ontime.ts";
 

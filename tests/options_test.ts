@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "../lib/options.ts";
+import { duration, help, oneOf, parse, text, UsageError, whole } from "../lib/cli/options.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: text, help: "a host" },

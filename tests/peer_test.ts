@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { Peer, type PeerOptions } from "../lib/client/peer.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
-import type { Client, Handler } from "../lib/server/service.ts";
+import type { Client, Handler } from "../lib/server/handler.ts";
 import { framed } from "../lib/wire/custom_framing.ts";
 import { join } from "../lib/wire/framing.ts";
 import { Random } from "./random.ts";

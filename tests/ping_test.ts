@@ -4,7 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { Peer } from "../lib/client/peer.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latency, Proxy } from "../lib/testing/proxy.ts";

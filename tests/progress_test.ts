@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Progress } from "../lib/client/progress.ts";
+import { Progress } from "../lib/cli/status_line.ts";
 
 describe("Progress", () => {
   it("says how many seconds it has been, then is gone", async () => {

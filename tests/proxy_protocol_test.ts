@@ -2,9 +2,9 @@
 
 import { assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/server/proxy_protocol.ts";
+import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/net/proxy_protocol.ts";
 import { serve } from "../lib/server/serve.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, type ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { latin1, Wire } from "../lib/testing/wire.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { RoundTrips } from "../lib/client/round_trips.ts";
+import { RoundTrips } from "../lib/ping/round_trips.ts";
 
 function recorded(durations: readonly number[]): RoundTrips {
   const trips = new RoundTrips();

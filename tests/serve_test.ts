@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Client, Ending, Handler } from "../lib/server/service.ts";
+import type { Client, Ending, Handler } from "../lib/server/handler.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { serve, Server } from "../lib/server/serve.ts";
 import type { Accepted } from "../lib/net/listener.ts";

@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Readable, Writable } from "node:stream";
-import { Terminal } from "../lib/client/terminal.ts";
+import { Terminal } from "../lib/cli/terminal.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { program, startServer } from "../lib/testing/readback.ts";
 import { Screen, type ScreenOptions } from "../lib/testing/screen.ts";
 import { STAMP } from "./replies.ts";

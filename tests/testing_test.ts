@@ -2,7 +2,7 @@
 
 import { assertEquals, assertLess, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { shortened } from "../lib/testing/patience.ts";
+import { shortened } from "../lib/testing/time_limit.ts";
 import {
   FakeServer,
   latency,

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { readTls } from "../lib/net/tls.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";

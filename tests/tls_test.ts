@@ -12,7 +12,7 @@ import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { readTls } from "../lib/net/tls.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1, Wire } from "../lib/testing/wire.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Turns } from "../lib/server/turns.ts";
+import { Turns } from "../lib/server/fair_reads.ts";
 import { turn } from "../lib/wait.ts";
 
 const SMALL = 30, LARGE = 65536; // bytes of a reply

@@ -3,7 +3,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/needs.ts";
+import { needs } from "../lib/testing/requires.ts";
 import { program, startClient } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
 import { text } from "../lib/testing/wire.ts";

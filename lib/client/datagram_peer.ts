@@ -13,10 +13,10 @@ import {
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
 import { endingOf, type Framing, join } from "../wire/framing.ts";
-import { isRefusal } from "../wire/refusal.ts";
-import { checkLength, DatagramSocket } from "./datagram_socket.ts";
+import { isRefusal } from "../wire/error_reply.ts";
+import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
 import { Refused } from "./peer.ts";
-import { isReplyTo } from "./replies.ts";
+import { isReplyTo } from "../wire/replies.ts";
 
 /**
  * How to reach a server of datagrams.

@@ -16,9 +16,9 @@ import {
 import { onAbort } from "../wait.ts";
 import { type CustomFraming, findFrame, framed } from "../wire/custom_framing.ts";
 import { type Framing, join } from "../wire/framing.ts";
-import { isRefusal, refusalReason } from "../wire/refusal.ts";
-import { type Found, replyTo } from "./replies.ts";
-import { Stream } from "./stream.ts";
+import { isRefusal, refusalReason } from "../wire/error_reply.ts";
+import { type Found, replyTo } from "../wire/replies.ts";
+import { Stream } from "../net/buffered_conn.ts";
 
 /** A reply may be longer than its message by this much, in bytes. */
 export const MOST_ADDED = 1 << 20;

@@ -6,11 +6,11 @@ import { isPending } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { type Message, MessageTooLong } from "../wire/message.ts";
-import { refusal } from "../wire/refusal.ts";
-import { heed } from "./complaints.ts";
+import { refusal } from "../wire/error_reply.ts";
+import { heed } from "./callbacks.ts";
 import { Outbox } from "./outbox.ts";
-import type { Client, Ending, Handler } from "./service.ts";
-import type { Turns } from "./turns.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
+import type { Turns } from "./fair_reads.ts";
 
 /** What all conversations of a server share. */
 export interface Service<State> {

@@ -16,7 +16,7 @@ import {
 } from "../checks.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
-import type { Client, Handler } from "./service.ts";
+import type { Client, Handler } from "./handler.ts";
 
 /**
  * How to serve datagrams.

@@ -4,14 +4,14 @@ import type { Socket } from "node:dgram";
 import { resolve, show, whyNotListen } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import { LAST_WORDS } from "./conversation.ts";
-import { PATIENCE } from "./entry.ts";
-import type { Client, Handler } from "./service.ts";
+import { PATIENCE } from "./admissions.ts";
+import type { Client, Handler } from "./handler.ts";
 import { reason } from "../checks.ts";
-import { type Complain, complainTo, guard, heed } from "./complaints.ts";
+import { type Complain, complainTo, guard, heed } from "./callbacks.ts";
 import { checkDatagramService, type DatagramOptions } from "./datagram_options.ts";
 import { endingOf, join } from "../wire/framing.ts";
 import { Message, MessageTooLong } from "../wire/message.ts";
-import { isRefusal, refusal } from "../wire/refusal.ts";
+import { isRefusal, refusal } from "../wire/error_reply.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import {
@@ -22,8 +22,8 @@ import {
   find,
   type Lot,
   type Ways,
-} from "./faults.ts";
-import { garble } from "./garble.ts";
+} from "../faults/faults.ts";
+import { garble } from "../faults/reply_faults.ts";
 import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
 
 /** This many messages may be handled at once, or their replies be sent; more are lost, as UDP may. */

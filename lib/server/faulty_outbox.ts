@@ -10,10 +10,10 @@ import {
   type Lot,
   NO_FAULTS,
   type Ways,
-} from "./faults.ts";
+} from "../faults/faults.ts";
 import type { Connection } from "../net/address.ts";
 import { inTime, Sleeps } from "../wait.ts";
-import { garble } from "./garble.ts";
+import { garble } from "../faults/reply_faults.ts";
 import { Outbox, type Terms, whyLate } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
 

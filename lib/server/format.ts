@@ -3,7 +3,7 @@
 import { showAddr } from "../net/address.ts";
 import { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
-import type { Client, Handler } from "./service.ts";
+import type { Client, Handler } from "./handler.ts";
 import { ctime, iso, type Stamp } from "./stamp.ts";
 
 /** What a reply is unless something else is asked for. */

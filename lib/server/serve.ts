@@ -5,15 +5,15 @@ import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import type { Accepted, Listener } from "../net/listener.ts";
 import { onAbort, pause, sleep, turn } from "../wait.ts";
-import { isDeath, isExhaustion, prepareForScarcity } from "./scarcity.ts";
-import { type Complain, complainTo, guard, heed } from "./complaints.ts";
+import { isDeath, isExhaustion, prepareForScarcity } from "./accept_errors.ts";
+import { type Complain, complainTo, guard, heed } from "./callbacks.ts";
 import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
-import { Entries, type Entry } from "./entry.ts";
-import { Misbehaviour } from "./misbehaviour.ts";
+import { Entries, type Entry } from "./admissions.ts";
+import { Misbehaviour } from "./fault_injector.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
-import type { Client, Ending, Handler } from "./service.ts";
-import { Rush } from "./rush.ts";
-import { Turns } from "./turns.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
+import { Rush } from "./accept_burst.ts";
+import { Turns } from "./fair_reads.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
 const TROUBLED_PAUSE = 100;

@@ -19,7 +19,7 @@ import type { Accepted, Listener } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
-import type { Client, Ending, Handler } from "./service.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
 
 /**
  * How to serve. One that is undefined is not given; what the functions throw, or reject with, is

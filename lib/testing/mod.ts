@@ -25,8 +25,8 @@
  */
 
 export { FakeServer, type FakeServerOptions, type Talk } from "./fake_server.ts";
-export { type Needs, needs } from "./needs.ts";
-export { setPatience, type Wait } from "./patience.ts";
+export { type Needs, needs } from "./requires.ts";
+export { setPatience, type Wait } from "./time_limit.ts";
 export { Program, type ProgramOptions } from "./program.ts";
 export {
   bandwidth,

@@ -1,6 +1,6 @@
 /** A real program as a disposable: start it, type at it, wait for its words, see how it ends. */
 
-import { asWritten, Deadline, patternOf, shortened, type Wait } from "./patience.ts";
+import { asWritten, Deadline, patternOf, shortened, type Wait } from "./time_limit.ts";
 
 /** What is kept of a program that talks without end, in characters. */
 const MOST_KEPT = 64 << 20;

@@ -1,7 +1,7 @@
 /** Readback's own two programs, as peers. */
 
 import { fileURLToPath } from "node:url";
-import type { Wait } from "./patience.ts";
+import type { Wait } from "./time_limit.ts";
 import { Program, type ProgramOptions } from "./program.ts";
 
 /** Where the programs are: in this checkout, or wherever this package was imported from. */

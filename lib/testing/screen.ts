@@ -1,6 +1,6 @@
 /** A program on a terminal: typed at by keys, and seen as a person sees it. tmux is the terminal. */
 
-import { asWritten, Deadline, patternOf, type Wait } from "./patience.ts";
+import { asWritten, Deadline, patternOf, type Wait } from "./time_limit.ts";
 import { sleep } from "../wait.ts";
 
 /** The pause between two looks, in ms. */

@@ -1,6 +1,6 @@
 /** A raw socket for literal bytes: what a peer sends and what it gets, byte for byte. */
 
-import { asWritten, Deadline, patternOf, shortened, type Wait } from "./patience.ts";
+import { asWritten, Deadline, patternOf, shortened, type Wait } from "./time_limit.ts";
 
 /**
  * A connection of a test's own, until the end of the block that it is used in. A text stands for

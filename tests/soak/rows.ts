@@ -9,7 +9,7 @@ import { stopWhileBusy } from "../battery/stops.ts";
 import { inDrops, inOneGo, randomCuts, urgentData } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
-import { needs } from "../../lib/testing/needs.ts";
+import { needs } from "../../lib/testing/requires.ts";
 import {
   closeUnread,
   resetInConversation,

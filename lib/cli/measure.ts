@@ -3,13 +3,13 @@
 import { reason } from "../checks.ts";
 import { connect, type ConnectOptions } from "../net/address.ts";
 import type { Framing } from "../wire/framing.ts";
-import { DatagramLink } from "./datagram_link.ts";
-import { DatagramSocket } from "./datagram_socket.ts";
-import { DialLink } from "./dial_link.ts";
-import { ConnectionLink, type Link } from "./link.ts";
-import { Ping, type PingOptions } from "./ping.ts";
-import { connectVisibly, type Progress } from "./progress.ts";
-import { rehearse } from "./rehearsal.ts";
+import { DatagramLink } from "../ping/datagram_transport.ts";
+import { DatagramSocket } from "../net/datagram_socket.ts";
+import { DialLink } from "../ping/connect_transport.ts";
+import { ConnectionLink, type Link } from "../ping/transport.ts";
+import { Ping, type PingOptions } from "../ping/measurement.ts";
+import { connectVisibly, type Progress } from "./status_line.ts";
+import { rehearse } from "../ping/warm_up.ts";
 import type { Report } from "./report.ts";
 
 /** What to measure, and how. */

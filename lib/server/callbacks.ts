@@ -1,7 +1,7 @@
 /** What went wrong, to whoever asked to be told; and somebody else's functions, called without risk. */
 
 import { escape } from "../wire/quote.ts";
-import { Log } from "./log.ts";
+import { Log } from "../log.ts";
 
 /** Tells what went wrong. Never throws. */
 export type Complain = (sentence: string, cause?: unknown) => void;

@@ -4,9 +4,9 @@
  */
 
 import { onAbort, pause } from "../wait.ts";
-import { type Finding, Ledger, type Said } from "./ledger.ts";
-import type { Link, LinkListener } from "./link.ts";
-import type { Told } from "./report.ts";
+import { type Finding, Ledger, type Said } from "./reply_matcher.ts";
+import type { Link, LinkListener } from "./transport.ts";
+import type { Told } from "./events.ts";
 
 /** How many messages may be under way, and events untold; the next wait, and count from when they were due. */
 const MOST_UNDER_WAY = 100_000;

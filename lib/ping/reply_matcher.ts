@@ -1,6 +1,6 @@
 /** Which messages are under way, and whose reply a line is. Pure: the time is handed in. */
 
-import { isRefusal } from "../wire/refusal.ts";
+import { isRefusal } from "../wire/error_reply.ts";
 
 /** A message that was due. */
 export interface Said {

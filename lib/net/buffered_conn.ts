@@ -1,7 +1,7 @@
 /** A connection with a buffer: what has come is held until it is dropped. */
 
-import type { Connection } from "../net/address.ts";
-import { whyNotSecure } from "../net/tls.ts";
+import type { Connection } from "./address.ts";
+import { whyNotSecure } from "./tls.ts";
 import { Deadline } from "./deadline.ts";
 
 /** The least and the most room for a read, in bytes: it grows while reads fill it. */

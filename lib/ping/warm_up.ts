@@ -1,8 +1,8 @@
 /** A measurement that is not told, before one that is. */
 
 import type { Connection } from "../net/address.ts";
-import { ConnectionLink } from "./link.ts";
-import { Ping } from "./ping.ts";
+import { ConnectionLink } from "./transport.ts";
+import { Ping } from "./measurement.ts";
 
 const MESSAGES = 10;
 

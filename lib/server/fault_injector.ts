@@ -3,7 +3,7 @@
 import { close } from "../net/close.ts";
 import type { Accepted } from "../net/listener.ts";
 import type { Conversation } from "./conversation.ts";
-import { type Faults, faultsFor, type Ways } from "./faults.ts";
+import { type Faults, faultsFor, type Ways } from "../faults/faults.ts";
 import { FaultyOutbox } from "./faulty_outbox.ts";
 import type { ServeOptions } from "./serve_options.ts";
 

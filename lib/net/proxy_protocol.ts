@@ -4,7 +4,7 @@
  */
 
 import type { BlockList } from "node:net";
-import type { Accepted } from "../net/listener.ts";
+import type { Accepted } from "./listener.ts";
 
 /** What a header says. */
 export interface ProxyHeader {

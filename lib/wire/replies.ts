@@ -1,6 +1,6 @@
 /** Whose reply is this: what a server sent, against what it was told. Pure. */
 
-import { type Framing, join } from "../wire/framing.ts";
+import { type Framing, join } from "./framing.ts";
 
 const CR = 13, LF = 10;
 const OPEN = 0x5b, CLOSE = 0x5d, SPACE = 0x20;

@@ -1,9 +1,9 @@
 /** A way to a server over datagrams, for measuring. */
 
 import { endingOf, type Framing, join } from "../wire/framing.ts";
-import { checkLength, type DatagramSocket } from "./datagram_socket.ts";
-import type { Said } from "./ledger.ts";
-import type { Link, LinkListener } from "./link.ts";
+import { checkLength, type DatagramSocket } from "../net/datagram_socket.ts";
+import type { Said } from "./reply_matcher.ts";
+import type { Link, LinkListener } from "./transport.ts";
 
 const LF = Uint8Array.of(10);
 

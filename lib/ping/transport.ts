@@ -3,10 +3,10 @@
 import { reason } from "../checks.ts";
 import type { Connection } from "../net/address.ts";
 import { type Framing, join } from "../wire/framing.ts";
-import type { Said } from "./ledger.ts";
-import { frame, MOST_ADDED } from "./peer.ts";
-import { replyTo } from "./replies.ts";
-import { Stream } from "./stream.ts";
+import type { Said } from "./reply_matcher.ts";
+import { frame, MOST_ADDED } from "../client/peer.ts";
+import { replyTo } from "../wire/replies.ts";
+import { Stream } from "../net/buffered_conn.ts";
 
 /** Messages that are due together are sent by one write, up to this many bytes. */
 const BATCH = 65536;

@@ -1,6 +1,6 @@
 /** Lines to a reader that may be slow, stop or go away: telling one never waits. */
 
-import { sleep } from "../wait.ts";
+import { sleep } from "./wait.ts";
 
 /** What is written at once, in characters: to encode more would hold others up. */
 const BATCH = 65536;

@@ -1,8 +1,8 @@
 /** A socket that says datagrams to one server, and hears what that server says. */
 
 import type { Socket } from "node:dgram";
-import { resolve, show, whyNotConnect } from "../net/address.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { resolve, show, whyNotConnect } from "./address.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
 
 /** What is sent to any address of this machine goes to this one. */
 const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };

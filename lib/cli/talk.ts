@@ -1,6 +1,6 @@
 /** The client's part in a conversation: says what it is given, tells what comes back. */
 
-import { Lost } from "./datagram_peer.ts";
+import { Lost } from "../client/datagram_peer.ts";
 
 /** Whom to talk to: a peer, or who stands for one. */
 export interface Interlocutor {

@@ -1,8 +1,8 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
 import { showAddr } from "../net/address.ts";
-import type { Faults } from "./faults.ts";
-import type { Client, Ending } from "./service.ts";
+import type { Faults } from "../faults/faults.ts";
+import type { Client, Ending } from "../server/handler.ts";
 import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 

@@ -1,6 +1,6 @@
 /** What faults make of a reply's bytes. Pure. */
 
-import { refusal } from "../wire/refusal.ts";
+import { refusal } from "../wire/error_reply.ts";
 import type { Fault, Lot } from "./faults.ts";
 import type { Random } from "./random.ts";
 

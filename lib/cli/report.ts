@@ -3,28 +3,11 @@
 import { join } from "../wire/framing.ts";
 import { asJson, escape, quote } from "../wire/quote.ts";
 import type { Output } from "./pipes.ts";
-import { type Figures, rounded, RoundTrips } from "./round_trips.ts";
+import type { Told } from "../ping/events.ts";
+import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
-
-/** What there is to tell of messages and replies; durations are in ms. */
-export type Told =
-  | {
-    event: "reply";
-    seq: number;
-    bytes: number;
-    data: Uint8Array;
-    /** Known where each reply was waited for. */
-    duration?: number;
-  }
-  | { event: "wrong"; seq: number; bytes: number; data: Uint8Array }
-  | { event: "doubled"; seq: number; bytes: number; data: Uint8Array }
-  | { event: "late"; seq: number; bytes: number; data: Uint8Array; duration: number }
-  | { event: "lost"; seq: number; reason?: string }
-  | { event: "unasked"; bytes: number; data: Uint8Array }
-  | { event: "connection"; seq: number; duration: number; connect: number; handshake?: number }
-  | { event: "disconnected"; reason: string; silence: number };
 
 /** What became of the messages. */
 export interface Tally {

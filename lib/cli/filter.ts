@@ -1,14 +1,14 @@
 /** The client as a filter: lines in, replies out, sent on without waiting. */
 
 import { Framer, type Framing, join, messagesOf } from "../wire/framing.ts";
-import { isRefusal } from "../wire/refusal.ts";
-import type { DatagramPeer } from "./datagram_peer.ts";
-import type { Deadline } from "./deadline.ts";
+import { isRefusal } from "../wire/error_reply.ts";
+import type { DatagramPeer } from "../client/datagram_peer.ts";
+import type { Deadline } from "../net/deadline.ts";
 import { countLines, Lines } from "./lines.ts";
-import { frame, hearReply, MOST_ADDED, Refused } from "./peer.ts";
+import { frame, hearReply, MOST_ADDED, Refused } from "../client/peer.ts";
 import type { Input, Output } from "./pipes.ts";
 import type { Report } from "./report.ts";
-import type { Stream } from "./stream.ts";
+import type { Stream } from "../net/buffered_conn.ts";
 import { talkAhead } from "./talk.ts";
 
 /** What one read of the input may bring, in bytes. */

@@ -2,8 +2,8 @@
 
 import { reason } from "../checks.ts";
 import { type ConnectOptions, connectTimed } from "../net/address.ts";
-import type { Said } from "./ledger.ts";
-import type { Link, LinkListener } from "./link.ts";
+import type { Said } from "./reply_matcher.ts";
+import type { Link, LinkListener } from "./transport.ts";
 
 /** A way to a server whose messages are connections. */
 export class DialLink implements Link {

@@ -3,14 +3,14 @@
 import { reason } from "../checks.ts";
 import type { ConnectOptions } from "../net/address.ts";
 import type { Framing } from "../wire/framing.ts";
-import { DatagramPeer } from "./datagram_peer.ts";
+import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Filter, filter } from "./filter.ts";
-import { hearGreeting, Peer } from "./peer.ts";
+import { hearGreeting, Peer } from "../client/peer.ts";
 import type { Input } from "./pipes.ts";
-import { connectVisibly, type Progress } from "./progress.ts";
+import { connectVisibly, type Progress } from "./status_line.ts";
 import type { Report } from "./report.ts";
 import { piped, saying } from "./sources.ts";
-import { Stream } from "./stream.ts";
+import { Stream } from "../net/buffered_conn.ts";
 import { type Interlocutor, type Listener, talk } from "./talk.ts";
 
 /** How to talk. */
