@@ -3,15 +3,15 @@
 /** The client: the other end of the conversation. */
 
 import config from "./deno.json" with { type: "json" };
-import { reason } from "./lib/checks.ts";
+import { errorMessage } from "./lib/checks.ts";
 import { converse } from "./lib/cli/converse.ts";
 import { measure } from "./lib/cli/measure.ts";
 import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
-import { Progress } from "./lib/cli/status_line.ts";
+import { StatusLine } from "./lib/cli/status_line.ts";
 import { Report, type Style } from "./lib/cli/report.ts";
-import { type Interlocutor, type Listener, talk } from "./lib/cli/talk.ts";
+import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
-import { addressOrName, type ConnectOptions, cutPort, show } from "./lib/net/address.ts";
+import { addressOrName, type ConnectOptions, cutPort, formatEndpoint } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
 import {
   duration,
@@ -62,7 +62,7 @@ type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
 const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
-const progress = new Progress(Deno.stderr, Deno.consoleSize);
+const progress = new StatusLine(Deno.stderr, Deno.consoleSize);
 
 /** A message that can be said in one line. */
 function line(text: string): string {
@@ -88,7 +88,11 @@ async function main(): Promise<number> {
   const where = { ...here, timeout, wait, tls };
   const messages = message.map((text) => encoder.encode(text));
   const style = styleOf(options);
-  const report = new Report(show(where), paper, { style, connect, summaryAlone: ping && quiet });
+  const report = new Report(formatEndpoint(where), paper, {
+    style,
+    connect,
+    summaryAlone: ping && quiet,
+  });
   if (ping) {
     const instrument = { report, progress, complain };
     return await measure(where, { ...options, messages }, instrument, stopSignal()) ? 0 : 1;
@@ -126,8 +130,8 @@ function stopSignal(): AbortSignal {
 }
 
 async function talkOnTerminal(
-  peer: Interlocutor,
-  listener: Listener,
+  peer: TalkPeer,
+  listener: TalkCallbacks,
   most: number,
 ): Promise<void> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
@@ -179,6 +183,6 @@ function complain(sentence: string): void {
 try {
   Deno.exit(await main());
 } catch (error) {
-  complain(reason(error));
+  complain(errorMessage(error));
   Deno.exit(error instanceof UsageError ? 2 : 1);
 }

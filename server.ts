@@ -5,7 +5,7 @@
 import config from "./deno.json" with { type: "json" };
 import { addressOrName, listen } from "./lib/net/address.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { reason } from "./lib/checks.ts";
+import { errorMessage } from "./lib/checks.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
 import { asJson } from "./lib/wire/quote.ts";
 import { Log } from "./lib/log.ts";
@@ -13,7 +13,7 @@ import { duration, help, oneOf, parse, text, UsageError, whole } from "./lib/cli
 import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
 import { checkRuntime } from "./lib/cli/runtime.ts";
 import { serve } from "./lib/server/serve.ts";
-import { faultsAsked, faultsHelp, readFaults, waysOf } from "./lib/faults/faults.ts";
+import { faultsAsked, faultsHelp, faultSupport, readFaults } from "./lib/faults/faults.ts";
 import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { readIdentity } from "./lib/net/tls.ts";
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
 
   const { udp, unix, tlsCert, tlsKey, host, port, framing, maxMessage, once, grace } = options;
   const faults = faultsAsked(options);
-  const wrong = (udp && whyEndless(options.reply)) || faults?.whyNot(waysOf(options));
+  const wrong = (udp && whyEndless(options.reply)) || faults?.whyNot(faultSupport(options));
   if (wrong) throw new UsageError(wrong);
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
   const where = { hostname: host, port, path: unix, resets: faults?.resets, ...identity };
@@ -71,7 +71,7 @@ async function main(): Promise<number> {
     Deno.stdout,
     (lines) => form({ event: "untold", lines }),
     (error) =>
-      complain(`cannot write to standard output: ${reason(error)}; the conversations go on`),
+      complain(`cannot write to standard output: ${errorMessage(error)}; the conversations go on`),
   );
   const transcript = new Transcript((line) => log.line(line), form, options.quiet, options.once);
   const stop = new AbortController();
@@ -94,10 +94,10 @@ async function main(): Promise<number> {
     : serve(stamper(options.stamp, options.reply, nameOf), {
       ...common,
       ...{ listeners, maxClients, idleTimeout, drain },
-      prepare: options.proxyProtocol,
-      open: transcript.open.bind(transcript),
+      onAccept: options.proxyProtocol,
+      onOpen: transcript.open.bind(transcript),
       onEof: transcript.eof.bind(transcript),
-      close: transcript.close.bind(transcript),
+      onClose: transcript.close.bind(transcript),
       onRefused: transcript.refused.bind(transcript),
       onVanished: transcript.vanished.bind(transcript),
     });
@@ -127,7 +127,7 @@ function complain(sentence: string): void {
 }
 
 const code = await main().catch((error) => {
-  complain(reason(error));
+  complain(errorMessage(error));
   return error instanceof UsageError ? 2 : 1;
 });
 await complaints.flush();

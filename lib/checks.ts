@@ -3,13 +3,13 @@
 import { FRAMINGS } from "./wire/framing.ts";
 
 /** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
-export const LONGEST: number = 2 ** 31 - 1;
+export const MAX_TIMER: number = 2 ** 31 - 1;
 
 /**
  * What was thrown, in words; whatever it is. Of an error nothing but its message is read: without
  * free descriptors, even to make its stack may fail.
  */
-export function reason(error: unknown): string {
+export function errorMessage(error: unknown): string {
   try {
     return String(error instanceof Error ? error.message : error);
   } catch {
@@ -33,45 +33,45 @@ export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 const always = () => true;
 
 /** Any function. */
-export const aFunction: Rule = { right: "a function", type: "function", fits: always };
+export const functionRule: Rule = { right: "a function", type: "function", fits: always };
 /** True or false. */
-export const aFlag: Rule = { right: "true or false", type: "boolean", fits: always };
+export const booleanRule: Rule = { right: "true or false", type: "boolean", fits: always };
 /** A text that says something. */
-export const aText: Rule = {
+export const textRule: Rule = {
   right: "a text that is not empty",
   type: "string",
   fits: (text: string) => text !== "",
 };
 /** A number of things, of which one must be allowed. */
-export const aCount: Rule = {
+export const countRule: Rule = {
   right: "a whole number, 1 or more",
   type: "number",
   fits: (count: number) => count >= 1 && (Number.isInteger(count) || count === Infinity),
 };
 /** A time that a timer can wait. */
-export const aTime: Rule = {
-  right: `a time in ms, 0 to ${LONGEST}`,
+export const timeRule: Rule = {
+  right: `a time in ms, 0 to ${MAX_TIMER}`,
   type: "number",
-  fits: (time: number) => time >= 0 && time <= LONGEST,
+  fits: (time: number) => time >= 0 && time <= MAX_TIMER,
 };
 /** A port to listen on, of which 0 takes a free one. */
-export const aPort: Rule = portFrom(0);
+export const portRule: Rule = portFrom(0);
 /** A port to connect to. */
-export const aServersPort: Rule = portFrom(1);
+export const connectPortRule: Rule = portFrom(1);
 /** What chance comes from. */
-export const aSeed: Rule = {
+export const seedRule: Rule = {
   right: "a whole number from 0 to 4294967295",
   type: "number",
   fits: (seed: number) => seed >>> 0 === seed,
 };
 /** A signal to stop. */
-export const aSignal: Rule = {
+export const signalRule: Rule = {
   right: "an AbortSignal",
   type: "object",
   fits: (signal: unknown) => signal instanceof AbortSignal,
 };
 /** How a client speaks TLS. */
-export const aTrust: Rule = {
+export const tlsRule: Rule = {
   right: "an object, whose ca is a text in PEM form",
   type: "object",
   fits: (tls: { ca?: unknown } | null) =>
@@ -85,9 +85,9 @@ export function oneOf(...words: readonly string[]): Rule {
 }
 
 /** How a message's end is told, by name. */
-export const aFramingsName: Rule = oneOf(...FRAMINGS);
+export const framingNameRule: Rule = oneOf(...FRAMINGS);
 /** How a message's end is told. */
-export const aFraming: Rule = {
+export const framingRule: Rule = {
   right: "auto, line, raw or an object with read and write",
   fits: (framing: unknown) => FRAMINGS.some((name) => name === framing) || isCustom(framing),
 };
@@ -142,7 +142,7 @@ function shown(value: unknown): string {
 export function duration(text: string): number {
   const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
   const milliseconds = Number(number) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
-  return milliseconds <= LONGEST ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
+  return milliseconds <= MAX_TIMER ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
 }
 
 /** A number of bytes: `500`, `10k` (10,000), `1M`. */

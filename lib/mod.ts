@@ -9,15 +9,15 @@
  * await using server = serve((message, reply) => reply.write(message.text.toUpperCase()));
  * const { port } = server.addr as Deno.NetAddr;
  * using peer = await Peer.connect({ port });
- * const reply = await peer.say("hello");
+ * const reply = await peer.request("hello");
  * assertEquals(new TextDecoder().decode(reply), "HELLO");
  * ```
  *
  * @module
  */
 
-export { type ConnectOptions, listen, type ListenOptions, showAddr } from "./net/address.ts";
-export type { Accepted, Listener } from "./net/listener.ts";
+export { type ConnectOptions, formatAddress, listen, type ListenOptions } from "./net/address.ts";
+export type { Listener, ServerConn } from "./net/listener.ts";
 export { serve, type Server } from "./server/serve.ts";
 export type { ServeOptions } from "./server/serve_options.ts";
 export type { Client, Ending, Handler } from "./server/handler.ts";
@@ -27,8 +27,8 @@ export type { DatagramOptions } from "./server/datagram_options.ts";
 export { proxyProtocol } from "./net/proxy_protocol.ts";
 export { isReply, type Stamp } from "./server/stamp.ts";
 export { stamper } from "./server/format.ts";
-export { Peer, type PeerOptions, Refused } from "./client/peer.ts";
-export { DatagramPeer, type DatagramPeerOptions, Lost } from "./client/datagram_peer.ts";
+export { ErrorReply, Peer, type PeerOptions } from "./client/peer.ts";
+export { DatagramPeer, type DatagramPeerOptions, TimeoutError } from "./client/datagram_peer.ts";
 export { Message } from "./wire/message.ts";
 export type { Framing } from "./wire/framing.ts";
 export type { CustomFraming, Frame } from "./wire/custom_framing.ts";

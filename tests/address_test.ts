@@ -2,14 +2,21 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { addressOrName, connect, listen, resolve, show, showAddr } from "../lib/net/address.ts";
+import {
+  addressOrName,
+  connect,
+  formatAddress,
+  formatEndpoint,
+  listen,
+  resolve,
+} from "../lib/net/address.ts";
 import type { Listener } from "../lib/net/listener.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { unstamped } from "./replies.ts";
 
-const UNIX = needs("unix sockets");
+const UNIX = requires("unix sockets");
 
 /** A folder for a socket, gone at the end of the block. */
 async function folder(): Promise<{ folder: string; socket: string } & AsyncDisposable> {
@@ -153,7 +160,7 @@ describe("--unix", UNIX, () => {
     queue.use(await connecting);
   });
 
-  it("answers socat and nc", needs("socat", "nc"), async () => {
+  it("answers socat and nc", requires("socat", "nc"), async () => {
     await using here = await folder();
     await using _server = await startServer(["--unix", here.socket]);
     for (
@@ -185,12 +192,12 @@ describe("both families", () => {
     const [text, shown] of [["127.0.0.1", "127.0.0.1:1"], ["::1", "[::1]:1"], ["a.b", "a.b:1"]]
   ) {
     it(`${text} is shown as ${shown}`, () =>
-      assertEquals(show({ hostname: text as string, port: 1 }), shown));
+      assertEquals(formatEndpoint({ hostname: text as string, port: 1 }), shown));
   }
 
   it("an IPv4 address on an IPv6 listener is one", () => {
     const addr = { transport: "tcp", hostname: "::ffff:1.2.3.4", port: 5 } as const;
-    assertEquals(showAddr(addr), "1.2.3.4:5");
+    assertEquals(formatAddress(addr), "1.2.3.4:5");
   });
 
   it("a name is looked up, also one of digits and dots but for a letter", async () => {

@@ -17,7 +17,7 @@ import { assertWell } from "./battery/subject.ts";
 import { lines, TOOLS } from "./battery/tools.ts";
 import { serve } from "../lib/server/serve.ts";
 import { stamper } from "../lib/server/format.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -29,7 +29,7 @@ const FILTER = (port: number) => [...program("client"), "--quiet", "--port", Str
 describe("endings", () => {
   it(
     "18: a peer that vanished without a FIN is cut at --idle-timeout",
-    needs("root", "python3"),
+    requires("root", "python3"),
     async () => {
       await using server = await startServer(["--idle-timeout", "500ms"]);
       const before = await sockets(server.pid);
@@ -40,14 +40,14 @@ describe("endings", () => {
     },
   );
 
-  it("19: SIGTERM while 50 clients pipeline", needs("linux", "python3"), async () => {
+  it("19: SIGTERM while 50 clients pipeline", requires("linux", "python3"), async () => {
     await using server = await startServer(["--quiet"]);
     await stopWhileBusy(server, 50);
   });
 
   it(
     "21: kill -9 with 100 connections, restart on the port",
-    needs("linux", "python3"),
+    requires("linux", "python3"),
     async () => {
       for (let left = 2;; left--) {
         await using server = await startServer(["--quiet"]);
@@ -61,13 +61,13 @@ describe("endings", () => {
 
   it(
     "34: 16 servers at once are told to stop with a message just arrived",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await stopStarved(16, 8);
     },
   );
 
-  it("35: --grace 0 with a client that waits for a place", needs("signals"), stopWithNoGrace);
+  it("35: --grace 0 with a client that waits for a place", requires("signals"), stopWithNoGrace);
 });
 
 describe("23: the clock", () => {
@@ -84,7 +84,7 @@ describe("23: the clock", () => {
         listeners: [listener],
         idleTimeout: 600,
         signal: stop.signal,
-        close: (_, ending) => void endings.push(ending),
+        onClose: (_, ending) => void endings.push(ending),
       });
       try {
         using wire = await Wire.dial(listener.addr.port);
@@ -111,7 +111,7 @@ describe("23: the clock", () => {
   }
 });
 
-describe("26: whoever reads the server's output", needs("linux", "bash"), () => {
+describe("26: whoever reads the server's output", requires("linux", "bash"), () => {
   it("stops, and comes back", async () => {
     await readerStops();
   });
@@ -123,7 +123,7 @@ describe("26: whoever reads the server's output", needs("linux", "bash"), () => 
   });
 });
 
-describe("33: output and complaints", needs("linux", "bash"), () => {
+describe("33: output and complaints", requires("linux", "bash"), () => {
   it("on one full disk: alive, and a signal ends it with 0", bothOnFullDisk);
 
   it("on one pipe whose reader stopped: alive, and a signal ends it with 0", bothUnread);
@@ -133,7 +133,7 @@ describe("33: output and complaints", needs("linux", "bash"), () => {
 
 describe("30: 20,000 lines", () => {
   for (const [name, command] of Object.entries({ ...TOOLS, "our filter": FILTER })) {
-    it(`through ${name}`, needs(command(0)[0] ?? ""), async () => {
+    it(`through ${name}`, requires(command(0)[0] ?? ""), async () => {
       await using server = await startServer(["--quiet"]);
       await lines(command(server.port), 20_000);
     });
@@ -141,7 +141,7 @@ describe("30: 20,000 lines", () => {
 });
 
 describe("31: printf hello | nc", () => {
-  it("no newline, no half-close: answered", needs("nc"), async () => {
+  it("no newline, no half-close: answered", requires("nc"), async () => {
     await using server = await startServer();
     await using nc = new Program(["nc", "127.0.0.1", String(server.port)]);
     await nc.type("hello");
@@ -152,7 +152,7 @@ describe("31: printf hello | nc", () => {
 });
 
 describe("32: localhost with ::1 first", () => {
-  const root = needs("root"); // to have an /etc/hosts of its own
+  const root = requires("root"); // to have an /etc/hosts of its own
   it("127.0.0.1, ::1 and localhost are all served", root, async () => {
     const hosts = await Deno.makeTempFile();
     try {
@@ -182,7 +182,7 @@ describe("32: localhost with ::1 first", () => {
   });
 });
 
-describe("39: both stamps say the same time", needs("linux"), () => {
+describe("39: both stamps say the same time", requires("linux"), () => {
   const zones = { "": "+00:00", "Etc/Unknown": "+00:00", Factory: "+00:00" };
   const posix = { "GMT+5": "-05:00", XYZ3: "-03:00" };
   for (const [TZ, offset] of Object.entries({ ...zones, ...posix })) {

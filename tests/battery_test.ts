@@ -21,11 +21,11 @@ import {
   staysInTls,
 } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { startServer } from "../lib/testing/readback.ts";
 import { Random } from "./random.ts";
 
-const NEEDS = needs("linux", "python3");
+const NEEDS = requires("linux", "python3");
 const random = new Random();
 
 describe("clients that vanish", NEEDS, () => {
@@ -55,7 +55,7 @@ describe("clients that vanish", NEEDS, () => {
   });
 });
 
-describe("36: TLS", needs("linux", "python3", "openssl"), () => {
+describe("36: TLS", requires("linux", "python3", "openssl"), () => {
   it("clients that never read, or never finish the handshake, keep no descriptor", async () => {
     await using certificates = await Certificates.make();
     const identity = await certificates.sign("server", "IP:127.0.0.1");

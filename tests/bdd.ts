@@ -10,7 +10,7 @@ export { after, afterEach, before, beforeEach, describe } from "node:test";
 /** What a test may take, in ms, unless it says otherwise; the slowest takes a tenth of that. */
 const LIMIT = Number(Deno.env.get("TEST_LIMIT") ?? 180_000);
 
-/** A test's own options: see `needs`. */
+/** A test's own options: see `requires`. */
 interface Options {
   readonly skip?: boolean | string;
   readonly timeout?: number;

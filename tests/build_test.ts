@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { ServerProgram } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
@@ -20,7 +20,7 @@ let PATH = "", bin = "";
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<string> {
   await using program = new Program(command, { env: { PATH, ...env } });
   await program.endInput();
-  await program.ends(0, { patience: 100_000 }); // a build is no exchange of words
+  await program.ends(0, { timeout: 100_000 }); // a build is no exchange of words
   return program.stdout;
 }
 
@@ -51,7 +51,7 @@ async function pretend(deno: string, preload: string, script: string): Promise<v
   await Deno.writeTextFile(preload, `Deno.execPath = () => ${JSON.stringify(deno)};`);
 }
 
-describe("files to take away", needs("sh"), () => {
+describe("files to take away", requires("sh"), () => {
   before(async () => {
     folder = await Deno.makeTempDir({ prefix: "readback-build-" });
     bin = await Deno.makeTempDir({ prefix: "readback-deno-" });
@@ -83,7 +83,7 @@ describe("files to take away", needs("sh"), () => {
   it("run by their names, they talk", () =>
     assertTalk(`${folder}/server.js`, `${folder}/client.js`));
 
-  it("the client is whole: it has a terminal too", needs("tmux"), async () => {
+  it("the client is whole: it has a terminal too", requires("tmux"), async () => {
     const client = ["env", `PATH=${PATH}`, `${folder}/client.js`, "--loopback"];
     await using screen = await Screen.open(client);
     await screen.shows(">>:");
@@ -91,7 +91,7 @@ describe("files to take away", needs("sh"), () => {
     await screen.shows(/received data: \[hi\] .*\n>>:$/);
   });
 
-  it("a release has a program for every system", needs("npm"), async () => {
+  it("a release has a program for every system", requires("npm"), async () => {
     // Deno's runtimes are not to be had everywhere: what would compile says what it was told.
     const fake = `${folder}/fake.ts`, deno = `${folder}/deno`, release = `${folder}/release`;
     const record =

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { aCount, aTime, checkOptions } from "../lib/checks.ts";
+import { checkOptions, countRule, timeRule } from "../lib/checks.ts";
 import { DatagramPeer } from "../lib/client/datagram_peer.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { listen } from "../lib/net/address.ts";
@@ -32,9 +32,9 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
       concurrency: COUNTS,
       maxClients: COUNTS,
     },
-    messageTimeout: TIMES,
+    handlerTimeout: TIMES,
     ...{ once: FLAGS, idleTimeout: TIMES, grace: TIMES, drain: TIMES, signal: SIGNALS },
-    ...{ prepare: FUNCTIONS, verify: FUNCTIONS, open: FUNCTIONS, close: FUNCTIONS },
+    ...{ onAccept: FUNCTIONS, verify: FUNCTIONS, onOpen: FUNCTIONS, onClose: FUNCTIONS },
     ...{ onMessage: FUNCTIONS, onListen: FUNCTIONS, onRefused: FUNCTIONS, onError: FUNCTIONS },
     onVanished: FUNCTIONS,
   },
@@ -42,7 +42,7 @@ const WRONG: Readonly<Record<string, Readonly<Record<string, readonly unknown[]>
     ...{ hostname: TEXTS, port: PORTS, framing: NAMES, maxMessage: COUNTS, once: FLAGS },
     ...{ grace: TIMES, signal: SIGNALS, ignore: FUNCTIONS, onMessage: FUNCTIONS },
     ...{ onListen: FUNCTIONS, onError: FUNCTIONS, verify: FUNCTIONS, onRefused: FUNCTIONS },
-    messageTimeout: TIMES,
+    handlerTimeout: TIMES,
   },
   listen: { resets: FLAGS, hostname: TEXTS, port: PORTS, path: TEXTS, cert: TEXTS, key: TEXTS },
   peer: {
@@ -104,7 +104,7 @@ describe("an option", () => {
       [{ grace: Infinity }, "grace must be a time in ms, 0 to 2147483647, not Infinity"],
       [{ signal: {} }, "signal must be an AbortSignal, not an object"],
       [{ verify: 5 }, "verify must be a function, not 5"],
-      [{ open: Object.create(null) }, "open must be a function, not an object"],
+      [{ onOpen: Object.create(null) }, "onOpen must be a function, not an object"],
       [{ cert: "PEM" }, "cert and key go together: one is missing"],
     ] as const
   ) {
@@ -115,8 +115,8 @@ describe("an option", () => {
   }
 
   it("may be the largest allowed, and the least", () => {
-    for (const grace of [0, 2 ** 31 - 1]) checkOptions({ grace }, { grace: aTime });
-    for (const maxMessage of [1, Infinity]) checkOptions({ maxMessage }, { maxMessage: aCount });
+    for (const grace of [0, 2 ** 31 - 1]) checkOptions({ grace }, { grace: timeRule });
+    for (const maxMessage of [1, Infinity]) checkOptions({ maxMessage }, { maxMessage: countRule });
   });
 
   it("of no server is a handler that is no function", async () => {

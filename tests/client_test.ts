@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program, type ProgramOptions } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
@@ -61,7 +61,7 @@ describe("the conversation through pipes", () => {
     await server.ends(0);
   });
 
-  it("says at once when the server goes away, exit 1", needs("signals"), async () => {
+  it("says at once when the server goes away, exit 1", requires("signals"), async () => {
     await using server = await startServer();
     await using client = startClient(["-p", server.port]);
     await client.type("hello\n");
@@ -280,7 +280,7 @@ describe("when it goes wrong", () => {
     });
   }
 
-  it("a black hole: gives up after --timeout", needs("linux"), async () => {
+  it("a black hole: gives up after --timeout", requires("linux"), async () => {
     // A listener whose queue is full answers no one: the kernel drops what comes.
     using hole = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
     using fillers = new DisposableStack();
@@ -355,7 +355,7 @@ describe("when it goes wrong", () => {
     }
   });
 
-  it("SIGTERM and SIGINT: 143 and 130", needs("signals"), async () => {
+  it("SIGTERM and SIGINT: 143 and 130", requires("signals"), async () => {
     await using server = await startServer();
     for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
       await using client = startClient(["-p", server.port]);
@@ -365,7 +365,7 @@ describe("when it goes wrong", () => {
     }
   });
 
-  it("its input can't be read: a sentence, exit 1", needs("sh"), async () => {
+  it("its input can't be read: a sentence, exit 1", requires("sh"), async () => {
     await using server = await startServer(["--quiet"]);
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using client = new Program(["sh", "-c", `${command} < .`]);
@@ -373,7 +373,7 @@ describe("when it goes wrong", () => {
     assertMatch(client.stderr, /^client: cannot read standard input: .*\n$/);
   });
 
-  it("nobody reads its output: a sentence, exit 1", needs("sh"), async () => {
+  it("nobody reads its output: a sentence, exit 1", requires("sh"), async () => {
     await using server = await startServer(["--quiet"]);
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using pipe = new Program([

@@ -1,4 +1,4 @@
-/** What a handler can know of its conversation, and wait for: `open`, the signal, who is there, a time limit, drained. */
+/** What a handler can know of its conversation, and wait for: `onOpen`, the signal, who is there, a time limit, drained. */
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -7,7 +7,7 @@ import net from "node:net";
 import { serveDatagrams } from "../lib/server/datagrams.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { Client, Ending } from "../lib/server/handler.ts";
-import type { Accepted } from "../lib/net/listener.ts";
+import type { ServerConn } from "../lib/net/listener.ts";
 import { asText, Transcript } from "../lib/cli/transcript.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { Udp } from "./udp.ts";
@@ -82,7 +82,7 @@ describe("an async open", () => {
       heard.push(message.text);
       reply.write(state);
     }, {
-      open: (client) => {
+      onOpen: (client) => {
         client.write("hello\n");
         return opened.promise;
       },
@@ -100,7 +100,7 @@ describe("an async open", () => {
     const asked: Client<void>[] = [];
     await using server = serve((message, reply) => reply.write(message), {
       maxClients: 1,
-      open: (client) => {
+      onOpen: (client) => {
         asked.push(client);
         return opened.promise;
       },
@@ -123,8 +123,8 @@ describe("an async open", () => {
     let rejects = true;
     await using server = serve((message, reply) => reply.write(message), {
       maxClients: 1,
-      open: () => rejects ? Promise.reject(new Error("no")) : Promise.resolve(),
-      close: (_, ending) => void over.push(ending),
+      onOpen: () => rejects ? Promise.reject(new Error("no")) : Promise.resolve(),
+      onClose: (_, ending) => void over.push(ending),
       onError: ({ message }) => void told.push(message),
     });
     using one = await Wire.dial(portOf(server));
@@ -139,7 +139,7 @@ describe("an async open", () => {
 
   it("may end the conversation", async () => {
     await using server = serve(() => {}, {
-      open: async (client) => {
+      onOpen: async (client) => {
         await null;
         client.write("full\n");
         client.end();
@@ -155,11 +155,11 @@ describe("an async open", () => {
     const refused: string[] = [];
     const server = serve(() => {}, {
       grace: 20,
-      open: (client) => {
+      onOpen: (client) => {
         asked.resolve(client);
         return opened.promise;
       },
-      close: () => void refused.push("a conversation was over"),
+      onClose: () => void refused.push("a conversation was over"),
       onRefused: (_, reason) => void refused.push(reason),
     });
     using wire = await Wire.dial(portOf(server));
@@ -176,7 +176,7 @@ describe("an async open", () => {
     await using server = serve(() => {}, {
       maxClients: 2000,
       grace: 20,
-      open: never,
+      onOpen: never,
       onRefused: (_, reason) => {
         refused.push(reason);
         crowd.resolve();
@@ -226,7 +226,7 @@ describe("a client's signal", () => {
 
   it("is aborted for whoever asks when the conversation is over", async () => {
     const over = Promise.withResolvers<boolean>();
-    await using server = serve(() => {}, { close: ({ signal }) => over.resolve(signal.aborted) });
+    await using server = serve(() => {}, { onClose: ({ signal }) => over.resolve(signal.aborted) });
     using wire = await Wire.dial(portOf(server));
     await wire.end();
     assertEquals(await over.promise, true);
@@ -236,7 +236,7 @@ describe("a client's signal", () => {
     const over = Promise.withResolvers<Client<void>>();
     await using server = serve((message, reply, { signal }) => {
       reply.write(`${message.text} ${signal.aborted}`);
-    }, { close: (client) => over.resolve(client) });
+    }, { onClose: (client) => over.resolve(client) });
     using wire = await Wire.dial(portOf(server));
     await wire.send("a\nb\n");
     await wire.end();
@@ -294,7 +294,7 @@ describe("server.conversations", () => {
     await using server = serve<string>((message, reply) => {
       for (const client of server.conversations) client.write(`to ${client.state}\n`);
       reply.write(message);
-    }, { open: ({ addr }) => `${(addr as Deno.NetAddr).port}` });
+    }, { onOpen: ({ addr }) => `${(addr as Deno.NetAddr).port}` });
     using one = await Wire.dial(portOf(server));
     using two = await Wire.dial(portOf(server));
     await two.send("two\n");
@@ -311,7 +311,7 @@ describe("server.conversations", () => {
   });
 });
 
-describe("a messageTimeout", () => {
+describe("a handlerTimeout", () => {
   for (const concurrency of [1, 3]) {
     it(`ends a conversation whose handler takes too long (concurrency ${concurrency}); the replies before arrive`, async () => {
       const told: string[] = [], endings: Ending[] = [];
@@ -324,9 +324,9 @@ describe("a messageTimeout", () => {
         await null;
         reply.write(message);
       }, {
-        ...{ concurrency, messageTimeout: 50, framing: "line" },
+        ...{ concurrency, handlerTimeout: 50, framing: "line" },
         onError: ({ message }) => void told.push(message),
-        close: (_, ending) => void endings.push(ending),
+        onClose: (_, ending) => void endings.push(ending),
       });
       using wire = await Wire.dial(portOf(server));
       await wire.send("a\nslow\nb\n");
@@ -345,7 +345,7 @@ describe("a messageTimeout", () => {
       const server = serve(async (message, reply) => {
         await sleep(5);
         reply.write(message);
-      }, { messageTimeout: 9000, concurrency: 2, framing: "line" });
+      }, { handlerTimeout: 9000, concurrency: 2, framing: "line" });
       using wire = await Wire.dial(portOf(server));
       await wire.send("a\nb\nc\nd\n");
       await wire.end();
@@ -358,7 +358,7 @@ describe("a messageTimeout", () => {
   it("leaves no timer behind when the server stops before", async () => {
     const left = await timersLeft(9000, async () => {
       const asked = Promise.withResolvers<void>();
-      const server = serve(() => (asked.resolve(), never()), { messageTimeout: 9000, grace: 20 });
+      const server = serve(() => (asked.resolve(), never()), { handlerTimeout: 9000, grace: 20 });
       using wire = await Wire.dial(portOf(server));
       await wire.send("a\n");
       await asked.promise;
@@ -376,7 +376,7 @@ describe("a messageTimeout", () => {
         await never();
       }
       reply.write(message);
-    }, { messageTimeout: 50, onError: ({ message }) => void told.push(message) });
+    }, { handlerTimeout: 50, onError: ({ message }) => void told.push(message) });
     await using udp = await Udp.open();
     for (let hung = 0; hung < 256; hung++) await udp.send("slow", server.addr.port);
     while (told.length < 256) await sleep(5);
@@ -485,7 +485,7 @@ describe("what a client gets", () => {
     let taken = 0, said = false;
     const gone = Promise.withResolvers<null>();
     const addr: Deno.UnixAddr = { transport: "unix", path: "" };
-    const conn: Accepted = {
+    const conn: ServerConn = {
       remoteAddr: addr,
       read(room) {
         if (said) return gone.promise;
@@ -511,7 +511,7 @@ describe("what a client gets", () => {
         accept: () => Promise.resolve(conns.pop() ?? closed.promise),
         close: () => closed.reject(new Deno.errors.BadResource()),
       }],
-      close: (_, ending) => void endings.push(ending),
+      onClose: (_, ending) => void endings.push(ending),
     });
     await gone.promise;
     while (endings.length === 0) await sleep(0);
@@ -574,7 +574,7 @@ describe("a server that has stopped", () => {
     const transcript = new Transcript((line) => void lines.push(line), asText, false);
     const client = {
       addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-      isProbe: false,
+      isHealthCheck: false,
     } as unknown as Client<undefined>;
     const guest = transcript.open(client);
     transcript.stopping();

@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { serve } from "../lib/server/serve.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";
 import { type CustomFraming, framed } from "../lib/wire/custom_framing.ts";
-import { Framer, type Framing, join } from "../lib/wire/framing.ts";
+import { concat, Framer, type Framing } from "../lib/wire/framing.ts";
 import { MessageTooLong } from "../lib/wire/message.ts";
 import { Random } from "./random.ts";
 import { netstring } from "./services/netstring.ts";
@@ -64,7 +64,7 @@ function messages(framer: Framer, pieces: readonly Uint8Array[]): string[] {
 
 function wrap(framing: CustomFraming, message: Uint8Array): Uint8Array<ArrayBuffer> {
   const [before, after] = framed(framing, message);
-  return join([before, message, after]);
+  return concat([before, message, after]);
 }
 
 describe("a framing of one's own", () => {
@@ -77,7 +77,7 @@ describe("a framing of one's own", () => {
           () => random.bytes(random.below(random.of([2, 40, 3000]))),
         );
         const half = wrap(framing, random.bytes(1 + random.below(30)));
-        const stream = join([
+        const stream = concat([
           ...said.map((message) => wrap(framing, message)),
           half.subarray(0, random.below(half.length)),
         ]);

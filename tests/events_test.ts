@@ -12,7 +12,7 @@ import { resetAfter, resetUnaccepted } from "./battery/vanishing.ts";
 import { Certificates } from "./certificates.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { sleep } from "../lib/wait.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { readme } from "./readme.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";
@@ -143,9 +143,9 @@ async function failed(): Promise<Line[]> {
   const form = (event: Event) => asJson(event, new Date());
   const transcript = new Transcript((line) => void lines.push(line), form, false);
   await using server = serve(() => Promise.reject(new Error("no")), {
-    open: transcript.open.bind(transcript),
+    onOpen: transcript.open.bind(transcript),
     onMessage: transcript.message.bind(transcript),
-    close: transcript.close.bind(transcript),
+    onClose: transcript.close.bind(transcript),
     onError: () => {},
   });
   if (!("port" in server.addr)) throw new Error("no port");
@@ -218,7 +218,7 @@ function typed(fields: string): Record<string, string> {
   );
 }
 
-describe("what the server tells", needs("signals"), () => {
+describe("what the server tells", requires("signals"), () => {
   for (const [reason, does] of Object.entries(ENDINGS)) {
     it(`of a conversation that was ${reason}`, async () => {
       const lines = await does();
@@ -229,7 +229,7 @@ describe("what the server tells", needs("signals"), () => {
     });
   }
 
-  it("of a client that was not let in", needs("openssl"), async () => {
+  it("of a client that was not let in", requires("openssl"), async () => {
     await using made = await Certificates.make();
     const tls = await made.sign("here", "IP:127.0.0.1");
     const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
@@ -237,7 +237,7 @@ describe("what the server tells", needs("signals"), () => {
     assertEquals(lines.filter(({ event }) => event === "refused").length, 1);
   });
 
-  it("of connections that were reset before they were accepted", needs("linux"), async () => {
+  it("of connections that were reset before they were accepted", requires("linux"), async () => {
     await using server = await startServer(["--log", "json"]);
     await resetUnaccepted(server, 2);
     await exchange(server, "hello\n");
@@ -284,7 +284,7 @@ describe("what the server tells", needs("signals"), () => {
     check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
   });
 
-  it("is every event and field that there is", needs("openssl"), () => {
+  it("is every event and field that there is", requires("openssl"), () => {
     assertEquals(fieldsOf(SERVER).filter((field) => !seen.has(field)), []);
   });
 });
@@ -324,7 +324,7 @@ describe("what the client tells", () => {
     ]);
   });
 
-  it("of a hundred connections with TLS", needs("openssl"), async () => {
+  it("of a hundred connections with TLS", requires("openssl"), async () => {
     await using made = await Certificates.make();
     await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
     const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 100, "-i", 0];
@@ -333,7 +333,7 @@ describe("what the client tells", () => {
     for (const line of linesOf(client.stdout)) check(line, CLIENT);
   });
 
-  it("is every event and field that there is", needs("openssl"), () => {
+  it("is every event and field that there is", requires("openssl"), () => {
     assertEquals(fieldsOf(CLIENT).filter((field) => !seen.has(field)), []);
   });
 });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -21,7 +21,7 @@ async function exchange(port: number, said: string): Promise<string> {
 describe("transcript", () => {
   it(
     "says what was asked for, the seed, and each fault that happens",
-    needs("signals"),
+    requires("signals"),
     async () => {
       const args = ["--fault", "twice@2,refuse@2", "--fault=corrupt@9", "--orders", "--seed", "42"];
       await using server = await startServer([...args, ...ECHO]);
@@ -63,7 +63,7 @@ describe("transcript", () => {
 
   it(
     "--quiet leaves the first lines alone; a seed is drawn and told",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await using server = await startServer(["--quiet", "--fault", "drop@3"]);
       await exchange(server.port, "a\nb\nc\n");
@@ -191,7 +191,7 @@ with connect() as peer:
     print("hold:", "late" if .079 <= took < 5 else took)
 `;
 
-describe("foreign clients", needs("linux", "python3"), () => {
+describe("foreign clients", requires("linux", "python3"), () => {
   it("Python's sockets tell a reset from an end, and see slices, a deaf server and a late end", async () => {
     await using server = await startServer(["--orders", "--grace", "0", ...ECHO]);
     await using python = new Program(["python3", "-c", PYTHON, `${server.port}`]);
@@ -239,7 +239,7 @@ for attempt in range(1, 10):
     assertEquals(lines[3], "4 b'hello\\n'");
   });
 
-  it("nc, half-closed or not", needs("nc", "sh"), async () => {
+  it("nc, half-closed or not", requires("nc", "sh"), async () => {
     await using server = await startServer(["--orders", ...ECHO]);
     const say = (said: string, then = "") =>
       `printf '${said}\\n' | timeout 5 nc -N 127.0.0.1 ${server.port}${then}`;
@@ -327,7 +327,7 @@ describe("over UDP", () => {
     );
   });
 
-  it("a stop ends a delay at the grace", needs("signals"), async () => {
+  it("a stop ends a delay at the grace", requires("signals"), async () => {
     await using server = await startServer(["--udp", "--fault", "delay=1m", "--grace", "100ms"]);
     await using udp = await Udp.open();
     await udp.send("hello", server.port);
@@ -337,7 +337,7 @@ describe("over UDP", () => {
   });
 });
 
-describe("stop", needs("signals"), () => {
+describe("stop", requires("signals"), () => {
   it("a server whose clients are stalled, deaf to or delayed ends within --grace", async () => {
     await using server = await startServer(["--orders", "--grace", "200ms", ...ECHO]);
     using stalled = await Wire.dial(server.port);

@@ -10,9 +10,9 @@ import {
   NO_FAULTS,
   parseFaults,
 } from "../lib/faults/faults.ts";
-import { garble } from "../lib/faults/reply_faults.ts";
+import { applyReplyFaults } from "../lib/faults/reply_faults.ts";
 import { Random } from "../lib/faults/random.ts";
-import { join } from "../lib/wire/framing.ts";
+import { concat } from "../lib/wire/framing.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 
 const TCP = { transport: "tcp", resets: true } as const;
@@ -22,7 +22,7 @@ const CHOICE = `choose among ${Object.keys(FAULTS).join(", ")}`;
 const ALWAYS = { first: 1, last: Infinity };
 
 /** Ends a reply. */
-const ended = (ending: string) => (reply: Uint8Array) => join([reply, latin1(ending)]);
+const ended = (ending: string) => (reply: Uint8Array) => concat([reply, latin1(ending)]);
 
 /** The names of the faults that a message meets. */
 function met(faults: Faults, number: number, message = "hello", conversation = 1): string[] {
@@ -234,7 +234,7 @@ describe("@", () => {
       const faults = parseFaults("delay=1ms..9ms@50%,corrupt=3@30%,noise=8@20%", { seed });
       return Array.from({ length: 50 }, (_, at) => {
         const lot = faults.lot(conversation, at + 1, latin1("hello"), TCP);
-        const bytes = garble(latin1("hello, world"), ended("\n"), lot, () => {});
+        const bytes = applyReplyFaults(latin1("hello, world"), ended("\n"), lot, () => {});
         return [lot.faults.map(({ asked }) => asked), bytes.map(text), lot.random.next()];
       });
     };
@@ -302,7 +302,7 @@ describe("an order", () => {
     it(`${JSON.stringify(message)} is answered with what is wrong`, () => {
       const lot = faults.lot(1, 1, latin1(message), ways);
       assertEquals([lot.error, lot.faults], [error, []]);
-      const sent = garble(latin1("reply"), ended("\r\n"), lot, () => {});
+      const sent = applyReplyFaults(latin1("reply"), ended("\r\n"), lot, () => {});
       assertEquals(new TextDecoder().decode(sent[0]), `error: ${error}\r\n`);
     });
   }
@@ -318,7 +318,7 @@ describe("what faults make of bytes", () => {
     const told: string[] = [];
     const lot = parseFaults(asked, { seed }).lot(1, 1, new Uint8Array(), TCP);
     const bytes = reply === undefined ? undefined : latin1(reply);
-    const all = garble(bytes, ended(ending), lot, (fault) => told.push(fault.asked));
+    const all = applyReplyFaults(bytes, ended(ending), lot, (fault) => told.push(fault.asked));
     return [all.map(text), told];
   }
 
@@ -371,7 +371,7 @@ describe("what faults make of bytes", () => {
   });
 
   it("a reply to no message is as it is", () => {
-    assertEquals(garble(latin1("error: x\n"), ended(""), NO_FAULTS, () => {}).map(text), [
+    assertEquals(applyReplyFaults(latin1("error: x\n"), ended(""), NO_FAULTS, () => {}).map(text), [
       "error: x\n",
     ]);
   });

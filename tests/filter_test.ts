@@ -4,7 +4,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { countLines } from "../lib/cli/lines.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { unstamped } from "./replies.ts";
@@ -41,7 +41,7 @@ describe("the filter's server", () => {
   for (const [how, late] of [["at once", ""], ["late", "sleep 0.2; "]] as const) {
     it(
       `goes in mid-reply: as many are printed as counted, none in part, read ${how}`,
-      needs("sh"),
+      requires("sh"),
       async () => {
         await Promise.all(Array.from({ length: 4 }, async (_, run) => {
           await using server = FakeServer.start(async (conn) => {

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { connect } from "../lib/net/address.ts";
@@ -237,7 +237,7 @@ const PROXIES = ["HAProxy before ours", "nginx before ours"];
 
 for (const name of PROXIES) {
   const { needs: what, start } = SERVERS[name] as Foreign;
-  describe(`${LINES} lines through ${name}`, needs(...what), () => {
+  describe(`${LINES} lines through ${name}`, requires(...what), () => {
     it("are all answered", async () => {
       await using server = await start();
       await using client = startClient([`${server.hostname}:${server.port}`, "--quiet"]);
@@ -254,7 +254,7 @@ for (const name of PROXIES) {
 }
 
 for (const [name, foreign] of Object.entries(SERVERS)) {
-  describe(`before ${name}`, needs(...foreign.needs), () => {
+  describe(`before ${name}`, requires(...foreign.needs), () => {
     it("the client says what is so, with --ping, --ping --connect, -m and as a filter", async () => {
       await using server = await foreign.start();
       const { hostname, port } = server;

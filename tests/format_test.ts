@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { format, stamper, whyEndless } from "../lib/server/format.ts";
 import type { Client } from "../lib/server/handler.ts";
 import { isReply } from "../lib/server/stamp.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1, text, Wire } from "../lib/testing/wire.ts";
@@ -20,15 +20,15 @@ const client: Client = {
   addr: { transport: "tcp", hostname: "10.0.0.1", port: 50412 },
   localAddr: { transport: "tcp", hostname: "::1", port: 6969 },
   messages: 3,
-  ...{ idle: 0, isProbe: false, state: undefined, write: () => true, end: () => {} },
+  ...{ idle: 0, isHealthCheck: false, state: undefined, write: () => true, end: () => {} },
   signal: new AbortController().signal,
   drained: () => Promise.resolve(true),
 };
 
 /** What a handler replies; a character a byte. */
-function reply(answer: ReturnType<typeof stamper>, message: string, heard = HEARD): string {
+function reply(answer: ReturnType<typeof stamper>, message: string, receivedAt = HEARD): string {
   let reply = "";
-  answer(Object.assign(new Message(latin1(message)), { heard }), {
+  answer(Object.assign(new Message(latin1(message)), { receivedAt }), {
     write: (part) => {
       if (typeof part === "string") reply += part;
       else reply += text(part instanceof Message ? part.bytes : part);
@@ -137,7 +137,7 @@ describe("--reply", () => {
 
   it(
     "a client of a Unix socket is called as in the transcript",
-    needs("unix sockets"),
+    requires("unix sockets"),
     async () => {
       const path = await Deno.makeTempFile({ prefix: "readback-format-" });
       await Deno.remove(path);

@@ -147,10 +147,10 @@ describe("a message's copy", () => {
     framer.room().set(latin1("hello\n"));
     framer.took(6);
     const message = framer.next() as Message;
-    message.heard = 123;
+    message.receivedAt = 123;
     const copy = message.copy();
     message.bytes.fill(0);
-    assertEquals([copy.text, copy.heard, copy.length], ["hello", 123, 5]);
+    assertEquals([copy.text, copy.receivedAt, copy.length], ["hello", 123, 5]);
   });
 });
 

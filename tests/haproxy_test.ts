@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, ServerProgram } from "../lib/testing/readback.ts";
 import { replaced } from "./readme.ts";
@@ -142,7 +142,7 @@ async function stayAndTalk(haproxy: HAProxy, until: AbortSignal): Promise<[numbe
   }
 }
 
-describe("behind HAProxy", needs("haproxy"), () => {
+describe("behind HAProxy", requires("haproxy"), () => {
   for (const header of ["send-proxy", "send-proxy-v2"]) {
     it(`${header}: connections spread, the transcript names the clients, the statistics agree`, async () => {
       await using one = await startBehind();

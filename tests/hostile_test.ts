@@ -84,7 +84,9 @@ function bound(told: Told) {
 
 describe("a function of one's own that rejects", () => {
   const reject = () => Promise.reject(new Error("no"));
-  for (const name of ["open", "close", "onMessage", "onListen", "onRefused", "verify", "prepare"]) {
+  for (
+    const name of ["onOpen", "onClose", "onMessage", "onListen", "onRefused", "verify", "onAccept"]
+  ) {
     it(`${name}: is told, and the server goes on`, async () => {
       const told = new Told();
       const others = name === "onRefused" ? { verify: () => false } : {};
@@ -97,7 +99,7 @@ describe("a function of one's own that rejects", () => {
       });
       await exchange(portOf(server)).catch(() => {});
       await exchange(portOf(server)).catch(() => {});
-      if (["verify", "prepare"].includes(name)) assertEquals(refused, ["no", "no"]);
+      if (["verify", "onAccept"].includes(name)) assertEquals(refused, ["no", "no"]);
       else assertEquals((await told.until(1))[0], "cannot answer: no");
     });
   }

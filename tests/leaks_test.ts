@@ -4,9 +4,9 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { ConnectionLink } from "../lib/ping/transport.ts";
-import { Ping } from "../lib/ping/measurement.ts";
-import { DatagramPeer, Lost, Peer, serve, serveDatagrams } from "../lib/mod.ts";
+import { ConnectionTransport } from "../lib/ping/transport.ts";
+import { Measurement } from "../lib/ping/measurement.ts";
+import { DatagramPeer, Peer, serve, serveDatagrams, TimeoutError } from "../lib/mod.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { sleep } from "../lib/wait.ts";
 
@@ -18,17 +18,17 @@ Deno.test("a server and its clients, let in or not", async () => {
     framing: "line",
     idleTimeout: MINUTE,
     grace: MINUTE,
-    messageTimeout: MINUTE,
+    handlerTimeout: MINUTE,
     verify: () => Promise.resolve(answers.shift() ?? true),
-    open: async () => await Promise.resolve(),
+    onOpen: async () => await Promise.resolve(),
   });
   const { port } = server.addr as Deno.NetAddr;
   const stop = new AbortController();
   const options = { port, framing: "line", timeout: MINUTE, signal: stop.signal } as const;
   using refused = await Peer.connect(options);
-  await assertRejects(() => refused.say("one"), Error, "has closed the connection");
+  await assertRejects(() => refused.request("one"), Error, "has closed the connection");
   using peer = await Peer.connect(options);
-  assertEquals((await peer.say("two")).length, 3);
+  assertEquals((await peer.request("two")).length, 3);
   using wire = await Wire.dial(port);
   await wire.send("three\nfour\n");
   await wire.until("four\n");
@@ -39,7 +39,7 @@ Deno.test("a server that drains, and a client whose reply comes too late", async
   await using server = serve(() => late.promise, { framing: "line", drain: 10, grace: MINUTE });
   const { port } = server.addr as Deno.NetAddr;
   using peer = await Peer.connect({ port, framing: "line", timeout: 20 });
-  await assertRejects(() => peer.say("one"), Error, "no reply within 0.02s");
+  await assertRejects(() => peer.request("one"), Error, "no reply within 0.02s");
   late.resolve();
 });
 
@@ -54,13 +54,13 @@ Deno.test("nobody is there", async () => {
 Deno.test("datagrams, answered or not", async () => {
   await using server = await serveDatagrams((message, reply) => {
     if (message.text !== "nothing") reply.write(message);
-  }, { grace: MINUTE, messageTimeout: MINUTE });
+  }, { grace: MINUTE, handlerTimeout: MINUTE });
   const { port } = server.addr;
   const matches = () => true;
   using peer = await DatagramPeer.connect({ port, matches, timeout: MINUTE });
-  await peer.say("one");
+  await peer.request("one");
   using hasty = await DatagramPeer.connect({ port, matches, timeout: 10 });
-  await assertRejects(() => hasty.say("nothing"), Lost);
+  await assertRejects(() => hasty.request("nothing"), TimeoutError);
 });
 
 Deno.test("a measurement: done, or called off while it waits", async () => {
@@ -69,8 +69,11 @@ Deno.test("a measurement: done, or called off while it waits", async () => {
   const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
   const silent = { tell: () => Promise.resolve(), complain: () => {} };
   for (const [interval, count] of [[0, 3], [MINUTE, 2]] as const) {
-    const ping = new Ping({ messages: [], interval, count, timeout: MINUTE, any: false }, silent);
-    const link = new ConnectionLink(ping, () => Deno.connect({ port }), how);
+    const ping = new Measurement(
+      { messages: [], interval, count, timeout: MINUTE, any: false },
+      silent,
+    );
+    const link = new ConnectionTransport(ping, () => Deno.connect({ port }), how);
     const stop = new AbortController();
     const run = ping.run(link, stop.signal);
     if (interval > 0) {

@@ -2,18 +2,18 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Ledger } from "../lib/ping/reply_matcher.ts";
+import { ReplyMatcher } from "../lib/ping/reply_matcher.ts";
 import { latin1 } from "../lib/testing/wire.ts";
 
 /** A ledger in which these were sent, a millisecond apart from 0 on. */
-function sent(messages: readonly string[], any = false): Ledger {
-  const ledger = new Ledger(any);
+function sent(messages: readonly string[], any = false): ReplyMatcher {
+  const ledger = new ReplyMatcher(any);
   for (const [at, message] of messages.entries()) ledger.add(latin1(message), at).isSent = true;
   return ledger;
 }
 
 /** What each of these lines is, heard at 100 ms. */
-function found(ledger: Ledger, lines: readonly string[]): string[] {
+function found(ledger: ReplyMatcher, lines: readonly string[]): string[] {
   return lines.map((line) => {
     const finding = ledger.heard(latin1(line), 100);
     return "seq" in finding ? `${finding.kind} ${finding.seq}` : finding.kind;

@@ -2,20 +2,24 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { DialLink } from "../lib/ping/connect_transport.ts";
-import { Ledger, type Said } from "../lib/ping/reply_matcher.ts";
-import { ConnectionLink, type Link, type LinkListener } from "../lib/ping/transport.ts";
+import { ConnectTransport } from "../lib/ping/connect_transport.ts";
+import { type Probe, ReplyMatcher } from "../lib/ping/reply_matcher.ts";
+import {
+  ConnectionTransport,
+  type Transport,
+  type TransportCallbacks,
+} from "../lib/ping/transport.ts";
 import { hearGreeting } from "../lib/client/peer.ts";
-import { Ping } from "../lib/ping/measurement.ts";
-import { Stream } from "../lib/net/buffered_conn.ts";
-import type { Told } from "../lib/ping/events.ts";
-import type { Connection } from "../lib/net/address.ts";
+import { Measurement } from "../lib/ping/measurement.ts";
+import { BufferedConn } from "../lib/net/buffered_conn.ts";
+import type { ReportedEvent } from "../lib/ping/events.ts";
+import type { Conn } from "../lib/net/address.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 import { sleep } from "../lib/wait.ts";
 
 /** It cares for nothing that a link tells it. */
-const DEAF: LinkListener = {
+const DEAF: TransportCallbacks = {
   heard: () => undefined,
   connected: () => {},
   disconnected: () => {},
@@ -26,10 +30,10 @@ const DEAF: LinkListener = {
 const HOW = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
 
 /** A message that is due. */
-const due = (): Said => new Ledger(false).add(latin1("ping 1"), 0);
+const due = (): Probe => new ReplyMatcher(false).add(latin1("ping 1"), 0);
 
 /** A connection whose other end says this, a read each, and then nothing. */
-class Saying implements Connection {
+class Saying implements Conn {
   isClosed = false;
   readonly #bytes: Uint8Array[];
 
@@ -68,7 +72,7 @@ describe("a link", () => {
         return done.promise;
       },
     };
-    using link = new ConnectionLink(listener, () => Promise.reject(new Error("once")), HOW);
+    using link = new ConnectionTransport(listener, () => Promise.reject(new Error("once")), HOW);
     link.open(new Saying("one\ntwo\n"));
     await sleep(0);
     assertEquals(heard, ["one"]);
@@ -78,8 +82,8 @@ describe("a link", () => {
   });
 
   it("closes a connection that is made after the end", async () => {
-    const { promise: connecting, resolve: connected } = Promise.withResolvers<Connection>();
-    const link = new ConnectionLink(DEAF, () => connecting, HOW);
+    const { promise: connecting, resolve: connected } = Promise.withResolvers<Conn>();
+    const link = new ConnectionTransport(DEAF, () => connecting, HOW);
     link.say(due());
     link[Symbol.dispose]();
     const conn = new Saying("");
@@ -95,7 +99,10 @@ describe("a link", () => {
       over.resolve();
     });
     const connected: number[] = [];
-    const link = new DialLink({ ...DEAF, connected: ({ seq }) => connected.push(seq) }, server);
+    const link = new ConnectTransport(
+      { ...DEAF, connected: ({ seq }) => connected.push(seq) },
+      server,
+    );
     link.say(due());
     link[Symbol.dispose]();
     await over.promise;
@@ -105,7 +112,7 @@ describe("a link", () => {
 
 describe("a greeting", () => {
   it("stays what it was while more comes", async () => {
-    const stream = new Stream(new Saying("220 ready\n", "other words\n"), 0);
+    const stream = new BufferedConn(new Saying("220 ready\n", "other words\n"), 0);
     const greeting = await hearGreeting(stream, "line");
     await stream.more();
     assertEquals(text(greeting), "220 ready");
@@ -115,16 +122,16 @@ describe("a greeting", () => {
 
 describe("a measurement", () => {
   it("whose figures are read slowly says no more while 10,000 are unread", async () => {
-    const told: Told[] = [];
+    const told: ReportedEvent[] = [];
     const read = Promise.withResolvers<void>();
     const listener = {
-      tell: (event: Told) => (told.push(event), read.promise),
+      tell: (event: ReportedEvent) => (told.push(event), read.promise),
       complain: () => {},
     };
     const options = { messages: [], interval: 0, count: 10_100, timeout: 0, any: false };
-    const ping = new Ping(options, listener);
+    const ping = new Measurement(options, listener);
     /** Answers at once. */
-    const echo: Link = {
+    const echo: Transport = {
       connects: 1,
       blockedSince: undefined,
       say(said) {

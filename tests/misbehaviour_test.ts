@@ -17,7 +17,7 @@ import { type Faults, parseFaults } from "../lib/faults/faults.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
 import type { Ending, Handler } from "../lib/server/handler.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 import { isPending, sleep } from "../lib/wait.ts";
 import { Certificates } from "./certificates.ts";
@@ -54,7 +54,7 @@ async function misbehave(
     framing: "line",
     ...typeof faults === "string" ? { faults } : faults.options,
     onFault: (fault, _client, message) => told.push(message ? `${fault} @${message}` : fault),
-    close: (_client, ending) => endings.push(ending),
+    onClose: (_client, ending) => endings.push(ending),
     ...others,
   });
   return {
@@ -310,7 +310,7 @@ describe("over TCP", () => {
   });
 });
 
-describe("over a Unix socket", needs("unix sockets"), () => {
+describe("over a Unix socket", requires("unix sockets"), () => {
   const transport = (): Transport => ({
     listen: () => listen({ path: `${Deno.makeTempDirSync({ prefix: "readback-" })}/socket` }),
     connect: (addr) => Deno.connect(addr as Deno.UnixConnectOptions & { transport: "unix" }),
@@ -328,7 +328,7 @@ describe("over a Unix socket", needs("unix sockets"), () => {
   });
 });
 
-describe("over TLS", needs("openssl"), () => {
+describe("over TLS", requires("openssl"), () => {
   let certificates: Certificates;
   let transport: Transport;
   before(async () => {
@@ -622,11 +622,11 @@ describe("serve", () => {
     assertEquals(await peer.rest(), ["\x05hello\x05hello\x09error: no\x04la", "eof"]);
   });
 
-  it("a handler that takes longer than messageTimeout ends the conversation as ever", async () => {
+  it("a handler that takes longer than handlerTimeout ends the conversation as ever", async () => {
     const handler: Handler<void> = () => new Promise(() => {});
     const errors: string[] = [];
     await using server = await misbehave("twice", {
-      ...{ handler, messageTimeout: 20, onError: ({ message }) => errors.push(message) },
+      ...{ handler, handlerTimeout: 20, onError: ({ message }) => errors.push(message) },
     });
     using peer = await server.dial();
     await peer.say("hello\n");

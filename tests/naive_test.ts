@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { Subject } from "./battery/subject.ts";
 import { inOneGo, randomCuts } from "./battery/streams.ts";
 import { resetInConversation, resetInTheQueue } from "./battery/vanishing.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Random } from "./random.ts";
 import { ServerProgram } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -20,7 +20,7 @@ async function startNaive(): Promise<ServerProgram> {
   return naive;
 }
 
-describe("the naive server", needs("linux", "python3"), () => {
+describe("the naive server", requires("linux", "python3"), () => {
   it("seems to work", async () => {
     await using naive = await startNaive();
     using wire = await Wire.dial(naive.port);

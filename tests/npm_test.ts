@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { Screen } from "../lib/testing/screen.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -54,7 +54,7 @@ async function ready(server: Program): Promise<number> {
   return Number(port);
 }
 
-describe("the package for npm", needs("sh", "npm", "signals"), () => {
+describe("the package for npm", requires("sh", "npm", "signals"), () => {
   before(async () => {
     app = await Deno.makeTempDir({ prefix: "readback-npm-" });
     await using release = new Program(
@@ -129,7 +129,7 @@ describe("the package for npm", needs("sh", "npm", "signals"), () => {
     await server.ends(128 + 9);
   });
 
-  it("on a terminal, Ctrl-C comes to the program once", needs("script"), async () => {
+  it("on a terminal, Ctrl-C comes to the program once", requires("script"), async () => {
     // The launcher is slow: what it passed on would be a signal of its own, which ends the server.
     const slow =
       "process.on('SIGINT', () => { for (const t = Date.now(); Date.now() < t + 200;); })";
@@ -147,7 +147,7 @@ describe("the package for npm", needs("sh", "npm", "signals"), () => {
     await terminal.ends(0);
   });
 
-  it("on a terminal, it is a line editor", needs("tmux"), async () => {
+  it("on a terminal, it is a line editor", requires("tmux"), async () => {
     await using talk = await Screen.open(inApp("node_modules/.bin/readback", "--loopback"));
     await talk.shows(">>:");
     await talk.press("h", "x", "BSpace", "i", "Enter");

@@ -2,14 +2,14 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { ServerProgram, startClient } from "../lib/testing/readback.ts";
 import { CASES, compare, compileBoth } from "./bench/ontime.ts";
 
 /** How far the two may be apart on a machine that is busy with other tests, as a share and in ms. */
 const SHARE = 0.1, SLACK = 10;
 
-describe("what --ping measures is what a reference in C measures", needs("linux", "cc"), () => {
+describe("what --ping measures is what a reference in C measures", requires("linux", "cc"), () => {
   let dir = "";
   before(async () => {
     dir = await Deno.makeTempDir({ prefix: "readback-ontime-" });

@@ -7,7 +7,7 @@ import { serve } from "../lib/server/serve.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
 import type { Client, Handler } from "../lib/server/handler.ts";
 import { framed } from "../lib/wire/custom_framing.ts";
-import { join } from "../lib/wire/framing.ts";
+import { concat } from "../lib/wire/framing.ts";
 import { Random } from "./random.ts";
 import { netstring } from "./services/netstring.ts";
 import { sleep } from "../lib/wait.ts";
@@ -59,14 +59,14 @@ describe("Peer.hear", () => {
   for (const framing of ["auto", "line"] as const) {
     it(`gives a greeting, and the rest of a reply of several lines (${framing})`, async () => {
       await using all = await pair((_, reply) => reply.write("one\r\ntwo\n."), {
-        open: (client) => void client.write("220 ready\r\n"),
+        onOpen: (client) => void client.write("220 ready\r\n"),
       }, { framing });
       const { peer } = all;
-      assertEquals(text(await peer.hear()), "220 ready");
+      assertEquals(text(await peer.receive()), "220 ready");
       for (let time = 0; time < 2; time++) {
-        assertEquals(text(await peer.say("list")), "one");
-        assertEquals(text(await peer.hear()), "two");
-        assertEquals(text(await peer.hear()), ".");
+        assertEquals(text(await peer.request("list")), "one");
+        assertEquals(text(await peer.receive()), "two");
+        assertEquals(text(await peer.receive()), ".");
       }
     });
   }
@@ -81,30 +81,36 @@ describe("Peer.hear", () => {
       { framing: "line" },
     );
     const { peer } = all;
-    const heard = [peer.say("a"), peer.hear(), peer.say("b"), peer.hear(), peer.say("c")];
+    const heard = [
+      peer.request("a"),
+      peer.receive(),
+      peer.request("b"),
+      peer.receive(),
+      peer.request("c"),
+    ];
     assertEquals((await Promise.all(heard)).map(text), ["a", "more", "b", "more", "c"]);
   });
 
   it("in raw framing gives what has come", async () => {
     await using all = await pair(echo, {
       framing: "raw",
-      open: (client) => void client.write("a greeting\nwithout an end"),
+      onOpen: (client) => void client.write("a greeting\nwithout an end"),
     }, { framing: "raw" });
-    assertEquals(text(await all.peer.hear()), "a greeting\nwithout an end");
-    assertEquals(text(await all.peer.say("a\nb")), "a\nb");
+    assertEquals(text(await all.peer.receive()), "a greeting\nwithout an end");
+    assertEquals(text(await all.peer.request("a\nb")), "a\nb");
   });
 
   it("fails when nothing comes in time, by the peer's or its own", async () => {
     await using all = await pair(() => {}, {}, { timeout: 50 });
-    await assertRejects(() => all.peer.hear(), Error, "no reply within 0.05s");
+    await assertRejects(() => all.peer.receive(), Error, "no reply within 0.05s");
     await using other = await pair(() => {}, {});
-    await assertRejects(() => other.peer.hear(20), Error, "no reply within 0.02s");
-    await assertRejects(() => other.peer.say("a"), Error, "no reply within 0.02s");
+    await assertRejects(() => other.peer.receive(20), Error, "no reply within 0.02s");
+    await assertRejects(() => other.peer.request("a"), Error, "no reply within 0.02s");
   });
 
   it("fails when the server goes away", async () => {
-    await using all = await pair(() => {}, { open: (client) => client.end() });
-    await assertRejects(() => all.peer.hear(), Error, "the server has closed the connection");
+    await using all = await pair(() => {}, { onOpen: (client) => client.end() });
+    await assertRejects(() => all.peer.receive(), Error, "the server has closed the connection");
   });
 });
 
@@ -116,22 +122,22 @@ describe("Peer with matches", () => {
         client.write("pushed before\n");
         reply.write(message);
       },
-      { framing: "line", open: (client) => came.resolve(client) },
+      { framing: "line", onOpen: (client) => came.resolve(client) },
       {
         framing: "line",
         matches: isEcho,
       },
     );
     const { peer } = all;
-    const replies = ["a", "b", "c"].map((message) => peer.say(message));
+    const replies = ["a", "b", "c"].map((message) => peer.request(message));
     assertEquals((await Promise.all(replies)).map(text), ["a", "b", "c"]);
-    assertEquals(text(await peer.hear()), "pushed before");
-    const pushed = peer.hear(0), next = peer.hear(0), more = peer.hear(0);
-    assertEquals(text(await peer.say("d")), "d"); // though somebody hears already
+    assertEquals(text(await peer.receive()), "pushed before");
+    const pushed = peer.receive(0), next = peer.receive(0), more = peer.receive(0);
+    assertEquals(text(await peer.request("d")), "d"); // though somebody hears already
     (await came.promise).write("pushed after\n");
     const heard = (await Promise.all([pushed, next, more])).map(text);
     assertEquals(heard, ["pushed before", "pushed before", "pushed before"]);
-    assertEquals(text(await peer.hear()), "pushed after");
+    assertEquals(text(await peer.receive()), "pushed after");
   });
 
   it("takes replies in any order, and a refusal for the oldest message's", async () => {
@@ -139,16 +145,20 @@ describe("Peer with matches", () => {
       new TextEncoder().encode(text)
     );
     await using all = await sending(pieces, { framing: "line", matches: isEcho });
-    const replies = ["1", "2", "3"].map((message) => all.peer.say(message).then(text, String));
+    const replies = ["1", "2", "3"].map((message) => all.peer.request(message).then(text, String));
     assertEquals(await Promise.all(replies), ["Error: the server refused: no", "2", "3"]);
-    const heard = [await all.peer.hear(), await all.peer.hear()];
+    const heard = [await all.peer.receive(), await all.peer.receive()];
     assertEquals(heard.map(text), ["news", "more news"]);
   });
 
   it("holds no more than a megabyte that nobody hears", async () => {
     const line = new TextEncoder().encode(`${"x".repeat(99_999)}\n`);
     await using all = await sending(Array(12).fill(line), { framing: "line", matches: isEcho });
-    await assertRejects(() => all.peer.say("a"), Error, "over 1048576 bytes that nobody has heard");
+    await assertRejects(
+      () => all.peer.request("a"),
+      Error,
+      "over 1048576 bytes that nobody has heard",
+    );
   });
 });
 
@@ -156,7 +166,9 @@ describe("Peer.say", () => {
   for (const framing of ["auto", "line"] as const) {
     it(`refuses a message with a line end (${framing}), and no reply is shifted`, async () => {
       await using all = await pair(echo, {}, { framing });
-      const replies = ["a", "b\nc", "d"].map((message) => all.peer.say(message).then(text, String));
+      const replies = ["a", "b\nc", "d"].map((message) =>
+        all.peer.request(message).then(text, String)
+      );
       const refused = "Error: a message with a line end would be two where lines are messages: " +
         "say each line by itself";
       assertEquals(await Promise.all(replies), ["a", refused, "d"]);
@@ -168,10 +180,10 @@ describe("Peer.say", () => {
     const random = new Random();
     await using all = await pair(echo, { framing: netstring }, { framing: netstring });
     const messages = Array.from({ length: 300 }, () => random.bytes(random.below(2000)));
-    const replies = await Promise.all(messages.map((message) => all.peer.say(message)));
+    const replies = await Promise.all(messages.map((message) => all.peer.request(message)));
     assertEquals(replies, messages, `seed ${random.seed}`);
 
-    const stream = join(
+    const stream = concat(
       messages.slice(0, 40).flatMap((message) => {
         const [before, after] = framed(netstring, message);
         return [before, message, after];
@@ -179,18 +191,18 @@ describe("Peer.say", () => {
     );
     await using cut = await sending(random.cut(stream, 900), { framing: netstring });
     for (const message of messages.slice(0, 40)) {
-      assertEquals(await cut.peer.hear(), message, `seed ${random.seed}`);
+      assertEquals(await cut.peer.receive(), message, `seed ${random.seed}`);
     }
   });
 
   it("by a framing of one's own hears a refusal, and of what is no frame", async () => {
     const refusing: Handler<void> = (_, reply) => reply.write("error: no");
     await using all = await pair(refusing, { framing: netstring }, { framing: netstring });
-    await assertRejects(() => all.peer.say("a"), Error, "the server refused: no");
+    await assertRejects(() => all.peer.request("a"), Error, "the server refused: no");
     await using other = await pair(echo, {
       framing: "line",
-      open: (client) => void client.write("hello\n"),
+      onOpen: (client) => void client.write("hello\n"),
     }, { framing: netstring });
-    await assertRejects(() => other.peer.say("a"), Error, "no netstring");
+    await assertRejects(() => other.peer.request("a"), Error, "no netstring");
   });
 });

@@ -5,14 +5,14 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { startClient, startServer } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
 
 /** A test that wants a peer. */
 function withPeer(peer: string, what: string, test: () => Promise<void>): void {
-  it(`${peer}: ${what}`, needs("sh", peer), test);
+  it(`${peer}: ${what}`, requires("sh", peer), test);
 }
 
 /** Runs a shell's command line to its end. */
@@ -160,7 +160,7 @@ describe("the tools people use today", () => {
     await nc.until(new RegExp(`^\\[hello\\] ${STAMP}$`));
   });
 
-  const telnet = needs("telnet", "tmux");
+  const telnet = requires("telnet", "tmux");
   it("telnet: lines end in CRLF, both ways", telnet, async () => {
     await using server = await startServer();
     await using screen = await Screen.open(["telnet", "127.0.0.1", String(server.port)]);

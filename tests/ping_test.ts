@@ -4,7 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { Peer } from "../lib/client/peer.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latency, Proxy } from "../lib/testing/proxy.ts";
@@ -47,7 +47,7 @@ const silent = () =>
 
 const BAR = /^ *[\d.]+ - /;
 
-const SIGNALS = needs("signals");
+const SIGNALS = requires("signals");
 
 describe("--ping", () => {
   it("has a line a reply, a summary and a histogram; the figures are those of the lines", async () => {
@@ -132,7 +132,7 @@ describe("--ping", () => {
 
   it(
     "that was never answered: exit 1, at Ctrl-C and after --timeout",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await using server = silent();
       await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
@@ -148,19 +148,23 @@ describe("--ping", () => {
     },
   );
 
-  it("to a full disk: one sentence, whether replies come or are lost", needs("linux"), async () => {
-    await using server = await startServer();
-    await using silent = await Udp.open();
-    for (const where of [["-p", `${server.port}`], ["-p", `${silent.port}`, "--udp"]]) {
-      const args = [...where, "--ping", "-c", "2", "-i", "0", "-t", "50ms"];
-      const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh"];
-      await using client = new Program([...full, ...program("client"), ...args]);
-      await client.ends(1);
-      assertMatch(client.stderr, /^client: cannot write the replies: [^\n]*\n$/);
-    }
-  });
+  it(
+    "to a full disk: one sentence, whether replies come or are lost",
+    requires("linux"),
+    async () => {
+      await using server = await startServer();
+      await using silent = await Udp.open();
+      for (const where of [["-p", `${server.port}`], ["-p", `${silent.port}`, "--udp"]]) {
+        const args = [...where, "--ping", "-c", "2", "-i", "0", "-t", "50ms"];
+        const full = ["sh", "-c", 'exec "$@" > /dev/full', "sh"];
+        await using client = new Program([...full, ...program("client"), ...args]);
+        await client.ends(1);
+        assertMatch(client.stderr, /^client: cannot write the replies: [^\n]*\n$/);
+      }
+    },
+  );
 
-  it("draws no wider than the terminal", needs("tmux"), async () => {
+  it("draws no wider than the terminal", requires("tmux"), async () => {
     await using server = await startServer();
     const ping = [...program("client"), "-p", `${server.port}`, "--ping", "-c", "50", "-i", "0"];
     await using screen = await Screen.open(ping, { columns: 40 });
@@ -432,7 +436,7 @@ describe("--ping on time", () => {
     using peer = await Peer.connect({ port: server.port, framing: "line", timeout: 10_000 });
     const loop = async () => {
       const since = performance.now();
-      for (let number = 1; number <= 5000; number++) await peer.say(`ping ${number}`);
+      for (let number = 1; number <= 5000; number++) await peer.request(`ping ${number}`);
       return performance.now() - since;
     };
     await loop();
@@ -511,7 +515,7 @@ describe("--ping --connect", () => {
     assertEquals(told.stderr, `client: ${sentence.replace("HERE", "127.0.0.1:1")}\n`);
   });
 
-  it("with TLS tells the handshake apart, in JSON", needs("openssl"), async () => {
+  it("with TLS tells the handshake apart, in JSON", requires("openssl"), async () => {
     await using made = await Certificates.make();
     await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
     const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 2, "-i", 0];

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Progress } from "../lib/cli/status_line.ts";
+import { StatusLine } from "../lib/cli/status_line.ts";
 
 describe("Progress", () => {
   it("says how many seconds it has been, then is gone", async () => {
@@ -15,7 +15,10 @@ describe("Progress", () => {
         resolve();
         return bytes.length;
       };
-      const progress = new Progress({ writeSync, isTerminal: () => true }, () => ({ columns: 20 }));
+      const progress = new StatusLine(
+        { writeSync, isTerminal: () => true },
+        () => ({ columns: 20 }),
+      );
       const waiting = progress.during(done, (seconds) => `no reply yet: ${seconds} s`);
       later = 7000;
       await waiting;

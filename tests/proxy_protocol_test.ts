@@ -4,7 +4,7 @@ import { assertEquals, assertLess, assertRejects, assertThrows } from "@std/asse
 import { describe, it } from "@std/testing/bdd";
 import { type ProxyHeader, proxyProtocol, readHeader } from "../lib/net/proxy_protocol.ts";
 import { serve } from "../lib/server/serve.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, type ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { latin1, Wire } from "../lib/testing/wire.ts";
@@ -196,7 +196,7 @@ describe("proxyProtocol", () => {
   it("who is not let in is told by the address that the proxy told", async () => {
     let told: unknown[] = [];
     await using server = serve((message, reply) => reply.write(message), {
-      prepare: proxyProtocol("127.0.0.0/8"),
+      onAccept: proxyProtocol("127.0.0.0/8"),
       verify: (addr) => "hostname" in addr && addr.hostname !== "203.0.113.7",
       onRefused: (...what) => told = what,
     });
@@ -356,7 +356,7 @@ describe("--proxy-protocol", () => {
 
   it(
     "who never ends its header does not hold up the stop",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await using server = await startTrusting("--grace", "1m");
       using wire = await Wire.dial(server.port);
@@ -386,8 +386,8 @@ describe("--once", () => {
   });
 });
 
-describe("--drain", needs("signals"), () => {
-  it("refuses health checks at once, and clients only after it", needs("signals"), async () => {
+describe("--drain", requires("signals"), () => {
+  it("refuses health checks at once, and clients only after it", requires("signals"), async () => {
     const args = ["--drain", "1s", "--log", "json", "--grace", "1m"];
     await using server = await startTrusting(...args);
     using before = await Wire.dial(server.port);
@@ -405,7 +405,7 @@ describe("--drain", needs("signals"), () => {
     await server.ends(0);
   });
 
-  it("a second signal ends it at once", needs("signals"), async () => {
+  it("a second signal ends it at once", requires("signals"), async () => {
     await using server = await startTrusting("--drain", "1m", "--log", "json");
     server.signal("SIGTERM");
     await server.until("stopping");

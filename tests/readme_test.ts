@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startServer } from "../lib/testing/readback.ts";
 import { pages, readme, replaced } from "./readme.ts";
@@ -163,7 +163,7 @@ async function importsOf(name: string): Promise<string[]> {
     .filter((path) => path.endsWith(".ts"));
 }
 
-const LACKING = needs("sh", "nc", "python3");
+const LACKING = requires("sh", "nc", "python3");
 
 describe("README", () => {
   for (const [title, name] of [["The server", "server"], ["The client", "client"]] as const) {

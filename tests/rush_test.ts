@@ -2,16 +2,20 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Accepted } from "../lib/net/listener.ts";
-import { Rush } from "../lib/server/accept_burst.ts";
+import type { ServerConn } from "../lib/net/listener.ts";
+import { AcceptBurst } from "../lib/server/accept_burst.ts";
 import { turn } from "../lib/wait.ts";
 
 /** A rush of numbered clients; who has begun, and how many are over. */
 function rushOf() {
   const begun: number[] = [];
   const over = Promise.withResolvers<void>();
-  const rush = new Rush((conn) => void begun.push(Number(conn)), over.resolve);
-  return { begun, over: over.promise, come: (who: number) => rush.add(who as unknown as Accepted) };
+  const rush = new AcceptBurst((conn) => void begun.push(Number(conn)), over.resolve);
+  return {
+    begun,
+    over: over.promise,
+    come: (who: number) => rush.add(who as unknown as ServerConn),
+  };
 }
 
 describe("a rush", () => {

@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { Client, Ending, Handler } from "../lib/server/handler.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { serve, Server } from "../lib/server/serve.ts";
-import type { Accepted } from "../lib/net/listener.ts";
+import type { ServerConn } from "../lib/net/listener.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
 import { Wire } from "../lib/testing/wire.ts";
 import { sleep, turn } from "../lib/wait.ts";
@@ -30,7 +30,7 @@ async function whatATricklingClientHears(turns: number): Promise<string> {
   const { promise: all, resolve } = Promise.withResolvers<void>();
   const unix: Deno.UnixAddr = { transport: "unix", path: "" };
   let said = false, heard = "", client: Client | undefined;
-  const conn: Accepted = {
+  const conn: ServerConn = {
     remoteAddr: unix,
     read(room) {
       if (said) return all.then(() => null);
@@ -62,7 +62,7 @@ async function whatATricklingClientHears(turns: number): Promise<string> {
   const server = serve((_, reply) => reply.write("a reply"), {
     listeners: [listener],
     framing: "line",
-    open: (one) => void (client = one).write("<a long greeting>"),
+    onOpen: (one) => void (client = one).write("<a long greeting>"),
   });
   await all;
   await server.shutdown();
@@ -104,7 +104,7 @@ describe("serve", () => {
         return new TextDecoder().decode(message.bytes) === "bad" ? fail() : undefined;
       }, {
         onError: ({ message }) => void failures.push(message),
-        close: (_, ending) => void endings.push(ending),
+        onClose: (_, ending) => void endings.push(ending),
       });
       using other = await Wire.dial(here.port);
       assertEquals(await exchange(here.port, "good\nbad\nnever\n"), "good\n");
@@ -150,7 +150,7 @@ describe("serve", () => {
 
 describe("a client of serve", () => {
   it("is greeted, before it says anything", async () => {
-    await using here = serveHere(upper, { open: (client) => void client.write("220 ready\r\n") });
+    await using here = serveHere(upper, { onOpen: (client) => void client.write("220 ready\r\n") });
     using wire = await Wire.dial(here.port);
     assertEquals(await wire.until(/\n/), "220 ready\r\n");
     await wire.send("hello\n");
@@ -159,7 +159,7 @@ describe("a client of serve", () => {
 
   it("is sent away: told why, then closed", async () => {
     await using here = serveHere(upper, {
-      open: (client) => {
+      onOpen: (client) => {
         client.write("we are full\n");
         client.end();
       },
@@ -199,7 +199,7 @@ describe("a client of serve", () => {
   it("has a state of its own", async () => {
     await using here = serveHere<number[]>((_, reply, { state }) => {
       reply.write(String(state.push(1)));
-    }, { open: () => [] });
+    }, { onOpen: () => [] });
     assertEquals(await exchange(here.port, "\n\n\n"), "1\n2\n3\n");
     assertEquals(await exchange(here.port, "\n"), "1\n");
   });
@@ -213,7 +213,7 @@ describe("a client of serve", () => {
 
   it("is let go before it says anything", async () => {
     await using here = serveHere(upper, {
-      open(client) {
+      onOpen(client) {
         client.write("full\n");
         client.end();
       },
@@ -245,7 +245,7 @@ describe("a client of serve", () => {
   it("is let go while it is silent, even if it never leaves by itself", async () => {
     const { promise: came, resolve } = Promise.withResolvers<Client>();
     const { promise: ended, resolve: end } = Promise.withResolvers<Ending>();
-    await using here = serveHere(upper, { open: resolve, close: (_, ending) => end(ending) });
+    await using here = serveHere(upper, { onOpen: resolve, onClose: (_, ending) => end(ending) });
     using wire = await Wire.dial(here.port);
     const client = await came;
     client.write("that is all\n");
@@ -261,7 +261,7 @@ describe("a client of serve", () => {
     await using here = serveHere((message, reply, client) => {
       client.write("<");
       reply.write(message);
-    }, { open: resolve, maxMessage: 1 << 20 });
+    }, { onOpen: resolve, maxMessage: 1 << 20 });
     using wire = await Wire.dial(here.port);
     const client = await came;
     await wire.send(`${long}\n${long}\n`);
@@ -276,7 +276,7 @@ describe("a client of serve", () => {
 
   it("is pushed no more than 64 KiB ahead of what it takes", async () => {
     const { promise: came, resolve } = Promise.withResolvers<Client>();
-    await using here = serveHere(upper, { open: resolve });
+    await using here = serveHere(upper, { onOpen: resolve });
     using wire = await Wire.dial(here.port);
     const client = await came;
     const line = `${"x".repeat(65535)}\n`;
@@ -379,7 +379,7 @@ describe("async handlers", () => {
 describe("a server", () => {
   it("that stops is what ended a conversation whose client says nothing more", async () => {
     const endings: Ending[] = [];
-    await using here = serveHere(upper, { close: (_, ending) => void endings.push(ending) });
+    await using here = serveHere(upper, { onClose: (_, ending) => void endings.push(ending) });
     using wire = await Wire.dial(here.port);
     await wire.send("a\n");
     assertEquals(await wire.until(/\n/), "A\n");
@@ -406,7 +406,7 @@ describe("a server", () => {
     const fail = () => {
       throw new Error("no");
     };
-    for (const name of ["open", "onMessage", "close", "verify"]) {
+    for (const name of ["onOpen", "onMessage", "onClose", "verify"]) {
       await using here = serveHere(upper, {
         [name]: fail,
         onError: (error) => void told.push(error.message),
@@ -430,7 +430,7 @@ describe("a server", () => {
     await using here = serveHere(upper, {
       once: true,
       verify: () => true,
-      close: (_, ending) => void endings.push(ending),
+      onClose: (_, ending) => void endings.push(ending),
     });
     const crowd = await Promise.allSettled(
       Array.from({ length: 5 }, () => exchange(here.port, "hello\n")),
@@ -448,7 +448,7 @@ describe("a server", () => {
     let isClosed = false;
     const dead = { remoteAddr: addr, setNoDelay: died, close: () => isClosed = true } as unknown;
     const { promise, reject } = Promise.withResolvers<never>();
-    const waiting = [dead as Accepted];
+    const waiting = [dead as ServerConn];
     const listener = {
       addr,
       accept: async () => waiting.shift() ?? await promise,
@@ -456,7 +456,7 @@ describe("a server", () => {
     };
     const opened: Client<void>[] = [];
     const open = (client: Client<void>) => void opened.push(client);
-    await using _here = serveHere(upper, { listeners: [listener], open });
+    await using _here = serveHere(upper, { listeners: [listener], onOpen: open });
     while (!isClosed) await sleep(0);
     assertEquals(opened, []);
   });
@@ -594,7 +594,7 @@ describe("a server", () => {
     const { promise: refused, resolve } = Promise.withResolvers<string>();
     await using here = serveHere(upper, {
       idleTimeout: 100,
-      prepare: () => new Promise(() => {}),
+      onAccept: () => new Promise(() => {}),
       onRefused: (_, reason) => resolve(reason),
     });
     using wire = await Wire.dial(here.port);
@@ -606,7 +606,7 @@ describe("a server", () => {
     let refused = 0;
     const crowd = Promise.withResolvers<void>();
     const addr: Deno.UnixAddr = { transport: "unix", path: "" };
-    const conn: Accepted = {
+    const conn: ServerConn = {
       remoteAddr: addr,
       read: () => new Promise(() => {}),
       write: ({ length }) => Promise.resolve(length),
@@ -620,11 +620,11 @@ describe("a server", () => {
       accept: () => left-- > 0 ? Promise.resolve(conn) : closed.promise,
       close: () => closed.reject(new Deno.errors.BadResource()),
     };
-    const prepare = async (conn: Accepted) => (await conn.read(new Uint8Array(1)), conn);
+    const prepare = async (conn: ServerConn) => (await conn.read(new Uint8Array(1)), conn);
     const onRefused = () => {
       if (++refused === 500) crowd.resolve();
     };
-    const server = serve(upper, { listeners: [listener], prepare, onRefused });
+    const server = serve(upper, { listeners: [listener], onAccept: prepare, onRefused });
     await crowd.promise;
     await sleep(0);
     assertEquals(refused, 500);
@@ -648,7 +648,7 @@ describe("a server", () => {
     const fail = () => {
       throw new Error("no");
     };
-    await using here = serveHere(fail, { open: fail, close: fail, onError: fail });
+    await using here = serveHere(fail, { onOpen: fail, onClose: fail, onError: fail });
     await exchange(here.port, "hello\n").catch(() => {});
     assertEquals(here.server.clients, 0);
   });
@@ -689,7 +689,7 @@ describe("a server", () => {
       await using here = serveHere(async (_, reply) => {
         await Promise.resolve();
         reply.write("x".repeat(20_000_000));
-      }, { concurrency, idleTimeout: 100, close: (_, ending) => resolve(ending) });
+      }, { concurrency, idleTimeout: 100, onClose: (_, ending) => resolve(ending) });
       using wire = await Wire.dial(here.port);
       await wire.send("a\nb\n");
       assertEquals(await ended, "idle");
@@ -704,7 +704,7 @@ describe("a server", () => {
   });
 
   it("has no state that nothing makes: the compiler sees to it", async () => {
-    // @ts-expect-error there is no `open`
+    // @ts-expect-error there is no `onOpen`
     await using _ = serve<{ sum: number }>((message, reply) => reply.write(message));
   });
 
@@ -723,7 +723,7 @@ describe("a server", () => {
     {
       await using here = serveHere(upper, { signal });
       using peer = await Peer.connect({ port: here.port, signal });
-      await peer.say("a");
+      await peer.request("a");
       assertEquals(listeners > 1, true);
     }
     assertEquals(listeners, 0);
@@ -745,7 +745,7 @@ describe("Peer", () => {
       }, { framing });
       using peer = await Peer.connect({ port: here.port, timeout: 5000 });
       const words = Array.from({ length: 20 }, (_, at) => `word ${at}`);
-      const replies = await Promise.all(words.map((word) => peer.say(word)));
+      const replies = await Promise.all(words.map((word) => peer.request(word)));
       const texts = replies.map((reply) => new TextDecoder().decode(reply));
       assertEquals(texts, words.map((word) => `[${word}] now`));
       assertEquals([peer.sent, peer.answered], [20, 20]);
@@ -761,14 +761,14 @@ describe("Peer", () => {
       reply.write(message);
     }, { concurrency: 3 });
     using peer = await Peer.connect({ port: here.port, framing: "line" });
-    const replies = await Promise.all(["a", "b", "c"].map((text) => peer.say(text)));
+    const replies = await Promise.all(["a", "b", "c"].map((text) => peer.request(text)));
     assertEquals(replies.map(String), ["97", "98", "99"]);
   });
 
   it("goes on after a reply that begins with error:", async () => {
     await using here = serveHere((message, reply) => reply.write(message));
     using peer = await Peer.connect({ port: here.port });
-    const replies = ["a", "error: b", "c"].map((text) => peer.say(text).then(String, String));
+    const replies = ["a", "error: b", "c"].map((text) => peer.request(text).then(String, String));
     assertEquals(await Promise.all(replies), ["97", "Error: the server refused: b", "99"]);
   });
 
@@ -776,7 +776,7 @@ describe("Peer", () => {
     await using here = serveHere((message, reply) => reply.write(message));
     using peer = await Peer.connect({ port: here.port });
     const bytes = new Uint8Array([97]);
-    const replies = [peer.say(bytes), peer.say(bytes)];
+    const replies = [peer.request(bytes), peer.request(bytes)];
     bytes[0] = 98;
     assertEquals((await Promise.all(replies)).map(String), ["97", "97"]);
   });
@@ -784,10 +784,10 @@ describe("Peer", () => {
   it("fails when no reply comes in time, and then for good", async () => {
     await using here = serveHere(() => {});
     using peer = await Peer.connect({ port: here.port, framing: "line", timeout: 50 });
-    const [first, second] = [peer.say("a"), peer.say("b")];
+    const [first, second] = [peer.request("a"), peer.request("b")];
     await assertRejects(() => first, Error, "no reply within 0.05s");
     await assertRejects(() => second, Error, "no reply within 0.05s");
-    await assertRejects(() => peer.say("c"));
+    await assertRejects(() => peer.request("c"));
   });
 
   it("is called off by its signal: before, during the connection, and after", async () => {
@@ -807,7 +807,7 @@ describe("Peer", () => {
     );
     const stop = new AbortController();
     using peer = await Peer.connect({ port: here.port, framing: "line", signal: stop.signal });
-    const reply = peer.say("a");
+    const reply = peer.request("a");
     stop.abort();
     await assertRejects(() => reply, Error, "called off");
   });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, type ServerProgram, startServer } from "../lib/testing/readback.ts";
 import { resetUnaccepted } from "./battery/vanishing.ts";
@@ -58,7 +58,7 @@ describe("transcript", () => {
     assertEquals(server.stdout.match(/waiting/g)?.length, 2);
   });
 
-  it("counts those who vanished before they were accepted", needs("linux"), async () => {
+  it("counts those who vanished before they were accepted", requires("linux"), async () => {
     await using server = await startServer();
     await server.until("waiting connection...\n");
     await resetUnaccepted(server, 3);
@@ -72,7 +72,7 @@ describe("transcript", () => {
     assertMatch(server.stdout, /\n\(1 connection was reset before it was accepted\)\n$/);
   });
 
-  it("--quiet is the ready line alone", needs("signals"), async () => {
+  it("--quiet is the ready line alone", requires("signals"), async () => {
     await using server = await startServer(["--quiet"]);
     (await greet(server))[Symbol.dispose]();
     server.signal("SIGTERM");
@@ -80,7 +80,7 @@ describe("transcript", () => {
     assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
   });
 
-  it("--log json is an object a line", needs("signals"), async () => {
+  it("--log json is an object a line", requires("signals"), async () => {
     await using server = await startServer(["--log", "json"]);
     (await greet(server))[Symbol.dispose]();
     await server.until(/"ended".*\n.*"waiting".*\n/);
@@ -245,8 +245,8 @@ describe("--idle-timeout", () => {
   });
 });
 
-describe("stop", needs("signals"), () => {
-  it("with nobody connected: exit 0 at once", needs("signals"), async () => {
+describe("stop", requires("signals"), () => {
+  it("with nobody connected: exit 0 at once", requires("signals"), async () => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       await using server = await startServer(["--grace", "1m"]);
       server.signal(signal);
@@ -255,7 +255,7 @@ describe("stop", needs("signals"), () => {
     }
   });
 
-  it("answers what has arrived, then end-of-file", needs("signals"), async () => {
+  it("answers what has arrived, then end-of-file", requires("signals"), async () => {
     await using server = await startServer(["--grace", "1m"]);
     using wire = await greet(server);
     await wire.send("x\n".repeat(1000));
@@ -265,7 +265,7 @@ describe("stop", needs("signals"), () => {
     await server.ends(0);
   });
 
-  it("answers a first message that was still undecided", needs("signals"), async () => {
+  it("answers a first message that was still undecided", requires("signals"), async () => {
     await using server = await startServer(["--grace", "1m"]);
     using wire = await Wire.dial(server.port);
     await wire.send("hello");
@@ -275,7 +275,7 @@ describe("stop", needs("signals"), () => {
     await server.ends(0);
   });
 
-  it("cuts a client that never leaves at --grace, exit 0", needs("signals"), async () => {
+  it("cuts a client that never leaves at --grace, exit 0", requires("signals"), async () => {
     await using server = await startServer(["--grace", "300ms"]);
     using _wire = await greet(server);
     const start = performance.now();
@@ -284,7 +284,7 @@ describe("stop", needs("signals"), () => {
     assert(performance.now() - start > 250, "did not wait for the grace");
   });
 
-  it("a second signal ends it at once, 130 or 143", needs("signals"), async () => {
+  it("a second signal ends it at once, 130 or 143", requires("signals"), async () => {
     for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       await using server = await startServer(["--grace", "1m", "--log", "json"]);
       using _wire = await greet(server);
@@ -296,28 +296,32 @@ describe("stop", needs("signals"), () => {
   });
 });
 
-describe("least privilege", needs("signals"), () => {
+describe("least privilege", requires("signals"), () => {
   /** The server's own command, with another right to the network or another entry. */
   const withRights = (
     rights: string,
     entry = "server.ts",
   ) => [Deno.execPath(), "run", "--quiet", rights, "--no-prompt", entry];
 
-  it("it runs with the right to its own address and nothing else", needs("signals"), async () => {
-    await using first = await startServer();
-    const port = String(first.port);
-    first.signal("SIGTERM");
-    await first.ends(0);
-    await using server = new Program([
-      ...withRights(`--allow-net=127.0.0.1:${port}`),
-      "--port",
-      port,
-    ]);
-    await server.until(`listening on 127.0.0.1:${port}\n`);
-    await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
-  });
+  it(
+    "it runs with the right to its own address and nothing else",
+    requires("signals"),
+    async () => {
+      await using first = await startServer();
+      const port = String(first.port);
+      first.signal("SIGTERM");
+      await first.ends(0);
+      await using server = new Program([
+        ...withRights(`--allow-net=127.0.0.1:${port}`),
+        "--port",
+        port,
+      ]);
+      await server.until(`listening on 127.0.0.1:${port}\n`);
+      await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
+    },
+  );
 
-  it("once it listens it can open nothing else, and goes on", needs("sh"), async () => {
+  it("once it listens it can open nothing else, and goes on", requires("sh"), async () => {
     await using server = new Program([
       ...withRights("--allow-net", "tests/captive.ts"),
       "--port",

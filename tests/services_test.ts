@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { growth } from "./battery/proc.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { Wire } from "../lib/testing/wire.ts";
 
@@ -65,7 +65,7 @@ describe("a service", () => {
 
   it(
     "speaks to others; who does not listen holds nobody up, and grows nothing",
-    needs("linux"),
+    requires("linux"),
     async () => {
       const { service, port } = await start("chat");
       await using _service = service;

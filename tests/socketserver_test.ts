@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { type Handler, Peer, serve, type ServeOptions } from "../lib/mod.ts";
 import { sleep } from "../lib/wait.ts";
@@ -20,7 +20,7 @@ function start(handler: Handler, options: ServeOptions = {}) {
 
 async function echoed(options: { port?: number; path?: string }): Promise<string> {
   using peer = await Peer.connect({ ...options, framing: "line", timeout: 5000 });
-  return new TextDecoder().decode(await peer.say("hello world"));
+  return new TextDecoder().decode(await peer.request("hello world"));
 }
 
 describe("test_socketserver", () => {
@@ -31,7 +31,7 @@ describe("test_socketserver", () => {
     }
   });
 
-  it("UnixStreamServer: the same", needs("unix sockets"), async () => {
+  it("UnixStreamServer: the same", requires("unix sockets"), async () => {
     const folder = await Deno.makeTempDir({ prefix: "readback-socketserver-" });
     try {
       const path = `${folder}/s`;
@@ -48,7 +48,7 @@ describe("test_socketserver", () => {
     await using server = start(echo);
     using first = await Peer.connect({ port: portOf(server), framing: "line" });
     assertEquals(await echoed({ port: portOf(server) }), "hello world");
-    assertEquals((await first.say("still here")).length, 10);
+    assertEquals((await first.request("still here")).length, 10);
   });
 
   it("test_shutdown: a stop right after the start neither hangs nor fails, twenty times", async () => {
@@ -63,7 +63,7 @@ describe("test_socketserver", () => {
 
   it(
     "test_tcpserver_bind_leak: a server that can't bind leaves no socket behind",
-    needs("linux", "bash"),
+    requires("linux", "bash"),
     async () => {
       // A program of its own: the other tests' sockets, in this process, come and go.
       const limited = 'ulimit -n 100; exec "$@"';

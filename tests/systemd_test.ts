@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program } from "../lib/testing/readback.ts";
 import { replaced } from "./readme.ts";
@@ -25,12 +25,12 @@ async function analyze(...args: string[]): Promise<Program> {
 }
 
 describe("systemd unit", () => {
-  it("is verified without a word", needs("systemd-analyze"), async () => {
+  it("is verified without a word", requires("systemd-analyze"), async () => {
     const { stdout, stderr } = await analyze("verify", "--man=no");
     assertEquals([stdout, stderr], ["", ""]); // a key that it doesn't know is a mere warning
   });
 
-  it("exposes little", needs("systemd-analyze"), async () => {
+  it("exposes little", requires("systemd-analyze"), async () => {
     await analyze("security", "--offline=yes", "--threshold=20"); // 2.0 of 10
   });
 

@@ -5,12 +5,12 @@ import { describe, it } from "@std/testing/bdd";
 import { Readable, Writable } from "node:stream";
 import { Terminal } from "../lib/cli/terminal.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { program, startServer } from "../lib/testing/readback.ts";
 import { Screen, type ScreenOptions } from "../lib/testing/screen.ts";
 import { STAMP } from "./replies.ts";
 
-const SKIP = needs("tmux");
+const SKIP = requires("tmux");
 
 /** The client in a terminal, once it asks. */
 async function open(port: number, options: ScreenOptions = {}): Promise<Screen> {
@@ -398,7 +398,7 @@ describe("the terminal is as it was", SKIP, () => {
 
   it(
     "after the server went away, which is said on a line of its own",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await using server = await startServer();
       await using screen = await open(server.port);

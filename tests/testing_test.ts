@@ -6,11 +6,11 @@ import { shortened } from "../lib/testing/time_limit.ts";
 import {
   FakeServer,
   latency,
-  needs,
   Program,
   Proxy,
+  requires,
   Screen,
-  setPatience,
+  setTimeLimit,
   startClient,
   startServer,
   type Talk,
@@ -29,7 +29,7 @@ async function failure(wait: Promise<unknown>, most = 10_000): Promise<string> {
   return message;
 }
 
-describe("a program", needs("linux"), () => {
+describe("a program", requires("linux"), () => {
   it("that has ended fails a wait at once, in the words of the test", async () => {
     await using program = sh("echo hello; echo oh >&2; exit 3");
     assertEquals(
@@ -52,9 +52,9 @@ describe("a program", needs("linux"), () => {
 
   it("that says other words all the time fails a wait in its patience", async () => {
     await using program = sh("while sleep 0.01; do echo again; done");
-    const message = await failure(program.until("done", { patience: 200 }));
+    const message = await failure(program.until("done", { timeout: 200 }));
     assertMatch(message, /: has not said "done" on standard output in 200 ms\n/);
-    assertMatch(await failure(program.ends(0, { patience: 50 })), /: has not ended in 50 ms\n/);
+    assertMatch(await failure(program.ends(0, { timeout: 50 })), /: has not ended in 50 ms\n/);
   });
 
   it("that never stops talking is not kept whole, and what is waited for is found", async () => {
@@ -70,20 +70,20 @@ describe("a program", needs("linux"), () => {
 
   it("shows the line of the test whose wait took too long", async () => {
     await using program = sh("read line");
-    const { stack } = await assertRejects(() => program.until("x", { patience: 50 }), Error);
+    const { stack } = await assertRejects(() => program.until("x", { timeout: 50 }), Error);
     assertMatch(stack ?? "", /\/testing_test\.ts:\d+:\d+/);
   });
 
   it("is as patient as is set for all", async () => {
     await using program = sh("read line");
-    setPatience(50);
+    setTimeLimit(50);
     try {
       assertMatch(await failure(program.until("x")), / in 50 ms\n/);
     } finally {
-      setPatience(20_000);
+      setTimeLimit(20_000);
     }
     assertThrows(
-      () => setPatience(NaN),
+      () => setTimeLimit(NaN),
       RangeError,
       "patience must be a time in ms, 0 to 2147483647, not NaN",
     );
@@ -136,7 +136,7 @@ describe("a program", needs("linux"), () => {
     const program = sh("sleep 60 & echo $!");
     const [pid] = await program.until(/\d+/);
     try {
-      assertMatch(await failure(program.ends(0, { patience: 50 })), /something holds its output/);
+      assertMatch(await failure(program.ends(0, { timeout: 50 })), /something holds its output/);
       await program[Symbol.asyncDispose]();
     } finally {
       Deno.kill(Number(pid), "SIGKILL");
@@ -157,23 +157,23 @@ describe("a program", needs("linux"), () => {
 // What is left running at a test's end is a failure under Deno.test, and of no interest to node:test.
 Deno.test(
   "nothing is left of programs, wires and servers, nor of waits that fail",
-  needs("sh"),
+  requires("sh"),
   async () => {
     await using program = sh("echo hello");
     await assertRejects(() => program.until("your name? "), Error, "has ended with exit code 0");
     await using other = sh("read line");
-    await assertRejects(() => other.until("x", { patience: 10 }), Error, "in 10 ms");
+    await assertRejects(() => other.until("x", { timeout: 10 }), Error, "in 10 ms");
 
     const silent: Talk = async (conn) => void await conn.read(new Uint8Array(10));
     await using server = FakeServer.start(silent, { keepOpen: true });
     await using proxy = await Proxy.start(server.port, { up: [latency(1)] });
     using wire = await Wire.dial(proxy.port);
     await wire.send("hello");
-    await assertRejects(() => wire.until("x", { patience: 10 }), Error, "in 10 ms");
+    await assertRejects(() => wire.until("x", { timeout: 10 }), Error, "in 10 ms");
   },
 );
 
-describe("a screen", needs("tmux"), () => {
+describe("a screen", requires("tmux"), () => {
   it("of a program that has ended fails a wait at once, and shows itself", async () => {
     await using screen = await Screen.open(["sh", "-c", "echo exit code 0; exit 3"]);
     assertEquals(
@@ -187,7 +187,7 @@ describe("a screen", needs("tmux"), () => {
   it("is looked at no longer than its patience", async () => {
     await using screen = await Screen.open(["cat"]);
     assertMatch(
-      await failure(screen.shows(/b/, { patience: 50 })),
+      await failure(screen.shows(/b/, { timeout: 50 })),
       /has not shown \/b\/ in 50 ms\n/,
     );
   });
@@ -247,9 +247,9 @@ describe("needs", () => {
       ["that is not there", { PATH: "/" }, "cat is not installed"],
     ] as const
   ) {
-    it(`a program ${what}`, needs("signals"), async () => { // it is needs that is tried
+    it(`a program ${what}`, requires("signals"), async () => { // it is requires that is tried
       const module = import.meta.resolve("../lib/testing/mod.ts");
-      const script = `import { needs } from "${module}"; console.log(needs("cat").skip);`;
+      const script = `import { requires } from "${module}"; console.log(requires("cat").skip);`;
       const command = [Deno.execPath(), "eval", script];
       await using test = new Program(command, { env: { CI: "", ...env } });
       await test.ends(0);
@@ -274,14 +274,14 @@ describe("a wire", () => {
     });
     using wire = await Wire.dial(server.port);
     assertEquals(
-      await failure(wire.until(/b/, { patience: 200 })),
+      await failure(wire.until(/b/, { timeout: 200 })),
       '/b/ has not come in 200 ms: "a"',
     );
   });
 });
 
 describe("readback's own two", () => {
-  it("start in any folder, with nothing of the test's environment", needs("linux"), async () => {
+  it("start in any folder, with nothing of the test's environment", requires("linux"), async () => {
     const options = { cwd: "/", clearEnv: true, env: { HOME: Deno.env.get("HOME") ?? "/" } };
     await using server = await startServer([], options);
     await using client = startClient(["-p", server.port, "-m", "hello"], options);

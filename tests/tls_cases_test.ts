@@ -5,7 +5,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { readTls } from "../lib/net/tls.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { type ServerProgram, startClient, startServer } from "../lib/testing/readback.ts";
 import { Wire } from "../lib/testing/wire.ts";
@@ -16,7 +16,7 @@ const NOTHING_IN_COMMON =
 const NO_TLS = "it does not speak TLS, and must here";
 const UNTRUSTED = "it does not trust whoever signed our certificate: it must be told to";
 
-describe("a server says of a client why it was not let in:", needs("openssl"), () => {
+describe("a server says of a client why it was not let in:", requires("openssl"), () => {
   let certificates: Certificates;
   let server: ServerProgram;
 
@@ -101,7 +101,7 @@ async function startOpenssl(
   return [server, Number(port)];
 }
 
-describe("a client says of a server", needs("openssl"), () => {
+describe("a client says of a server", requires("openssl"), () => {
   let certificates: Certificates;
 
   before(async () => {
@@ -120,7 +120,7 @@ describe("a client says of a server", needs("openssl"), () => {
     const tls = await readTls({ ca: path(ca), ...identity });
     try {
       using peer = await Peer.connect({ port, tls, timeout: 10_000, framing: "line" });
-      return new TextDecoder().decode(await peer.say("hello"));
+      return new TextDecoder().decode(await peer.request("hello"));
     } catch (error) {
       return (error as Error).message.replace(/ to 127.0.0.1:\d+/, "");
     }

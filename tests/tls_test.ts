@@ -12,7 +12,7 @@ import { Certificates } from "./certificates.ts";
 import { Peer } from "../lib/client/peer.ts";
 import { readTls } from "../lib/net/tls.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1, Wire } from "../lib/testing/wire.ts";
@@ -32,7 +32,7 @@ async function say(
   return [code, unstamped(client.stdout), client.stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
 }
 
-describe("TLS", needs("openssl"), () => {
+describe("TLS", requires("openssl"), () => {
   before(async () => {
     certificates = await Certificates.make();
     identity = await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
@@ -124,7 +124,7 @@ describe("TLS", needs("openssl"), () => {
       await using server = FakeServer.start(async (conn) => void await conn.write(latin1(half)));
       using peer = await Peer.connect({ port: server.port });
       const words = "the server closed the connection in the middle of a reply";
-      await assertRejects(() => peer.say("hello"), Error, words);
+      await assertRejects(() => peer.request("hello"), Error, words);
     }
   });
 
@@ -169,7 +169,7 @@ describe("TLS", needs("openssl"), () => {
 
   it(
     "is not held up by a client that never finishes its handshake, nor is the stop",
-    needs("signals"),
+    requires("signals"),
     async () => {
       await using server = await startServer([...identity, "--max-clients", "1"]);
       using _silent = await Wire.dial(server.port);
@@ -199,7 +199,7 @@ describe("TLS", needs("openssl"), () => {
       ["one that only closes, so that more may have been cut off", "tls.detach()", "reset"],
     ]
   ) {
-    it(`tells ${what}`, needs("python3"), async () => {
+    it(`tells ${what}`, requires("python3"), async () => {
       await using server = await startServer([...identity, "--log", "json"]);
       const script = [
         "import socket, ssl",
@@ -216,7 +216,7 @@ describe("TLS", needs("openssl"), () => {
     });
   }
 
-  it("answers socat's OPENSSL", needs("socat"), async () => {
+  it("answers socat's OPENSSL", requires("socat"), async () => {
     await using server = await startServer(identity);
     const address = `OPENSSL:127.0.0.1:${server.port},cafile=${ca}`;
     await using peer = new Program(["socat", "-t", "10", "-", address]);
@@ -226,7 +226,7 @@ describe("TLS", needs("openssl"), () => {
     assertEquals(unstamped(peer.stdout), "[hello] STAMP\n");
   });
 
-  it("talks to socat's OPENSSL-LISTEN", needs("socat"), async () => {
+  it("talks to socat's OPENSSL-LISTEN", requires("socat"), async () => {
     const [, cert, , key] = identity;
     const options = `cert=${cert},key=${key},verify=0,reuseaddr`;
     const address = `OPENSSL-LISTEN:0,bind=127.0.0.1,${options}`;

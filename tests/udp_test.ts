@@ -5,13 +5,13 @@ import { describe, it } from "@std/testing/bdd";
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
-import { type Client, DatagramPeer, Lost, Message, serveDatagrams } from "../lib/mod.ts";
+import { type Client, DatagramPeer, Message, serveDatagrams, TimeoutError } from "../lib/mod.ts";
 import { bestOf } from "../lib/net/datagram_socket.ts";
 import { DatagramServer } from "../lib/server/datagrams.ts";
 import { stamper } from "../lib/server/format.ts";
 import { isReply } from "../lib/server/stamp.ts";
 import { growth } from "./battery/proc.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { Program } from "../lib/testing/program.ts";
 import { program, startClient, startServer } from "../lib/testing/readback.ts";
 import { latin1 } from "../lib/testing/wire.ts";
@@ -64,7 +64,7 @@ describe("server --udp", () => {
     ]);
   });
 
-  it("tells the tutorial's transcript, without connections", needs("signals"), async () => {
+  it("tells the tutorial's transcript, without connections", requires("signals"), async () => {
     await using server = await startServer(["--udp"]);
     await using udp = await Udp.open();
     await udp.ask("i am binary", server.port);
@@ -80,7 +80,7 @@ describe("server --udp", () => {
     assertEquals(server.stderr, "");
   });
 
-  it("tells events", needs("signals"), async () => {
+  it("tells events", requires("signals"), async () => {
     await using server = await startServer(["--udp", "--log", "json"]);
     await using udp = await Udp.open();
     await udp.ask("hello", server.port);
@@ -97,7 +97,7 @@ describe("server --udp", () => {
     ]);
   });
 
-  it("--quiet: the ready line alone", needs("signals"), async () => {
+  it("--quiet: the ready line alone", requires("signals"), async () => {
     await using server = await startServer(["--udp", "--quiet"]);
     await using udp = await Udp.open();
     await udp.ask("hello", server.port);
@@ -138,7 +138,7 @@ describe("server --udp", () => {
   });
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`${signal}: what has arrived is answered, exit 0`, needs("signals"), async () => {
+    it(`${signal}: what has arrived is answered, exit 0`, requires("signals"), async () => {
       await using server = await startServer(["--udp"]);
       await using udp = await Udp.open();
       const numbers = Array.from({ length: 50 }, (_, at) => String(at));
@@ -187,7 +187,7 @@ describe("server --udp", () => {
     );
   });
 
-  it("says so, once, where it may not send", needs("signals"), async () => {
+  it("says so, once, where it may not send", requires("signals"), async () => {
     const [deno = "", ...args] = program("server").map((word) =>
       word === "--allow-net" ? "--allow-net=127.0.0.1:0" : word
     );
@@ -216,7 +216,7 @@ describe("server --udp", () => {
     assertEquals(server.stderr, "");
   });
 
-  it("a flood costs no memory, and ends", needs("linux"), async () => {
+  it("a flood costs no memory, and ends", requires("linux"), async () => {
     await using server = await startServer(["--udp", "--quiet"]);
     await using udp = await Udp.open();
     const flood = async (size: number, seconds: number) => {
@@ -295,7 +295,7 @@ describe("server --udp", () => {
 });
 
 describe("others' programs", () => {
-  it("Python's socket module talks to the server", needs("python3"), async () => {
+  it("Python's socket module talks to the server", requires("python3"), async () => {
     await using server = await startServer(["--udp"]);
     const code = `
 import socket
@@ -312,7 +312,7 @@ for words in [b"i am binary", b"", b"\\xff" * 5000]:
     assertEquals(python.stderr, "");
   });
 
-  it("the client talks to Python's socket module", needs("python3"), async () => {
+  it("the client talks to Python's socket module", requires("python3"), async () => {
     const code = `
 import socket
 from time import ctime
@@ -337,7 +337,7 @@ while True:
       ["socat", (port: number) => ["socat", "-", `UDP:127.0.0.1:${port}`]],
     ] as const
   ) {
-    it(`${tool} reads a line`, needs(tool), async () => {
+    it(`${tool} reads a line`, requires(tool), async () => {
       await using server = await startServer(["--udp"]);
 
       await using program = new Program(command(server.port));
@@ -542,7 +542,7 @@ describe("client --udp", () => {
 
   it(
     "a name that nobody knows, and an address that nothing may be sent to",
-    needs("linux"),
+    requires("linux"),
     async () => {
       const unknown = await run(1, ["--host", "no-such-name.invalid", "-m", "one"]);
       assertMatch(
@@ -586,7 +586,7 @@ describe("serveDatagrams", () => {
     await using server = await serveDatagrams((message, reply) => reply.write(message));
     for (let client = 0; client < 3; client++) {
       using peer = await DatagramPeer.connect({ port: server.addr.port, matches });
-      assertEquals(asText(await peer.say("hello world")), "hello world");
+      assertEquals(asText(await peer.request("hello world")), "hello world");
     }
     assertEquals([server.messages, server.bytes], [3, 33]);
   });
@@ -598,8 +598,10 @@ describe("serveDatagrams", () => {
       if (message.text !== "nothing") reply.write(message);
     }, { onError: ({ message }) => void told.push(message) });
     using peer = await DatagramPeer.connect({ port: server.addr.port, matches, timeout: 50 });
-    for (const silent of ["fail", "nothing"]) await assertRejects(() => peer.say(silent), Lost);
-    assertEquals(asText(await peer.say("well")), "well");
+    for (const silent of ["fail", "nothing"]) {
+      await assertRejects(() => peer.request(silent), TimeoutError);
+    }
+    assertEquals(asText(await peer.request("well")), "well");
     assertEquals([told, peer.sent, peer.answered], [["cannot answer: no"], 3, 1]);
   });
 
@@ -626,9 +628,9 @@ describe("serveDatagrams", () => {
     const stop = new AbortController();
     const options = { port: server.addr.port, signal: stop.signal };
     using peer = await DatagramPeer.connect(options);
-    const reply = peer.say("one");
+    const reply = peer.request("one");
     stop.abort();
-    for (const late of [reply, peer.say("two")]) {
+    for (const late of [reply, peer.request("two")]) {
       await assertRejects(() => late, Error, "the conversation was called off");
     }
   });
@@ -716,7 +718,7 @@ describe("DatagramPeer", () => {
     await using server = await serveDatagrams(stamper("ctime"));
     const peer = await DatagramPeer.connect({ port: server.addr.port });
     const words = ["a", "b", "a] b", "", "[", "]", "a"];
-    const replies = await Promise.all(words.map((word) => peer.say(word)));
+    const replies = await Promise.all(words.map((word) => peer.request(word)));
     assertEquals(
       replies.map((reply) => unstamped(new TextDecoder().decode(reply))),
       words.map((word) => `[${word}] STAMP`),
@@ -725,7 +727,7 @@ describe("DatagramPeer", () => {
     peer.close();
     peer.close();
     await gone;
-    await assertRejects(() => peer.say("more"), Error, "over");
+    await assertRejects(() => peer.request("more"), Error, "over");
   });
 
   it("says and replies the bytes that it was given, whatever becomes of them", async () => {
@@ -745,8 +747,8 @@ describe("DatagramPeer", () => {
 
     await using echo = await serveDatagrams((message, reply) => reply.write(message));
     using peer = await DatagramPeer.connect({ port: echo.addr.port, timeout: 5000, matches });
-    const before = peer.say("before"); // the next is sent after it
-    const said = peer.say(bytes);
+    const before = peer.request("before"); // the next is sent after it
+    const said = peer.request(bytes);
     bytes.fill(0);
     const replies = await Promise.all([before, said]);
     assertEquals(replies.map((reply) => new TextDecoder().decode(reply)).toSorted(), [
@@ -758,10 +760,10 @@ describe("DatagramPeer", () => {
   it("keeps its first failure, however often it is closed", async () => {
     await using server = await serveDatagrams(() => {});
     using peer = await DatagramPeer.connect({ port: server.addr.port });
-    const reply = peer.say("hello");
+    const reply = peer.request("hello");
     peer.close(new Error("first"));
     peer.close(new Error("second"));
-    for (const waits of [reply, peer.gone(), peer.say("more")]) {
+    for (const waits of [reply, peer.gone(), peer.request("more")]) {
       await assertRejects(() => waits, Error, "first");
     }
   });
@@ -772,7 +774,7 @@ describe("DatagramPeer", () => {
       throw new Error("no");
     };
     using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 5000, matches });
-    await assertRejects(() => peer.say("hello"), Error, "no");
+    await assertRejects(() => peer.request("hello"), Error, "no");
   });
 
   it("talks to a name's first address, IPv4 before IPv6", () => {
@@ -791,17 +793,17 @@ describe("DatagramPeer", () => {
     const stop = new AbortController();
     const { signal } = stop;
     using peer = await DatagramPeer.connect({ port: deaf.addr.port, timeout: 0, signal });
-    const reply = assertRejects(() => peer.say("hello"), Error, "called off");
+    const reply = assertRejects(() => peer.request("hello"), Error, "called off");
     stop.abort();
     await reply;
     using late = await DatagramPeer.connect({ port: deaf.addr.port, signal });
-    await assertRejects(() => late.say("hello"), Error, "called off");
+    await assertRejects(() => late.request("hello"), Error, "called off");
   });
 
   it("says to 0.0.0.0 what is said to this machine", async () => {
     await using server = await serveDatagrams(stamper("ctime"));
     using peer = await DatagramPeer.connect({ hostname: "0.0.0.0", port: server.addr.port });
-    assertEquals((await peer.say("hello")).length, 32);
+    assertEquals((await peer.request("hello")).length, 32);
   });
 });
 

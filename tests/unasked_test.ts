@@ -3,7 +3,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
-import { needs } from "../lib/testing/requires.ts";
+import { requires } from "../lib/testing/requires.ts";
 import { program, startClient } from "../lib/testing/readback.ts";
 import { Screen } from "../lib/testing/screen.ts";
 import { text } from "../lib/testing/wire.ts";
@@ -59,7 +59,7 @@ describe("words that nobody asked for", () => {
     await client.ends(0);
   });
 
-  it("leave on a terminal what was typed as it was", needs("tmux"), async () => {
+  it("leave on a terminal what was typed as it was", requires("tmux"), async () => {
     const { server, news } = talkative("");
     await using _server = server;
     const command = [...program("client"), "-p", String(server.port)];

@@ -1,17 +1,17 @@
 /** The client in conversation: says what it is given, by whoever gives it, and prints the replies. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 import type { ConnectOptions } from "../net/address.ts";
 import type { Framing } from "../wire/framing.ts";
 import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Filter, filter } from "./filter.ts";
 import { hearGreeting, Peer } from "../client/peer.ts";
 import type { Input } from "./pipes.ts";
-import { connectVisibly, type Progress } from "./status_line.ts";
+import { connectVisibly, type StatusLine } from "./status_line.ts";
 import type { Report } from "./report.ts";
 import { piped, saying } from "./sources.ts";
-import { Stream } from "../net/buffered_conn.ts";
-import { type Interlocutor, type Listener, talk } from "./talk.ts";
+import { BufferedConn } from "../net/buffered_conn.ts";
+import { talk, type TalkCallbacks, type TalkPeer } from "./talk.ts";
 
 /** How to talk. */
 export interface ConverseOptions {
@@ -30,17 +30,17 @@ export interface ConverseOptions {
 }
 
 /** Who is at this end. */
-export interface Desk {
+export interface Io {
   readonly input: Input;
   readonly report: Report;
-  readonly progress: Progress;
+  readonly progress: StatusLine;
   /** The replies are read on a terminal. */
   readonly isTerminal: boolean;
   /** Tells what is no reply, where nothing but replies is written. */
   aside(words: Uint8Array): void;
   /** Talks with a person at a terminal; undefined where there is none. */
   readonly person?:
-    | ((peer: Interlocutor, listener: Listener, most: number) => Promise<void>)
+    | ((peer: TalkPeer, listener: TalkCallbacks, most: number) => Promise<void>)
     | undefined;
 }
 
@@ -52,10 +52,10 @@ export interface Desk {
 export async function converse(
   where: ConnectOptions,
   options: ConverseOptions,
-  desk: Desk,
+  desk: Io,
 ): Promise<string | undefined> {
   const peer = await connectTo(where, options, desk.progress);
-  const failure = await talkTo(peer, options, desk).then(() => undefined, reason);
+  const failure = await talkTo(peer, options, desk).then(() => undefined, errorMessage);
   await desk.report.summary(peer, options.udp ? 0 : 1, failure);
   const due = Math.max(peer.sent, options.messages.length);
   if (failure === undefined || peer.answered >= due) return failure;
@@ -66,20 +66,20 @@ export async function converse(
 async function connectTo(
   where: ConnectOptions,
   { udp, framing, quiet }: ConverseOptions,
-  progress: Progress,
+  progress: StatusLine,
 ): Promise<Peer | DatagramPeer | Filter> {
   const { hostname = "", port = 0, timeout = 0 } = where;
   if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
   const conn = await connectVisibly(progress, where);
   // Any line is the reply that is due, if one is.
   if (!quiet) return new Peer(conn, framing, timeout, () => true);
-  return new Filter(new Stream(conn, timeout), framing);
+  return new Filter(new BufferedConn(conn, timeout), framing);
 }
 
 async function talkTo(
   peer: Peer | DatagramPeer | Filter,
   { framing, messages, quiet, once, greeting, prompt }: ConverseOptions,
-  desk: Desk,
+  desk: Io,
 ): Promise<void> {
   const { input, report, progress, person, aside } = desk;
   const onUnasked = async (data: Uint8Array) => {
@@ -89,14 +89,14 @@ async function talkTo(
   if (greeting) {
     const heard = peer instanceof Filter
       ? hearGreeting(peer.stream, framing)
-      : (peer as Peer).hear();
+      : (peer as Peer).receive();
     await onUnasked(await progress.during(heard, (s) => `no greeting yet: ${s} s`));
   }
   if (quiet || peer instanceof Filter) return await filterInput(peer as Filter, desk);
-  const patient: Interlocutor = {
-    say: (message) => progress.during(peer.say(message), (s) => `no reply yet: ${s} s`),
+  const patient: TalkPeer = {
+    request: (message) => progress.during(peer.request(message), (s) => `no reply yet: ${s} s`),
     gone: () => peer.gone(),
-    ...peer instanceof Peer ? { hear: () => peer.hear(0) } : {},
+    ...peer instanceof Peer ? { receive: () => peer.receive(0) } : {},
   };
   const listener = { onReply: report.reply.bind(report), onUnasked };
   if (messages.length > 0) return await talk(patient, saying(messages), listener);
@@ -108,7 +108,7 @@ async function talkTo(
 /** Says every line of the input; where the replies go elsewhere, counts them on the terminal. */
 async function filterInput(
   peer: Filter | DatagramPeer,
-  { input, report, progress, isTerminal }: Desk,
+  { input, report, progress, isTerminal }: Io,
 ): Promise<void> {
   const filtering = filter(peer, input, report);
   if (isTerminal) return await filtering;

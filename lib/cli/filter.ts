@@ -1,14 +1,14 @@
 /** The client as a filter: lines in, replies out, sent on without waiting. */
 
-import { Framer, type Framing, join, messagesOf } from "../wire/framing.ts";
-import { isRefusal } from "../wire/error_reply.ts";
+import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
+import { isErrorReply } from "../wire/error_reply.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Deadline } from "../net/deadline.ts";
 import { countLines, Lines } from "./lines.ts";
-import { frame, hearReply, MOST_ADDED, Refused } from "../client/peer.ts";
+import { ErrorReply, frame, hearReply, MOST_ADDED } from "../client/peer.ts";
 import type { Input, Output } from "./pipes.ts";
 import type { Report } from "./report.ts";
-import type { Stream } from "../net/buffered_conn.ts";
+import type { BufferedConn } from "../net/buffered_conn.ts";
 import { talkAhead } from "./talk.ts";
 
 /** What one read of the input may bring, in bytes. */
@@ -45,7 +45,7 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
   }
   const isCopied = report.style !== "json" && paper.columns === undefined;
   await talkAhead(peer, messages(), async (reply, seq) => {
-    if (byCrlf.delete(seq) && isCopied) await paper.write(join([reply, CRLF]));
+    if (byCrlf.delete(seq) && isCopied) await paper.write(concat([reply, CRLF]));
     else await report.reply(reply, seq);
   });
 }
@@ -67,7 +67,7 @@ export class Filter {
    * @param stream nobody else reads from it or writes to it
    * @param framing how a message's end is told
    */
-  constructor(readonly stream: Stream, framing: Framing) {
+  constructor(readonly stream: BufferedConn, framing: Framing) {
     this.#framing = framing;
   }
 
@@ -87,7 +87,7 @@ export class Filter {
   async #exchangeEach(input: Input, framer: Framer, output: Output): Promise<void> {
     for await (const message of messagesOf(input, framer)) {
       const reply = await this.#exchange(message);
-      await output.write(join([reply, framer.ending]));
+      await output.write(concat([reply, framer.ending]));
       this.answered++;
       if (this.#framing === "line") break;
     }
@@ -100,7 +100,7 @@ export class Filter {
     await this.stream.send(framed);
     const { reply, framing } = await hearReply(this.stream, message, this.#framing);
     this.#framing = framing;
-    if (isRefusal(reply)) throw new Refused(reply);
+    if (isErrorReply(reply)) throw new ErrorReply(reply);
     return reply;
   }
 
@@ -164,7 +164,7 @@ export class Filter {
       this.#lookIfAllHere();
     } while (await this.#more());
     const last = stream.held;
-    if (isRefusal(last)) throw new Refused(last);
+    if (isErrorReply(last)) throw new ErrorReply(last);
     if (last.length === 0) return;
     if (this.#input !== "ended without LF") throw stream.over();
     await this.#write(last, 1, output, deadline);
@@ -213,5 +213,5 @@ export class Filter {
 function wholeReplies(held: Uint8Array): Uint8Array {
   const end = held.lastIndexOf(LF) + 1;
   const last = end < 2 ? 0 : held.lastIndexOf(LF, end - 2) + 1;
-  return held.subarray(0, isRefusal(held.subarray(last, end)) ? last : end);
+  return held.subarray(0, isErrorReply(held.subarray(last, end)) ? last : end);
 }

@@ -1,19 +1,19 @@
 /** The client as an instrument: measures a server, tells what it finds, and whether all was well. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 import { connect, type ConnectOptions } from "../net/address.ts";
 import type { Framing } from "../wire/framing.ts";
-import { DatagramLink } from "../ping/datagram_transport.ts";
+import { DatagramTransport } from "../ping/datagram_transport.ts";
 import { DatagramSocket } from "../net/datagram_socket.ts";
-import { DialLink } from "../ping/connect_transport.ts";
-import { ConnectionLink, type Link } from "../ping/transport.ts";
-import { Ping, type PingOptions } from "../ping/measurement.ts";
-import { connectVisibly, type Progress } from "./status_line.ts";
-import { rehearse } from "../ping/warm_up.ts";
+import { ConnectTransport } from "../ping/connect_transport.ts";
+import { ConnectionTransport, type Transport } from "../ping/transport.ts";
+import { Measurement, type MeasurementOptions } from "../ping/measurement.ts";
+import { connectVisibly, type StatusLine } from "./status_line.ts";
+import { warmUp } from "../ping/warm_up.ts";
 import type { Report } from "./report.ts";
 
 /** What to measure, and how. */
-export interface MeasureOptions extends PingOptions {
+export interface MeasureOptions extends MeasurementOptions {
   readonly udp: boolean;
   /** Make connections, and say nothing. */
   readonly connect: boolean;
@@ -25,7 +25,7 @@ export interface MeasureOptions extends PingOptions {
 /** Where what is found goes. */
 export interface Instrument {
   readonly report: Report;
-  readonly progress: Progress;
+  readonly progress: StatusLine;
   /** Says what went wrong. */
   complain(sentence: string): void;
 }
@@ -44,7 +44,7 @@ export async function measure(
 ): Promise<boolean> {
   let complaint = "";
   // How long an attempt to connect may take is its own affair.
-  const ping = new Ping(options.connect ? { ...options, timeout: 0 } : options, {
+  const ping = new Measurement(options.connect ? { ...options, timeout: 0 } : options, {
     tell: (event) => {
       progress.hide();
       return report.tell(event);
@@ -57,7 +57,7 @@ export async function measure(
   });
   const link = await linkTo(ping, where, options, progress);
   using _watch = progress.watch(() => ping.waiting, (s) => `no reply yet: ${s} s`);
-  const failure = await ping.run(link, signal).then(() => undefined, reason);
+  const failure = await ping.run(link, signal).then(() => undefined, errorMessage);
   const { sent, answered } = ping.tally;
   const isWell = failure === undefined && answered > 0 &&
     (options.count === undefined || answered === sent);
@@ -68,20 +68,22 @@ export async function measure(
 }
 
 async function linkTo(
-  ping: Ping,
+  ping: Measurement,
   where: ConnectOptions,
   options: MeasureOptions,
-  progress: Progress,
-): Promise<Link> {
+  progress: StatusLine,
+): Promise<Transport> {
   const { udp, framing, any, messages, greeting } = options;
   const { hostname = "", port = 0 } = where;
-  if (udp) return new DatagramLink(ping, await DatagramSocket.connect(hostname, port), framing);
-  if (options.connect) return new DialLink(ping, where);
+  if (udp) {
+    return new DatagramTransport(ping, await DatagramSocket.connect(hostname, port), framing);
+  }
+  if (options.connect) return new ConnectTransport(ping, where);
   const areAlike = any || messages.length > 0;
-  await rehearse();
+  await warmUp();
   const reconnect = () => connect({ ...where, wait: 0 });
   const how = { framing, takesTurns: any, areAlike, greeting };
-  const link = new ConnectionLink(ping, reconnect, how);
+  const link = new ConnectionTransport(ping, reconnect, how);
   link.open(await connectVisibly(progress, where));
   return link;
 }

@@ -1,6 +1,6 @@
 /** Standard input and output, with errors that are sentences. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 
 /** Where bytes come from. */
 export interface Input {
@@ -19,7 +19,7 @@ export function wordedInput(input: Input): Input {
   return {
     read: (into) =>
       input.read(into).catch((error) => {
-        throw new Error(`cannot read standard input: ${reason(error)}`);
+        throw new Error(`cannot read standard input: ${errorMessage(error)}`);
       }),
   };
 }
@@ -57,7 +57,7 @@ export class StandardOutput implements Output {
       if (error instanceof Deno.errors.BrokenPipe) {
         throw new Error("nobody reads the replies any more");
       }
-      throw new Error(`cannot write the replies: ${reason(error)}`);
+      throw new Error(`cannot write the replies: ${errorMessage(error)}`);
     }
   }
 }

@@ -1,9 +1,9 @@
 /** What the client tells of a conversation: to people in words, to programs as JSON lines. */
 
-import { join } from "../wire/framing.ts";
+import { concat } from "../wire/framing.ts";
 import { asJson, escape, quote } from "../wire/quote.ts";
 import type { Output } from "./pipes.ts";
-import type { Told } from "../ping/events.ts";
+import type { ReportedEvent } from "../ping/events.ts";
 import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
@@ -28,10 +28,10 @@ export interface Summary extends Required<Tally>, Partial<Figures> {
 }
 
 /** An event as programs see it. `server` is an address as people write it, `reason` is why something failed. */
-export type ClientEvent = { server: string } & (Told | Summary);
+export type ClientEvent = { server: string } & (ReportedEvent | Summary);
 
 /** Where it is told. */
-export interface Paper extends Output {
+export interface TextOutput extends Output {
   /** The width of the terminal, in characters; undefined where there is none. */
   readonly columns: number | undefined;
   /** It shows emphasis, by escape sequences. */
@@ -66,7 +66,7 @@ export class Report {
   /** @param server its address as people write it */
   constructor(
     readonly server: string,
-    readonly paper: Paper,
+    readonly paper: TextOutput,
     readonly options: ReportOptions,
   ) {
     this.style = options.style;
@@ -85,7 +85,7 @@ export class Report {
   }
 
   /** Tells what happened; settles once that is written. */
-  async tell(event: Told): Promise<void> {
+  async tell(event: ReportedEvent): Promise<void> {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
@@ -115,13 +115,13 @@ export class Report {
 
   async #writeAll(): Promise<void> {
     try {
-      while (this.#unwritten.length > 0) await this.paper.write(join(this.#unwritten.splice(0)));
+      while (this.#unwritten.length > 0) await this.paper.write(concat(this.#unwritten.splice(0)));
     } finally {
       this.#writing = undefined;
     }
   }
 
-  #asJson({ event, ...fields }: Told | Summary): Uint8Array {
+  #asJson({ event, ...fields }: ReportedEvent | Summary): Uint8Array {
     const told: Record<string, unknown> = { server: this.server, ...fields };
     for (const name of ["duration", "connect", "handshake", "silence"]) {
       if (name in told) told[name] = rounded(told[name] as number);
@@ -131,15 +131,15 @@ export class Report {
     return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
   }
 
-  #asText(event: Told): Uint8Array {
+  #asText(event: ReportedEvent): Uint8Array {
     switch (this.style) {
       case "ping":
         return encoder.encode(this.#asPing(event));
       case "conversation":
         if (event.event === "lost") return encoder.encode("Client received no reply\n");
-        if (event.event === "unasked") return join([this.#word(SAYS), this.#shown(event.data)]);
+        if (event.event === "unasked") return concat([this.#word(SAYS), this.#shown(event.data)]);
         return event.event === "reply"
-          ? join([this.#word(RECEIVED), this.#shown(event.data)])
+          ? concat([this.#word(RECEIVED), this.#shown(event.data)])
           : NONE;
       default:
         return event.event === "reply" ? this.#shown(event.data) : NONE;
@@ -154,10 +154,10 @@ export class Report {
   /** To a terminal so that it can't be obeyed, elsewhere byte for byte. */
   #shown(data: Uint8Array): Uint8Array {
     const safe = this.paper.columns === undefined ? data : encoder.encode(escape(data));
-    return join([safe, NEWLINE]);
+    return concat([safe, NEWLINE]);
   }
 
-  #asPing(event: Told): string {
+  #asPing(event: ReportedEvent): string {
     const { server } = this;
     switch (event.event) {
       case "reply":

@@ -1,6 +1,6 @@
 /** A line on a terminal that says what is waited for, as long as it is. */
 
-import { connect, type ConnectOptions, show } from "../net/address.ts";
+import { connect, type ConnectOptions, formatEndpoint } from "../net/address.ts";
 
 /** What is over sooner is not worth a line, in ms. */
 const PATIENCE = 300;
@@ -8,7 +8,7 @@ const PATIENCE = 300;
 const REDRAW = 100;
 
 /** A stream that may be a terminal. */
-export interface Canvas {
+export interface TerminalStream {
   /** Writes some bytes at once. */
   writeSync(bytes: Uint8Array): number;
   isTerminal(): boolean;
@@ -17,12 +17,12 @@ export interface Canvas {
 const encoder = new TextEncoder();
 
 /** Draws the line, and takes it away again; on a terminal only. */
-export class Progress {
+export class StatusLine {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #drawn = false;
 
   /** @param size of the terminal, which may change */
-  constructor(readonly canvas: Canvas, readonly size: () => { readonly columns: number }) {}
+  constructor(readonly canvas: TerminalStream, readonly size: () => { readonly columns: number }) {}
 
   /**
    * Waits for something, and shows that meanwhile.
@@ -84,11 +84,14 @@ export class Progress {
 
 /**
  * Connects to a server, and shows that meanwhile.
- * @throws {CannotConnect}
+ * @throws {ConnectError}
  */
 export async function connectVisibly(
-  progress: Progress,
+  progress: StatusLine,
   options: ConnectOptions,
 ): Promise<Deno.Conn> {
-  return await progress.during(connect(options), (s) => `connecting to ${show(options)}: ${s} s`);
+  return await progress.during(
+    connect(options),
+    (s) => `connecting to ${formatEndpoint(options)}: ${s} s`,
+  );
 }

@@ -1,19 +1,19 @@
 /** The client's part in a conversation: says what it is given, tells what comes back. */
 
-import { Lost } from "../client/datagram_peer.ts";
+import { TimeoutError } from "../client/datagram_peer.ts";
 
 /** Whom to talk to: a peer, or who stands for one. */
-export interface Interlocutor {
+export interface TalkPeer {
   /** Says a message; gives its reply. */
-  say(message: Uint8Array): Promise<Uint8Array>;
+  request(message: Uint8Array): Promise<Uint8Array>;
   /** Rejects when it goes away, and never resolves. */
   gone(): Promise<never>;
   /** What it says next that is no reply. */
-  hear?(): Promise<Uint8Array>;
+  receive?(): Promise<Uint8Array>;
 }
 
 /** Where messages come from. */
-export interface Source {
+export interface MessageSource {
   /** The next message; null at the end. */
   next(): Promise<Uint8Array | null>;
   /** The server has gone away while it was asked for one. */
@@ -23,7 +23,7 @@ export interface Source {
 }
 
 /** Who is told. */
-export interface Listener {
+export interface TalkCallbacks {
   /** A reply came. */
   readonly onReply: OnReply;
   /** Something came that nobody asked for. */
@@ -39,13 +39,13 @@ export type OnReply = (reply: Uint8Array | null, seq: number, duration: number) 
  * @throws {Error} when a message was not answered, or the server has gone away; of lost replies at the end
  */
 export async function talk(
-  peer: Interlocutor,
-  source: Source,
-  { onReply, onUnasked }: Listener,
+  peer: TalkPeer,
+  source: MessageSource,
+  { onReply, onUnasked }: TalkCallbacks,
   most = Infinity,
 ): Promise<void> {
   let fail = (_: unknown) => {};
-  let lost: Lost | undefined;
+  let lost: TimeoutError | undefined;
   peer.gone().catch((error) => fail(error));
   if (onUnasked !== undefined) hearUnasked(peer, source, onUnasked).catch((error) => fail(error));
   for (let seq = 1; seq <= most; seq++) {
@@ -60,18 +60,18 @@ export async function talk(
     if (message === null) break;
     const since = performance.now();
     const reply = await hear(peer, message);
-    if (reply instanceof Lost) lost = reply;
-    await onReply(reply instanceof Lost ? null : reply, seq, performance.now() - since);
+    if (reply instanceof TimeoutError) lost = reply;
+    await onReply(reply instanceof TimeoutError ? null : reply, seq, performance.now() - since);
   }
   if (lost !== undefined) throw lost;
 }
 
 async function hearUnasked(
-  peer: Interlocutor,
-  source: Source,
+  peer: TalkPeer,
+  source: MessageSource,
   onUnasked: (words: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  for (let words; (words = await peer.hear?.()) !== undefined;) {
+  for (let words; (words = await peer.receive?.()) !== undefined;) {
     const heard = words;
     const write = () => onUnasked(heard);
     await (source.interrupt?.(write) ?? write());
@@ -91,7 +91,7 @@ const LEAST_COUNTED = MOST_AHEAD / 32;
  * @throws {Error} as {@linkcode talk} does
  */
 export async function talkAhead(
-  peer: Interlocutor,
+  peer: TalkPeer,
   messages: AsyncIterable<Uint8Array>,
   onReply: (reply: Uint8Array, seq: number) => Promise<void>,
 ): Promise<void> {
@@ -99,16 +99,16 @@ export async function talkAhead(
   const waiting: { telling: Promise<void>; bytes: number }[] = [];
   let underWay = 0;
   let seq = 0;
-  let lost: Lost | undefined;
+  let lost: TimeoutError | undefined;
 
   async function tellNext(
-    reply: Promise<Uint8Array | Lost>,
+    reply: Promise<Uint8Array | TimeoutError>,
     before = waiting.at(-1),
   ): Promise<void> {
     const heard = await reply;
     await before?.telling;
     seq++;
-    if (heard instanceof Lost) lost = heard;
+    if (heard instanceof TimeoutError) lost = heard;
     else await onReply(heard, seq);
   }
 
@@ -132,11 +132,11 @@ export async function talkAhead(
   if (lost !== undefined) throw lost;
 }
 
-async function hear(peer: Interlocutor, message: Uint8Array): Promise<Uint8Array | Lost> {
+async function hear(peer: TalkPeer, message: Uint8Array): Promise<Uint8Array | TimeoutError> {
   try {
-    return await peer.say(message);
+    return await peer.request(message);
   } catch (error) {
-    if (error instanceof Lost) return error;
+    if (error instanceof TimeoutError) return error;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
-import { showAddr } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { Client, Ending } from "../server/handler.ts";
 import type { Message } from "../wire/message.ts";
@@ -101,7 +101,7 @@ function endOf(client: string, reason: Ending): string {
 
 /** A client as people write it. */
 export function nameOf({ state, addr }: Client<Guest | undefined | void>): string {
-  return state?.name ?? showAddr(addr);
+  return state?.name ?? formatAddress(addr);
 }
 
 /** Tells a server's events, and counts who is there to say when nobody is. */
@@ -133,14 +133,16 @@ export class Transcript {
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
       const wrong = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
-      this.tell(this.form({ event: "listening", address: showAddr(addr), ...wrong, ...where }));
+      this.tell(
+        this.form({ event: "listening", address: formatAddress(addr), ...wrong, ...where }),
+      );
     }
     if (waits) this.#say({ event: "waiting" });
   }
 
   /** A client came; gives what is to be known of it. Health checks are not told. */
-  open({ addr, isProbe }: Client): Guest | undefined {
-    if (this.quiet || isProbe) return undefined;
+  open({ addr, isHealthCheck }: Client): Guest | undefined {
+    if (this.quiet || isHealthCheck) return undefined;
     const name = this.#nameOf(addr);
     this.#guests++;
     this.#say({ event: "connected", client: name });
@@ -149,8 +151,8 @@ export class Transcript {
 
   /** A message came; over UDP from nobody who was known before. */
   message(message: Message, client: Client<Guest | undefined | void>): void {
-    const { isProbe, state } = client;
-    if (this.quiet || isProbe) return;
+    const { isHealthCheck, state } = client;
+    if (this.quiet || isHealthCheck) return;
     const data = message.bytes; // a view, which is made only where it is told
     if (state) {
       state.messages++;
@@ -162,10 +164,10 @@ export class Transcript {
   /** A fault happens; to which message, if to one. */
   fault(
     fault: string,
-    client: Pick<Client<Guest | undefined | void>, "addr" | "isProbe" | "state">,
+    client: Pick<Client<Guest | undefined | void>, "addr" | "isHealthCheck" | "state">,
     message?: number,
   ): void {
-    if (this.quiet || client.isProbe) return;
+    if (this.quiet || client.isHealthCheck) return;
     // One that is refused was not known before.
     const name = client.state ? client.state.name : this.#nameOf(client.addr);
     const number = message === undefined ? {} : { message };
@@ -213,7 +215,7 @@ export class Transcript {
 
   /** Clients of a Unix socket have no address: they are numbered. */
   #nameOf(addr: Deno.Addr): string {
-    return "hostname" in addr ? showAddr(addr) : `unix#${++this.#unnamed}`;
+    return "hostname" in addr ? formatAddress(addr) : `unix#${++this.#unnamed}`;
   }
 
   #say(event: Event): void {

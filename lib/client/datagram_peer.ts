@@ -1,21 +1,21 @@
 /** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
 
 import {
-  aFramingsName,
-  aFunction,
-  aServersPort,
-  aSignal,
-  aText,
-  aTime,
   checkOptions,
-  reason,
+  connectPortRule,
+  errorMessage,
+  framingNameRule,
+  functionRule,
   type Rules,
+  signalRule,
+  textRule,
+  timeRule,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
-import { endingOf, type Framing, join } from "../wire/framing.ts";
-import { isRefusal } from "../wire/error_reply.ts";
+import { concat, endingOf, type Framing } from "../wire/framing.ts";
+import { isErrorReply } from "../wire/error_reply.ts";
 import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
-import { Refused } from "./peer.ts";
+import { ErrorReply } from "./peer.ts";
 import { isReplyTo } from "../wire/replies.ts";
 
 /**
@@ -32,7 +32,7 @@ import { isReplyTo } from "../wire/replies.ts";
  *   matches: (message, reply) => reply.length === message.length + 1,
  * };
  * using peer = await DatagramPeer.connect(options);
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello!");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello!");
  * ```
  */
 export interface DatagramPeerOptions {
@@ -55,14 +55,14 @@ export interface DatagramPeerOptions {
  *
  * ```ts
  * import { assertRejects } from "@std/assert";
- * import { DatagramPeer, Lost, serveDatagrams } from "@readback/readback";
+ * import { DatagramPeer, TimeoutError, serveDatagrams } from "@readback/readback";
  *
  * await using server = await serveDatagrams(() => {}); // hears, and says nothing
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 50 });
- * await assertRejects(() => peer.say("hello"), Lost, "no reply within 0.05s");
+ * await assertRejects(() => peer.request("hello"), TimeoutError, "no reply within 0.05s");
  * ```
  */
-export class Lost extends Error {
+export class TimeoutError extends Error {
   /**
    * Makes the error.
    * @param timeout how long it was waited for, in ms
@@ -79,12 +79,12 @@ interface Waiting {
 }
 
 const RULES: Rules<DatagramPeerOptions> = {
-  hostname: aText,
-  port: aServersPort,
-  framing: aFramingsName,
-  timeout: aTime,
-  signal: aSignal,
-  matches: aFunction,
+  hostname: textRule,
+  port: connectPortRule,
+  framing: framingNameRule,
+  timeout: timeRule,
+  signal: signalRule,
+  matches: functionRule,
 };
 const LF = new Uint8Array([10]);
 const encoder = new TextEncoder();
@@ -98,7 +98,7 @@ const encoder = new TextEncoder();
  *
  * await using server = await serveDatagrams(stamper("ctime"));
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
- * await Promise.all([peer.say("one"), peer.say("two")]);
+ * await Promise.all([peer.request("one"), peer.request("two")]);
  * assertEquals([peer.sent, peer.answered], [2, 2]);
  * ```
  */
@@ -141,18 +141,20 @@ export class DatagramPeer implements Disposable {
   /**
    * Says a message and waits for its reply. Others may be said meanwhile.
    * @return the reply, without its ending
-   * @throws {Lost} when none came in time; the next message may be said
+   * @throws {TimeoutError} when none came in time; the next message may be said
    * @throws {Error} when the message fits no datagram, or the server refused one
    */
-  async say(message: string | Uint8Array): Promise<Uint8Array> {
+  async request(message: string | Uint8Array): Promise<Uint8Array> {
     const { framing = "auto", timeout = 10_000 } = this.options;
     const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
-    const datagram = framing === "line" ? join([bytes, LF]) : bytes;
+    const datagram = framing === "line" ? concat([bytes, LF]) : bytes;
     checkLength(datagram, bytes);
     if (this.#failure !== undefined) throw this.#failure;
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     const waiting = { message: bytes, resolve, reject };
-    const late = timeout > 0 ? setTimeout(() => reject(new Lost(timeout)), timeout) : undefined;
+    const late = timeout > 0
+      ? setTimeout(() => reject(new TimeoutError(timeout)), timeout)
+      : undefined;
     this.#waiting.add(waiting);
     this.sent++;
     this.#socket.send(datagram);
@@ -192,13 +194,13 @@ export class DatagramPeer implements Disposable {
       waiting = this.#waiting.values().find(({ message }) => matches(message, reply));
     } catch (error) { // it is somebody else's function, and nobody here could catch that
       return this.close(
-        new Error(`cannot tell whose reply it is: ${reason(error)}`, { cause: error }),
+        new Error(`cannot tell whose reply it is: ${errorMessage(error)}`, { cause: error }),
       );
     }
     if (waiting !== undefined) {
       this.#waiting.delete(waiting);
       this.answered++;
       waiting.resolve(reply);
-    } else if (isRefusal(reply) && this.#waiting.size > 0) this.close(new Refused(reply));
+    } else if (isErrorReply(reply) && this.#waiting.size > 0) this.close(new ErrorReply(reply));
   }
 }

@@ -2,23 +2,23 @@
 
 import { connect, type ConnectOptions } from "../net/address.ts";
 import {
-  aFraming,
-  aFunction,
-  aServersPort,
-  aSignal,
-  aText,
-  aTime,
-  aTrust,
   checkOne,
   checkOptions,
+  connectPortRule,
+  framingRule,
+  functionRule,
   type Rules,
+  signalRule,
+  textRule,
+  timeRule,
+  tlsRule,
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
 import { type CustomFraming, findFrame, framed } from "../wire/custom_framing.ts";
-import { type Framing, join } from "../wire/framing.ts";
-import { isRefusal, refusalReason } from "../wire/error_reply.ts";
+import { concat, type Framing } from "../wire/framing.ts";
+import { errorReplyReason, isErrorReply } from "../wire/error_reply.ts";
 import { type Found, replyTo } from "../wire/replies.ts";
-import { Stream } from "../net/buffered_conn.ts";
+import { BufferedConn } from "../net/buffered_conn.ts";
 
 /** A reply may be longer than its message by this much, in bytes. */
 export const MOST_ADDED = 1 << 20;
@@ -40,8 +40,8 @@ const BY_LF = Uint8Array.of(LF);
  * });
  * const matches: PeerOptions["matches"] = (message, reply) => reply.length === message.length + 4;
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, matches });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "re: hello");
- * assertEquals(new TextDecoder().decode(await peer.hear()), "news");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "re: hello");
+ * assertEquals(new TextDecoder().decode(await peer.receive()), "news");
  * ```
  */
 export interface PeerOptions extends ConnectOptions {
@@ -50,22 +50,22 @@ export interface PeerOptions extends ConnectOptions {
   /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
   timeout?: number | undefined;
   /**
-   * Whether what the server says is the reply to a message; what is none is for {@linkcode Peer.hear}.
+   * Whether what the server says is the reply to a message; what is none is for {@linkcode Peer.receive}.
    * By default what comes is taken in order, by whoever has asked first.
    */
   matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
 const RULES: Rules<PeerOptions> = {
-  hostname: aText,
-  port: aServersPort,
-  path: aText,
-  framing: aFraming,
-  timeout: aTime,
-  wait: aTime,
-  tls: aTrust,
-  signal: aSignal,
-  matches: aFunction,
+  hostname: textRule,
+  port: connectPortRule,
+  path: textRule,
+  framing: framingRule,
+  timeout: timeRule,
+  wait: timeRule,
+  tls: tlsRule,
+  signal: signalRule,
+  matches: functionRule,
 };
 
 /** Somebody waits for what the server says. */
@@ -84,7 +84,7 @@ interface Awaited {
  *
  * await using server = serve((message, reply) => reply.write(message));
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await peer.say("hello");
+ * await peer.request("hello");
  * assertEquals([peer.sent, peer.answered, peer.framing], [1, 1, "line"]);
  * ```
  */
@@ -94,7 +94,7 @@ export class Peer implements Disposable {
   /** Messages that got their reply. */
   answered = 0;
 
-  readonly #stream: Stream;
+  readonly #stream: BufferedConn;
   readonly #matches: PeerOptions["matches"];
   #framing: Framing | CustomFraming;
   #sending = Promise.resolve();
@@ -117,7 +117,7 @@ export class Peer implements Disposable {
     matches?: PeerOptions["matches"],
   ) {
     checkOptions<PeerOptions>({ framing, timeout, matches }, RULES);
-    this.#stream = new Stream(conn, timeout);
+    this.#stream = new BufferedConn(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
   }
@@ -132,7 +132,7 @@ export class Peer implements Disposable {
    * await using server = serve((message, reply) => reply.write(message));
    * const { port } = server.addr as Deno.NetAddr;
    * using peer = await Peer.connect({ port, framing: "line", timeout: 1000 });
-   * const replies = await Promise.all(["one", "two"].map((text) => peer.say(text)));
+   * const replies = await Promise.all(["one", "two"].map((text) => peer.request(text)));
    * assertEquals(replies.map((reply) => new TextDecoder().decode(reply)), ["one", "two"]);
    * ```
    *
@@ -157,27 +157,27 @@ export class Peer implements Disposable {
    * sent without waiting, unless the server speaks raw, or it is not known yet what it speaks.
    * @param message where lines are messages, without a line end
    * @return the reply, without its ending
-   * @throws {Refused} when the reply begins with `error: `; the next message may be said
+   * @throws {ErrorReply} when the reply begins with `error: `; the next message may be said
    * @throws {Error} when none came in time, or the server went away
    */
-  say(message: string | Uint8Array): Promise<Uint8Array> {
+  request(message: string | Uint8Array): Promise<Uint8Array> {
     const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
     return this.#next(this.#say(this.#await(bytes), bytes, this.#turn));
   }
 
   /**
    * Waits for what the server says by itself: a greeting, the next line of a reply of several
-   * lines, what others said. Without `matches`, {@linkcode say} and this take what comes in the order of the calls.
+   * lines, what others said. Without `matches`, {@linkcode request} and this take what comes in the order of the calls.
    *
    * ```ts
    * import { assertEquals } from "@std/assert";
    * import { Peer, serve } from "@readback/readback";
    *
    * await using server = serve((_message, reply) => reply.write("one\ntwo\n."), {
-   *   open: (client) => void client.write("welcome\n"),
+   *   onOpen: (client) => void client.write("welcome\n"),
    * });
    * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
-   * const heard = [await peer.hear(), await peer.say("list"), await peer.hear(), await peer.hear()];
+   * const heard = [await peer.receive(), await peer.request("list"), await peer.receive(), await peer.receive()];
    * const texts = heard.map((words) => new TextDecoder().decode(words));
    * assertEquals(texts, ["welcome", "one", "two", "."]);
    * ```
@@ -186,8 +186,8 @@ export class Peer implements Disposable {
    * @return a line without its ending, or a message by the framing; in raw framing, what has come
    * @throws {Error} when nothing came in time, or the server went away
    */
-  hear(timeout: number = this.#stream.timeout): Promise<Uint8Array> {
-    checkOne("timeout", timeout, aTime);
+  receive(timeout: number = this.#stream.timeout): Promise<Uint8Array> {
+    checkOne("timeout", timeout, timeRule);
     const words = this.#unasked.shift();
     if (words !== undefined) {
       this.#unaskedBytes -= words.length;
@@ -229,7 +229,7 @@ export class Peer implements Disposable {
     this.#sending = sending.catch(() => {});
     await before;
     const reply = await this.#come(awaited, this.#stream.timeout, sending);
-    if (isRefusal(reply)) throw new Refused(reply);
+    if (isErrorReply(reply)) throw new ErrorReply(reply);
     this.answered++;
     return reply;
   }
@@ -290,7 +290,7 @@ export class Peer implements Disposable {
     const waiting = this.#awaited.filter(({ words }) => words === undefined);
     const says = waiting.filter(({ message }) => message !== undefined);
     return says.find(({ message }) => this.#matches?.(message as Uint8Array, words)) ??
-      (isRefusal(words) ? says[0] : undefined) ??
+      (isErrorReply(words) ? says[0] : undefined) ??
       waiting.find(({ message }) => message === undefined);
   }
 
@@ -309,13 +309,13 @@ export class Peer implements Disposable {
 export function frame(message: Uint8Array, framing: Framing | CustomFraming): Uint8Array {
   if (typeof framing !== "string") {
     const [before, after] = framed(framing, message);
-    return join([before, message, after]);
+    return concat([before, message, after]);
   }
   if (framing === "raw") {
     if (message.length > 0) return message;
     throw new Error("a server that speaks raw can't be told an empty message");
   }
-  if (!message.includes(LF)) return join([message, BY_LF]);
+  if (!message.includes(LF)) return concat([message, BY_LF]);
   throw new Error(
     "a message with a line end would be two where lines are messages: say each line by itself",
   );
@@ -325,7 +325,7 @@ export function frame(message: Uint8Array, framing: Framing | CustomFraming): Ui
  * Waits for what a server says before anything was said to it, and takes it from the stream.
  * @throws {Error} when it says nothing in time, or goes away
  */
-export async function hearGreeting(stream: Stream, framing: Framing): Promise<Uint8Array> {
+export async function hearGreeting(stream: BufferedConn, framing: Framing): Promise<Uint8Array> {
   using _deadline = stream.deadline(undefined, stream.timeout, "no greeting");
   for (;;) {
     const found = nextWords(stream, undefined, framing);
@@ -340,7 +340,7 @@ export async function hearGreeting(stream: Stream, framing: Framing): Promise<Ui
 
 /** What the server says next, if all of it is here: the reply to a message, or words of its own. */
 function nextWords(
-  { held, mostHeld }: Stream,
+  { held, mostHeld }: BufferedConn,
   message: Uint8Array | undefined,
   framing: Framing | CustomFraming,
 ): { reply: Uint8Array; length: number; framing: Framing | CustomFraming } | null {
@@ -362,7 +362,7 @@ function nextWords(
  * @throws {Error} when the server goes away
  */
 export async function hearReply(
-  stream: Stream,
+  stream: BufferedConn,
   message: Uint8Array,
   framing: Framing,
 ): Promise<Found> {
@@ -383,19 +383,19 @@ export async function hearReply(
  *
  * ```ts
  * import { assertRejects } from "@std/assert";
- * import { Peer, Refused, serve } from "@readback/readback";
+ * import { Peer, ErrorReply, serve } from "@readback/readback";
  *
  * await using server = serve((_, reply) => reply.write("error: not today"));
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await assertRejects(() => peer.say("hello"), Refused, "the server refused: not today");
+ * await assertRejects(() => peer.request("hello"), ErrorReply, "the server refused: not today");
  * ```
  */
-export class Refused extends Error {
+export class ErrorReply extends Error {
   /**
    * Makes the error.
    * @param line what it said
    */
   constructor(line: Uint8Array) {
-    super(`the server refused: ${refusalReason(line)}`);
+    super(`the server refused: ${errorReplyReason(line)}`);
   }
 }

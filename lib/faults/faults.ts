@@ -69,7 +69,7 @@ const CHOICE = `choose among ${NAMES.join(", ")}`;
 const decoder = new TextDecoder();
 
 /** What a message meets. */
-export interface Lot {
+export interface FaultPlan {
   /** The message's number. */
   readonly number: number;
   /** At most one of each name. */
@@ -92,10 +92,10 @@ export function faultsHelp(): string {
 }
 
 /** What is met by what is no message. */
-export const NO_FAULTS: Lot = { number: 0, faults: [], random: new Random() };
+export const NO_FAULTS: FaultPlan = { number: 0, faults: [], random: new Random() };
 
 /** By what faults can be done: datagrams have no connection, and not all connections can be reset. */
-export interface Ways {
+export interface FaultSupport {
   readonly transport: Deno.Addr["transport"];
   readonly resets: boolean;
 }
@@ -130,7 +130,7 @@ export class Faults {
   }
 
   /** What of it can't be done, and what can, in words. */
-  whyNot(ways: Ways): string | undefined {
+  whyNot(ways: FaultSupport): string | undefined {
     for (const fault of this.list) {
       const why = whyNot(fault, ways);
       if (why !== undefined) return `cannot use ${quote(fault.asked + fault.at)}: ${why}`;
@@ -156,7 +156,7 @@ export class Faults {
    * @param number the message's in its conversation, from 1
    * @param message which may be an order
    */
-  lot(conversation: number, number: number, message: Uint8Array, ways: Ways): Lot {
+  lot(conversation: number, number: number, message: Uint8Array, ways: FaultSupport): FaultPlan {
     const random = new Random(this.seed, conversation, number);
     try {
       const order = this.orders ? orderIn(message) : undefined;
@@ -188,7 +188,7 @@ export function parseFaults(
  * The faults of a server, if it has any.
  * @throws {RangeError} if they can't be read, or done in these ways
  */
-export function faultsFor(options: FaultOptions, ways: Ways): Faults | undefined {
+export function faultsFor(options: FaultOptions, ways: FaultSupport): Faults | undefined {
   const { faults, orders = false, seed } = options;
   if (faults === undefined && !orders) return undefined;
   const read = new Faults(faults === undefined ? [] : readFaults(faults), orders, seed);
@@ -200,7 +200,7 @@ export function faultsFor(options: FaultOptions, ways: Ways): Faults | undefined
 /** How long a reply is delayed, in ms. */
 export function durationOf(
   { shortest, longest }: Fault & { name: "delay" },
-  { random }: Lot,
+  { random }: FaultPlan,
 ): number {
   return shortest + random.next() * (longest - shortest);
 }
@@ -214,7 +214,9 @@ export function faultsAsked(
 }
 
 /** By what a command line lets faults be done. */
-export function waysOf({ udp, unix }: { udp: boolean; unix: string | undefined }): Ways {
+export function faultSupport(
+  { udp, unix }: { udp: boolean; unix: string | undefined },
+): FaultSupport {
   return { transport: udp ? "udp" : unix === undefined ? "tcp" : "unix", resets: true };
 }
 
@@ -268,7 +270,7 @@ function orderIn(message: Uint8Array): string | undefined {
 }
 
 /** Reads an order. @throws {RangeError} a sentence that says what is wrong */
-function readOrder(order: string, ways: Ways): Fault[] {
+function readOrder(order: string, ways: FaultSupport): Fault[] {
   try {
     const faults = readFaults(order);
     for (const fault of faults) {
@@ -289,7 +291,7 @@ function readOrder(order: string, ways: Ways): Fault[] {
   }
 }
 
-function whyNot(fault: Fault, { transport, resets }: Ways): string | undefined {
+function whyNot(fault: Fault, { transport, resets }: FaultSupport): string | undefined {
   const { name } = fault;
   const row: Row = FAULTS[name];
   if (transport === "udp") {

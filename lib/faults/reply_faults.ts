@@ -1,7 +1,7 @@
 /** What faults make of a reply's bytes. Pure. */
 
-import { refusal } from "../wire/error_reply.ts";
-import type { Fault, Lot } from "./faults.ts";
+import { errorReply } from "../wire/error_reply.ts";
+import type { Fault, FaultPlan } from "./faults.ts";
 import type { Random } from "./random.ts";
 
 const CR = 13, LF = 10;
@@ -12,13 +12,13 @@ const CR = 13, LF = 10;
  * @param seal ends a reply on the wire
  * @param tell is called with each fault that happens
  */
-export function garble(
+export function applyReplyFaults(
   reply: Uint8Array | undefined,
   seal: (reply: Uint8Array) => Uint8Array,
-  { faults, error, random }: Lot,
+  { faults, error, random }: FaultPlan,
   tell: (fault: Fault) => void,
 ): Uint8Array[] {
-  if (error !== undefined) return [seal(refusal(error))];
+  if (error !== undefined) return [seal(errorReply(error))];
   if (reply === undefined) return [];
   let bytes = reply;
   let times = 1;
@@ -31,7 +31,7 @@ export function garble(
         times = 2;
         break;
       case "error":
-        bytes = refusal(fault.text);
+        bytes = errorReply(fault.text);
         break;
       case "noise":
         bytes = Uint8Array.from({ length: fault.bytes }, () => random.below(256));

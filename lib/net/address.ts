@@ -1,10 +1,17 @@
 /** Where a server is: parse, print, listen, connect. */
 
-import { aFlag, aPort, aText, checkOptions, reason, type Rules } from "../checks.ts";
+import {
+  booleanRule,
+  checkOptions,
+  errorMessage,
+  portRule,
+  type Rules,
+  textRule,
+} from "../checks.ts";
 import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
 import { ResettingListener } from "./resets.ts";
-import { connectAs, type Identity, secure, whyNotSecure } from "./tls.ts";
+import { connectAs, describeTlsError, type Identity, secure } from "./tls.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
 import { sleep } from "../wait.ts";
@@ -72,12 +79,12 @@ export interface ConnectOptions {
 type Address = Pick<ListenOptions, "hostname" | "port" | "path">;
 
 /** What a conversation needs of a connection, on either side. */
-export type Connection =
+export type Conn =
   & Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">
   & { readonly localAddr?: Deno.Addr | undefined; reset?(): void };
 
 /** Where a server is, as people write it: `127.0.0.1:6969`, `[::1]:6969`, `/run/echo.sock`. */
-export function show({ hostname = "127.0.0.1", port = 0, path }: Address): string {
+export function formatEndpoint({ hostname = "127.0.0.1", port = 0, path }: Address): string {
   return path ?? (hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`);
 }
 
@@ -86,15 +93,18 @@ export function show({ hostname = "127.0.0.1", port = 0, path }: Address): strin
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { showAddr } from "@readback/readback";
+ * import { formatAddress } from "@readback/readback";
  *
- * assertEquals(showAddr({ transport: "tcp", hostname: "::1", port: 6969 }), "[::1]:6969");
- * assertEquals(showAddr({ transport: "unix", path: "/run/echo.sock" }), "/run/echo.sock");
+ * assertEquals(formatAddress({ transport: "tcp", hostname: "::1", port: 6969 }), "[::1]:6969");
+ * assertEquals(formatAddress({ transport: "unix", path: "/run/echo.sock" }), "/run/echo.sock");
  * ```
  */
-export function showAddr(addr: Deno.Addr): string {
+export function formatAddress(addr: Deno.Addr): string {
   if (!("hostname" in addr)) return "path" in addr ? addr.path ?? "unix" : "vsock";
-  return show({ hostname: addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""), port: addr.port });
+  return formatEndpoint({
+    hostname: addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""),
+    port: addr.port,
+  });
 }
 
 /** Reads an option that is an address or a name; an IPv6 address may be in brackets. */
@@ -117,12 +127,12 @@ export function cutPort(text: string): string[] {
 }
 
 const RULES: Rules<ListenOptions> = {
-  hostname: aText,
-  port: aPort,
-  path: aText,
-  cert: aText,
-  key: aText,
-  resets: aFlag,
+  hostname: textRule,
+  port: portRule,
+  path: textRule,
+  cert: textRule,
+  key: textRule,
+  resets: booleanRule,
 };
 
 /** How many connections may wait to be accepted: at the default, 511, a burst of a thousand waits a second. */
@@ -150,14 +160,17 @@ export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
     if (path !== undefined) return [await takePath(path)];
     return await listenAll(await resolve(hostname), options);
   } catch (error) {
-    throw new Error(`cannot listen on ${show(options)}: ${whyNotListen(error, options)}`, {
-      cause: error,
-    });
+    throw new Error(
+      `cannot listen on ${formatEndpoint(options)}: ${describeListenError(error, options)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
 /** A connection was not made. Its message is a sentence. */
-export class CannotConnect extends Error {
+export class ConnectError extends Error {
   /**
    * @param server where it should be, as people write it
    * @param why not, and what to do
@@ -178,7 +191,7 @@ export interface Connected {
 
 /**
  * Connects to a server.
- * @throws {CannotConnect} whose message says why not, and what to do
+ * @throws {ConnectError} whose message says why not, and what to do
  */
 export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> {
   return (await connectTimed(options)).conn;
@@ -186,7 +199,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> 
 
 /**
  * Connects to a server, and measures how long the attempt took that succeeded.
- * @throws {CannotConnect} whose message says why not, and what to do
+ * @throws {ConnectError} whose message says why not, and what to do
  */
 export async function connectTimed(options: ConnectOptions = {}): Promise<Connected> {
   const { port = 6969, timeout = 0, wait = 0, signal } = options;
@@ -207,8 +220,8 @@ export async function connectTimed(options: ConnectOptions = {}): Promise<Connec
           ? "called off"
           : late?.aborted
           ? `no answer within ${(wait || timeout) / 1000}s`
-          : whyNotConnect(error, options);
-        throw new CannotConnect(show({ ...options, port }), why, error);
+          : describeConnectError(error, options);
+        throw new ConnectError(formatEndpoint({ ...options, port }), why, error);
       }
     }
     await sleep(RETRY);
@@ -267,7 +280,7 @@ function isInQueue(error: unknown): boolean {
 /** Waiting won't help. */
 function isFinal(error: unknown): boolean {
   return error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
-    whyNotSecure(error) !== undefined;
+    describeTlsError(error) !== undefined;
 }
 
 /**
@@ -325,7 +338,7 @@ export async function resolve(hostname: string): Promise<string[]> {
 }
 
 /** Why nobody can listen there, and what to do. */
-export function whyNotListen(error: unknown, { hostname, path }: Address = {}): string {
+export function describeListenError(error: unknown, { hostname, path }: Address = {}): string {
   if (error instanceof Deno.errors.AddrInUse) {
     return path === undefined
       ? "somebody else does: stop that program, or choose another --port (0 takes a free one)"
@@ -340,11 +353,11 @@ export function whyNotListen(error: unknown, { hostname, path }: Address = {}): 
     return "this machine has no such address: choose another --host, such as 127.0.0.1";
   }
   if (error instanceof Deno.errors.NotFound) return "no such folder";
-  return whyNotSecure(error, { hostname })?.replace(/^its /, "the ") ?? whyNot(error);
+  return describeTlsError(error, { hostname })?.replace(/^its /, "the ") ?? describeError(error);
 }
 
 /** Why there is no connection, and what to do. */
-export function whyNotConnect(error: unknown, options: ConnectOptions = {}): string {
+export function describeConnectError(error: unknown, options: ConnectOptions = {}): string {
   const { hostname = "127.0.0.1", path, tls } = options;
   const { ConnectionRefused, NotFound } = Deno.errors; // no file: no server has made it yet
   if (error instanceof ConnectionRefused || error instanceof NotFound) {
@@ -353,12 +366,12 @@ export function whyNotConnect(error: unknown, options: ConnectOptions = {}): str
   }
   if (isInQueue(error)) return "its listen queue is full: too many others wait to be accepted";
   if (error instanceof Deno.errors.UnexpectedEof) return "it hung up in the TLS handshake";
-  const why = whyNotSecure(error, { hostname, knows: tls?.cert !== undefined });
-  return why ?? whyNot(error);
+  const why = describeTlsError(error, { hostname, knows: tls?.cert !== undefined });
+  return why ?? describeError(error);
 }
 
-function whyNot(error: unknown): string {
-  const message = reason(error);
+function describeError(error: unknown): string {
+  const message = errorMessage(error);
   if (error instanceof Deno.errors.NotCapable) {
     const right = /^Requires (\w+) access/.exec(message)?.[1] ?? "net";
     return `Deno was not given that right: run it with --allow-${right}`;

@@ -1,7 +1,7 @@
 /** A connection with a buffer: what has come is held until it is dropped. */
 
-import type { Connection } from "./address.ts";
-import { whyNotSecure } from "./tls.ts";
+import type { Conn } from "./address.ts";
+import { describeTlsError } from "./tls.ts";
 import { Deadline } from "./deadline.ts";
 
 /** The least and the most room for a read, in bytes: it grows while reads fill it. */
@@ -13,7 +13,7 @@ const MOST_HELD = 1 << 20;
 const TLS_ALERT = 21;
 
 /** The client's end of a connection to a server. Its errors' messages are sentences. */
-export class Stream {
+export class BufferedConn {
   /** How much may be held before it counts as a reply without an end, in bytes. */
   mostHeld = MOST_HELD;
 
@@ -28,7 +28,7 @@ export class Stream {
    * @param conn owned from here on
    * @param timeout how long a reply may take, in ms; 0 is for ever
    */
-  constructor(readonly conn: Connection, readonly timeout: number) {}
+  constructor(readonly conn: Conn, readonly timeout: number) {}
 
   /** What has come and is not dropped yet: a view that holds until the next {@linkcode more}. */
   get held(): Uint8Array {
@@ -113,7 +113,7 @@ export class Stream {
 
   /** Why a read or a write failed. A TLS server may look at our certificate only after its handshake. */
   #failed(error: unknown, otherwise: string): Error {
-    const why = whyNotSecure(error);
+    const why = describeTlsError(error);
     return this.#failure ?? new Error(why ? `the server has broken off: ${why}` : otherwise);
   }
 

@@ -1,14 +1,14 @@
 /** A socket that says datagrams to one server, and hears what that server says. */
 
 import type { Socket } from "node:dgram";
-import { resolve, show, whyNotConnect } from "./address.ts";
+import { describeConnectError, formatEndpoint, resolve } from "./address.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
 
 /** What is sent to any address of this machine goes to this one. */
 const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 
 /** Who is told what comes. */
-export interface DatagramListener {
+export interface DatagramHandlers {
   /** The server said this; it may be kept. */
   heard(datagram: Uint8Array): void;
   /** The socket is of no use any more. */
@@ -17,7 +17,7 @@ export interface DatagramListener {
 
 /** The client's end of a conversation in datagrams. Its errors' messages are sentences. */
 export class DatagramSocket implements Disposable {
-  #listener: DatagramListener | undefined;
+  #listener: DatagramHandlers | undefined;
   #sending = Promise.resolve(); // one after the other: else they leave in any order
   #isClosed = false;
 
@@ -41,13 +41,15 @@ export class DatagramSocket implements Disposable {
       const addr = addrOf({ address: ANY[address] ?? address, port });
       return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr);
     } catch (error) {
-      const why = whyNotConnect(error);
-      throw new Error(`cannot connect to ${show({ hostname, port })}: ${why}`, { cause: error });
+      const why = describeConnectError(error);
+      throw new Error(`cannot connect to ${formatEndpoint({ hostname, port })}: ${why}`, {
+        cause: error,
+      });
     }
   }
 
   /** Says from now on what comes. */
-  listen(listener: DatagramListener): void {
+  listen(listener: DatagramHandlers): void {
     this.#listener = listener;
   }
 
@@ -90,6 +92,6 @@ function localFor(address: string): string {
 /** Whether two addresses are one, however written. */
 function isSame(address: string, other: string): boolean {
   const canonical = (hostname: string) =>
-    URL.parse(`http://${show({ hostname, port: 1 })}`)?.hostname ?? hostname;
+    URL.parse(`http://${formatEndpoint({ hostname, port: 1 })}`)?.hostname ?? hostname;
   return address === other || canonical(address) === canonical(other);
 }

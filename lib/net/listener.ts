@@ -5,26 +5,26 @@
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { type Accepted, Peer, serve } from "@readback/readback";
+ * import { type ServerConn, Peer, serve } from "@readback/readback";
  *
  * const seen: Deno.Addr[] = [];
- * const prepare = (conn: Accepted) => {
+ * const prepare = (conn: ServerConn) => {
  *   seen.push(conn.remoteAddr);
  *   return Promise.resolve(conn);
  * };
- * await using server = serve((message, reply) => reply.write(message), { prepare });
+ * await using server = serve((message, reply) => reply.write(message), { onAccept: prepare });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await peer.say("hello");
+ * await peer.request("hello");
  * assertEquals(seen.length, 1);
  * ```
  */
-export interface Accepted extends Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close"> {
+export interface ServerConn extends Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close"> {
   /** Where it comes from. */
   readonly remoteAddr: Deno.Addr;
   /** Where it came to. */
   readonly localAddr?: Deno.Addr | undefined;
   /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
-  readonly isProbe?: boolean | undefined;
+  readonly isHealthCheck?: boolean | undefined;
   /** Completes the TLS handshake; without TLS there is none. */
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
@@ -56,7 +56,7 @@ export interface Accepted extends Pick<Deno.Conn, "read" | "write" | "closeWrite
  * const listener = counting(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
  * await using _server = serve((message, reply) => reply.write(message), { listeners: [listener] });
  * using peer = await Peer.connect({ port: (listener.addr as Deno.NetAddr).port });
- * await peer.say("hello");
+ * await peer.request("hello");
  * assertEquals(listener.count, 1);
  * ```
  */
@@ -66,7 +66,7 @@ export interface Listener {
   /** Its connections can be reset. @default {false} */
   readonly resets?: boolean;
   /** The next connection; rejects with `BadResource` once closed. */
-  accept(): Promise<Accepted>;
+  accept(): Promise<ServerConn>;
   /** Accepts no more. */
   close(): void;
 }

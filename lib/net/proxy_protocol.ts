@@ -4,7 +4,7 @@
  */
 
 import type { BlockList } from "node:net";
-import type { Accepted } from "./listener.ts";
+import type { ServerConn } from "./listener.ts";
 
 /** What a header says. */
 export interface ProxyHeader {
@@ -46,13 +46,13 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
 }
 
 /**
- * Makes a `prepare` for {@linkcode serve}, which learns from the proxies that are trusted
+ * Makes a `onAccept` for {@linkcode serve}, which learns from the proxies that are trusted
  * who the client is. Who comes from another address is a client like any, and no header
  * is read. A header that is malformed is a client that is not let in.
  *
  * A connection that the proxy makes for itself (`LOCAL`, or it tells its own two ends)
- * is a health check: it is answered like any, but nobody is told of it ({@linkcode Accepted}'s
- * `isProbe`). One that ends before its header does is forgotten. A client whose address
+ * is a health check: it is answered like any, but nobody is told of it ({@linkcode ServerConn}'s
+ * `isHealthCheck`). One that ends before its header does is forgotten. A client whose address
  * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's. Limit: in version 2
  * HAProxy says `LOCAL` for clients of its Unix sockets too, so nobody is told of those.
  *
@@ -63,14 +63,14 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * import { proxyProtocol, serve } from "@readback/readback";
  *
  * await using server = serve((message, reply, client) => reply.write(message), {
- *   prepare: proxyProtocol("127.0.0.1,10.0.0.0/8"),
+ *   onAccept: proxyProtocol("127.0.0.1,10.0.0.0/8"),
  * });
  * ```
  *
  * @param trusted the proxies' addresses, or networks of such, with commas between them
  * @throws {RangeError} when it is not that
  */
-export function proxyProtocol(trusted: string): (conn: Accepted) => Promise<Accepted | null> {
+export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<ServerConn | null> {
   const proxies = readNetworks(trusted.split(","));
   return async (conn) => {
     const { remoteAddr } = conn;
@@ -81,14 +81,14 @@ export function proxyProtocol(trusted: string): (conn: Accepted) => Promise<Acce
 }
 
 /** A proxy's connection, from after the header. */
-class Proxied implements Accepted {
+class Proxied implements ServerConn {
   readonly remoteAddr: Deno.Addr;
   readonly localAddr: Deno.Addr | undefined;
-  readonly isProbe: boolean;
+  readonly isHealthCheck: boolean;
   #early: Uint8Array; // came with the header
 
   private constructor(
-    readonly conn: Accepted,
+    readonly conn: ServerConn,
     proxy: Deno.NetAddr,
     { client, target }: ProxyHeader,
     early: Uint8Array,
@@ -98,12 +98,12 @@ class Proxied implements Accepted {
     // Version 1 has no word for a health check: a proxy tells this very connection's two ends. (One
     // end alone can be a client's too: of the proxy's machine, and by chance from the same port.)
     const isItself = isSame(client, proxy) && isSame(target, conn.localAddr);
-    this.isProbe = isItself || client === "local";
+    this.isHealthCheck = isItself || client === "local";
     this.#early = early;
   }
 
   /** Reads the header; null: the connection ended before it did. */
-  static async meet(conn: Accepted, proxy: Deno.NetAddr): Promise<Accepted | null> {
+  static async meet(conn: ServerConn, proxy: Deno.NetAddr): Promise<ServerConn | null> {
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
       const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);

@@ -5,7 +5,7 @@
  */
 
 import type { Server, Socket } from "node:net";
-import type { Accepted, Listener } from "./listener.ts";
+import type { Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
 
 /** The most connections that wait to be accepted; one more is closed. */
@@ -77,7 +77,7 @@ export class ResettingListener implements Listener {
 }
 
 /** One of its connections. */
-class ResettableConn implements Accepted {
+class ResettableConn implements ServerConn {
   readonly remoteAddr: Deno.NetAddr;
   readonly localAddr: Deno.NetAddr;
   readonly #socket: Socket;

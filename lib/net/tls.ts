@@ -1,6 +1,6 @@
 /** TLS: who a server is, whom a client trusts, and what to say when that fails. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 import { onAbort } from "../wait.ts";
 
 /** Who a server is, to TLS; both PEM. */
@@ -139,7 +139,7 @@ const WHY_NOT_SECURE: readonly (readonly [RegExp, string])[] = [
  * @param server.hostname what it is called
  * @param server.knows whether it was shown a certificate of ours
  */
-export function whyNotSecure(
+export function describeTlsError(
   error: unknown,
   server: { hostname?: string | undefined; knows?: boolean } = {},
 ): string | undefined {
@@ -162,12 +162,12 @@ const WHY_NO_HANDSHAKE: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Why a handshake with a client failed, from the server's side. */
-export function whyNoHandshake(error: unknown): string {
-  return lookUp(WHY_NO_HANDSHAKE, error) ?? `the handshake failed: ${reason(error)}`;
+export function describeHandshakeError(error: unknown): string {
+  return lookUp(WHY_NO_HANDSHAKE, error) ?? `the handshake failed: ${errorMessage(error)}`;
 }
 
 function lookUp(table: readonly (readonly [RegExp, string])[], error: unknown): string | undefined {
-  const message = reason(error);
+  const message = errorMessage(error);
   return table.find(([pattern]) => pattern.test(message))?.[1];
 }
 
@@ -182,5 +182,5 @@ async function readPem(file: string, label: string): Promise<string> {
 function whyNotRead(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "no such file";
   if (error instanceof Deno.errors.NotCapable) return "run it with --allow-read";
-  return reason(error).replace(/ \(os error.*$/, "");
+  return errorMessage(error).replace(/ \(os error.*$/, "");
 }

@@ -7,8 +7,8 @@
 
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
-import type { Accepted, Listener } from "./listener.ts";
-import { type Identity, whyNoHandshake } from "./tls.ts";
+import type { Listener, ServerConn } from "./listener.ts";
+import { describeHandshakeError, type Identity } from "./tls.ts";
 
 /** The first version of Deno whose layer tells the other end that no more will come. */
 const SINCE = [2, 9, 2];
@@ -42,7 +42,7 @@ export function layTls(listener: Listener, identity: Identity): Listener {
 
 class TlsListener implements Listener {
   readonly #listener: Listener;
-  readonly #layOver: Promise<(conn: Accepted) => Layer>;
+  readonly #layOver: Promise<(conn: ServerConn) => Layer>;
 
   constructor(listener: Listener, identity: Identity) {
     this.#listener = listener;
@@ -68,8 +68,8 @@ class TlsListener implements Listener {
 }
 
 /** A connection to a client that speaks TLS; the handshake comes with the first use. */
-class TlsConnection implements Accepted {
-  readonly #conn: Accepted;
+class TlsConnection implements ServerConn {
+  readonly #conn: ServerConn;
   readonly #layer: Layer;
   #handshake: Promise<void> | undefined;
   #isSecure = false;
@@ -83,7 +83,7 @@ class TlsConnection implements Accepted {
   #wake = () => {}; // who waits for the client
   readonly #giveUp = new Set<(failure: Error) => void>(); // what waits for the network
 
-  constructor(conn: Accepted, layOver: (conn: Accepted) => Layer) {
+  constructor(conn: ServerConn, layOver: (conn: ServerConn) => Layer) {
     this.#conn = conn;
     this.#layer = layOver(conn);
     const { socket } = this.#layer;
@@ -118,7 +118,7 @@ class TlsConnection implements Accepted {
     while (!this.#isSecure && this.#failure === undefined) await this.#more();
     if (this.#failure === undefined) return;
     await this.#layer.flush(); // the client is told why
-    throw new Error(whyNoHandshake(this.#failure), { cause: this.#failure });
+    throw new Error(describeHandshakeError(this.#failure), { cause: this.#failure });
   }
 
   async read(into: Uint8Array): Promise<number | null> {
@@ -243,7 +243,7 @@ interface Layer {
 }
 
 /** Loads node:tls: that takes long, and only those who speak TLS need it. */
-async function loadLayer({ cert, key }: Identity): Promise<(conn: Accepted) => Layer> {
+async function loadLayer({ cert, key }: Identity): Promise<(conn: ServerConn) => Layer> {
   const [tls, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const secureContext = tls.createSecureContext({ cert, key });
   return (conn) => {
@@ -272,7 +272,7 @@ function untilTold(): Promise<void> {
   return turn();
 }
 
-async function writeAll(conn: Accepted, bytes: Uint8Array): Promise<void> {
+async function writeAll(conn: ServerConn, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
 }
 

@@ -1,7 +1,7 @@
 /** UDP sockets, by `node:dgram`: Deno's own are behind an unstable flag. */
 
 import type { Socket } from "node:dgram";
-import { show } from "./address.ts";
+import { formatEndpoint } from "./address.ts";
 import { asDenoError } from "./node_errors.ts";
 
 /** What a datagram holds, in bytes. */
@@ -54,7 +54,7 @@ export async function send(
     socket.send(datagram, port, hostname, done)
   );
   if (error === null) return null;
-  const place = show({ hostname, port });
+  const place = formatEndpoint({ hostname, port });
   const { state } = Deno.permissions.querySync({ name: "net", host: place });
   const why = state === "granted"
     ? error.message

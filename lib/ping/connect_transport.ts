@@ -1,19 +1,19 @@
 /** Connections alone, for measuring how long they take: each is closed again, and nothing is said. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 import { type ConnectOptions, connectTimed } from "../net/address.ts";
-import type { Said } from "./reply_matcher.ts";
-import type { Link, LinkListener } from "./transport.ts";
+import type { Probe } from "./reply_matcher.ts";
+import type { Transport, TransportCallbacks } from "./transport.ts";
 
 /** A way to a server whose messages are connections. */
-export class DialLink implements Link {
+export class ConnectTransport implements Transport {
   connects = 0;
   readonly blockedSince = undefined;
   #isClosed = false;
 
-  constructor(readonly listener: LinkListener, readonly options: ConnectOptions) {}
+  constructor(readonly listener: TransportCallbacks, readonly options: ConnectOptions) {}
 
-  say(said: Said): void {
+  say(said: Probe): void {
     connectTimed(this.options).then(
       ({ conn, connect, handshake }) => {
         conn.close();
@@ -22,7 +22,7 @@ export class DialLink implements Link {
         this.listener.connected(said, connect, handshake);
       },
       (error) => {
-        if (!this.#isClosed) this.listener.unreachable([said], reason(error));
+        if (!this.#isClosed) this.listener.unreachable([said], errorMessage(error));
       },
     );
   }

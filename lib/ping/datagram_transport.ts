@@ -1,19 +1,19 @@
 /** A way to a server over datagrams, for measuring. */
 
-import { endingOf, type Framing, join } from "../wire/framing.ts";
+import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import { checkLength, type DatagramSocket } from "../net/datagram_socket.ts";
-import type { Said } from "./reply_matcher.ts";
-import type { Link, LinkListener } from "./transport.ts";
+import type { Probe } from "./reply_matcher.ts";
+import type { Transport, TransportCallbacks } from "./transport.ts";
 
 const LF = Uint8Array.of(10);
 
 /** A way to a server over datagrams: a message is one, so is what stands for a line. */
-export class DatagramLink implements Link {
+export class DatagramTransport implements Transport {
   readonly connects = 0;
   readonly blockedSince = undefined;
 
   constructor(
-    readonly listener: LinkListener,
+    readonly listener: TransportCallbacks,
     readonly socket: DatagramSocket,
     readonly framing: Framing,
   ) {
@@ -26,9 +26,9 @@ export class DatagramLink implements Link {
     });
   }
 
-  say(said: Said): void {
+  say(said: Probe): void {
     const { message } = said;
-    const datagram = this.framing === "line" ? join([message, LF]) : message;
+    const datagram = this.framing === "line" ? concat([message, LF]) : message;
     try {
       checkLength(datagram, message);
     } catch (error) {

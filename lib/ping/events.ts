@@ -1,7 +1,7 @@
 /** Events of messages and replies, as a measurement or a conversation reports them. */
 
 /** What there is to tell of messages and replies; durations are in ms. */
-export type Told =
+export type ReportedEvent =
   | {
     event: "reply";
     seq: number;

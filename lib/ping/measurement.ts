@@ -4,9 +4,9 @@
  */
 
 import { onAbort, pause } from "../wait.ts";
-import { type Finding, Ledger, type Said } from "./reply_matcher.ts";
-import type { Link, LinkListener } from "./transport.ts";
-import type { Told } from "./events.ts";
+import { type Match, type Probe, ReplyMatcher } from "./reply_matcher.ts";
+import type { Transport, TransportCallbacks } from "./transport.ts";
+import type { ReportedEvent } from "./events.ts";
 
 /** How many messages may be under way, and events untold; the next wait, and count from when they were due. */
 const MOST_UNDER_WAY = 100_000;
@@ -24,7 +24,7 @@ const RETRY = 50;
 const encoder = new TextEncoder();
 
 /** How to measure. */
-export interface PingOptions {
+export interface MeasurementOptions {
   /** Said in turn, over and over; without any, `ping 1`, `ping 2` and so on. */
   readonly messages: readonly Uint8Array[];
   /** From one message to the next, in ms; 0 says each as soon as the one before is answered. */
@@ -38,34 +38,34 @@ export interface PingOptions {
 }
 
 /** Who is told. */
-export interface PingListener {
+export interface MeasurementCallbacks {
   /** Something happened; settles once that is written. */
-  tell(event: Told): Promise<void>;
+  tell(event: ReportedEvent): Promise<void>;
   /** Something is wrong with more than one message. */
   complain(sentence: string): void;
 }
 
 /** A measurement. */
-export class Ping implements LinkListener {
+export class Measurement implements TransportCallbacks {
   /** What went wrong last, in words. */
   trouble: string | undefined;
 
-  readonly #ledger: Ledger;
+  readonly #ledger: ReplyMatcher;
   readonly #failed = Promise.withResolvers<never>();
-  #link: Link | undefined;
+  #link: Transport | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined; // for the message that has waited longest
   #isFailing = false;
   #complaint: string | undefined; // the last, while it holds
   #untold = 0;
   #waiting: (() => void)[] = []; // until less is under way, or untold
 
-  constructor(readonly options: PingOptions, readonly listener: PingListener) {
-    this.#ledger = new Ledger(options.any);
+  constructor(readonly options: MeasurementOptions, readonly listener: MeasurementCallbacks) {
+    this.#ledger = new ReplyMatcher(options.any);
     this.#failed.promise.catch(() => {}); // it may fail before it is run
   }
 
   /** How many messages were sent, and what became of them. */
-  get tally(): Readonly<Ledger> {
+  get tally(): Readonly<ReplyMatcher> {
     return this.#ledger;
   }
 
@@ -80,7 +80,7 @@ export class Ping implements LinkListener {
    * @param link owned from here on
    * @throws {Error} when it can't go on
    */
-  async run(link: Link, signal: AbortSignal): Promise<void> {
+  async run(link: Transport, signal: AbortSignal): Promise<void> {
     this.#link = link;
     const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
     const letGo = onAbort(signal, stop);
@@ -104,7 +104,7 @@ export class Ping implements LinkListener {
     return this.#isBehind ? this.#until(() => !this.#isBehind) : undefined;
   }
 
-  connected(said: Said, connect: number, handshake?: number): void {
+  connected(said: Probe, connect: number, handshake?: number): void {
     const { seq } = said;
     const duration = this.#ledger.answer(said, performance.now());
     const shaken = handshake === undefined ? {} : { handshake };
@@ -124,7 +124,7 @@ export class Ping implements LinkListener {
     this.#settled();
   }
 
-  unreachable(messages: readonly Said[], failure: string): void {
+  unreachable(messages: readonly Probe[], failure: string): void {
     this.trouble = failure;
     this.#isFailing = true;
     this.#complainOnce(failure);
@@ -142,7 +142,7 @@ export class Ping implements LinkListener {
     return this.#untold >= MOST_UNTOLD;
   }
 
-  async #sayAll(link: Link, signal: AbortSignal): Promise<void> {
+  async #sayAll(link: Transport, signal: AbortSignal): Promise<void> {
     const { interval, count = Infinity } = this.options;
     const begun = performance.now();
     for (let number = 0; number < count; number++) {
@@ -169,7 +169,7 @@ export class Ping implements LinkListener {
     return rang - due <= LATE_TIMER ? rang : due;
   }
 
-  #say(link: Link, number: number, since: number): void {
+  #say(link: Transport, number: number, since: number): void {
     const { messages } = this.options;
     const message = messages[number % messages.length] ?? encoder.encode(`ping ${number + 1}`);
     const { blockedSince } = link;
@@ -222,12 +222,12 @@ export class Ping implements LinkListener {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #tellLost(messages: readonly Said[], reason: string | undefined): void {
+  #tellLost(messages: readonly Probe[], reason: string | undefined): void {
     const why = reason === undefined ? {} : { reason };
     for (const { seq } of messages) this.#tell({ event: "lost", seq, ...why });
   }
 
-  #tell(event: Told): void {
+  #tell(event: ReportedEvent): void {
     this.#untold++;
     this.listener.tell(event).then(() => {
       const wasBehind = this.#isBehind;
@@ -248,9 +248,9 @@ export class Ping implements LinkListener {
   }
 }
 
-function eventOf(found: Finding, data: Uint8Array): Told {
+function eventOf(found: Match, data: Uint8Array): ReportedEvent {
   const { kind, ...fields } = found;
-  return { event: kind, ...fields, bytes: data.length, data } as Told;
+  return { event: kind, ...fields, bytes: data.length, data } as ReportedEvent;
 }
 
 function sleepUntil(due: number, signal: AbortSignal): Promise<void> {

@@ -1,9 +1,9 @@
 /** Which messages are under way, and whose reply a line is. Pure: the time is handed in. */
 
-import { isRefusal } from "../wire/error_reply.ts";
+import { isErrorReply } from "../wire/error_reply.ts";
 
 /** A message that was due. */
-export interface Said {
+export interface Probe {
   /** Its number, from 1. */
   readonly seq: number;
   readonly message: Uint8Array;
@@ -18,7 +18,7 @@ export interface Said {
 }
 
 /** What a line is. A duration is in ms. */
-export type Finding =
+export type Match =
   | { readonly kind: "reply" | "late"; readonly seq: number; readonly duration: number }
   | { readonly kind: "wrong" | "doubled"; readonly seq: number }
   | { readonly kind: "unasked" };
@@ -30,7 +30,7 @@ const MOST_LOST = 100_000;
 const latin1 = new TextDecoder("latin1");
 
 /** Counts messages and their replies. */
-export class Ledger {
+export class ReplyMatcher {
   /** Messages that were due. */
   sent = 0;
   /** Those that are neither answered nor given up. */
@@ -60,7 +60,7 @@ export class Ledger {
   }
 
   /** The message that has been under way for the longest time. */
-  get oldest(): Said | undefined {
+  get oldest(): Probe | undefined {
     return this.#underWay.find(() => true);
   }
 
@@ -68,7 +68,7 @@ export class Ledger {
    * A message is due.
    * @param since the time from which its reply's counts
    */
-  add(message: Uint8Array, since: number): Said {
+  add(message: Uint8Array, since: number): Probe {
     const no = { isSent: false, isSettled: false, isOver: false };
     const said = { seq: ++this.sent, message, since, ...no };
     this.underWay++;
@@ -77,7 +77,7 @@ export class Ledger {
   }
 
   /** Finds whose reply a line is. */
-  heard(line: Uint8Array, now: number): Finding {
+  heard(line: Uint8Array, now: number): Match {
     const text = latin1.decode(line);
     const said = this.#find(this.#underWay, text, line);
     if (said !== undefined) {
@@ -109,7 +109,7 @@ export class Ledger {
   }
 
   /** A message is answered; gives how long that took, in ms. */
-  answer(said: Said, now: number): number {
+  answer(said: Probe, now: number): number {
     this.answered++;
     this.#last = Math.max(this.#last, said.seq);
     this.#settle(said, this.#answered);
@@ -117,12 +117,12 @@ export class Ledger {
   }
 
   /** Gives up the messages that are not answered since then; gives them. */
-  expire(since: number): Said[] {
+  expire(since: number): Probe[] {
     return this.#lose((said) => said.since <= since);
   }
 
   /** Gives up the messages that were sent, since the connection is lost: no reply can come any more. */
-  disconnect(): Said[] {
+  disconnect(): Probe[] {
     const lost = this.#lose((said) => said.isSent);
     this.#wrong.clear();
     this.#lost.clear();
@@ -131,11 +131,11 @@ export class Ledger {
   }
 
   /** Gives up a message. */
-  lose(said: Said): void {
+  lose(said: Probe): void {
     if (!said.isSettled) this.#settle(said, this.#lost);
   }
 
-  #lose(isLost: (said: Said) => boolean): Said[] {
+  #lose(isLost: (said: Probe) => boolean): Probe[] {
     const lost = [];
     for (let said; (said = this.oldest) !== undefined && isLost(said);) {
       this.lose(said);
@@ -145,21 +145,21 @@ export class Ledger {
   }
 
   /** The message whose turn it is to be answered: servers answer in order, or leave one out. */
-  get #next(): Said | undefined {
+  get #next(): Probe | undefined {
     return this.#underWay.find(({ seq, isSent }) => isSent && seq > this.#last) ??
       this.#underWay.find(({ isSent }) => isSent);
   }
 
-  #settle(said: Said, among?: Remembered): void {
+  #settle(said: Probe, among?: Remembered): void {
     said.isSettled = true;
     this.underWay--;
     if (!this.any) among?.push(said);
   }
 
   /** The first message whose reply a line can be. */
-  #find(among: Remembered, text: string, line: Uint8Array): Said | undefined {
+  #find(among: Remembered, text: string, line: Uint8Array): Probe | undefined {
     if (this.any) return among.find(({ isSent }) => isSent);
-    if (isRefusal(line)) return undefined;
+    if (isErrorReply(line)) return undefined;
     return among.find(({ message, isSent }) => isSent && holds(text, this.#textOf(message)));
   }
 
@@ -172,16 +172,16 @@ export class Ledger {
 
 /** Messages in the order in which they came. */
 class Remembered {
-  #all: Said[] = [];
+  #all: Probe[] = [];
   #start = 0;
 
   /**
    * @param most the oldest beyond this many are forgotten
    * @param isOver whether a message is of no interest any more
    */
-  constructor(readonly most: number, readonly isOver: (said: Said) => boolean) {}
+  constructor(readonly most: number, readonly isOver: (said: Probe) => boolean) {}
 
-  push(said: Said): void {
+  push(said: Probe): void {
     this.#all.push(said);
     if (this.#all.length - this.#start > this.most) this.#start++;
     // Now and then, and not at each: a message then costs the same however many there are.
@@ -190,11 +190,11 @@ class Remembered {
     this.#start = 0;
   }
 
-  find(isSo: (said: Said) => boolean): Said | undefined {
+  find(isSo: (said: Probe) => boolean): Probe | undefined {
     const all = this.#all;
-    while (this.#start < all.length && this.isOver(all[this.#start] as Said)) this.#start++;
+    while (this.#start < all.length && this.isOver(all[this.#start] as Probe)) this.#start++;
     for (let at = this.#start; at < all.length; at++) {
-      const said = all[at] as Said;
+      const said = all[at] as Probe;
       if (!this.isOver(said) && isSo(said)) return said;
     }
     return undefined;

@@ -1,25 +1,25 @@
 /** A way to a server, for measuring: says messages, hears lines, and connects anew when it must. */
 
-import { reason } from "../checks.ts";
-import type { Connection } from "../net/address.ts";
-import { type Framing, join } from "../wire/framing.ts";
-import type { Said } from "./reply_matcher.ts";
+import { errorMessage } from "../checks.ts";
+import type { Conn } from "../net/address.ts";
+import { concat, type Framing } from "../wire/framing.ts";
+import type { Probe } from "./reply_matcher.ts";
 import { frame, MOST_ADDED } from "../client/peer.ts";
 import { replyTo } from "../wire/replies.ts";
-import { Stream } from "../net/buffered_conn.ts";
+import { BufferedConn } from "../net/buffered_conn.ts";
 
 /** Messages that are due together are sent by one write, up to this many bytes. */
 const BATCH = 65536;
 const CR = 13, LF = 10;
 
 /** A way to a server. */
-export interface Link extends Disposable {
+export interface Transport extends Disposable {
   /** How many connections were made. */
   readonly connects: number;
   /** Since when the server has taken no byte of what is being sent, by `performance.now()`; or undefined. */
   readonly blockedSince: number | undefined;
   /** Says a message, as soon as it can be said. */
-  say(said: Said): void;
+  say(said: Probe): void;
   /** Messages are settled: others may be said. */
   settled(): void;
   /** Messages that were sent are given up: where a late reply could be taken for another's, so is the connection. */
@@ -29,14 +29,14 @@ export interface Link extends Disposable {
 }
 
 /** Who is told what passes. */
-export interface LinkListener {
+export interface TransportCallbacks {
   /**
    * The server said this; a view that holds during the call.
    * @return settles when more can be heard
    */
   heard(line: Uint8Array): Promise<void> | undefined;
   /** A connection was made, where that is what is measured; how long it took, and its TLS handshake, in ms. */
-  connected(said: Said, connect: number, handshake?: number): void;
+  connected(said: Probe, connect: number, handshake?: number): void;
   /**
    * The connection is lost.
    * @param failure how, in a sentence; undefined where it was given up without a fault of its own
@@ -44,13 +44,13 @@ export interface LinkListener {
    */
   disconnected(failure: string | undefined, silence: number): void;
   /** There is no connection for messages that were due. */
-  unreachable(messages: readonly Said[], failure: string): void;
+  unreachable(messages: readonly Probe[], failure: string): void;
   /** A message can't be said at all. */
   failed(failure: unknown): void;
 }
 
 /** How messages are said over connections. */
-export interface ConnectionLinkOptions {
+export interface ConnectionTransportOptions {
   readonly framing: Framing;
   /**
    * No message is said while another is under way. Where it is not known that the
@@ -64,15 +64,15 @@ export interface ConnectionLinkOptions {
 }
 
 /** A way to a server over connections, of which there is one at a time. */
-export class ConnectionLink implements Link {
+export class ConnectionTransport implements Transport {
   connects = 0;
   blockedSince: number | undefined;
 
-  #stream: Stream | undefined;
+  #stream: BufferedConn | undefined;
   #framing: Framing;
-  #queue: Said[] = []; // due, and not sent
-  #first: Said | undefined; // of a connection, while it is not known what the server speaks
-  #turn: Said | undefined; // under way, where messages take turns
+  #queue: Probe[] = []; // due, and not sent
+  #first: Probe | undefined; // of a connection, while it is not known what the server speaks
+  #turn: Probe | undefined; // under way, where messages take turns
   #passed = 0; // the time when a byte last passed
   #isGreeted = false;
   #isSending = false;
@@ -81,16 +81,16 @@ export class ConnectionLink implements Link {
 
   /** @param connect makes a connection */
   constructor(
-    readonly listener: LinkListener,
-    readonly connect: () => Promise<Connection>,
-    readonly options: ConnectionLinkOptions,
+    readonly listener: TransportCallbacks,
+    readonly connect: () => Promise<Conn>,
+    readonly options: ConnectionTransportOptions,
   ) {
     this.#framing = options.framing;
   }
 
   /** Talks on a connection, which is owned from here on. */
-  open(conn: Connection): void {
-    const stream = new Stream(conn, 0);
+  open(conn: Conn): void {
+    const stream = new BufferedConn(conn, 0);
     this.connects++;
     this.#stream = stream;
     this.#first = this.#turn = undefined;
@@ -100,7 +100,7 @@ export class ConnectionLink implements Link {
     this.#hear(stream).catch((error) => this.#fail(stream, error));
   }
 
-  say(said: Said): void {
+  say(said: Probe): void {
     this.#queue.push(said);
     this.#sendDue();
   }
@@ -145,26 +145,26 @@ export class ConnectionLink implements Link {
   }
 
   /** The messages that may be sent now, from the beginning of the queue. */
-  #next(): Said[] {
+  #next(): Probe[] {
     this.#queue = this.#queue.filter(({ isSettled }) => !isSettled);
     if (this.#stream !== undefined && !this.#isGreeted) return [];
     if (!this.options.takesTurns && this.#framing === "line") return this.#queue;
     return this.#turn?.isSettled === false ? [] : this.#queue.slice(0, 1);
   }
 
-  async #reconnect(): Promise<Stream | undefined> {
+  async #reconnect(): Promise<BufferedConn | undefined> {
     try {
       const conn = await this.connect();
       if (this.#isClosed) conn.close();
       else this.open(conn);
       return this.#stream;
     } catch (error) {
-      if (!this.#isClosed) this.listener.unreachable(this.#queue.splice(0), reason(error));
+      if (!this.#isClosed) this.listener.unreachable(this.#queue.splice(0), errorMessage(error));
       return undefined;
     }
   }
 
-  async #send(stream: Stream, messages: readonly Said[]): Promise<void> {
+  async #send(stream: BufferedConn, messages: readonly Probe[]): Promise<void> {
     const frames = [];
     let length = 0;
     for (const said of messages) {
@@ -180,7 +180,7 @@ export class ConnectionLink implements Link {
     this.#queue.splice(0, frames.length);
     this.blockedSince = performance.now();
     try {
-      await stream.send(frames.length === 1 ? frames[0] as Uint8Array : join(frames));
+      await stream.send(frames.length === 1 ? frames[0] as Uint8Array : concat(frames));
       this.#passed = performance.now();
     } catch (error) {
       // What the server said before it went away is heard first; and how it went is told there.
@@ -191,7 +191,7 @@ export class ConnectionLink implements Link {
   }
 
   /** Hears until the end; throws what is to be said of that. */
-  async #hear(stream: Stream): Promise<never> {
+  async #hear(stream: BufferedConn): Promise<never> {
     while (await stream.more()) {
       this.#passed = performance.now();
       this.#isHearing = true;
@@ -207,7 +207,7 @@ export class ConnectionLink implements Link {
   }
 
   /** The next line that is held, or what stands for one where the server speaks raw. */
-  #line(stream: Stream): Uint8Array | null {
+  #line(stream: BufferedConn): Uint8Array | null {
     const { held } = stream;
     if (held.length === 0) return null;
     const asked = this.#framing === "auto" ? this.#first : this.#turn;
@@ -224,12 +224,12 @@ export class ConnectionLink implements Link {
     return held.subarray(0, held[lf - 1] === CR ? lf - 1 : lf);
   }
 
-  #fail(stream: Stream, error: unknown): void {
+  #fail(stream: BufferedConn, error: unknown): void {
     const silence = (performance.now() - this.#passed) / 1000;
-    this.#lose(stream, `${reason(error)} after ${silence.toFixed(1)} s of silence`);
+    this.#lose(stream, `${errorMessage(error)} after ${silence.toFixed(1)} s of silence`);
   }
 
-  #lose(stream: Stream, failure: string | undefined): void {
+  #lose(stream: BufferedConn, failure: string | undefined): void {
     if (this.#stream !== stream || this.#isClosed) return;
     this.#stream = undefined;
     stream.close();

@@ -4,7 +4,7 @@
  * the listen queue would overflow at 10,000 at once, and the system let the late ones wait a second.
  */
 
-import type { Accepted } from "../net/listener.ts";
+import type { ServerConn } from "../net/listener.ts";
 import { turn } from "../wait.ts";
 
 /** For this long clients are only accepted while more come, in ms. */
@@ -13,8 +13,8 @@ const LONGEST = 500;
 const PIECE = 64;
 
 /** Clients that were accepted, and have not begun. */
-export class Rush {
-  readonly #arrived: Accepted[] = [];
+export class AcceptBurst {
+  readonly #arrived: ServerConn[] = [];
   #came = 0;
   #isBeginning = false;
 
@@ -22,7 +22,7 @@ export class Rush {
    * @param begin begins a conversation
    * @param onOver is told when all have begun
    */
-  constructor(readonly begin: (conn: Accepted) => void, readonly onOver: () => void) {}
+  constructor(readonly begin: (conn: ServerConn) => void, readonly onOver: () => void) {}
 
   /** How many have not begun. */
   get size(): number {
@@ -30,7 +30,7 @@ export class Rush {
   }
 
   /** A client came. */
-  add(conn: Accepted): void {
+  add(conn: ServerConn): void {
     this.#came++;
     this.#arrived.push(conn);
     if (!this.#isBeginning) void this.#beginAll();

@@ -6,7 +6,7 @@ const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
  * Does what would end the process if it were done for the first time without a free descriptor, in
  * Deno 2.9: makes an error's stack, and, under `deno run`, listens for a signal.
  */
-export function prepareForScarcity(): void {
+export function prepareForNoDescriptors(): void {
   void new Error().stack;
   try {
     const none = () => {};
@@ -18,12 +18,12 @@ export function prepareForScarcity(): void {
 }
 
 /** Whether a connection died in the listen queue: no reason to wait for the next one. */
-export function isDeath(error: unknown): boolean {
+export function isDeadConnection(error: unknown): boolean {
   const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
   return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
 }
 
 /** Whether descriptors or memory are missing. */
-export function isExhaustion(error: unknown): boolean {
+export function isOutOfResources(error: unknown): boolean {
   return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
 }

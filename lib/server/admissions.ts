@@ -1,14 +1,14 @@
 /** What comes before a conversation: a handshake, a proxy's header, the question whether the client is let in. */
 
 /** How long that may take at most, in ms. */
-export const PATIENCE = 10_000;
+export const ADMISSION_LIMIT = 10_000;
 /** The most that may be under way at once; one more, and the oldest is given up. */
 const MOST = 1000;
 /** Where so many are under way, they go first: one more is accepted in a turn of the event loop. */
 const CROWD = 100;
 
 /** A client's way in. */
-export class Entry {
+export class Admission {
   /** It was given up: the client is not let in any more. */
   isOver = false;
   /** It has done what comes before a conversation. */
@@ -41,13 +41,13 @@ export class Entry {
 }
 
 /** All that are under way. */
-export class Entries {
-  readonly #entries = new Set<Entry>();
+export class Admissions {
+  readonly #entries = new Set<Admission>();
   readonly #patience: number;
 
   /** @param idleTimeout how long a client may do nothing, in ms; 0 for ever */
   constructor(idleTimeout: number) {
-    this.#patience = Math.min(idleTimeout || PATIENCE, PATIENCE);
+    this.#patience = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
   }
 
   /** How many are under way. */
@@ -69,13 +69,13 @@ export class Entries {
    * Lets a client in by these steps.
    * @throws {Error} what a step throws, or why it was given up
    */
-  async admit(steps: (entry: Entry) => Promise<void>): Promise<void> {
+  async admit(steps: (entry: Admission) => Promise<void>): Promise<void> {
     const [oldest] = this.#entries;
     if (this.#entries.size === MOST && oldest !== undefined) {
       this.#entries.delete(oldest);
       oldest.giveUp("too many others came before it had begun");
     }
-    const entry = new Entry(this.#patience);
+    const entry = new Admission(this.#patience);
     this.#entries.add(entry);
     try {
       await Promise.race([steps(entry), entry.givenUp]);

@@ -4,28 +4,28 @@ import { escape } from "../wire/quote.ts";
 import { Log } from "../log.ts";
 
 /** Tells what went wrong. Never throws. */
-export type Complain = (sentence: string, cause?: unknown) => void;
+export type ReportError = (sentence: string, cause?: unknown) => void;
 
 /** Complaints go to `onError`, whatever it does then; without one they are printed, as `Deno.serve` does. */
-export function complainTo(onError: ((error: Error) => void) | undefined): Complain {
+export function errorReporter(onError: ((error: Error) => void) | undefined): ReportError {
   const tell = onError ?? errorPrinter();
-  return (sentence, cause) => guard(() => tell(new Error(sentence, { cause })), () => {});
+  return (sentence, cause) => safely(() => tell(new Error(sentence, { cause })), () => {});
 }
 
 /**
  * Calls a function that is somebody else's.
  * @param failed is told what it throws, or rejects with
  */
-export function guard(call: () => unknown, failed: (error: unknown) => void): void {
+export function safely(call: () => unknown, failed: (error: unknown) => void): void {
   try {
-    heed(call(), failed);
+    catchRejection(call(), failed);
   } catch (error) {
     failed(error);
   }
 }
 
 /** Tells what the result of such a function rejects with: where none is wanted, it may still be a promise. */
-export function heed(result: unknown, failed: (error: unknown) => void): void {
+export function catchRejection(result: unknown, failed: (error: unknown) => void): void {
   if (result !== undefined) void (async () => await result)().catch(failed);
 }
 

@@ -1,19 +1,19 @@
 /** The server's side of one conversation: reads, answers, writes, until either side ends it. */
 
-import type { Connection } from "../net/address.ts";
+import type { Conn } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import { isPending } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { type Message, MessageTooLong } from "../wire/message.ts";
-import { refusal } from "../wire/error_reply.ts";
-import { heed } from "./callbacks.ts";
+import { errorReply } from "../wire/error_reply.ts";
+import { catchRejection } from "./callbacks.ts";
 import { Outbox } from "./outbox.ts";
 import type { Client, Ending, Handler } from "./handler.ts";
-import type { Turns } from "./fair_reads.ts";
+import type { FairReads } from "./fair_reads.ts";
 
 /** What all conversations of a server share. */
-export interface Service<State> {
+export interface ConversationConfig<State> {
   readonly handler: Handler<State>;
   readonly framing: Framing | CustomFraming;
   /** Ends each reply, except in raw framing; by default a reply ends as its message did. */
@@ -21,9 +21,9 @@ export interface Service<State> {
   readonly maxMessage: number;
   readonly concurrency: number;
   /** How long an async handler may take, in ms; 0: for ever. */
-  readonly messageTimeout: number;
+  readonly handlerTimeout: number;
   readonly once: boolean;
-  readonly turns: Turns;
+  readonly turns: FairReads;
   /** Makes a conversation's outbox, where it is not the plain one. */
   readonly outbox:
     | ((conversation: Conversation<State>, onFailure: (error: unknown) => void) => Outbox)
@@ -44,7 +44,7 @@ export interface Service<State> {
  */
 const PAUSE = 50;
 /** How long a stopping server goes on hearing a client that never pauses, in ms. */
-export const LAST_WORDS = 500;
+export const LAST_MESSAGES_LIMIT = 500;
 /** How long a client may take to leave once we have ended the conversation, in ms. */
 const LINGER = 2000;
 /** Replies are written whenever this many bytes are ready. */
@@ -60,7 +60,7 @@ export class Conversation<State = unknown> implements Client<State> {
   messages = 0;
   /** Bytes heard. */
   bytes = 0;
-  /** What `open` gave, from when it has. */
+  /** What `onOpen` gave, from when it has. */
   state = undefined as State;
 
   readonly #framer: Framer;
@@ -76,10 +76,10 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** @param conn owned from here on: closed when the conversation is over */
   constructor(
-    readonly conn: Connection,
+    readonly conn: Conn,
     readonly addr: Deno.Addr,
-    readonly isProbe: boolean,
-    readonly service: Service<State>,
+    readonly isHealthCheck: boolean,
+    readonly service: ConversationConfig<State>,
   ) {
     this.#framer = new Framer(service.framing, service.maxMessage);
     const onFailure = (error: unknown) => {
@@ -107,7 +107,7 @@ export class Conversation<State = unknown> implements Client<State> {
     let more = false; // whole messages may be held
     let now = 0; // when what is answered was heard
     try {
-      if (this.#through !== undefined) await this.#hangUp(); // `open` has ended it
+      if (this.#through !== undefined) await this.#hangUp(); // `onOpen` has ended it
       while (more || count !== null) {
         let isQuiet = false;
         if (!more) {
@@ -178,7 +178,7 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Asks it to end: what has arrived is answered first. */
   async stop(): Promise<void> {
-    this.#stopAt = performance.now() + LAST_WORDS;
+    this.#stopAt = performance.now() + LAST_MESSAGES_LIMIT;
     this.#outbox.stop();
     const reading = this.#reading;
     if (reading === undefined || !await isPending(reading, PAUSE)) return; // run() sees to it
@@ -256,7 +256,7 @@ export class Conversation<State = unknown> implements Client<State> {
     const { handler, onMessage, concurrency, once, ending } = this.service;
     const framer = this.#framer;
     const outbox = this.#outbox;
-    framer.message.heard = now;
+    framer.message.receivedAt = now;
     let plain = outbox.plain();
     let late = outbox.late;
     try {
@@ -266,7 +266,7 @@ export class Conversation<State = unknown> implements Client<State> {
         this.messages++;
         outbox.isLively = true;
         const told: unknown = onMessage?.(message, this);
-        if (told !== undefined) heed(told, (error) => this.#failed(error));
+        if (told !== undefined) catchRejection(told, (error) => this.#failed(error));
         const reply = plain ?? outbox.next(message);
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#through ??= "done";
@@ -293,7 +293,7 @@ export class Conversation<State = unknown> implements Client<State> {
     if (error instanceof MessageTooLong) {
       this.#through ??= "message too long";
       const reply = outbox.next();
-      reply.write(refusal(error.message));
+      reply.write(errorReply(error.message));
       outbox.add(reply, this.service.ending ?? LF);
     } else {
       this.#through ??= "failed";

@@ -1,18 +1,18 @@
 /** What a server of datagrams is told: its options, checked. */
 
 import {
-  aCount,
-  aFlag,
-  aFramingsName,
-  aFunction,
-  aPort,
-  aSeed,
-  aSignal,
-  aText,
-  aTime,
+  booleanRule,
   checkOne,
   checkOptions,
+  countRule,
+  framingNameRule,
+  functionRule,
+  portRule,
   type Rules,
+  seedRule,
+  signalRule,
+  textRule,
+  timeRule,
 } from "../checks.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
@@ -29,7 +29,7 @@ import type { Client, Handler } from "./handler.ts";
  * await using server = await serveDatagrams((message, reply) => reply.write(message), local);
  * const matches = () => true;
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello");
  * ```
  */
 export interface DatagramOptions {
@@ -46,7 +46,7 @@ export interface DatagramOptions {
   /** How long a stopping server lets handlers finish, in ms. @default {5000} */
   grace?: number | undefined;
   /** Give up a message whose async handler takes longer than this, in ms; 0: never. @default {0} */
-  messageTimeout?: number | undefined;
+  handlerTimeout?: number | undefined;
   /** What to do wrong: faults with commas between, as `--fault` has them for `--udp`. @default {none} */
   faults?: string | undefined;
   /** Let messages ask for faults of their own: `!delay=2s hello`. @default {false} */
@@ -78,24 +78,24 @@ export interface DatagramOptions {
 }
 
 const RULES: Rules<DatagramOptions> = {
-  hostname: aText,
-  port: aPort,
-  framing: aFramingsName,
-  maxMessage: aCount,
-  once: aFlag,
-  grace: aTime,
-  messageTimeout: aTime,
-  faults: aText,
-  orders: aFlag,
-  seed: aSeed,
-  signal: aSignal,
-  verify: aFunction,
-  onRefused: aFunction,
-  ignore: aFunction,
-  onListen: aFunction,
-  onMessage: aFunction,
-  onFault: aFunction,
-  onError: aFunction,
+  hostname: textRule,
+  port: portRule,
+  framing: framingNameRule,
+  maxMessage: countRule,
+  once: booleanRule,
+  grace: timeRule,
+  handlerTimeout: timeRule,
+  faults: textRule,
+  orders: booleanRule,
+  seed: seedRule,
+  signal: signalRule,
+  verify: functionRule,
+  onRefused: functionRule,
+  ignore: functionRule,
+  onListen: functionRule,
+  onMessage: functionRule,
+  onFault: functionRule,
+  onError: functionRule,
 };
 
 /**
@@ -103,6 +103,6 @@ const RULES: Rules<DatagramOptions> = {
  * @throws {TypeError | RangeError} which names the first that is wrong
  */
 export function checkDatagramService(handler: Handler, options: DatagramOptions): void {
-  checkOne("handler", handler, aFunction);
+  checkOne("handler", handler, functionRule);
   checkOptions<DatagramOptions>(options, RULES);
 }

@@ -1,29 +1,29 @@
 /** A server of datagrams: each is a message, its reply is another. */
 
 import type { Socket } from "node:dgram";
-import { resolve, show, whyNotListen } from "../net/address.ts";
+import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
 import { close } from "../net/close.ts";
-import { LAST_WORDS } from "./conversation.ts";
-import { PATIENCE } from "./admissions.ts";
+import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
+import { ADMISSION_LIMIT } from "./admissions.ts";
 import type { Client, Handler } from "./handler.ts";
-import { reason } from "../checks.ts";
-import { type Complain, complainTo, guard, heed } from "./callbacks.ts";
+import { errorMessage } from "../checks.ts";
+import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
 import { checkDatagramService, type DatagramOptions } from "./datagram_options.ts";
-import { endingOf, join } from "../wire/framing.ts";
+import { concat, endingOf } from "../wire/framing.ts";
 import { Message, MessageTooLong } from "../wire/message.ts";
-import { isRefusal, refusal } from "../wire/error_reply.ts";
+import { errorReply, isErrorReply } from "../wire/error_reply.ts";
 import type { Reply } from "./reply.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import {
   durationOf,
   type Fault,
+  type FaultPlan,
   type Faults,
   faultsFor,
+  type FaultSupport,
   find,
-  type Lot,
-  type Ways,
 } from "../faults/faults.ts";
-import { garble } from "../faults/reply_faults.ts";
+import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
 
 /** This many messages may be handled at once, or their replies be sent; more are lost, as UDP may. */
@@ -31,7 +31,7 @@ const MOST_UNDER_WAY = 256;
 /** A stopping server has heard all when nothing has come for this long, in ms. */
 const LAST_LOOK = 20;
 
-const WAYS: Ways = { transport: "udp", resets: false };
+const WAYS: FaultSupport = { transport: "udp", resets: false };
 
 const encoder = new TextEncoder();
 
@@ -46,7 +46,7 @@ const encoder = new TextEncoder();
  * await using server = await serveDatagrams((message, reply) => reply.write(`heard ${message.text}`));
  * const matches = (message: Uint8Array, reply: Uint8Array) => reply.length === message.length + 6;
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "heard hello");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "heard hello");
  * ```
  *
  * @throws {Error} when it can't listen
@@ -59,8 +59,10 @@ export async function serveDatagrams(
   const { hostname = "127.0.0.1", port = 0 } = options;
   faultsFor(options, WAYS); // what is wrong with them is said before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
-    const why = whyNotListen(error);
-    throw new Error(`cannot listen on ${show({ hostname, port })}: ${why}`, { cause: error });
+    const why = describeListenError(error);
+    throw new Error(`cannot listen on ${formatEndpoint({ hostname, port })}: ${why}`, {
+      cause: error,
+    });
   });
   return new DatagramServer(handler, options, sockets);
 }
@@ -74,7 +76,7 @@ export async function serveDatagrams(
  *
  * const server = await serveDatagrams(stamper("ctime"));
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
- * await peer.say("hello");
+ * await peer.request("hello");
  * await server.shutdown();
  * assertEquals([server.messages, server.bytes], [1, 5]);
  * ```
@@ -92,7 +94,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #handler: Handler;
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
-  readonly #complain: Complain;
+  readonly #complain: ReportError;
   readonly #faults: Faults | undefined;
   readonly #delays = new Sleeps();
   readonly #underWay = new Set<Promise<void>>(); // messages that are handled
@@ -112,7 +114,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
-    this.#complain = complainTo(options.onError?.bind(options));
+    this.#complain = errorReporter(options.onError?.bind(options));
     this.#faults = faultsFor(options, WAYS);
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => addrOf(socket.address()));
@@ -122,7 +124,7 @@ export class DatagramServer implements AsyncDisposable {
     }
     try {
       for (const addr of this.addrs) {
-        heed(options.onListen?.(addr), (error) => this.#failed(error));
+        catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
       }
     } catch (error) { // nobody would have the server, to stop it
       for (const socket of sockets) close(socket);
@@ -163,7 +165,7 @@ export class DatagramServer implements AsyncDisposable {
     if (this.#isClosed) return;
     const ending = endingOf(datagram, framing);
     const message = new Message(datagram, datagram.length - ending.length);
-    message.heard = Date.now();
+    message.receivedAt = Date.now();
     this.bytes += datagram.length;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
     const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
@@ -178,12 +180,12 @@ export class DatagramServer implements AsyncDisposable {
       const isTooLong = message.length > maxMessage;
       if (!isTooLong) {
         this.messages++;
-        heed(onMessage?.(message, client), (error) => this.#failed(error));
+        catchRejection(onMessage?.(message, client), (error) => this.#failed(error));
       }
-      if (this.#isOurs(addr) || isRefusal(datagram) || ignore?.(message)) return;
+      if (this.#isOurs(addr) || isErrorReply(datagram) || ignore?.(message)) return;
       if (once) this.#deaf = true;
       const parts = new Parts();
-      if (isTooLong) parts.write(refusal(new MessageTooLong(maxMessage).message));
+      if (isTooLong) parts.write(errorReply(new MessageTooLong(maxMessage).message));
       else await this.#inTime(this.#handler(message, parts, client));
       const lot = isTooLong ? undefined : this.#faults?.lot(1, this.messages, message.bytes, WAYS);
       if (lot !== undefined) await this.#misbehave(parts, ending, lot, client, reply);
@@ -200,17 +202,17 @@ export class DatagramServer implements AsyncDisposable {
   async #misbehave(
     parts: Parts,
     ending: Uint8Array,
-    lot: Lot,
+    lot: FaultPlan,
     client: Client<void>,
     send: (datagram: Uint8Array) => Promise<void>,
   ): Promise<void> {
     const tell = ({ asked }: Fault) =>
-      guard(
+      safely(
         () => this.#options.onFault?.(asked, client, lot.number),
         (error) => this.#failed(error),
       );
-    const seal = (bytes: Uint8Array) => fitting(join([bytes, ending]));
-    const datagrams = garble(parts.written ? parts.whole : undefined, seal, lot, tell);
+    const seal = (bytes: Uint8Array) => fitting(concat([bytes, ending]));
+    const datagrams = applyReplyFaults(parts.written ? parts.whole : undefined, seal, lot, tell);
     const delay = find(lot.faults, "delay");
     if (delay !== undefined && datagrams.length > 0) {
       tell(delay);
@@ -222,21 +224,21 @@ export class DatagramServer implements AsyncDisposable {
   async #isLetIn(addr: Deno.NetAddr): Promise<boolean> {
     const { verify, onRefused } = this.#options;
     try {
-      const why = `did not begin within ${PATIENCE / 1000}s`;
-      if (await inTime(verify?.(addr), PATIENCE, why, this.finished) !== false) return true;
+      const why = `did not begin within ${ADMISSION_LIMIT / 1000}s`;
+      if (await inTime(verify?.(addr), ADMISSION_LIMIT, why, this.finished) !== false) return true;
       throw new Error("not let in");
     } catch (error) {
-      guard(() => onRefused?.(addr, reason(error)), (error) => this.#failed(error));
+      safely(() => onRefused?.(addr, errorMessage(error)), (error) => this.#failed(error));
       return false;
     }
   }
 
   /** Waits for what a handler gives, but not beyond its time. */
   #inTime(done: void | Promise<void>): void | Promise<void> {
-    const { messageTimeout = 0 } = this.#options;
-    if (done === undefined || messageTimeout === 0) return done;
-    const why = `the handler took longer than ${messageTimeout / 1000}s`;
-    return inTime(done, messageTimeout, why, this.finished);
+    const { handlerTimeout = 0 } = this.#options;
+    if (done === undefined || handlerTimeout === 0) return done;
+    const why = `the handler took longer than ${handlerTimeout / 1000}s`;
+    return inTime(done, handlerTimeout, why, this.finished);
   }
 
   /** Sends what is no reply, unless too much is under way. */
@@ -266,7 +268,7 @@ export class DatagramServer implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     const late = setTimeout(() => this.#close(), this.#options.grace ?? 5000);
-    const latest = performance.now() + LAST_WORDS;
+    const latest = performance.now() + LAST_MESSAGES_LIMIT;
     for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
       before = this.#came;
       await pause(LAST_LOOK);
@@ -293,7 +295,7 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
-    this.#complain(`cannot answer: ${reason(error)}`, error);
+    this.#complain(`cannot answer: ${errorMessage(error)}`, error);
   }
 }
 
@@ -306,7 +308,7 @@ function track(doing: Promise<void>, underWay: Set<Promise<void>>): void {
 /** The sender of a datagram, while that is handled. */
 class Sender implements Client<void> {
   readonly idle = 0;
-  readonly isProbe = false;
+  readonly isHealthCheck = false;
   readonly state = undefined;
   #abort: AbortController | undefined;
   #isOver = false;
@@ -349,19 +351,19 @@ class Parts implements Reply {
 
   /** What was written. */
   get whole(): Uint8Array {
-    return join(this.#parts);
+    return concat(this.#parts);
   }
 
   /** The datagram. */
   end(ending: Uint8Array): Uint8Array {
-    return fitting(join([...this.#parts, ending]));
+    return fitting(concat([...this.#parts, ending]));
   }
 }
 
 /** A datagram, or the error that it is too long. */
 function fitting(datagram: Uint8Array): Uint8Array {
   if (datagram.length <= MOST_DATAGRAM) return datagram;
-  return refusal(`reply longer than ${MOST_DATAGRAM} bytes`);
+  return errorReply(`reply longer than ${MOST_DATAGRAM} bytes`);
 }
 
 /** Binds to each address, all on one port. */

@@ -9,7 +9,7 @@
  * - While there is work at hand it looks for new input only now and then, every 61 turns, so that
  *   one client that never stops sending makes the others wait (measured: 240 ms).
  *
- * So a conversation asks {@linkcode Turns.next} after each write and, where it gets a promise,
+ * So a conversation asks {@linkcode FairReads.next} after each write and, where it gets a promise,
  * waits for it before it reads again. With 100 clients or fewer that get small replies, it never
  * gets one. In a crowd a round goes like this:
  *
@@ -47,7 +47,7 @@ const SLICE = 4;
 const QUIET = 2;
 
 /** Whose turn it is to read. */
-export class Turns implements Disposable {
+export class FairReads implements Disposable {
   #conversations = 0;
   #served = 0; // in this round
   #much = false; // was written to one of them

@@ -1,19 +1,19 @@
 /** What goes out of a server that misbehaves: an outbox in which each reply meets its faults. */
 
-import { join } from "../wire/framing.ts";
+import { concat } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import {
   durationOf,
   type Fault,
+  type FaultPlan,
   type Faults,
+  type FaultSupport,
   find,
-  type Lot,
   NO_FAULTS,
-  type Ways,
 } from "../faults/faults.ts";
-import type { Connection } from "../net/address.ts";
+import type { Conn } from "../net/address.ts";
 import { inTime, Sleeps } from "../wait.ts";
-import { garble } from "../faults/reply_faults.ts";
+import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { Outbox, type Terms, whyLate } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
 
@@ -38,7 +38,7 @@ const NONE = new Uint8Array(0);
 
 /** The conversation, as its outbox sees it. */
 export interface Host {
-  readonly conn: Connection;
+  readonly conn: Conn;
   readonly service: Terms;
   /** How many messages were heard. */
   readonly messages: number;
@@ -53,7 +53,7 @@ export interface Source {
   readonly faults: Faults;
   /** The number of the conversation, from 1. */
   readonly conversation: number;
-  readonly ways: Ways;
+  readonly ways: FaultSupport;
   /** A fault happens, to a message or, without its number, to the conversation. */
   tell(fault: string, message?: number): void;
 }
@@ -69,7 +69,7 @@ export class FaultyOutbox extends Outbox {
   #isStopping = false;
   readonly #end = Promise.withResolvers<void>(); // of the connection
 
-  #lot: Lot | undefined; // of the message that is handled; a refusal has none
+  #lot: FaultPlan | undefined; // of the message that is handled; a refusal has none
   #last: Promise<void> = Promise.resolve(); // settles when all replies so far are sent or given up
   #handled = 0; // replies of which the handler is not done
   #replies = 0; // on their way
@@ -158,7 +158,7 @@ export class FaultyOutbox extends Outbox {
   async #make(
     reply: ReplyBuffer,
     ending: Uint8Array,
-    lot: Lot,
+    lot: FaultPlan,
     done: Promise<void> | void,
   ): Promise<Uint8Array> {
     if (done !== undefined) {
@@ -174,7 +174,7 @@ export class FaultyOutbox extends Outbox {
     const seal = (bytes: Uint8Array) => this.#seal(bytes, ending);
     const written = reply.isBegun ? reply.bytes.slice(0, reply.length) : undefined;
     ReplyBuffer.give(reply);
-    const bytes = join(garble(written, seal, lot, (fault) => this.#tell(fault, lot)));
+    const bytes = concat(applyReplyFaults(written, seal, lot, (fault) => this.#tell(fault, lot)));
     this.#bytes += bytes.length;
     const delay = find(lot.faults, "delay");
     if (delay !== undefined && bytes.length > 0) {
@@ -185,9 +185,9 @@ export class FaultyOutbox extends Outbox {
   }
 
   async #inTime(done: Promise<void>): Promise<void> {
-    const { messageTimeout } = this.terms;
-    if (messageTimeout === 0) await Promise.race([done, this.#end.promise]);
-    else await inTime(done, messageTimeout, whyLate(messageTimeout), this.#end.promise);
+    const { handlerTimeout } = this.terms;
+    if (handlerTimeout === 0) await Promise.race([done, this.#end.promise]);
+    else await inTime(done, handlerTimeout, whyLate(handlerTimeout), this.#end.promise);
   }
 
   /** A reply as it is on the wire. */
@@ -201,7 +201,7 @@ export class FaultyOutbox extends Outbox {
   }
 
   /** Never rejects. */
-  async #send(before: Promise<void>, made: Promise<Uint8Array>, lot: Lot): Promise<void> {
+  async #send(before: Promise<void>, made: Promise<Uint8Array>, lot: FaultPlan): Promise<void> {
     let fail = (): void => {};
     const bytes = await made.catch((error) => {
       fail = () => {
@@ -222,7 +222,7 @@ export class FaultyOutbox extends Outbox {
     this.wake();
   }
 
-  async #deliver(bytes: Uint8Array, lot: Lot): Promise<void> {
+  async #deliver(bytes: Uint8Array, lot: FaultPlan): Promise<void> {
     const end = endOf(lot);
     const sent = end === undefined ? bytes : bytes.subarray(0, end.bytes);
     if (sent.length > 0) {
@@ -244,7 +244,7 @@ export class FaultyOutbox extends Outbox {
   }
 
   /** Sends bytes in slices and at a rate, where that is asked for. */
-  async #pace(bytes: Uint8Array, lot: Lot): Promise<void> {
+  async #pace(bytes: Uint8Array, lot: FaultPlan): Promise<void> {
     const slice = find(lot.faults, "slice");
     const rate = find(lot.faults, "rate");
     if (slice !== undefined) this.#tell(slice, lot);
@@ -275,13 +275,13 @@ export class FaultyOutbox extends Outbox {
     }
   }
 
-  #tell({ asked }: Fault, { number }: Lot): void {
+  #tell({ asked }: Fault, { number }: FaultPlan): void {
     if (this.#state === "open") this.source.tell(asked, number);
   }
 }
 
 /** What ends the conversation with this reply; the first, where there are several. */
-function endOf({ faults }: Lot): Fault & { name: "cut" | "reset" | "stall" } | undefined {
+function endOf({ faults }: FaultPlan): Fault & { name: "cut" | "reset" | "stall" } | undefined {
   return faults.find((fault) =>
     fault.name === "cut" || fault.name === "reset" || fault.name === "stall"
   );

@@ -1,6 +1,6 @@
 /** What a reply says: text with placeholders, parsed once. */
 
-import { showAddr } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { Client, Handler } from "./handler.ts";
@@ -82,7 +82,7 @@ export function whyEndless(format: string): string | undefined {
  *
  * await using server = serve(stamper("iso", "{seq}: {message} has {bytes} bytes"));
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "1: hello has 5 bytes");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "1: hello has 5 bytes");
  * ```
  *
  * @param stamp how the time is written
@@ -92,16 +92,16 @@ export function whyEndless(format: string): string | undefined {
 export function stamper<State = unknown>(
   stamp: Stamp,
   format: string = REPLY,
-  nameOf: (client: Client<State>) => string = ({ addr }) => showAddr(addr),
+  nameOf: (client: Client<State>) => string = ({ addr }) => formatAddress(addr),
 ): Handler<State> {
   const pieces = parse(format);
   const written: (Message | null)[] = [];
   let from = Infinity, to = -Infinity;
   // Made once for all messages of its time: it costs ten times what a reply does.
-  function renew(heard: number): void {
-    from = heard - heard % HOLDS[stamp];
+  function renew(receivedAt: number): void {
+    from = receivedAt - receivedAt % HOLDS[stamp];
     to = from + HOLDS[stamp];
-    const time = (stamp === "ctime" ? ctime : iso)(heard);
+    const time = (stamp === "ctime" ? ctime : iso)(receivedAt);
     for (const [at, piece] of pieces.entries()) {
       written[at] = typeof piece === "string" ? null : padded(piece.join(time));
     }
@@ -109,8 +109,8 @@ export function stamper<State = unknown>(
   // Nearly all formats are text, the message and text: to go through their pieces takes a tenth longer.
   if (pieces.map((piece) => typeof piece === "string" ? piece : "text").join() === TEXT_AROUND) {
     return (message, reply) => {
-      const { heard } = message;
-      if (heard < from || heard >= to) renew(heard);
+      const { receivedAt } = message;
+      if (receivedAt < from || receivedAt >= to) renew(receivedAt);
       reply.write(written[0] as Message);
       reply.write(message);
       reply.write(written[2] as Message);
@@ -121,7 +121,7 @@ export function stamper<State = unknown>(
       case "client":
         return nameOf(client);
       case "server":
-        return client.localAddr === undefined ? "unknown" : showAddr(client.localAddr);
+        return client.localAddr === undefined ? "unknown" : formatAddress(client.localAddr);
       case "seq":
         return String(client.messages);
       case "bytes":
@@ -131,8 +131,8 @@ export function stamper<State = unknown>(
     }
   }
   return (message, reply, client) => {
-    const { heard } = message;
-    if (heard < from || heard >= to) renew(heard);
+    const { receivedAt } = message;
+    if (receivedAt < from || receivedAt >= to) renew(receivedAt);
     for (let at = 0; at < written.length; at++) {
       reply.write(written[at] ?? valueOf(pieces[at] as Placeholder, message, client));
     }

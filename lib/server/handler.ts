@@ -14,7 +14,7 @@ import type { Reply } from "./reply.ts";
  * await using server = serve((_message, reply, client) => {
  *   reply.write("bye");
  *   client.end();
- * }, { listeners, open: (client) => void client.write("hello\n") });
+ * }, { listeners, onOpen: (client) => void client.write("hello\n") });
  * using conn = await Deno.connect({ port: (server.addr as Deno.NetAddr).port });
  * await conn.write(new TextEncoder().encode("anything\n"));
  * assertEquals(await new Response(conn.readable).text(), "hello\nbye\n");
@@ -30,8 +30,8 @@ export interface Client<State = unknown> {
   /** How long no byte has passed either way, in ms, by the clock on the wall; over UDP 0. */
   readonly idle: number;
   /** It is a proxy's health check: answered like any client, but not worth telling anybody. */
-  readonly isProbe: boolean;
-  /** What `open` gave for this conversation; undefined before it has. */
+  readonly isHealthCheck: boolean;
+  /** What `onOpen` gave for this conversation; undefined before it has. */
   readonly state: State;
   /**
    * Aborts when the conversation ends, for what a handler awaits; over UDP, when the message's
@@ -66,10 +66,10 @@ export interface Client<State = unknown> {
  *   state.sum += Number(message.text);
  *   reply.write(String(state.sum));
  * };
- * await using server = serve(add, { open: () => ({ sum: 0 }) });
+ * await using server = serve(add, { onOpen: () => ({ sum: 0 }) });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await peer.say("2");
- * assertEquals(new TextDecoder().decode(await peer.say("3")), "5");
+ * await peer.request("2");
+ * assertEquals(new TextDecoder().decode(await peer.request("3")), "5");
  * ```
  */
 export type Handler<State = unknown> = (
@@ -89,10 +89,10 @@ export type Handler<State = unknown> = (
  *
  * const endings: Ending[] = [];
  * const server = serve((message, reply) => reply.write(message), {
- *   close: (_client, ending) => void endings.push(ending),
+ *   onClose: (_client, ending) => void endings.push(ending),
  * });
  * const peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await peer.say("hello");
+ * await peer.request("hello");
  * peer.close();
  * await server.shutdown();
  * assertEquals(endings, ["left"]);

@@ -1,7 +1,7 @@
 /** What goes out in one conversation: replies in the order of their messages, and what is pushed between them. */
 
-import type { Connection } from "../net/address.ts";
-import { join } from "../wire/framing.ts";
+import type { Conn } from "../net/address.ts";
+import { concat } from "../wire/framing.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Message } from "../wire/message.ts";
 import { ReplyBuffer } from "./reply.ts";
@@ -21,7 +21,7 @@ const encoder = new TextEncoder();
 /** What an outbox must know of its service. */
 export interface Terms {
   readonly framing: string | CustomFraming;
-  readonly messageTimeout: number;
+  readonly handlerTimeout: number;
 }
 
 /** The one writer of a conversation. Replies that are ready, late replies and pushes never mix. */
@@ -44,7 +44,7 @@ export class Outbox {
 
   /** @param onFailure is told why a late reply failed; no reply comes after it */
   constructor(
-    readonly conn: Pick<Connection, "write">,
+    readonly conn: Pick<Conn, "write">,
     readonly terms: Terms,
     readonly onFailure: (error: unknown) => void,
   ) {
@@ -89,7 +89,7 @@ export class Outbox {
       return reply.length;
     }
     const late = new LateReply(reply, done, () => this.end(reply, ending));
-    if (this.terms.messageTimeout > 0 && done !== undefined) late.limit(this.terms.messageTimeout);
+    if (this.terms.handlerTimeout > 0 && done !== undefined) late.limit(this.terms.handlerTimeout);
     this.#late.push(late);
     if (reply === this.#ready) this.#ready = reply.split(); // those before it are sent meanwhile
     this.#delivering ??= this.#deliver();
@@ -228,7 +228,7 @@ export class Outbox {
     try {
       while (this.#pushes.length > 0) {
         while (this.writing !== undefined) await this.writing;
-        const bytes = join(this.#pushes.splice(0));
+        const bytes = concat(this.#pushes.splice(0));
         await this.#sendInTurn(bytes);
         this.#pushedBytes -= bytes.length;
       }

@@ -16,7 +16,7 @@ import type { Message } from "../wire/message.ts";
  *   sign(reply);
  * });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello -- yours");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello -- yours");
  * ```
  */
 export interface Reply {

@@ -1,19 +1,19 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { reason } from "../checks.ts";
+import { errorMessage } from "../checks.ts";
 import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
-import type { Accepted, Listener } from "../net/listener.ts";
+import type { Listener, ServerConn } from "../net/listener.ts";
 import { onAbort, pause, sleep, turn } from "../wait.ts";
-import { isDeath, isExhaustion, prepareForScarcity } from "./accept_errors.ts";
-import { type Complain, complainTo, guard, heed } from "./callbacks.ts";
-import { Conversation, LAST_WORDS, type Service } from "./conversation.ts";
-import { Entries, type Entry } from "./admissions.ts";
-import { Misbehaviour } from "./fault_injector.ts";
+import { isDeadConnection, isOutOfResources, prepareForNoDescriptors } from "./accept_errors.ts";
+import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
+import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";
+import { type Admission, Admissions } from "./admissions.ts";
+import { FaultInjector } from "./fault_injector.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
 import type { Client, Ending, Handler } from "./handler.ts";
-import { Rush } from "./accept_burst.ts";
-import { Turns } from "./fair_reads.ts";
+import { AcceptBurst } from "./accept_burst.ts";
+import { FairReads } from "./fair_reads.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
 const TROUBLED_PAUSE = 100;
@@ -43,10 +43,10 @@ const QUEUE_MOST = 500;
  * @throws {Error} when it can't listen
  */
 export function serve(handler: Handler<void>, options?: ServeOptions): Server;
-/** Serves conversations that have a state each: what `open` gives. */
+/** Serves conversations that have a state each: what `onOpen` gives. */
 export function serve<State>(
   handler: Handler<State>,
-  options: ServeOptions<State> & Required<Pick<ServeOptions<State>, "open">>,
+  options: ServeOptions<State> & Required<Pick<ServeOptions<State>, "onOpen">>,
 ): Server<State>;
 export function serve<State>(
   handler: Handler<State>,
@@ -64,7 +64,7 @@ export function serve<State>(
  *
  * const server = serve((message, reply) => reply.write(message), { framing: "line" });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await peer.say("hello");
+ * await peer.request("hello");
  * assertEquals([server.clients, server.messages, server.bytes], [1, 1, 6]);
  * peer.close();
  * await server.shutdown();
@@ -78,14 +78,14 @@ export class Server<State = void> implements AsyncDisposable {
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
-  readonly #service: Service<State>;
-  readonly #complain: Complain;
-  readonly #misbehaviour: Misbehaviour<State> | undefined;
+  readonly #service: ConversationConfig<State>;
+  readonly #complain: ReportError;
+  readonly #misbehaviour: FaultInjector<State> | undefined;
   readonly #conversations = new Set<Conversation<State>>();
-  readonly #rush = new Rush((conn) => this.#begin(conn), () => this.#wake());
-  readonly #entries: Entries;
+  readonly #rush = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
+  readonly #entries: Admissions;
   readonly #maxClients: number;
-  #opening = 0; // clients that have a place, and wait for an async `open`
+  #opening = 0; // clients that have a place, and wait for an async `onOpen`
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isDeaf = false; // accepts no more
   #isTroubled = false; // nothing can be accepted for now
@@ -98,20 +98,20 @@ export class Server<State = void> implements AsyncDisposable {
   /** Serves at once. See {@linkcode serve}. */
   constructor(handler: Handler<State>, options: ServeOptions<State>) {
     checkService(handler, options);
-    prepareForScarcity();
+    prepareForNoDescriptors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     this.#options = options;
-    this.#entries = new Entries(options.idleTimeout ?? 0);
-    this.#complain = complainTo(options.onError?.bind(options));
-    this.#misbehaviour = Misbehaviour.of(options, (call) => this.#tell(call));
+    this.#entries = new Admissions(options.idleTimeout ?? 0);
+    this.#complain = errorReporter(options.onError?.bind(options));
+    this.#misbehaviour = FaultInjector.of(options, (call) => this.#tell(call));
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
     this.#service = {
       ...{ handler, framing, maxMessage, concurrency, once },
-      messageTimeout: options.messageTimeout ?? 0,
+      handlerTimeout: options.handlerTimeout ?? 0,
       ending: options.ending === undefined ? undefined : new TextEncoder().encode(options.ending),
-      turns: new Turns(),
+      turns: new FairReads(),
       outbox: this.#misbehaviour?.outbox.bind(this.#misbehaviour),
       onMessage: options.onMessage?.bind(options),
       onEof: options.onEof && ((client) => this.#tell(() => options.onEof?.(client))),
@@ -120,7 +120,7 @@ export class Server<State = void> implements AsyncDisposable {
     };
     try {
       for (const addr of this.addrs) {
-        heed(options.onListen?.(addr), (error) => this.#failed(error));
+        catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
       }
     } catch (error) { // nobody would have the server, to stop it
       for (const listener of this.#listeners) close(listener);
@@ -141,7 +141,7 @@ export class Server<State = void> implements AsyncDisposable {
     return this.#conversations.size;
   }
 
-  /** Who is there: a live set, from when `open` has given a client's state until the conversation is over. */
+  /** Who is there: a live set, from when `onOpen` has given a client's state until the conversation is over. */
   get conversations(): ReadonlySet<Client<State>> {
     return this.#conversations;
   }
@@ -157,7 +157,7 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   #clients(): IteratorObject<Conversation<State>> {
-    return this.#conversations.values().filter(({ isProbe }) => !isProbe);
+    return this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
   }
 
   /**
@@ -224,32 +224,32 @@ export class Server<State = void> implements AsyncDisposable {
       } catch (error) {
         if (this.#isDeaf || error instanceof Deno.errors.BadResource) return;
         failures++;
-        if (isDeath(error)) {
+        if (isDeadConnection(error)) {
           this.#tell(() => this.#options.onVanished?.());
           if (failures % MOST_DEAD === 0) await sleep(0);
-        } else if (isExhaustion(error) || failures > MOST_FAILURES) await this.#rest(error);
+        } else if (isOutOfResources(error) || failures > MOST_FAILURES) await this.#rest(error);
         continue;
       }
       failures = 0;
       this.#isTroubled = false;
       this.#accepted++;
       if (this.#misbehaviour?.refuses(conn)) continue;
-      const { prepare, verify } = this.#options;
-      if (prepare || verify || conn.handshake) void this.#enter(conn);
+      const { onAccept, verify } = this.#options;
+      if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else this.#rush.add(conn);
     }
   }
 
   /** Lets a client in once it has done what comes before a conversation; nobody waits for it meanwhile. */
-  async #enter(conn: Accepted): Promise<void> {
-    const { prepare, verify } = this.#options;
+  async #enter(conn: ServerConn): Promise<void> {
+    const { onAccept, verify } = this.#options;
     let { remoteAddr } = conn;
     try {
       if (this.#stage === "cutting") throw new Error("the server stops");
       await this.#entries.admit(async (entry) => {
         await conn.handshake?.();
-        const prepared = prepare ? await prepare(conn) : conn;
-        if (prepared === null || (prepared.isProbe && this.#stage !== "serving")) {
+        const prepared = onAccept ? await onAccept(conn) : conn;
+        if (prepared === null || (prepared.isHealthCheck && this.#stage !== "serving")) {
           return close(conn);
         }
         ({ remoteAddr } = prepared);
@@ -259,13 +259,13 @@ export class Server<State = void> implements AsyncDisposable {
       });
     } catch (error) {
       close(conn);
-      this.#tell(() => this.#options.onRefused?.(remoteAddr, reason(error)));
+      this.#tell(() => this.#options.onRefused?.(remoteAddr, errorMessage(error)));
     }
     this.#wake();
   }
 
   /** Begins a conversation as soon as there is a place for it, unless it was given up by then. */
-  async #admit(conn: Accepted, entry: Entry): Promise<void> {
+  async #admit(conn: ServerConn, entry: Admission): Promise<void> {
     while (this.#isFull) await this.#change(); // another may have taken the last place
     if (!entry.isOver) this.#begin(conn);
   }
@@ -301,18 +301,18 @@ export class Server<State = void> implements AsyncDisposable {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  #begin(conn: Accepted): void {
+  #begin(conn: ServerConn): void {
     if (this.#service.once && this.#isDeaf) return close(conn); // another was the one
     try {
       conn.setNoDelay?.();
     } catch {
       return close(conn); // it has died in the queue
     }
-    const isProbe = conn.isProbe ?? false;
-    const conversation = new Conversation(conn, conn.remoteAddr, isProbe, this.#service);
+    const isHealthCheck = conn.isHealthCheck ?? false;
+    const conversation = new Conversation(conn, conn.remoteAddr, isHealthCheck, this.#service);
     let state;
     try {
-      state = this.#options.open?.(conversation);
+      state = this.#options.onOpen?.(conversation);
     } catch (error) {
       close(conn);
       return this.#failed(error);
@@ -321,7 +321,7 @@ export class Server<State = void> implements AsyncDisposable {
     else this.#converse(conversation, state as State);
   }
 
-  /** Waits for an async `open`. The client has its place meanwhile, and is not heard. */
+  /** Waits for an async `onOpen`. The client has its place meanwhile, and is not heard. */
   async #open(conversation: Conversation<State>, opening: Promise<State>): Promise<void> {
     this.#opening++;
     try {
@@ -337,7 +337,7 @@ export class Server<State = void> implements AsyncDisposable {
       });
     } catch (error) { // it was given up
       conversation.cut("cut");
-      this.#tell(() => this.#options.onRefused?.(conversation.addr, reason(error)));
+      this.#tell(() => this.#options.onRefused?.(conversation.addr, errorMessage(error)));
     }
     this.#opening--;
     this.#wake();
@@ -350,27 +350,27 @@ export class Server<State = void> implements AsyncDisposable {
     void conversation.run();
     if (this.#stage === "cutting") conversation.cut("cut");
     else if (this.#stage === "stopping") void conversation.stop();
-    else if (this.#service.once && !conversation.isProbe) this.#beLast();
+    else if (this.#service.once && !conversation.isHealthCheck) this.#beLast();
   }
 
   #over(conversation: Conversation<State>, ending: Ending): void {
-    if (!conversation.isProbe) {
+    if (!conversation.isHealthCheck) {
       this.#messages += conversation.messages;
       this.#bytes += conversation.bytes;
     }
     this.#conversations.delete(conversation);
     this.#service.turns.leave();
-    this.#tell(() => this.#options.close?.(conversation, ending));
+    this.#tell(() => this.#options.onClose?.(conversation, ending));
     this.#wake();
   }
 
   /** Calls somebody else's function: whatever it does, the server goes on. */
   #tell(call: () => unknown): void {
-    guard(call, (error) => this.#failed(error));
+    safely(call, (error) => this.#failed(error));
   }
 
   #failed(error: unknown): void {
-    this.#complain(`cannot answer: ${reason(error)}`, error);
+    this.#complain(`cannot answer: ${errorMessage(error)}`, error);
   }
 
   /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
@@ -381,7 +381,7 @@ export class Server<State = void> implements AsyncDisposable {
       await pause(QUEUE_PAUSE);
     }
     this.#deafen();
-    this.#timers.push(setTimeout(() => this.#giveUp(), LAST_WORDS));
+    this.#timers.push(setTimeout(() => this.#giveUp(), LAST_MESSAGES_LIMIT));
   }
 
   /** With `once` nobody else is served: those on their way in have come too late. */
@@ -399,7 +399,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** The listener has trouble that is not of one connection; told once, until there is one again. */
   async #rest(error: unknown): Promise<void> {
-    if (!this.#isTroubled) this.#complain(`cannot accept for now: ${reason(error)}`);
+    if (!this.#isTroubled) this.#complain(`cannot accept for now: ${errorMessage(error)}`);
     this.#isTroubled = true;
     await sleep(TROUBLED_PAUSE);
   }

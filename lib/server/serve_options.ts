@@ -1,21 +1,21 @@
 /** What a server of conversations is told: its options, and what it needs of listeners and connections. */
 
 import {
-  aCount,
-  aFlag,
-  aFraming,
-  aFunction,
-  aPort,
-  aSeed,
-  aSignal,
-  aText,
-  aTime,
+  booleanRule,
   checkOne,
   checkOptions,
+  countRule,
+  framingRule,
+  functionRule,
+  portRule,
   type Rule,
   type Rules,
+  seedRule,
+  signalRule,
+  textRule,
+  timeRule,
 } from "../checks.ts";
-import type { Accepted, Listener } from "../net/listener.ts";
+import type { Listener, ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
@@ -32,7 +32,7 @@ import type { Client, Ending, Handler } from "./handler.ts";
  * const modest: ServeOptions = { maxClients: 10, maxMessage: 100, idleTimeout: 60_000, ending: "\r\n" };
  * await using server = serve((message, reply) => reply.write(message), modest);
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello");
  * ```
  */
 export interface ServeOptions<State = void> {
@@ -60,7 +60,7 @@ export interface ServeOptions<State = void> {
   /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
   concurrency?: number | undefined;
   /** End a conversation of which an async handler takes longer than this, in ms, as one that failed; 0: never. @default {0} */
-  messageTimeout?: number | undefined;
+  handlerTimeout?: number | undefined;
   /** Serve one conversation, and of it one message. @default {false} */
   once?: boolean | undefined;
   /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
@@ -83,7 +83,7 @@ export interface ServeOptions<State = void> {
   /** Stops the server when aborted. */
   signal?: AbortSignal | undefined;
   /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
-  prepare?: ((conn: Accepted) => Promise<Accepted | null>) | undefined;
+  onAccept?: ((conn: ServerConn) => Promise<ServerConn | null>) | undefined;
   /** Whether a client is let in; asked before anything is heard of it. */
   verify?: ((addr: Deno.Addr) => boolean | Promise<boolean>) | undefined;
   /**
@@ -91,7 +91,7 @@ export interface ServeOptions<State = void> {
    * async one has settled. That may take 10 s, or `idleTimeout` where that is less; one that takes
    * longer, or fails, ends it unheard.
    */
-  open?: ((client: Client<State>) => State | Promise<State>) | undefined;
+  onOpen?: ((client: Client<State>) => State | Promise<State>) | undefined;
   /** A whole message came, and is handled next; it holds during the call. */
   onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
   /** A client has said that no more will come from it. */
@@ -103,12 +103,12 @@ export interface ServeOptions<State = void> {
   onFault?:
     | ((
       fault: string,
-      client: Pick<Client<State | undefined>, "addr" | "isProbe" | "state">,
+      client: Pick<Client<State | undefined>, "addr" | "isHealthCheck" | "state">,
       message?: number,
     ) => void)
     | undefined;
   /** A conversation is over. */
-  close?: ((client: Client<State>, ending: Ending) => void) | undefined;
+  onClose?: ((client: Client<State>, ending: Ending) => void) | undefined;
   /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
   onListen?: ((addr: Deno.Addr) => void) | undefined;
   /** A client was not let in: `verify` said so, or it failed, or took too long, before the conversation. */
@@ -135,36 +135,36 @@ function isListener(one: Partial<Listener> | null | undefined): boolean {
 
 const RULES: Rules<ServeOptions> = {
   listeners,
-  hostname: aText,
-  port: aPort,
-  path: aText,
-  cert: aText,
-  key: aText,
-  framing: aFraming,
-  ending: aText,
-  maxMessage: aCount,
-  concurrency: aCount,
-  once: aFlag,
-  messageTimeout: aTime,
-  maxClients: aCount,
-  idleTimeout: aTime,
-  grace: aTime,
-  drain: aTime,
-  faults: aText,
-  orders: aFlag,
-  seed: aSeed,
-  signal: aSignal,
-  prepare: aFunction,
-  verify: aFunction,
-  open: aFunction,
-  onMessage: aFunction,
-  onEof: aFunction,
-  onFault: aFunction,
-  close: aFunction,
-  onListen: aFunction,
-  onRefused: aFunction,
-  onVanished: aFunction,
-  onError: aFunction,
+  hostname: textRule,
+  port: portRule,
+  path: textRule,
+  cert: textRule,
+  key: textRule,
+  framing: framingRule,
+  ending: textRule,
+  maxMessage: countRule,
+  concurrency: countRule,
+  once: booleanRule,
+  handlerTimeout: timeRule,
+  maxClients: countRule,
+  idleTimeout: timeRule,
+  grace: timeRule,
+  drain: timeRule,
+  faults: textRule,
+  orders: booleanRule,
+  seed: seedRule,
+  signal: signalRule,
+  onAccept: functionRule,
+  verify: functionRule,
+  onOpen: functionRule,
+  onMessage: functionRule,
+  onEof: functionRule,
+  onFault: functionRule,
+  onClose: functionRule,
+  onListen: functionRule,
+  onRefused: functionRule,
+  onVanished: functionRule,
+  onError: functionRule,
 };
 
 /**
@@ -172,7 +172,7 @@ const RULES: Rules<ServeOptions> = {
  * @throws {TypeError | RangeError} which names the first that is wrong
  */
 export function checkService<State>(handler: Handler<State>, options: ServeOptions<State>): void {
-  checkOne("handler", handler, aFunction);
+  checkOne("handler", handler, functionRule);
   checkOptions<ServeOptions<State>>(options, RULES);
   if ((options.cert === undefined) !== (options.key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");

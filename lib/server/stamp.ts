@@ -12,7 +12,7 @@ import type { Message } from "../wire/message.ts";
  * for (const [stamp, length] of [["ctime", 24], ["iso", 29]] as [Stamp, number][]) {
  *   await using server = serve(stamper(stamp));
  *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- *   assertEquals((await peer.say("hello")).length, "[hello] ".length + length);
+ *   assertEquals((await peer.request("hello")).length, "[hello] ".length + length);
  * }
  * ```
  */

@@ -18,15 +18,15 @@
  * await server.until('"hello"');
  * ```
  *
- * Programs and screens take `--allow-run`, sockets `--allow-net`; {@linkcode needs} in CI and
+ * Programs and screens take `--allow-run`, sockets `--allow-net`; {@linkcode requires} in CI and
  * `clearEnv` read the environment, with `--allow-env`.
  *
  * @module
  */
 
 export { FakeServer, type FakeServerOptions, type Talk } from "./fake_server.ts";
-export { type Needs, needs } from "./requires.ts";
-export { setPatience, type Wait } from "./time_limit.ts";
+export { type Requirement, requires } from "./requires.ts";
+export { setTimeLimit, type Wait } from "./time_limit.ts";
 export { Program, type ProgramOptions } from "./program.ts";
 export {
   bandwidth,

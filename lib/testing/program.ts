@@ -1,6 +1,6 @@
 /** A real program as a disposable: start it, type at it, wait for its words, see how it ends. */
 
-import { asWritten, Deadline, patternOf, shortened, type Wait } from "./time_limit.ts";
+import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 
 /** What is kept of a program that talks without end, in characters. */
 const MOST_KEPT = 64 << 20;
@@ -179,9 +179,9 @@ export class Program implements AsyncDisposable {
 
   /** Waits until it has ended and all that it said is heard. A signal's is 128 and its number. */
   async exitCode(wait: Wait = {}): Promise<number> {
-    using ended = new Deadline(wait, (time) => this.#account(`has not ended ${time}`));
+    using ended = new TimeLimit(wait, (time) => this.#account(`has not ended ${time}`));
     const { code } = await ended.before(this.#child.status);
-    using heard = new Deadline(
+    using heard = new TimeLimit(
       wait,
       (time) => this.#account(`has ended, but something holds its output open, still ${time}`),
     );
@@ -212,7 +212,7 @@ export class Program implements AsyncDisposable {
   async #until(heard: Heard, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
     const pattern = patternOf(words);
     const wanted = `${asWritten(words)} on ${heard.name}`;
-    using deadline = new Deadline(wait, (time) => this.#account(`has not said ${wanted} ${time}`));
+    using deadline = new TimeLimit(wait, (time) => this.#account(`has not said ${wanted} ${time}`));
     for (;;) {
       const { more, isOver } = heard;
       const found = pattern.exec(heard.text.slice(heard.seen));

@@ -10,7 +10,7 @@ const KINDS: Readonly<Record<string, readonly [() => boolean, string]>> = {
   "unix sockets": [() => os !== "windows", "no Unix sockets here"],
 };
 /** A test's options: `node:test` calls it skip, and can say why; the `@std/testing` of JSR calls it ignore. */
-export interface Needs {
+export interface Requirement {
   /** Why it is to be skipped, if so. */
   readonly skip: string | false;
   /** Whether it is. */
@@ -24,12 +24,12 @@ export interface Needs {
  * @param names programs; or `linux`, `root`, `signals`, `unix sockets` for what a system can do
  *
  * ```ts
- * import { needs } from "@readback/readback/testing";
+ * import { requires } from "@readback/readback/testing";
  *
- * Deno.test("adds", needs("linux", "bc"), () => {});
+ * Deno.test("adds", requires("linux", "bc"), () => {});
  * ```
  */
-export function needs(...names: readonly string[]): Needs {
+export function requires(...names: readonly string[]): Requirement {
   for (const name of names) {
     const [isHere, lack] = KINDS[name] ??
       [() => isComplete() || has(name), `${name} is not installed`];

@@ -1,6 +1,6 @@
 /** A program on a terminal: typed at by keys, and seen as a person sees it. tmux is the terminal. */
 
-import { asWritten, Deadline, patternOf, type Wait } from "./time_limit.ts";
+import { asWritten, patternOf, TimeLimit, type Wait } from "./time_limit.ts";
 import { sleep } from "../wait.ts";
 
 /** The pause between two looks, in ms. */
@@ -162,7 +162,7 @@ export class Screen implements AsyncDisposable {
   /** Looks until it is so. */
   async #until(isSo: (sight: Sight) => boolean, complaint: string, wait: Wait): Promise<Sight> {
     let text = "";
-    using deadline = new Deadline(wait, (time) => this.#account(`${complaint} ${time}`, text));
+    using deadline = new TimeLimit(wait, (time) => this.#account(`${complaint} ${time}`, text));
     for (;;) {
       const sight = await this.#look();
       if (isSo(sight)) return sight;

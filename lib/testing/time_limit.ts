@@ -1,14 +1,14 @@
 /** How long a wait may take, and what a failed one shows. */
 
-import { aTime, checkOne } from "../checks.ts";
+import { checkOne, timeRule } from "../checks.ts";
 
 /** What no wait should take, in ms: only a failure does. */
 let general = 20_000;
 
 /** What a single wait may have of its own. */
 export interface Wait {
-  /** How long it may take, in ms. Without, as long as {@linkcode setPatience} says, or 20 s. */
-  readonly patience?: number;
+  /** How long it may take, in ms. Without, as long as {@linkcode setTimeLimit} says, or 20 s. */
+  readonly timeout?: number;
 }
 
 /**
@@ -17,27 +17,27 @@ export interface Wait {
  * @throws {RangeError} if that is no time that a timer can wait
  *
  * ```ts
- * import { Program, setPatience } from "@readback/readback/testing";
+ * import { Program, setTimeLimit } from "@readback/readback/testing";
  *
- * setPatience(60_000); // for all
+ * setTimeLimit(60_000); // for all
  * await using program = new Program(["sh", "-c", "echo ready"]);
- * await program.until("ready", { patience: 5_000 }); // for this one
+ * await program.until("ready", { timeout: 5_000 }); // for this one
  * ```
  */
-export function setPatience(milliseconds: number): void {
-  checkOne("patience", milliseconds, aTime);
+export function setTimeLimit(milliseconds: number): void {
+  checkOne("patience", milliseconds, timeRule);
   general = milliseconds;
 }
 
 /** The end of a wait's patience. */
-export class Deadline implements Disposable {
+export class TimeLimit implements Disposable {
   readonly #late = Promise.withResolvers<void>();
   readonly #timer;
   readonly #patience;
 
   /** @param complain what is wrong once it is over, told in what time */
-  constructor({ patience = general }: Wait, readonly complain: (time: string) => string) {
-    checkOne("patience", patience, aTime);
+  constructor({ timeout: patience = general }: Wait, readonly complain: (time: string) => string) {
+    checkOne("patience", patience, timeRule);
     this.#patience = patience;
     this.#timer = setTimeout(() => this.#late.resolve(), patience);
   }

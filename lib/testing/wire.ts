@@ -1,6 +1,6 @@
 /** A raw socket for literal bytes: what a peer sends and what it gets, byte for byte. */
 
-import { asWritten, Deadline, patternOf, shortened, type Wait } from "./time_limit.ts";
+import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 
 /**
  * A connection of a test's own, until the end of the block that it is used in. A text stands for
@@ -78,8 +78,8 @@ export class Wire implements Disposable {
     this.conn[Symbol.dispose]();
   }
 
-  #deadline(wait: Wait, complaint: string): Deadline {
-    return new Deadline(wait, (time) => {
+  #deadline(wait: Wait, complaint: string): TimeLimit {
+    return new TimeLimit(wait, (time) => {
       this.conn.close(); // nothing else ends a read
       return `${complaint} ${time}: ${this.#shown}`;
     });
@@ -96,7 +96,7 @@ export class Wire implements Disposable {
     return all;
   }
 
-  async #read(deadline: Deadline): Promise<boolean> {
+  async #read(deadline: TimeLimit): Promise<boolean> {
     const buffer = new Uint8Array(65536);
     const count = await deadline.before(this.conn.read(buffer));
     this.#held += text(buffer.subarray(0, count ?? 0));

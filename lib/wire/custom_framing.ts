@@ -14,7 +14,7 @@ import { MessageTooLong } from "./message.ts";
  * const framing: CustomFraming = { read: () => frame, write: () => ({ after: "." }) };
  * await using server = serve((message, reply) => reply.write(message), { framing });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
- * assertEquals(new TextDecoder().decode(await peer.say("four")), "four");
+ * assertEquals(new TextDecoder().decode(await peer.request("four")), "four");
  * ```
  */
 export interface Frame {

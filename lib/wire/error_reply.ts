@@ -5,16 +5,16 @@ const decoder = new TextDecoder();
 const OPENING = encoder.encode("error: ");
 
 /** A refusal as it goes over the wire, without its line's ending. */
-export function refusal(reason: string): Uint8Array {
+export function errorReply(reason: string): Uint8Array {
   return encoder.encode(`error: ${reason}`);
 }
 
 /** Whether a line is a refusal. No reply of readback's is: those begin with `[`. */
-export function isRefusal(line: Uint8Array): boolean {
+export function isErrorReply(line: Uint8Array): boolean {
   return OPENING.every((byte, at) => line[at] === byte);
 }
 
 /** The reason that a refusal gives. */
-export function refusalReason(line: Uint8Array): string {
+export function errorReplyReason(line: Uint8Array): string {
   return decoder.decode(line.subarray(OPENING.length)).trim();
 }

@@ -16,7 +16,7 @@ import { Message, MessageTooLong } from "./message.ts";
  * for (const framing of ["auto", "line", "raw"] satisfies Framing[]) {
  *   await using server = serve((message, reply) => reply.write(message), { framing });
  *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
- *   assertEquals(new TextDecoder().decode(await peer.say("hello")), "hello");
+ *   assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello");
  * }
  * ```
  */
@@ -265,7 +265,7 @@ export function endingOf(datagram: Uint8Array, framing: Framing): Uint8Array {
 }
 
 /** Byte strings as one. */
-export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -21,7 +21,7 @@ export class Message {
   /** Where it ends; its ending is not in it. */
   end: number;
   /** When it was heard, in ms since 1970; the one who reads says it. */
-  heard = 0;
+  receivedAt = 0;
   /** Its buffer, to be read in steps of more than a byte. */
   readonly view: DataView;
 
@@ -53,7 +53,7 @@ export class Message {
   /** One of its own, to be kept. */
   copy(): Message {
     const copy = new Message(this.bytes.slice());
-    copy.heard = this.heard;
+    copy.receivedAt = this.receivedAt;
     return copy;
   }
 }
@@ -63,14 +63,14 @@ export class Message {
  *
  * ```ts
  * import { assertEquals, assertRejects } from "@std/assert";
- * import { Peer, Refused, serve } from "@readback/readback";
+ * import { Peer, ErrorReply, serve } from "@readback/readback";
  * import { MessageTooLong } from "./message.ts";
  *
  * await using server = serve((message, reply) => reply.write(message), { maxMessage: 3 });
  * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
  * const { message } = new MessageTooLong(3);
  * assertEquals(message, "message longer than 3 bytes");
- * await assertRejects(() => peer.say("four"), Refused, message);
+ * await assertRejects(() => peer.request("four"), ErrorReply, message);
  * ```
  */
 export class MessageTooLong extends RangeError {

@@ -1,6 +1,6 @@
 /** Whose reply is this: what a server sent, against what it was told. Pure. */
 
-import { type Framing, join } from "./framing.ts";
+import { concat, type Framing } from "./framing.ts";
 
 const CR = 13, LF = 10;
 const OPEN = 0x5b, CLOSE = 0x5d, SPACE = 0x20;
@@ -34,17 +34,17 @@ export function replyTo(message: Uint8Array, held: Uint8Array, framing: Framing)
 }
 
 function framingOf(message: Uint8Array, held: Uint8Array): "line" | "raw" | null {
-  const raw = join([Uint8Array.of(OPEN), message, BY_LF]);
+  const raw = concat([Uint8Array.of(OPEN), message, BY_LF]);
   if (!startsAlike(raw, held)) return "line";
   return held.length < raw.length ? null : "raw";
 }
 
 /** What has come is the reply, unless it is plainly the beginning of one. `extra` was read back as data. */
 function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): Found | null {
-  const opening = join([Uint8Array.of(OPEN), message, extra, Uint8Array.of(CLOSE, SPACE)]);
+  const opening = concat([Uint8Array.of(OPEN), message, extra, Uint8Array.of(CLOSE, SPACE)]);
   if (held.length <= opening.length && startsAlike(opening, held)) return null;
   const read = 1 + message.length;
-  const reply = join([held.subarray(0, read), held.subarray(read + extra.length)]);
+  const reply = concat([held.subarray(0, read), held.subarray(read + extra.length)]);
   return { reply, length: held.length, framing: "raw" };
 }
 

@@ -8,9 +8,9 @@ import {
   type Faults,
   latency,
   limit,
-  needs,
   Program,
   Proxy,
+  requires,
   resetAfter,
   Screen,
   slices,
@@ -20,7 +20,7 @@ import {
 
 const cwd = new URL(".", import.meta.url);
 
-describe("a Python program that asks questions", needs("python3"), () => {
+describe("a Python program that asks questions", requires("python3"), () => {
   it("asks again for what is no number, and says so on standard error", async () => {
     await using ask = new Program(["python3", "ask.py"], { cwd });
     await ask.until("your name? ");
@@ -41,8 +41,8 @@ describe("a Python program that asks questions", needs("python3"), () => {
   });
 });
 
-describe("calculators and databases at their prompt", needs("tmux"), () => {
-  it("bc says what it can't do, and goes on", needs("bc"), async () => {
+describe("calculators and databases at their prompt", requires("tmux"), () => {
+  it("bc says what it can't do, and goes on", requires("bc"), async () => {
     await using screen = await Screen.open(["bc", "--quiet"]);
     await screen.type("1/0\n");
     await screen.shows(/divi.*zero/i);
@@ -52,7 +52,7 @@ describe("calculators and databases at their prompt", needs("tmux"), () => {
     await screen.ends(0);
   });
 
-  it("sqlite3 waits for the rest of a statement", needs("sqlite3"), async () => {
+  it("sqlite3 waits for the rest of a statement", requires("sqlite3"), async () => {
     await using screen = await Screen.open(["sqlite3", "-batch", "-interactive"]);
     await screen.shows("sqlite> ");
     await screen.type("select 6 *\n");
@@ -65,7 +65,7 @@ describe("calculators and databases at their prompt", needs("tmux"), () => {
   });
 });
 
-describe("a TCP client in Python", needs("python3"), () => {
+describe("a TCP client in Python", requires("python3"), () => {
   /** The client, that says two messages to a server behind a network with these faults. */
   async function through(faults: Faults, done: (client: Program) => Promise<void>): Promise<void> {
     await using server = await startServer();

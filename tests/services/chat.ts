@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /** A room: what one says, all hear. Who does not listen misses it, and holds nobody up. */
 
-import { type Client, serve, showAddr } from "@readback/readback";
+import { type Client, formatAddress, serve } from "@readback/readback";
 
 const room = new Set<Client<string>>();
 let guests = 0;
@@ -14,17 +14,17 @@ const server = serve<string>((message, _reply, client) => {
   tell(`${client.state}: ${message.text}`);
 }, {
   framing: "line",
-  open(client) {
+  onOpen(client) {
     const name = `guest ${++guests}`;
     client.write(`welcome, ${name}\n`);
     tell(`${name} is here`);
     room.add(client);
     return name;
   },
-  close(client) {
+  onClose(client) {
     room.delete(client);
     tell(`${client.state} has left`);
   },
-  onListen: (addr) => console.log("listening on", showAddr(addr)),
+  onListen: (addr) => console.log("listening on", formatAddress(addr)),
 });
 await server.finished;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /** A framing of one's own: netstrings, as in `5:hello,` (https://cr.yp.to/proto/netstrings.txt), are read back. */
 
-import { type CustomFraming, serve, showAddr } from "@readback/readback";
+import { type CustomFraming, formatAddress, serve } from "@readback/readback";
 
 const [COLON, COMMA] = [0x3a, 0x2c];
 const MOST_DIGITS = 9;
@@ -25,7 +25,7 @@ export const netstring: CustomFraming = {
 if (import.meta.main) {
   const server = serve((message, reply) => reply.write(message), {
     framing: netstring,
-    onListen: (addr) => console.log("listening on", showAddr(addr)),
+    onListen: (addr) => console.log("listening on", formatAddress(addr)),
   });
   await server.finished;
 }

@@ -2,7 +2,7 @@
 /** Work that is done out of order, answered in order: `30 tea` is answered `tea`, after 30 ms. */
 
 import { setTimeout as wait } from "node:timers/promises";
-import { serve, showAddr } from "@readback/readback";
+import { formatAddress, serve } from "@readback/readback";
 
 const server = serve(async (message, reply) => {
   const [milliseconds, what = ""] = message.text.split(" ");
@@ -12,6 +12,6 @@ const server = serve(async (message, reply) => {
 }, {
   framing: "line",
   concurrency: 10, // of one conversation; its next messages wait
-  onListen: (addr) => console.log("listening on", showAddr(addr)),
+  onListen: (addr) => console.log("listening on", formatAddress(addr)),
 });
 await server.finished;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-console -- a program of its own
 /** State for a conversation: say numbers, hear their sum so far. `exit` ends it. */
 
-import { serve, showAddr } from "@readback/readback";
+import { formatAddress, serve } from "@readback/readback";
 
 const server = serve<{ sum: number }>((message, reply, client) => {
   if (message.text === "exit") return client.end();
@@ -10,7 +10,7 @@ const server = serve<{ sum: number }>((message, reply, client) => {
   else reply.write(String(client.state.sum += number));
 }, {
   framing: "line",
-  open: () => ({ sum: 0 }),
-  onListen: (addr) => console.log("listening on", showAddr(addr)),
+  onOpen: () => ({ sum: 0 }),
+  onListen: (addr) => console.log("listening on", formatAddress(addr)),
 });
 await server.finished;

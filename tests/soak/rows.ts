@@ -9,7 +9,7 @@ import { stopWhileBusy } from "../battery/stops.ts";
 import { inDrops, inOneGo, randomCuts, urgentData } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
-import { needs } from "../../lib/testing/requires.ts";
+import { requires } from "../../lib/testing/requires.ts";
 import {
   closeUnread,
   resetInConversation,
@@ -147,7 +147,7 @@ function row(
 }
 
 function filtered(name: string, command: (port: number) => string[]): Row {
-  const { skip } = needs(command(0)[0] ?? "");
+  const { skip } = requires(command(0)[0] ?? "");
   if (skip) return { row: 30, does: name, run: () => Promise.resolve(`skipped: ${skip}`) };
   return row(
     30,
