@@ -112,11 +112,30 @@ async function all(): Promise<string[]> {
 
 /** Makes the commands that run this checkout. */
 async function install(): Promise<string[]> {
-  const how = ["--global", "--force", "--quiet", "--root", root, "--config", "deno.json"];
-  for (const { entry, name, flags } of PROGRAMS) {
-    await deno("install", ...how, ...RIGHTS, ...flags, "--name", name, `${entry}.ts`);
+  const settings = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    await Deno.writeTextFile(settings, JSON.stringify({ imports: await linkedImports() }));
+    const how = ["--global", "--force", "--quiet", "--root", root, "--config", settings];
+    for (const { entry, name, flags } of PROGRAMS) {
+      await deno("install", ...how, ...RIGHTS, ...flags, "--name", name, `${entry}.ts`);
+    }
+  } finally {
+    await Deno.remove(settings);
   }
   return PROGRAMS.map(({ name }) => `${root}/bin/${name}`);
+}
+
+/** The import map with what the links replace: an installed command has its own copy, and can't link. */
+async function linkedImports(): Promise<Record<string, string>> {
+  const imports: Record<string, string> = { ...config.imports };
+  for (const link of config.links) {
+    const { default: linked } = await import(`../${link}/deno.json`, { with: { type: "json" } });
+    Object.assign(imports, linked.imports);
+    for (const [name, file] of Object.entries<string>(linked.exports)) {
+      imports[`${linked.name}${name.slice(1)}`] = import.meta.resolve(`../${link}/${file}`);
+    }
+  }
+  return imports;
 }
 
 /** Says whether what starts with `deno` can. */

@@ -1,6 +1,6 @@
 /** Lines to a reader that may be slow, stop or go away: telling one never waits. */
 
-import { sleep } from "./wait.ts";
+import { isPending, sleep } from "./wait.ts";
 
 /** What is written at once, in characters: to encode more would hold others up. */
 const BATCH = 65536;
@@ -44,7 +44,7 @@ export class Log {
 
   /** Waits until all is written; where nobody reads, not for long. */
   async flush(): Promise<void> {
-    if (this.#writing !== undefined) await Promise.race([this.#writing, sleep(LAST_LINES)]);
+    if (this.#writing !== undefined) await isPending(this.#writing, LAST_LINES);
   }
 
   #hold(text: string): void {

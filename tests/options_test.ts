@@ -94,7 +94,9 @@ describe("parse", () => {
       [["--host", "a", "b"], 'stray argument "b": --host says it already'],
     ] as const
   ) {
-    it(args.join(" "), () => assertThrows(() => read(...args), UsageError, sentence));
+    it(args.join(" "), () => {
+      assertThrows(() => read(...args), UsageError, sentence);
+    });
   }
 
   it("--help and --version win", () => {

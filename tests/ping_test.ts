@@ -1,6 +1,6 @@
 /** The client as an instrument: what it measures and how it says so. */
 
-import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { Peer } from "../lib/client/peer.ts";
@@ -56,7 +56,7 @@ describe("--ping", () => {
     await using client = startClient(["-p", server.port, "--ping", "-c", count, "-i", "2ms"]);
     await client.ends(0);
     const [lines = "", end = ""] = client.stdout.split(/^--- .* ---\n/m);
-    const replies = lines.trim().split("\n").map((line) => LINE.exec(line) ?? assert(false, line));
+    const replies = lines.trim().split("\n").map((line) => LINE.exec(line) ?? fail(line));
     assertEquals(replies.map(([, seq]) => Number(seq)), range(count));
     const [counts, figures = "", ...bars] = end.trim().split("\n");
     assertEquals(counts, "100 sent, 100 answered, 0 lost (0 %)");

@@ -10,7 +10,7 @@ import { Wire } from "../lib/testing/wire.ts";
 import { unstamped } from "./replies.ts";
 
 const root = new URL("..", import.meta.url);
-const { tasks, imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
 /** Where `deno` is the one that runs the tests. */
 const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}`;
 
@@ -101,15 +101,6 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     const said = await shell(replaced(code, { 6969: `${server.port}` }));
     assertEquals(said, "no reply within a second: 124\n");
     await server.until("fault delay=9s for 127.0.0.1:");
-  },
-  "lib/README.md, Dependencies: json": (code) => {
-    const ours = Object.keys(imports).filter((name) => name.startsWith("@std/")).toSorted();
-    const lines: Record<string, string> = JSON.parse(`{${code}}`);
-    assertEquals(Object.keys(lines), ours);
-    for (const [name, place] of Object.entries(lines)) {
-      assertEquals(place.replace(/@\^\d+/, ""), `jsr:${name}`);
-    }
-    return Promise.resolve();
   },
   "tests/README.md, How to write one: ts": byDeno,
 };

@@ -16,6 +16,7 @@ import {
   type Talk,
   Wire,
 } from "@readback/readback/testing";
+import { npmSettings } from "./npm_settings.ts";
 
 const sh = (script: string, ...options: ConstructorParameters<typeof Program>[1][]) =>
   new Program(["sh", "-c", script], ...options);
@@ -293,11 +294,16 @@ describe("readback's own two", () => {
     const root = new URL("..", import.meta.url);
     await using files = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-      (request) =>
-        Deno.readFile(new URL(`.${new URL(request.url).pathname}`, root)).then(
-          (bytes) => new Response(bytes),
+      ({ url }) => {
+        const { pathname } = new URL(url);
+        const file = pathname === "/deno.json"
+          ? npmSettings()
+          : Deno.readFile(new URL(`.${pathname}`, root));
+        return file.then(
+          (body) => new Response(body),
           () => new Response(null, { status: 404 }),
-        ),
+        );
+      },
     );
     const url = `http://127.0.0.1:${files.addr.port}/lib/testing/mod.ts`;
     const script = `import { startClient, startServer } from "${url}";

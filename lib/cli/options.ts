@@ -40,7 +40,9 @@ export type Table = Readonly<Record<string, Option>>;
 /** What a command line comes to. */
 export type Values<T extends Table> = {
   readonly [K in keyof T]: T[K] extends { read: (text: string) => infer V }
-    ? T[K] extends { many: true } ? V[] : T[K] extends { fallback: string } ? V : V | undefined
+    ? T[K] extends { many: true } ? readonly V[]
+    : T[K] extends { fallback: string } ? V
+    : V | undefined
     : boolean;
 };
 
@@ -121,13 +123,14 @@ function split(table: Table, args: readonly string[]): Given {
   const names = (rows: { name: string }[]) => rows.map(({ name }) => name);
   const flags = rows.filter(({ value }) => value === undefined);
   const valued = rows.filter(({ value }) => value !== undefined);
-  const given: Given = parseArgs(withValues(rows, args), {
+  const { _, ...named } = parseArgs(withValues(rows, args), {
     string: ["_", ...names(valued)],
     boolean: names(flags),
     collect: names(valued),
     alias: Object.fromEntries(rows.flatMap(({ name, short }) => short ? [[name, short]] : [])),
     unknown: (arg: string, name?: string) => name === undefined || unknown(arg, name, names(rows)),
   });
+  const given: Given = { ...named, _: _.map(String) };
   for (const { name, many } of valued) {
     const texts = given[name] as string[];
     if (many) continue;

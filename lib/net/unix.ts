@@ -1,7 +1,7 @@
 /** A Unix socket's file: to have it for one's own, and to remove it at the end only if it still is. */
 
 import type { Listener } from "./listener.ts";
-import { sleep } from "../wait.ts";
+import { isPending } from "../wait.ts";
 
 /** The longest path of a socket, in bytes. */
 const LONGEST_PATH = 107;
@@ -35,7 +35,7 @@ export async function takePath(path: string): Promise<Listener> {
   // Whether nobody listens must be true still when the file is replaced. The system lets go of
   // the lock when its holder dies; where a folder can't be locked, this goes without.
   using folder = await Deno.open(folderOf(path));
-  await Promise.race([folder.lock(true).catch(() => {}), sleep(PATIENCE)]);
+  await isPending(folder.lock(true), PATIENCE);
   if (!await isFree(path)) throw new Deno.errors.AddrInUse(`somebody listens at ${path}`);
   return listenThenMove(path, (own) => Deno.renameSync(own, path));
 }

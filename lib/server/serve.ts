@@ -52,7 +52,12 @@ export function serve<State>(
   handler: Handler<State>,
   options: ServeOptions<State> = {},
 ): Server<State> {
-  return new Server(handler, options);
+  try {
+    return new Server(handler, options);
+  } catch (error) { // nobody else would close them
+    for (const listener of options.listeners ?? []) close(listener);
+    throw error;
+  }
 }
 
 /**

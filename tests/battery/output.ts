@@ -9,7 +9,7 @@ import { program, startClient } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../replies.ts";
 import { sockets } from "./proc.ts";
-import { sleep } from "../../lib/wait.ts";
+import { isPending, sleep } from "../../lib/wait.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */
 const MESSAGE = "x".repeat(990);
@@ -50,8 +50,8 @@ class Told implements AsyncDisposable {
   /** Asks it to stop, which must work though nobody hears it. */
   async stops(): Promise<void> {
     this.child.kill("SIGTERM");
-    const late = sleep(PATIENCE).then(() => "has not ended");
-    assertEquals(await Promise.race([this.child.status.then(({ code }) => code), late]), 0);
+    assert(!await isPending(this.child.status, PATIENCE), "has not ended");
+    assertEquals((await this.child.status).code, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
