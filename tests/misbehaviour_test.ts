@@ -12,7 +12,7 @@ import { after, before, describe, it } from "@std/testing/bdd";
 import { once } from "node:events";
 import net from "node:net";
 import { listen, type ListenOptions } from "../lib/net/address.ts";
-import { ResettingListener } from "../lib/net/resets.ts";
+import { SocketListener } from "../lib/net/node_socket.ts";
 import { type Faults, parseFaults } from "../lib/faults/faults.ts";
 import { serve } from "../lib/server/serve.ts";
 import type { ServeOptions } from "../lib/server/serve_options.ts";
@@ -261,7 +261,7 @@ describe("over TCP", () => {
   });
 
   it("a listener that is closed resets those who wait, and accepts nobody any more", async () => {
-    const listener = await ResettingListener.open("127.0.0.1", 0);
+    const listener = await SocketListener.open("127.0.0.1", 0);
     using first = await TCP.connect(listener.addr);
     using second = await TCP.connect(listener.addr);
     const accepted = await listener.accept();

@@ -10,7 +10,7 @@ import {
 } from "../checks.ts";
 import { close } from "./close.ts";
 import type { Listener } from "./listener.ts";
-import { ResettingListener } from "./resets.ts";
+import { SocketListener } from "./node_socket.ts";
 import { connectAs, describeTlsError, type Identity, secure } from "./tls.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
@@ -305,7 +305,7 @@ function bothOf({ cert, key }: Pick<ListenOptions, "cert" | "key">): Identity {
 async function listenToReset(options: ListenOptions): Promise<Listener> {
   const { hostname = "127.0.0.1", port = 0, cert, key } = options;
   if (cert !== undefined) listenAt(options).close(); // finds fault with the identity, if there is any
-  const listener = await ResettingListener.open(hostname, port);
+  const listener = await SocketListener.open(hostname, port);
   return cert === undefined || key === undefined ? listener : layTls(listener, { cert, key });
 }
 

@@ -8,6 +8,7 @@
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
 import type { Listener, ServerConn } from "./listener.ts";
+import { asDenoError } from "./node_errors.ts";
 import { describeHandshakeError, type Identity } from "./tls.ts";
 
 /** The first version of Deno whose layer tells the other end that no more will come. */
@@ -87,7 +88,7 @@ class TlsConnection implements ServerConn {
     this.#conn = conn;
     this.#layer = layOver(conn);
     const { socket } = this.#layer;
-    const fail = (error: Error) => this.#fail(error);
+    const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
     socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
     socket.on("end", () => {
       this.#hasEnded = true;

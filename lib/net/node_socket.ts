@@ -1,0 +1,173 @@
+/**
+ * Connections and listeners over `node:net`. In Deno they are for connections that can be reset,
+ * as Deno's own can't; in Node they are all there is. Limits: connections are accepted before
+ * there is a place for them, and in Deno 2.9 a listener that was out of descriptors accepts
+ * none any more, without an error.
+ */
+
+import type { Server, Socket } from "node:net";
+import type { Listener, ServerConn } from "./listener.ts";
+import { asDenoError } from "./node_errors.ts";
+
+/** The most connections that wait to be accepted; one more is closed. */
+const BACKLOG = 4096;
+
+/** The most bytes of one write: a client that reads slowly shows activity after each piece. */
+const LARGEST_WRITE = 65536;
+
+const CLOSED = new Deno.errors.Interrupted("the connection was closed");
+
+/** A listener whose connections can be reset. */
+export class SocketListener implements Listener {
+  readonly resets = true;
+  readonly #waiting: Socket[] = [];
+  #accepting: PromiseWithResolvers<SocketConn> | undefined;
+  #isClosed = false;
+
+  /**
+   * @param server listens already, with `allowHalfOpen` and `pauseOnConnect`
+   * @param addr the address it listens on
+   */
+  constructor(readonly server: Server, readonly addr: Deno.NetAddr | Deno.UnixAddr) {
+    server.on("connection", (socket) => this.#take(socket));
+    server.on("error", (error) => this.#accepting?.reject(error)); // it can't accept for now
+  }
+
+  /**
+   * Listens at an address, no name.
+   * @throws {Error} as Deno.listen does
+   */
+  static async open(host: string, port: number): Promise<SocketListener> {
+    const { createServer } = await import("node:net");
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+    await new Promise<void>((done, fail) => {
+      server.once("error", (error) => fail(asDenoError(error)));
+      server.listen({ host, port, backlog: BACKLOG }, done);
+    });
+    server.removeAllListeners("error");
+    const { address: hostname, port: own } = server.address() as { address: string; port: number };
+    return new SocketListener(server, { transport: "tcp", hostname, port: own });
+  }
+
+  /** Returns the next connection. */
+  accept(): Promise<SocketConn> {
+    const socket = this.#waiting.shift();
+    if (socket !== undefined) return Promise.resolve(new SocketConn(socket, this.addr));
+    if (this.#isClosed) return Promise.reject(new Deno.errors.BadResource("listener closed"));
+    this.#accepting = Promise.withResolvers();
+    return this.#accepting.promise;
+  }
+
+  /** Stops accepting; resets the connections that wait. */
+  close(): void {
+    if (this.#isClosed) throw new Deno.errors.BadResource("listener closed");
+    this.#isClosed = true;
+    this.server.close();
+    for (const socket of this.#waiting.splice(0)) socket.resetAndDestroy();
+    this.#accepting?.reject(new Deno.errors.BadResource("listener closed"));
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isClosed) this.close();
+  }
+
+  #take(socket: Socket): void {
+    socket.on("error", () => {}); // reads and writes report it
+    const isDead = this.addr.transport === "tcp" && socket.remoteAddress === undefined;
+    if (isDead) return void socket.destroy();
+    const accepting = this.#accepting;
+    this.#accepting = undefined;
+    if (accepting !== undefined) accepting.resolve(new SocketConn(socket, this.addr));
+    else if (this.#isClosed || this.#waiting.length === BACKLOG) socket.destroy();
+    else this.#waiting.push(socket);
+  }
+}
+
+/** A connection over a socket of `node:net` or `node:tls`. */
+export class SocketConn implements ServerConn {
+  readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
+  readonly localAddr: Deno.NetAddr | Deno.UnixAddr;
+  #wake: (() => void) | undefined; // there is something to be read, or an end
+  readonly #pending = new Set<(error: unknown) => void>();
+
+  /** @param own the address of a Unix socket: the kernel gives none */
+  constructor(readonly socket: Socket, own?: Deno.NetAddr | Deno.UnixAddr) {
+    const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+    const isUnix = own?.transport === "unix";
+    this.localAddr = isUnix ? own : { transport: "tcp", hostname: localAddress, port: localPort };
+    this.remoteAddr = isUnix
+      ? { transport: "unix", path: "" }
+      : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+    socket.on("error", () => {}); // reads and writes report it
+    socket.on("close", () => {
+      for (const giveUp of this.#pending) giveUp(this.#failure);
+    });
+  }
+
+  /** Reads what has arrived; null at end-of-file. */
+  async read(into: Uint8Array): Promise<number | null> {
+    const { socket } = this;
+    for (;;) {
+      const chunk = socket.read(Math.min(into.length, socket.readableLength) || undefined);
+      if (chunk !== null) {
+        into.set(chunk);
+        return chunk.length;
+      }
+      if (socket.readableEnded) return null;
+      if (socket.destroyed) throw this.#failure;
+      await this.#news();
+    }
+  }
+
+  /** Writes at most 64 KiB; returns how many bytes. */
+  async write(bytes: Uint8Array): Promise<number> {
+    const piece = bytes.subarray(0, LARGEST_WRITE);
+    await this.#unlessClosed((done) => this.socket.write(piece, done));
+    return piece.length;
+  }
+
+  /** Half-closes: sends end-of-file. */
+  async closeWrite(): Promise<void> {
+    await this.#unlessClosed((done) => this.socket.end(done));
+  }
+
+  /** Turns Nagle's algorithm off or on. */
+  setNoDelay(isOff = true): void {
+    this.socket.setNoDelay(isOff);
+  }
+
+  /** Closes it with a reset. */
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
+  /** Closes it. */
+  close(): void {
+    this.socket.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.destroy();
+  }
+
+  get #failure(): unknown {
+    return asDenoError(this.socket.errored ?? CLOSED);
+  }
+
+  /** Waits for bytes or an end. Listens only once somebody reads: TLS may be laid over it before. */
+  #news(): Promise<void> {
+    if (this.#wake === undefined) {
+      for (const event of ["readable", "end", "close"]) this.socket.on(event, () => this.#wake?.());
+    }
+    return new Promise((resolve) => this.#wake = resolve);
+  }
+
+  /** Waits until something is done. Once the socket is closed, that may never be. */
+  async #unlessClosed(start: (done: (error?: Error | null) => void) => void): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (this.socket.destroyed) throw this.#failure;
+    this.#pending.add(reject);
+    start((error) => error ? reject(asDenoError(error)) : resolve());
+    await promise.finally(() => this.#pending.delete(reject));
+  }
+}
