@@ -1,12 +1,10 @@
 /** Readback's own two programs, as peers. */
 
-import { fileURLToPath } from "node:url";
-import type { Wait } from "./time_limit.ts";
+import { program } from "./command.ts";
 import { Program, type ProgramOptions } from "./program.ts";
+import type { Wait } from "./time_limit.ts";
 
-/** Where the programs are: in this checkout, or wherever this package was imported from. */
-const ROOT = new URL("../../", import.meta.url);
-const IS_HERE = ROOT.protocol === "file:";
+export { program };
 
 /** A server that is ready: it has said where it listens. */
 export class ServerProgram extends Program {
@@ -70,45 +68,6 @@ export function startClient(
 ): Program {
   const words = args.map(String);
   return new Program([...program("client", words), ...words], quiet(options));
-}
-
-/**
- * The command that runs one of the two: its source; or, for this project's own tests, what was
- * built under `dist`, where the environment's READBACK says `bundle` or `compiled`.
- * @param args what it will be given: some want more permissions
- */
-export function program(name: "server" | "client", args: readonly string[] = []): string[] {
-  const files = ["--unix", "--tls-cert", "--ca", "--cert"].some((option) => args.includes(option));
-  const rights = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
-  const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...rights];
-  switch (built()) {
-    case "bundle":
-      return [...deno, file(`dist/${name}.js`)];
-    case "compiled":
-      return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
-    default:
-      return [...deno, ...config(), file(`${name}.ts`)];
-  }
-}
-
-/** What of a build is to be tested, if anything. */
-function built(): string | undefined {
-  const right = { name: "env", variable: "READBACK" } as const;
-  const mayAsk = Deno.permissions.querySync(right).state === "granted";
-  return mayAsk ? Deno.env.get("READBACK") : undefined;
-}
-
-/** Where the sources' imports are: with them, and never with who starts them. */
-function config(): string[] {
-  if (IS_HERE) return ["--frozen", "--config", file("deno.json")];
-  const imports = ROOT.host === "jsr.io" ? [] : ["--import-map", file("deno.json")];
-  return ["--no-config", "--no-lock", `--allow-import=${ROOT.host},jsr.io:443`, ...imports];
-}
-
-/** A file of this package, as a command names it. */
-function file(path: string): string {
-  const url = new URL(path, ROOT);
-  return IS_HERE ? fileURLToPath(url) : url.href;
 }
 
 /** Deno looks for no update meanwhile. */

@@ -1,0 +1,46 @@
+/** The commands that run readback's two programs, in Deno. In Node, lib/node/command.ts takes its place. */
+
+import { fileURLToPath } from "node:url";
+
+/** The folder of the programs: this checkout, or the URL that this package was imported from. */
+const ROOT = new URL("../../", import.meta.url);
+const IS_HERE = ROOT.protocol === "file:";
+
+/**
+ * Returns the command that runs one of the two: its source; or, for this project's own tests, what
+ * was built under `dist`, where the environment's READBACK is `bundle` or `compiled`.
+ * @param args its arguments: some take more permissions
+ */
+export function program(name: "server" | "client", args: readonly string[] = []): string[] {
+  const files = ["--unix", "--tls-cert", "--ca", "--cert"].some((option) => args.includes(option));
+  const permissions = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
+  const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions];
+  switch (built()) {
+    case "bundle":
+      return [...deno, file(`dist/${name}.js`)];
+    case "compiled":
+      return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
+    default:
+      return [...deno, ...config(), file(`${name}.ts`)];
+  }
+}
+
+/** The environment's READBACK, if it may be read. */
+function built(): string | undefined {
+  const permission = { name: "env", variable: "READBACK" } as const;
+  const mayAsk = Deno.permissions.querySync(permission).state === "granted";
+  return mayAsk ? Deno.env.get("READBACK") : undefined;
+}
+
+/** Options that find the sources' imports: beside the sources, not in the caller's folder. */
+function config(): string[] {
+  if (IS_HERE) return ["--frozen", "--config", file("deno.json")];
+  const imports = ROOT.host === "jsr.io" ? [] : ["--import-map", file("deno.json")];
+  return ["--no-config", "--no-lock", `--allow-import=${ROOT.host},jsr.io:443`, ...imports];
+}
+
+/** Returns the path or the URL of one of this package's files. */
+function file(path: string): string {
+  const url = new URL(path, ROOT);
+  return IS_HERE ? fileURLToPath(url) : url.href;
+}
