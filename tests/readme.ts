@@ -59,11 +59,9 @@ export class Page {
 /** All pages. */
 export const pages: readonly Page[] = await Promise.all([
   "README.md",
-  "lib/README.md",
-  "lib/FAULTS.md",
-  "tests/README.md",
-  "tests/bench/README.md",
-  "tests/deploy/README.md",
+  "CONTRIBUTING.md",
+  ...[...Deno.readDirSync(new URL("../docs", import.meta.url))]
+    .map(({ name }) => `docs/${name}`).filter((path) => path.endsWith(".md")).sort(),
 ].map((path) => Page.read(path)));
 
 /** The first page that anybody reads. */

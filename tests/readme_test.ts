@@ -71,13 +71,13 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       assertEquals(await wire.until(/\n/), "HELLO\n");
     });
   },
-  "lib/README.md, Services: ts ignore": async (code) => {
+  "docs/library.md, Services: ts ignore": async (code) => {
     const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
     const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
     assert(here.includes(code), `no such service in tests/services:\n${code}`);
   },
-  "lib/README.md, In your tests: ts": byDeno,
-  "lib/README.md, In your tests: sh": async (code) => {
+  "docs/library.md, In your tests: ts": byDeno,
+  "docs/library.md, In your tests: sh": async (code) => {
     const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
     try {
       const said = await shell(code.replaceAll("transcript.txt", `${folder}/transcript.txt`));
@@ -89,20 +89,20 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       await Deno.remove(folder, { recursive: true });
     }
   },
-  "lib/FAULTS.md, Three uses: python": async (code) => {
+  "docs/faults.md, Three uses: python": async (code) => {
     const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
     await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
     await python.ends(0);
     assertEquals(python.stderr, "");
   },
-  "lib/FAULTS.md, Three uses: ts": byDeno,
-  "lib/FAULTS.md, Three uses: sh": async (code) => {
+  "docs/faults.md, Three uses: ts": byDeno,
+  "docs/faults.md, Three uses: sh": async (code) => {
     await using server = await startServer(["--orders"]);
     const said = await shell(replaced(code, { 6969: `${server.port}` }));
     assertEquals(said, "no reply within a second: 124\n");
     await server.until("fault delay=9s for 127.0.0.1:");
   },
-  "tests/README.md, How to write one: ts": byDeno,
+  "CONTRIBUTING.md, How to write one: ts": byDeno,
 };
 
 /** `deno test --doc`, as in the task, runs these. */
@@ -173,11 +173,11 @@ describe("README", () => {
     });
   }
 
-  it("lib/FAULTS.md has the faults as --help has them", async () => {
+  it("docs/faults.md has the faults as --help has them", async () => {
     await using help = new Program([...program("server"), "--help"]);
     await help.ends(0);
     const [, , faults = ""] = help.stdout.trim().split("\n\n");
-    const table = pages.find(({ path }) => path === "lib/FAULTS.md")?.rows("Faults");
+    const table = pages.find(({ path }) => path === "docs/faults.md")?.rows("Faults");
     assertEquals(
       table?.map(([fault, meaning]) => `${fault} ${meaning}`),
       faults.split("\n").slice(1).map((line) => line.trim().replace(/ {2,}/, " ")),
@@ -196,8 +196,8 @@ describe("README", () => {
   });
 });
 
-describe("lib/README.md's rooms", () => {
-  const library = pages.find(({ path }) => path === "lib/README.md");
+describe("docs/inside.md's rooms", () => {
+  const library = pages.find(({ path }) => path === "docs/inside.md");
   const uses =
     library?.rows("The rooms").map(([room = "", , used = ""]) =>
       [room, used.split(/[`, ]+/)] as const

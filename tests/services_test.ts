@@ -1,4 +1,4 @@
-/** Services that are built on lib/: lib/README.md shows them as they are. */
+/** Services that are built on lib/: docs/library.md shows them as they are. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
