@@ -43,18 +43,12 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     );
     assertEquals(replies.slice(2001), ["[hello] STAMP", ""]);
   },
-  "README.md, From the tutorial to here: console": async (code) => {
-    await using lines = await startServer(["--framing", "line"]);
-    await using raw = await startServer(["--framing", "raw"]);
-    const session = replaced(code, { " 6969": ` ${lines.port}`, " 7070": ` ${raw.port}` });
-    const exchanges = session.split(/^\$ /m).slice(1).map(async (exchange) => {
-      const [command = "", ...shown] = exchange.split("\n");
-      // After raw replies there is no newline; the page has one there.
-      const heard = unstamped(await shell(command)).trimEnd();
-      assertEquals(heard, unstamped(shown.join("\n")).trimEnd(), command);
-    });
-    assertEquals((await Promise.all(exchanges)).length, 2);
-  },
+  "README.md, From the tutorial to here: console": session(["--framing", "line"], [
+    "--framing",
+    "raw",
+  ]),
+  "docs/wire.md, The wire: console": session([]),
+  "docs/wire.md, Messages and replies: mermaid": diagram,
   "README.md, In your tests: python": async (code) => {
     await using python = new Program(["python3", "-c", code], { env: { PATH } });
     await python.ends(0);
@@ -109,6 +103,35 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
 function byDeno(): Promise<void> {
   assert(/ --doc .*tests\/ lib\//.test(tasks.test.command), tasks.test.command);
   return Promise.resolve();
+}
+
+/** Checks that a diagram is one; how it looks is for people to see. */
+function diagram(code: string): Promise<void> {
+  assertMatch(code, /^(flowchart (LR|TD)|sequenceDiagram)\n/);
+  return Promise.resolve();
+}
+
+/**
+ * Runs a session at a prompt: each command, and what it printed.
+ * @param servers the arguments of the server on port 6969 and, if there is one, on 7070
+ */
+function session(...servers: readonly string[][]): (code: string) => Promise<void> {
+  return async (code) => {
+    await using stack = new AsyncDisposableStack();
+    let here = code;
+    for (const [at, args] of servers.entries()) {
+      const server = stack.use(await startServer(args));
+      here = here.replaceAll(` ${[6969, 7070][at]}`, ` ${server.port}`);
+    }
+    const exchanges = here.split(/^\$ /m).slice(1);
+    assert(exchanges.length > 0, code);
+    for (const exchange of exchanges) {
+      const [command = "", ...shown] = exchange.split("\n");
+      // After raw replies there is no newline; the page has one there.
+      const printed = unstamped(await shell(command)).trimEnd();
+      assertEquals(printed, unstamped(shown.join("\n")).trimEnd(), command);
+    }
+  };
 }
 
 /** Runs a script as its reader would; gives what it printed. */
