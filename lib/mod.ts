@@ -17,7 +17,9 @@
  */
 
 export { type ConnectOptions, formatAddress, listen, type ListenOptions } from "./net/address.ts";
-export type { Listener, ServerConn } from "./net/listener.ts";
+export type { Addr, NetAddr, UnixAddr } from "./net/addr.ts";
+export type { Conn, Listener, ServerConn } from "./net/listener.ts";
+export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
 export { serve, type Server } from "./server/serve.ts";
 export type { ServeOptions } from "./server/serve_options.ts";
 export type { Client, Ending, Handler } from "./server/handler.ts";

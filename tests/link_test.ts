@@ -13,7 +13,7 @@ import { hearGreeting } from "../lib/client/peer.ts";
 import { Measurement } from "../lib/ping/measurement.ts";
 import { BufferedConn } from "../lib/net/buffered_conn.ts";
 import type { ReportedEvent } from "../lib/ping/events.ts";
-import type { Conn } from "../lib/net/address.ts";
+import type { Conn } from "../lib/net/listener.ts";
 import { FakeServer } from "../lib/testing/fake_server.ts";
 import { latin1, text } from "../lib/testing/wire.ts";
 import { sleep } from "../lib/wait.ts";

@@ -1,5 +1,6 @@
 /** A line on a terminal that says what is waited for, as long as it is. */
 
+import type { ServerConn } from "../net/listener.ts";
 import { connect, type ConnectOptions, formatEndpoint } from "../net/address.ts";
 
 /** What is over sooner is not worth a line, in ms. */
@@ -89,7 +90,7 @@ export class StatusLine {
 export async function connectVisibly(
   progress: StatusLine,
   options: ConnectOptions,
-): Promise<Deno.Conn> {
+): Promise<ServerConn> {
   return await progress.during(
     connect(options),
     (s) => `connecting to ${formatEndpoint(options)}: ${s} s`,

@@ -1,5 +1,6 @@
 /** What a server tells people, in the tutorial's words, and programs, as events. */
 
+import type { Addr } from "../net/addr.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { Client, Ending } from "../server/handler.ts";
@@ -129,7 +130,7 @@ export class Transcript {
    * @param waits for connections
    * @param faults are what it is to do wrong
    */
-  listening(addrs: readonly Deno.Addr[], waits: boolean, faults?: Faults): void {
+  listening(addrs: readonly Addr[], waits: boolean, faults?: Faults): void {
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
       const wrong = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
@@ -192,7 +193,7 @@ export class Transcript {
   }
 
   /** A client was not let in. */
-  refused(addr: Deno.Addr, reason: string): void {
+  refused(addr: Addr, reason: string): void {
     this.#say({ event: "refused", client: this.#nameOf(addr), reason });
   }
 
@@ -214,7 +215,7 @@ export class Transcript {
   }
 
   /** Clients of a Unix socket have no address: they are numbered. */
-  #nameOf(addr: Deno.Addr): string {
+  #nameOf(addr: Addr): string {
     return "hostname" in addr ? formatAddress(addr) : `unix#${++this.#unnamed}`;
   }
 

@@ -1,5 +1,6 @@
 /** The client's side of a conversation: says a message, gets its reply, in order. */
 
+import type { Conn } from "../net/listener.ts";
 import { connect, type ConnectOptions } from "../net/address.ts";
 import {
   checkOne,
@@ -111,7 +112,7 @@ export class Peer implements Disposable {
    * @param matches as in {@linkcode PeerOptions}
    */
   constructor(
-    conn: Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">,
+    conn: Conn,
     framing: Framing | CustomFraming,
     timeout: number,
     matches?: PeerOptions["matches"],

@@ -1,5 +1,6 @@
 /** What a server does wrong because it was asked to: how that is said, and when it happens. Pure. */
 
+import type { Addr } from "../net/addr.ts";
 import { duration, mustBe, size } from "../checks.ts";
 import { MOST_DATAGRAM } from "../net/udp.ts";
 import { quote } from "../wire/quote.ts";
@@ -96,7 +97,7 @@ export const NO_FAULTS: FaultPlan = { number: 0, faults: [], random: new Random(
 
 /** By what faults can be done: datagrams have no connection, and not all connections can be reset. */
 export interface FaultSupport {
-  readonly transport: Deno.Addr["transport"];
+  readonly transport: Addr["transport"];
   readonly resets: boolean;
 }
 

@@ -1,5 +1,6 @@
 /** Where a server is: parse, print, listen, connect. */
 
+import type { Addr } from "./addr.ts";
 import {
   booleanRule,
   checkOptions,
@@ -9,7 +10,7 @@ import {
   textRule,
 } from "../checks.ts";
 import { close } from "./close.ts";
-import type { Listener } from "./listener.ts";
+import type { Listener, ServerConn } from "./listener.ts";
 import { SocketListener } from "./node_socket.ts";
 import { connectAs, describeTlsError, type Identity, secure } from "./tls.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
@@ -78,11 +79,6 @@ export interface ConnectOptions {
 /** Where a server is, by the words of both. */
 type Address = Pick<ListenOptions, "hostname" | "port" | "path">;
 
-/** What a conversation needs of a connection, on either side. */
-export type Conn =
-  & Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close">
-  & { readonly localAddr?: Deno.Addr | undefined; reset?(): void };
-
 /** Where a server is, as people write it: `127.0.0.1:6969`, `[::1]:6969`, `/run/echo.sock`. */
 export function formatEndpoint({ hostname = "127.0.0.1", port = 0, path }: Address): string {
   return path ?? (hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`);
@@ -99,8 +95,8 @@ export function formatEndpoint({ hostname = "127.0.0.1", port = 0, path }: Addre
  * assertEquals(formatAddress({ transport: "unix", path: "/run/echo.sock" }), "/run/echo.sock");
  * ```
  */
-export function formatAddress(addr: Deno.Addr): string {
-  if (!("hostname" in addr)) return "path" in addr ? addr.path ?? "unix" : "vsock";
+export function formatAddress(addr: Addr): string {
+  if (!("hostname" in addr)) return addr.path || "unix";
   return formatEndpoint({
     hostname: addr.hostname.replace(/^::ffff:(?=\d+\.)/, ""),
     port: addr.port,
@@ -182,7 +178,7 @@ export class ConnectError extends Error {
 
 /** A connection, and how long it took to make, in ms. */
 export interface Connected {
-  readonly conn: Deno.Conn;
+  readonly conn: ServerConn & Disposable;
   /** Until it was there; to find a name's address is part of it. */
   readonly connect: number;
   /** From then on, until TLS could be spoken, where it is. */
@@ -193,7 +189,7 @@ export interface Connected {
  * Connects to a server.
  * @throws {ConnectError} whose message says why not, and what to do
  */
-export async function connect(options: ConnectOptions = {}): Promise<Deno.Conn> {
+export async function connect(options: ConnectOptions = {}): Promise<ServerConn & Disposable> {
   return (await connectTimed(options)).conn;
 }
 

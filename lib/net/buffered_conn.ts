@@ -1,6 +1,6 @@
 /** A connection with a buffer: what has come is held until it is dropped. */
 
-import type { Conn } from "./address.ts";
+import type { Conn } from "./listener.ts";
 import { describeTlsError } from "./tls.ts";
 import { Deadline } from "./deadline.ts";
 

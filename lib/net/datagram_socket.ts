@@ -1,5 +1,6 @@
 /** A socket that says datagrams to one server, and hears what that server says. */
 
+import type { NetAddr } from "./addr.ts";
 import type { Socket } from "node:dgram";
 import { describeConnectError, formatEndpoint, resolve } from "./address.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
@@ -21,7 +22,7 @@ export class DatagramSocket implements Disposable {
   #sending = Promise.resolve(); // one after the other: else they leave in any order
   #isClosed = false;
 
-  private constructor(readonly socket: Socket, readonly addr: Deno.NetAddr) {
+  private constructor(readonly socket: Socket, readonly addr: NetAddr) {
     socket.on("message", (datagram, from) => {
       // The socket hears strangers too.
       const isServer = from.port === addr.port && isSame(from.address, addr.hostname);

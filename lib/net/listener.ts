@@ -1,5 +1,47 @@
 /** What a server accepts connections from, and what it gets. */
 
+import type { Addr } from "./addr.ts";
+
+/**
+ * The least that a connection must be able to do; those of Deno can.
+ *
+ * ```ts
+ * import { type Conn, Peer, serve } from "@readback/readback";
+ *
+ * // Sends each byte by itself.
+ * const slowly = (conn: Conn): Conn => ({
+ *   read: (into) => conn.read(into),
+ *   write: (bytes) => conn.write(bytes.subarray(0, 1)),
+ *   closeWrite: () => conn.closeWrite(),
+ *   close: () => conn.close(),
+ * });
+ * await using server = serve((message, reply) => reply.write(message));
+ * const { port } = server.addr as Deno.NetAddr;
+ * using peer = new Peer(slowly(await Deno.connect({ port })), "line", 1000);
+ * await peer.request("hello");
+ * ```
+ */
+export interface Conn {
+  /**
+   * Reads into a buffer.
+   *
+   * @returns the number of bytes read; null at end-of-file
+   */
+  read(into: Uint8Array): Promise<number | null>;
+  /**
+   * Writes some of these bytes, at least one.
+   *
+   * @returns the number of bytes written
+   */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Half-closes the connection: no more will be sent, the peer can still be read. */
+  closeWrite(): Promise<void>;
+  /** Closes the connection. */
+  close(): void;
+  /** Closes the connection with a reset. Only connections of a listener that `resets` can. */
+  reset?(): void;
+}
+
 /**
  * A connection that was accepted.
  *
@@ -18,19 +60,17 @@
  * assertEquals(seen.length, 1);
  * ```
  */
-export interface ServerConn extends Pick<Deno.Conn, "read" | "write" | "closeWrite" | "close"> {
-  /** Where it comes from. */
-  readonly remoteAddr: Deno.Addr;
-  /** Where it came to. */
-  readonly localAddr?: Deno.Addr | undefined;
+export interface ServerConn extends Conn {
+  /** The client's address. */
+  readonly remoteAddr: Addr;
+  /** The address of this end. */
+  readonly localAddr?: Addr | undefined;
   /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
   readonly isHealthCheck?: boolean | undefined;
   /** Completes the TLS handshake; without TLS there is none. */
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
   setNoDelay?(): void;
-  /** Closes it with a reset; only a listener that `resets` has such connections. */
-  reset?(): void;
 }
 
 /**
@@ -62,7 +102,7 @@ export interface ServerConn extends Pick<Deno.Conn, "read" | "write" | "closeWri
  */
 export interface Listener {
   /** Where it listens. */
-  readonly addr: Deno.Addr;
+  readonly addr: Addr;
   /** Its connections can be reset. @default {false} */
   readonly resets?: boolean;
   /** The next connection; rejects with `BadResource` once closed. */

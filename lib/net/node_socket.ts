@@ -5,6 +5,7 @@
  * none any more, without an error.
  */
 
+import type { NetAddr, UnixAddr } from "./addr.ts";
 import type { Server, Socket } from "node:net";
 import type { Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
@@ -28,7 +29,7 @@ export class SocketListener implements Listener {
    * @param server listens already, with `allowHalfOpen` and `pauseOnConnect`
    * @param addr the address it listens on
    */
-  constructor(readonly server: Server, readonly addr: Deno.NetAddr | Deno.UnixAddr) {
+  constructor(readonly server: Server, readonly addr: NetAddr | UnixAddr) {
     server.on("connection", (socket) => this.#take(socket));
     server.on("error", (error) => this.#accepting?.reject(error)); // it can't accept for now
   }
@@ -85,13 +86,13 @@ export class SocketListener implements Listener {
 
 /** A connection over a socket of `node:net` or `node:tls`. */
 export class SocketConn implements ServerConn {
-  readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
-  readonly localAddr: Deno.NetAddr | Deno.UnixAddr;
+  readonly remoteAddr: NetAddr | UnixAddr;
+  readonly localAddr: NetAddr | UnixAddr;
   #wake: (() => void) | undefined; // there is something to be read, or an end
   readonly #pending = new Set<(error: unknown) => void>();
 
   /** @param own the address of a Unix socket: the kernel gives none */
-  constructor(readonly socket: Socket, own?: Deno.NetAddr | Deno.UnixAddr) {
+  constructor(readonly socket: Socket, own?: NetAddr | UnixAddr) {
     const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
     const isUnix = own?.transport === "unix";
     this.localAddr = isUnix ? own : { transport: "tcp", hostname: localAddress, port: localPort };

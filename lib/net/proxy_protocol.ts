@@ -3,6 +3,7 @@
  * (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
  */
 
+import type { Addr, NetAddr } from "./addr.ts";
 import type { BlockList } from "node:net";
 import type { ServerConn } from "./listener.ts";
 
@@ -11,9 +12,9 @@ export interface ProxyHeader {
   /** Its length in bytes; what comes after is the client's. */
   readonly length: number;
   /** The client; `unknown`: its address is not told; `local`: the proxy itself, to see how we are. */
-  readonly client: Deno.NetAddr | "unknown" | "local";
+  readonly client: NetAddr | "unknown" | "local";
   /** Where the client connected to, if that is told. */
-  readonly target?: Deno.NetAddr;
+  readonly target?: NetAddr;
 }
 
 /** The longest line of version 1, in bytes, with its CRLF. */
@@ -82,14 +83,14 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
 
 /** A proxy's connection, from after the header. */
 class Proxied implements ServerConn {
-  readonly remoteAddr: Deno.Addr;
-  readonly localAddr: Deno.Addr | undefined;
+  readonly remoteAddr: Addr;
+  readonly localAddr: Addr | undefined;
   readonly isHealthCheck: boolean;
   #early: Uint8Array; // came with the header
 
   private constructor(
     readonly conn: ServerConn,
-    proxy: Deno.NetAddr,
+    proxy: NetAddr,
     { client, target }: ProxyHeader,
     early: Uint8Array,
   ) {
@@ -103,7 +104,7 @@ class Proxied implements ServerConn {
   }
 
   /** Reads the header; null: the connection ended before it did. */
-  static async meet(conn: ServerConn, proxy: Deno.NetAddr): Promise<ServerConn | null> {
+  static async meet(conn: ServerConn, proxy: NetAddr): Promise<ServerConn | null> {
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
       const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
@@ -230,25 +231,25 @@ function familyOf(address: string): "ipv4" | "ipv6" {
 }
 
 /** An address and a port from their places in a header of version 2. */
-function ipv4(view: DataView, at: number, port: number): Deno.NetAddr {
+function ipv4(view: DataView, at: number, port: number): NetAddr {
   const bytes = Array.from({ length: 4 }, (_, more) => view.getUint8(at + more));
   return addr(bytes.join("."), view.getUint16(port));
 }
 
 /** The same for IPv6. */
-function ipv6(view: DataView, at: number, port: number): Deno.NetAddr {
+function ipv6(view: DataView, at: number, port: number): NetAddr {
   const groups = Array.from({ length: 8 }, (_, more) => view.getUint16(at + 2 * more).toString(16));
   return addr(groups.join(":"), view.getUint16(port));
 }
 
 /** Whether these are one address and port, of which the second is as the runtime tells it. */
-function isSame(one: Deno.NetAddr | string | undefined, other: Deno.Addr | undefined): boolean {
+function isSame(one: NetAddr | string | undefined, other: Addr | undefined): boolean {
   return typeof one === "object" && other !== undefined && "hostname" in other &&
     one.port === other.port && one.hostname === plain(other.hostname);
 }
 
 /** An address that is right, in the one way the runtime writes it. */
-function addr(hostname: string, port: number): Deno.NetAddr {
+function addr(hostname: string, port: number): NetAddr {
   return { transport: "tcp", hostname: plain(hostname), port };
 }
 

@@ -5,6 +5,7 @@
  * connection below, and its descriptor is free at once.
  */
 
+import type { Addr } from "./addr.ts";
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
 import type { Listener, ServerConn } from "./listener.ts";
@@ -50,7 +51,7 @@ class TlsListener implements Listener {
     this.#layOver = loadLayer(identity);
   }
 
-  get addr(): Deno.Addr {
+  get addr(): Addr {
     return this.#listener.addr;
   }
 
@@ -99,11 +100,11 @@ class TlsConnection implements ServerConn {
     socket.on("_tlsError", fail); // of a later record: the event that node:tls itself listens to
   }
 
-  get remoteAddr(): Deno.Addr {
+  get remoteAddr(): Addr {
     return this.#conn.remoteAddr;
   }
 
-  get localAddr(): Deno.Addr | undefined {
+  get localAddr(): Addr | undefined {
     return this.#conn.localAddr;
   }
 

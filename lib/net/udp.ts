@@ -1,5 +1,6 @@
 /** UDP sockets, by `node:dgram`: Deno's own are behind an unstable flag. */
 
+import type { NetAddr } from "./addr.ts";
 import type { Socket } from "node:dgram";
 import { formatEndpoint } from "./address.ts";
 import { asDenoError } from "./node_errors.ts";
@@ -48,7 +49,7 @@ type Lookup = (
 export async function send(
   socket: Socket,
   datagram: Uint8Array,
-  { hostname, port }: Deno.NetAddr,
+  { hostname, port }: NetAddr,
 ): Promise<string | null> {
   const error = await new Promise<Error | null>((done) =>
     socket.send(datagram, port, hostname, done)
@@ -63,6 +64,6 @@ export async function send(
 }
 
 /** A socket's own address, or that of a datagram. */
-export function addrOf({ address, port }: { address: string; port: number }): Deno.NetAddr {
+export function addrOf({ address, port }: { address: string; port: number }): NetAddr {
   return { transport: "udp", hostname: address, port };
 }

@@ -1,5 +1,6 @@
 /** A Unix socket's file: to have it for one's own, and to remove it at the end only if it still is. */
 
+import type { UnixAddr } from "./addr.ts";
 import type { Listener } from "./listener.ts";
 import { isPending } from "../wait.ts";
 
@@ -78,7 +79,7 @@ function listenThenMove(path: string, move: (own: string) => void): Listener {
 
 /** Is known by the path where its file is, and removes that when it is closed, if it still is its own. */
 class UnixListener implements Listener {
-  readonly addr: Deno.UnixAddr;
+  readonly addr: UnixAddr;
   readonly #listener: Deno.UnixListener;
   #file: Deno.FileInfo | undefined; // as long as it is open: then another file may get its number
 
@@ -90,8 +91,11 @@ class UnixListener implements Listener {
 
   async accept(): Promise<Deno.UnixConn> {
     const conn = await this.#listener.accept();
-    // The runtime tells the name that was bound.
-    return Object.defineProperty(conn, "localAddr", { value: this.addr });
+    // The runtime gives the name that was bound, and null for the client's.
+    return Object.defineProperties(conn, {
+      localAddr: { value: this.addr },
+      remoteAddr: { value: { transport: "unix", path: "" } },
+    });
   }
 
   close(): void {

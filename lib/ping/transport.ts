@@ -1,7 +1,7 @@
 /** A way to a server, for measuring: says messages, hears lines, and connects anew when it must. */
 
 import { errorMessage } from "../checks.ts";
-import type { Conn } from "../net/address.ts";
+import type { Conn } from "../net/listener.ts";
 import { concat, type Framing } from "../wire/framing.ts";
 import type { Probe } from "./reply_matcher.ts";
 import { frame, MOST_ADDED } from "../client/peer.ts";

@@ -1,6 +1,6 @@
 /** A measurement that is not told, before one that is. */
 
-import type { Conn } from "../net/address.ts";
+import type { Conn } from "../net/listener.ts";
 import { ConnectionTransport } from "./transport.ts";
 import { Measurement } from "./measurement.ts";
 

@@ -1,6 +1,7 @@
 /** The server's side of one conversation: reads, answers, writes, until either side ends it. */
 
-import type { Conn } from "../net/address.ts";
+import type { Addr } from "../net/addr.ts";
+import type { ServerConn } from "../net/listener.ts";
 import { close } from "../net/close.ts";
 import { isPending } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
@@ -76,8 +77,8 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** @param conn owned from here on: closed when the conversation is over */
   constructor(
-    readonly conn: Conn,
-    readonly addr: Deno.Addr,
+    readonly conn: ServerConn,
+    readonly addr: Addr,
     readonly isHealthCheck: boolean,
     readonly service: ConversationConfig<State>,
   ) {
@@ -172,7 +173,7 @@ export class Conversation<State = unknown> implements Client<State> {
     return Math.max(0, Date.now() - this.#outbox.passedAt); // clocks are set back at times
   }
 
-  get localAddr(): Deno.Addr | undefined {
+  get localAddr(): Addr | undefined {
     return this.conn.localAddr;
   }
 

@@ -1,5 +1,6 @@
 /** What a server of datagrams is told: its options, checked. */
 
+import type { Addr, NetAddr } from "../net/addr.ts";
 import {
   booleanRule,
   checkOne,
@@ -56,16 +57,16 @@ export interface DatagramOptions {
   /** Stops the server when aborted. */
   signal?: AbortSignal | undefined;
   /** Whether a datagram from there is heard. */
-  verify?: ((addr: Deno.NetAddr) => boolean | Promise<boolean>) | undefined;
+  verify?: ((addr: NetAddr) => boolean | Promise<boolean>) | undefined;
   /** A datagram was not heard: `verify` said so, failed, or took over 10 s. */
-  onRefused?: ((addr: Deno.NetAddr, reason: string) => void) | undefined;
+  onRefused?: ((addr: NetAddr, reason: string) => void) | undefined;
   /**
    * Whether a message is left without a reply. A service's own replies should be: anybody can send
    * a datagram in another's name, and two servers that answer each other's replies never end.
    */
   ignore?: ((message: Message) => boolean) | undefined;
   /** The server hears datagrams there; said of each address. */
-  onListen?: ((addr: Deno.Addr) => void) | undefined;
+  onListen?: ((addr: Addr) => void) | undefined;
   /** A message came; it holds during the call. */
   onMessage?: ((message: Message, client: Client<void>) => void) | undefined;
   /** A fault happens: as it was asked for, to whom, and to which message. */

@@ -1,5 +1,6 @@
 /** A server of datagrams: each is a message, its reply is another. */
 
+import type { NetAddr } from "../net/addr.ts";
 import type { Socket } from "node:dgram";
 import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
 import { close } from "../net/close.ts";
@@ -85,7 +86,7 @@ export class DatagramServer implements AsyncDisposable {
   /** Settles when it has stopped and what it had heard is answered. */
   readonly finished: Promise<void>;
   /** Where it listens. */
-  readonly addrs: readonly Deno.NetAddr[];
+  readonly addrs: readonly NetAddr[];
   /** Messages heard. */
   messages = 0;
   /** Bytes heard. */
@@ -135,8 +136,8 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   /** Where it listens; the first place of several. */
-  get addr(): Deno.NetAddr {
-    return this.addrs[0] as Deno.NetAddr;
+  get addr(): NetAddr {
+    return this.addrs[0] as NetAddr;
   }
 
   /**
@@ -152,14 +153,14 @@ export class DatagramServer implements AsyncDisposable {
     await this.shutdown();
   }
 
-  #take(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): void {
+  #take(socket: Socket, datagram: Uint8Array, addr: NetAddr): void {
     this.#came++;
     if (this.#deaf || this.#underWay.size >= MOST_UNDER_WAY) return;
     // A copy: it comes in a buffer of 64 KiB, which a handler would hold.
     track(this.#hear(socket, new Uint8Array(datagram), addr), this.#underWay);
   }
 
-  async #hear(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
+  async #hear(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
     if (this.#options.verify !== undefined && !await this.#isLetIn(addr)) return;
     if (this.#isClosed) return;
@@ -221,7 +222,7 @@ export class DatagramServer implements AsyncDisposable {
     await Promise.all(datagrams.map(send));
   }
 
-  async #isLetIn(addr: Deno.NetAddr): Promise<boolean> {
+  async #isLetIn(addr: NetAddr): Promise<boolean> {
     const { verify, onRefused } = this.#options;
     try {
       const why = `did not begin within ${ADMISSION_LIMIT / 1000}s`;
@@ -254,12 +255,12 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   /** A sender without a port can't be answered; one with our own address is this server. */
-  #isOurs({ hostname, port }: Deno.NetAddr): boolean {
+  #isOurs({ hostname, port }: NetAddr): boolean {
     return port === 0 || this.addrs.some((own) => own.port === port && own.hostname === hostname);
   }
 
   /** A reply may be lost. */
-  async #send(socket: Socket, datagram: Uint8Array, addr: Deno.NetAddr): Promise<void> {
+  async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     if (this.#isClosed) return;
     const why = await send(socket, datagram, addr);
     if (why === null) this.#isTroubled = false;
@@ -314,8 +315,8 @@ class Sender implements Client<void> {
   #isOver = false;
 
   constructor(
-    readonly addr: Deno.NetAddr,
-    readonly localAddr: Deno.NetAddr,
+    readonly addr: NetAddr,
+    readonly localAddr: NetAddr,
     readonly messages: number,
     readonly write: Client["write"],
     readonly drained: Client["drained"],

@@ -11,7 +11,7 @@ import {
   find,
   NO_FAULTS,
 } from "../faults/faults.ts";
-import type { Conn } from "../net/address.ts";
+import type { Conn } from "../net/listener.ts";
 import { inTime, Sleeps } from "../wait.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { Outbox, type Terms, whyLate } from "./outbox.ts";

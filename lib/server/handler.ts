@@ -1,5 +1,6 @@
 /** What a service is made of: a handler, who it talks with, and how that ends. */
 
+import type { Addr } from "../net/addr.ts";
 import type { Message } from "../wire/message.ts";
 import type { Reply } from "./reply.ts";
 
@@ -22,9 +23,9 @@ import type { Reply } from "./reply.ts";
  */
 export interface Client<State = unknown> {
   /** Its address. */
-  readonly addr: Deno.Addr;
+  readonly addr: Addr;
   /** The server's own address, where the client reached it; undefined if the connection does not tell. */
-  readonly localAddr: Deno.Addr | undefined;
+  readonly localAddr: Addr | undefined;
   /** How many messages it has said, the one that is handled counted; over UDP, how many all have. */
   readonly messages: number;
   /** How long no byte has passed either way, in ms, by the clock on the wall; over UDP 0. */

@@ -1,6 +1,6 @@
 /** What goes out in one conversation: replies in the order of their messages, and what is pushed between them. */
 
-import type { Conn } from "../net/address.ts";
+import type { Conn } from "../net/listener.ts";
 import { concat } from "../wire/framing.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Message } from "../wire/message.ts";

@@ -1,5 +1,6 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
+import type { Addr } from "../net/addr.ts";
 import { errorMessage } from "../checks.ts";
 import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
@@ -79,7 +80,7 @@ export class Server<State = void> implements AsyncDisposable {
   /** Settles when it has stopped and the last conversation is over. */
   readonly finished: Promise<void>;
   /** Where it listens. */
-  readonly addrs: readonly Deno.Addr[];
+  readonly addrs: readonly Addr[];
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
@@ -137,8 +138,8 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Where it listens; the first place of several. */
-  get addr(): Deno.Addr {
-    return this.addrs[0] as Deno.Addr;
+  get addr(): Addr {
+    return this.addrs[0] as Addr;
   }
 
   /** Conversations under way. */

@@ -1,5 +1,6 @@
 /** What a server of conversations is told: its options, and what it needs of listeners and connections. */
 
+import type { Addr } from "../net/addr.ts";
 import {
   booleanRule,
   checkOne,
@@ -85,7 +86,7 @@ export interface ServeOptions<State = void> {
   /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
   onAccept?: ((conn: ServerConn) => Promise<ServerConn | null>) | undefined;
   /** Whether a client is let in; asked before anything is heard of it. */
-  verify?: ((addr: Deno.Addr) => boolean | Promise<boolean>) | undefined;
+  verify?: ((addr: Addr) => boolean | Promise<boolean>) | undefined;
   /**
    * A conversation begins: gives its state, may greet the client, which is not heard before an
    * async one has settled. That may take 10 s, or `idleTimeout` where that is less; one that takes
@@ -110,9 +111,9 @@ export interface ServeOptions<State = void> {
   /** A conversation is over. */
   onClose?: ((client: Client<State>, ending: Ending) => void) | undefined;
   /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
-  onListen?: ((addr: Deno.Addr) => void) | undefined;
+  onListen?: ((addr: Addr) => void) | undefined;
   /** A client was not let in: `verify` said so, or it failed, or took too long, before the conversation. */
-  onRefused?: ((addr: Deno.Addr, reason: string) => void) | undefined;
+  onRefused?: ((addr: Addr, reason: string) => void) | undefined;
   /** A connection was reset before it was accepted, where the system tells; it does not tell whose. */
   onVanished?: (() => void) | undefined;
   /**

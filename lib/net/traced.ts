@@ -1,0 +1,176 @@
+/** Reports every read and write of a connection as it happens. */
+
+import type { Addr } from "./addr.ts";
+import type { Listener, ServerConn } from "./listener.ts";
+
+/**
+ * One read or write of a connection, or a step of its life.
+ *
+ * ```ts
+ * import type { TraceEvent } from "@readback/readback";
+ *
+ * // A line such as "peer data 6 bytes".
+ * const line = ({ from, kind, data }: TraceEvent) => `${from} ${kind} ${data.length} bytes`;
+ * ```
+ */
+export interface TraceEvent {
+  /**
+   * `connected`: the connection was accepted or made. `data`: one read returned, or one write took,
+   * these bytes. `half-close`: one end will send no more, and may still receive. `end`: the other
+   * end has followed. `reset`: one end aborted the connection. `cut`: this end closed it before
+   * the peer had ended it.
+   */
+  readonly kind: "connected" | "data" | "half-close" | "end" | "reset" | "cut";
+  /**
+   * The end that acted: the data of `peer` was received, that of `self` was sent. A listener's
+   * connections are connected by the peer.
+   */
+  readonly from: "peer" | "self";
+  /** The bytes of `data`, empty otherwise: a view, valid until the callback returns. */
+  readonly data: Uint8Array;
+  /** Milliseconds on the clock of `performance.now()`. */
+  readonly time: number;
+}
+
+/**
+ * The callback of {@linkcode traced}. It runs inside the read or write that it reports, and must
+ * not throw.
+ *
+ * ```ts
+ * import { formatAddress, type Trace } from "@readback/readback";
+ *
+ * const log: string[] = [];
+ * const trace: Trace = ({ kind }, conn) => log.push(`${formatAddress(conn.remoteAddr)} ${kind}`);
+ * ```
+ *
+ * @param conn the connection that was given to `traced`, or accepted by the listener
+ */
+export type Trace = (event: TraceEvent, conn: ServerConn) => void;
+
+const NOTHING = new Uint8Array();
+
+/**
+ * Wraps a connection, or a listener and with it each connection that it accepts, so that every
+ * read and write is reported, and how the connection ends. A connection that is not wrapped
+ * costs nothing. Under TLS, the data is the plain text.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { listen, Peer, serve, type Trace, traced } from "@readback/readback";
+ *
+ * const lines: string[] = [];
+ * const trace: Trace = ({ kind, from, data }) => {
+ *   lines.push(`${from === "peer" ? ">" : "<"} ${kind} ${new TextDecoder().decode(data)}`.trim());
+ * };
+ * const listeners = (await listen()).map((listener) => traced(listener, trace));
+ * await using server = serve((message, reply) => reply.write(message), { listeners });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing: "line" });
+ * await peer.request("hello");
+ * assertEquals(lines, ["> connected", "> data hello", "< data hello"]);
+ * ```
+ *
+ * @param conn the connection to wrap, which belongs to the wrapper from then on
+ * @param trace called for each event
+ * @returns a connection or listener to use in its place
+ */
+export function traced(conn: ServerConn, trace: Trace): ServerConn;
+/**
+ * Wraps a listener, likewise.
+ *
+ * @param listener the listener to wrap
+ * @param trace called for each event, with the connection
+ * @returns a listener to use in its place
+ */
+export function traced(listener: Listener, trace: Trace): Listener;
+export function traced(inner: ServerConn | Listener, trace: Trace): ServerConn | Listener {
+  if (!("accept" in inner)) return new TracedConn(inner, trace, "self");
+  return {
+    addr: inner.addr,
+    resets: inner.resets ?? false,
+    accept: async () => new TracedConn(await inner.accept(), trace, "peer"),
+    close: () => inner.close(),
+  };
+}
+
+class TracedConn implements ServerConn {
+  declare handshake?: () => Promise<unknown>; // only if the connection has one
+  declare reset?: () => void;
+  readonly #ended = { peer: false, self: false };
+  #isOver = false; // reset or closed
+
+  constructor(readonly conn: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
+    if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
+    if (conn.reset) {
+      this.reset = () => {
+        this.#over("reset", "self");
+        conn.reset?.();
+      };
+    }
+    this.#tell("connected", maker);
+  }
+
+  get remoteAddr(): Addr {
+    return this.conn.remoteAddr;
+  }
+
+  get localAddr(): Addr | undefined {
+    return this.conn.localAddr;
+  }
+
+  get isHealthCheck(): boolean | undefined {
+    return this.conn.isHealthCheck;
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    const count = await this.conn.read(into).catch((error) => this.#failed(error));
+    if (count === null) this.#end("peer");
+    else this.#tell("data", "peer", into.subarray(0, count));
+    return count;
+  }
+
+  async write(bytes: Uint8Array): Promise<number> {
+    const count = await this.conn.write(bytes).catch((error) => this.#failed(error));
+    this.#tell("data", "self", bytes.subarray(0, count));
+    return count;
+  }
+
+  async closeWrite(): Promise<void> {
+    await this.conn.closeWrite();
+    this.#end("self");
+  }
+
+  close(): void {
+    if (this.#ended.peer) this.#end("self");
+    else this.#over("cut", "self");
+    this.#isOver = true;
+    this.conn.close();
+  }
+
+  setNoDelay(): void {
+    this.conn.setNoDelay?.();
+  }
+
+  #end(from: TraceEvent["from"]): void {
+    if (this.#ended[from] || this.#isOver) return;
+    const isLast = this.#ended.peer || this.#ended.self;
+    this.#ended[from] = true;
+    this.#tell(isLast ? "end" : "half-close", from);
+  }
+
+  #over(kind: "reset" | "cut", from: TraceEvent["from"]): void {
+    if (!this.#isOver) this.#tell(kind, from);
+    this.#isOver = true;
+  }
+
+  #failed(error: unknown): never {
+    const { ConnectionReset, BrokenPipe } = Deno.errors;
+    if (error instanceof ConnectionReset || error instanceof BrokenPipe) {
+      this.#over("reset", "peer");
+    }
+    throw error;
+  }
+
+  #tell(kind: TraceEvent["kind"], from: TraceEvent["from"], data: Uint8Array = NOTHING): void {
+    this.trace({ kind, from, data, time: performance.now() }, this.conn);
+  }
+}
