@@ -1,21 +1,27 @@
-// deno-lint-ignore-file no-console -- a program of its own
+// deno-lint-ignore-file no-console -- a program by itself
 /**
- * Makes the files to take away, under `dist` or another folder, and SHA256SUMS beside
+ * Builds the files of a release, under `dist` or another folder, and SHA256SUMS beside
  * them: `release.ts bundle`, two scripts that run on Deno alone; `release.ts npm`, a
- * package with the two as commands; `release.ts compile`, two programs for this machine;
- * `release.ts all`, all of these, and programs for every system that Deno has.
- * `release.ts install` makes two commands that run this checkout, where Deno has its own.
+ * package with the two as commands and the modules for Node; `release.ts compile`, two programs
+ * for this machine; `release.ts all`, all of these, and programs for every system that Deno has.
+ * `release.ts install` installs two commands that run this checkout, beside Deno's others.
  */
 
 import { stop, transform } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { OLDEST } from "../lib/cli/runtime.ts";
+import { modules } from "./modules.ts";
 
 const PROGRAMS = [
-  { entry: "server", name: "readback-server", flags: ["--v8-flags=--max-semi-space-size=4"] },
-  { entry: "client", name: "readback", flags: [] },
+  {
+    entry: "server",
+    name: "readback-server",
+    flags: ["--v8-flags=--max-semi-space-size=4"],
+    run: ["--allow-run"], // for -- COMMAND; dropped where there is none
+  },
+  { entry: "client", name: "readback", flags: [], run: [] },
 ] as const;
-const RIGHTS = ["--allow-net", "--allow-read", "--allow-write", "--no-prompt"];
+const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write", "--no-prompt"];
 const TARGETS = [
   "x86_64-unknown-linux-gnu",
   "aarch64-unknown-linux-gnu",
@@ -48,31 +54,34 @@ async function bundle(into = folder): Promise<string[]> {
   return files;
 }
 
-/** Packs the bundles for npm, with a few lines of Node that start them on the Deno that npm has. */
-async function npm(): Promise<string[]> {
-  const files = await Deno.makeTempDir({ prefix: "readback-npm-" });
+/** Runs a function with a new folder, which is removed afterwards. */
+async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "readback-release-" });
   try {
+    return await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Packs the modules for Node, and the bundles with lines of Node that start them on npm's Deno. */
+async function npm(): Promise<string[]> {
+  await withFolder(async (files) => {
+    await modules(files, deno);
     await bundle(files);
     for (const file of ["LICENSE", ".ci/npm/README.md", ".ci/npm/start.mjs"]) {
       await Deno.copyFile(file, `${files}/${file.replace(/.*\//, "")}`);
     }
-    for (const { entry, name, flags } of PROGRAMS) {
-      const rights = JSON.stringify([...RIGHTS, ...flags]);
-      const lines = `import { start } from "./start.mjs";\n\nstart("${entry}.js", ${rights});\n`;
+    for (const { entry, name, flags, run } of PROGRAMS) {
+      const permissions = JSON.stringify([...PERMISSIONS, ...run, ...flags]);
+      const lines =
+        `import { start } from "./start.mjs";\n\nstart("${entry}.js", ${permissions});\n`;
       await Deno.writeTextFile(`${files}/${name}.mjs`, `#!/usr/bin/env node\n${lines}`);
     }
     await Deno.writeTextFile(`${files}/package.json`, JSON.stringify(npmPackage(), null, 2));
-    await run(
-      onWindows ? "npm.cmd" : "npm",
-      "pack",
-      "--silent",
-      "--pack-destination",
-      folder,
-      files,
-    );
-  } finally {
-    await Deno.remove(files, { recursive: true });
-  }
+    const npm = onWindows ? "npm.cmd" : "npm";
+    await run(npm, "pack", "--silent", "--pack-destination", folder, files);
+  });
   return [`${folder}/readback-${config.version}.tgz`];
 }
 
@@ -88,36 +97,47 @@ function npmPackage() {
     ...repository && { repository: { type: "git", url: `git+${site}/${repository}.git` } },
     type: "module",
     bin: Object.fromEntries(PROGRAMS.map(({ name }) => [name, `${name}.mjs`])),
-    engines: { node: ">=18" },
-    dependencies: { deno: `^${OLDEST}` },
+    exports: {
+      ".": { types: "./lib/mod.d.ts", default: "./lib/mod.js" },
+      "./testing": { types: "./lib/testing/mod.d.ts", default: "./lib/testing/mod.js" },
+      // Where startServer and startClient find the commands.
+      ...Object.fromEntries(PROGRAMS.map(({ name }) => [`./${name}.mjs`, `./${name}.mjs`])),
+    },
+    engines: { node: ">=22" },
+    optionalDependencies: { deno: `^${OLDEST}` }, // for the commands alone
   };
 }
 
-/** Compiles for a system; for this one if none is named. */
-async function compile(target?: string): Promise<string[]> {
-  const [where, suffix] = target ? [["--target", target], `-${target}`] : [[], ""];
-  const files = PROGRAMS.map(({ name }) => `${folder}/${name}${suffix}`); // on Windows, Deno adds .exe
-  for (const [at, { entry, flags }] of PROGRAMS.entries()) {
-    const out = ["-o", files[at] ?? "", `${entry}.ts`];
-    await deno("compile", "--quiet", ...RIGHTS, ...flags, ...where, ...out);
-  }
-  return files;
+/** Compiles for some systems: from the bundles, so that nothing else is embedded. */
+function compile(...targets: readonly string[]): Promise<string[]> {
+  return withFolder(async (bundles) => {
+    const made = [];
+    await bundle(bundles);
+    for (const target of targets) {
+      for (const { entry, name, flags, run } of PROGRAMS) {
+        const file = `${folder}/${name}${target && `-${target}`}`; // on Windows, Deno adds .exe
+        const how = ["--quiet", "--no-config", "--no-lock", ...PERMISSIONS, ...run, ...flags];
+        const where = target ? ["--target", target] : [];
+        await deno("compile", ...how, ...where, "-o", file, `${bundles}/${entry}.js`);
+        made.push(file);
+      }
+    }
+    return made;
+  });
 }
 
 async function all(): Promise<string[]> {
-  const files = [...await bundle(), ...await npm()];
-  for (const target of TARGETS) files.push(...await compile(target));
-  return files;
+  return [...await bundle(), ...await npm(), ...await compile(...TARGETS)];
 }
 
-/** Makes the commands that run this checkout. */
+/** Installs the commands that run this checkout. */
 async function install(): Promise<string[]> {
   const settings = await Deno.makeTempFile({ suffix: ".json" });
   try {
     await Deno.writeTextFile(settings, JSON.stringify({ imports: await linkedImports() }));
     const how = ["--global", "--force", "--quiet", "--root", root, "--config", settings];
     for (const { entry, name, flags } of PROGRAMS) {
-      await deno("install", ...how, ...RIGHTS, ...flags, "--name", name, `${entry}.ts`);
+      await deno("install", ...how, ...PERMISSIONS, ...flags, "--name", name, `${entry}.ts`);
     }
   } finally {
     await Deno.remove(settings);
@@ -190,7 +210,13 @@ async function checksums(): Promise<string> {
   return (await Promise.all(lines)).join("");
 }
 
-const MAKERS: Record<string, () => Promise<string[]>> = { bundle, npm, compile, all, install };
+const MAKERS: Record<string, () => Promise<string[]>> = {
+  bundle,
+  npm,
+  compile: () => compile(""), // for this system
+  all,
+  install,
+};
 
 try {
   const make = MAKERS[what];
