@@ -39,19 +39,28 @@ const home = Deno.env.get(onWindows ? "USERPROFILE" : "HOME") ?? ".";
 const root = Deno.env.get("DENO_INSTALL_ROOT") ?? `${home}/.deno`;
 const [what = "", folder = "dist"] = Deno.args;
 
+const bundles = new Map<string, string>();
+
+/** Writes the bundles. */
 async function bundle(into = folder): Promise<string[]> {
-  const files = PROGRAMS.map(({ entry }) => `${into}/${entry}.js`);
-  for (const [at, { entry }] of PROGRAMS.entries()) {
-    const file = files[at] ?? "";
-    await deno("bundle", "--quiet", "--minify", "-o", file, `${entry}.ts`);
-    // In JavaScript that a Deno can read which is too old to run it, so that it can say so.
-    const bundled = await Deno.readTextFile(file);
-    const { code } = await transform(bundled, { minify: true, target: "es2022", format: "esm" });
+  const files = [];
+  for (const { entry } of PROGRAMS) {
+    const file = `${into}/${entry}.js`;
+    const code = bundles.get(entry) ?? await bundleOf(entry, file);
+    bundles.set(entry, code);
     await Deno.writeTextFile(file, code);
     if (!onWindows) await Deno.chmod(file, 0o755);
+    files.push(file);
   }
-  await stop();
   return files;
+}
+
+/** Bundles a program, in JavaScript that a Deno too old to run it can read: so it can report that. */
+async function bundleOf(entry: string, file: string): Promise<string> {
+  await deno("bundle", "--quiet", "--minify", "-o", file, `${entry}.ts`);
+  const bundled = await Deno.readTextFile(file);
+  const { code } = await transform(bundled, { minify: true, target: "es2022", format: "esm" });
+  return code;
 }
 
 /** Runs a function with a new folder, which is removed afterwards. */
@@ -110,15 +119,15 @@ function npmPackage() {
 
 /** Compiles for some systems: from the bundles, so that nothing else is embedded. */
 function compile(...targets: readonly string[]): Promise<string[]> {
-  return withFolder(async (bundles) => {
+  return withFolder(async (bundled) => {
     const made = [];
-    await bundle(bundles);
+    await bundle(bundled);
     for (const target of targets) {
       for (const { entry, name, flags, run } of PROGRAMS) {
         const file = `${folder}/${name}${target && `-${target}`}`; // on Windows, Deno adds .exe
         const how = ["--quiet", "--no-config", "--no-lock", ...PERMISSIONS, ...run, ...flags];
         const where = target ? ["--target", target] : [];
-        await deno("compile", ...how, ...where, "-o", file, `${bundles}/${entry}.js`);
+        await deno("compile", ...how, ...where, "-o", file, `${bundled}/${entry}.js`);
         made.push(file);
       }
     }
@@ -228,6 +237,7 @@ try {
   if (what === "bundle" || what === "install") tellDeno();
   if (what === "install") tellPath();
   else await Deno.writeTextFile(`${folder}/SHA256SUMS`, await checksums());
+  await stop();
 } catch (error) {
   console.error(`release: ${error instanceof Error ? error.message : error}`);
   Deno.exit(1);
