@@ -15,6 +15,14 @@ const RELEASE = ["run", "--frozen", "--allow-run", "--allow-read", "--allow-writ
 // No install script has run: the package must do without.
 const INSTALL = ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
 
+/** Returns what a command prints; nothing where it is missing. */
+async function print(name: string, ...args: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(name, { args }).output().catch(() => ({
+    stdout: new Uint8Array(),
+  }));
+  return new TextDecoder().decode(stdout);
+}
+
 /** The folder of somebody who has Node and nothing of ours. */
 let app = "";
 
@@ -31,24 +39,30 @@ async function run(...command: readonly string[]): Promise<string> {
   return program.stdout;
 }
 
-/** What npm has installed, running. It is asked to end: killed, it would leave its program behind. */
+/** One of the installed commands, running. */
 class Installed extends Program {
-  constructor(name: string, ...args: readonly string[]) {
-    super(inApp(`node_modules/.bin/${name}`, ...args));
-  }
-
-  override async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.signal("SIGTERM");
-      await this.exitCode();
-    } catch {
-      // It had ended.
-    }
-    await super[Symbol.asyncDispose]();
+  constructor(name: string, args: readonly string[], env: Record<string, string> = {}) {
+    super(inApp(`node_modules/.bin/${name}`, ...args), { env });
   }
 }
 
-/** Waits until a server is ready; gives its port. */
+/** The two ways in which a command runs Deno, by the Node options that make it so. */
+const WAYS = {
+  "as the program itself": "",
+  "beside the program, as before Node 22.15": "--import=./no_execve.mjs",
+};
+/** A Node that the modules run on, and the commands become Deno in; CI has one. */
+const isNew = /^2[2-9]/.test(await print("node", "-p", "process.versions.node"));
+const newNode = isNew ? {} : { ignore: true };
+
+/** The server on a terminal, which first prints its process id. */
+function onTerminal(args: readonly string[], options: string): string[] {
+  const command = `cd ${app}; echo pid $$; NODE_OPTIONS=${options} exec ` +
+    `node_modules/.bin/readback-server ${args.join(" ")}`;
+  return ["script", "-qec", command, "/dev/null"];
+}
+
+/** Waits until a server is ready; returns its port. */
 async function ready(server: Program): Promise<number> {
   const [, port] = await server.until(/(?:listening on .*:|"port":)(\d+)/);
   return Number(port);
@@ -63,6 +77,7 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     await release.ends(0);
     assertEquals(release.stdout, `made ${app}/dist/readback-${version}.tgz\n`);
     await run("npm", ...INSTALL, `./dist/readback-${version}.tgz`);
+    await Deno.writeTextFile(`${app}/no_execve.mjs`, "delete process.execve;");
   });
   after(() => Deno.remove(app, { recursive: true }));
 
@@ -81,7 +96,7 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     }
   });
 
-  it("the example in a Node test passes", async () => {
+  it("the example in a Node test passes", newNode, async () => {
     const [, example = ""] = /^```js\n([^]*?)^```$/m.exec(README) ?? [];
     await Deno.writeTextFile(`${app}/readback.test.mjs`, example);
     assertMatch(await run("node", "--test", "readback.test.mjs"), /pass 1\n/);
@@ -96,55 +111,79 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     }
   });
 
-  it("has the right to files, for a Unix socket", async () => {
-    await using server = new Installed("readback-server", "--unix", "socket");
+  it("has the permission for files, for a Unix socket", async () => {
+    await using server = new Installed("readback-server", ["--unix", "socket"]);
     await server.until(/listening on .*\n/);
-    const said = await run("node_modules/.bin/readback", "--unix", "socket", "--message", "hello");
-    assertEquals(unstamped(said), "[hello] STAMP\n");
+    const reply = await run("node_modules/.bin/readback", "--unix", "socket", "--message", "hello");
+    assertEquals(unstamped(reply), "[hello] STAMP\n");
   });
 
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`passes ${signal} on: the server stops, and its exit code is 0`, async () => {
-      await using server = new Installed("readback-server", "--port", "0", "--log", "json");
+  for (const [way, NODE_OPTIONS] of Object.entries(WAYS)) {
+    const env = { NODE_OPTIONS };
+    const here = NODE_OPTIONS === "" ? newNode : {};
+    const SERVER = ["--port", "0", "--log", "json"];
+
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      it(`${signal}, ${way}: the server stops, and its exit code is 0`, here, async () => {
+        await using server = new Installed("readback-server", SERVER, env);
+        using wire = await Wire.dial(await ready(server));
+        await wire.send("hello\n");
+        await wire.until(/\n/);
+        server.signal(signal);
+        await server.until('"event":"stopping"');
+        await wire.end();
+        assertEquals(await wire.rest(), "");
+        await server.ends(0);
+      });
+    }
+
+    it(`exit codes, ${way}`, here, async () => {
+      for (const [code, args] of [[2, ["--pork"]], [1, ["127.0.0.1", "1"]]] as const) {
+        await using client = new Installed("readback", args, env);
+        await client.ends(code);
+        assertMatch(client.stderr, /^client: .*\n$/);
+      }
+    });
+
+    it(`SIGKILL, ${way}: nothing is left running`, here, async () => {
+      await using server = new Installed("readback-server", SERVER, env);
       using wire = await Wire.dial(await ready(server));
+      server.signal("SIGKILL");
+      assertEquals(await wire.rest().catch(() => ""), ""); // also a reset is an end
+      await server.ends(128 + 9);
+    });
+
+    it(`Ctrl-C on a terminal, ${way}, comes once`, { ...here, ...requires("script") }, async () => {
+      await using terminal = new Program(onTerminal(SERVER, NODE_OPTIONS));
+      using wire = await Wire.dial(await ready(terminal));
       await wire.send("hello\n");
       await wire.until(/\n/);
-      server.signal(signal);
-      await server.until('"event":"stopping"');
+      await terminal.type("\x03");
+      await terminal.until('"event":"stopping"');
+      await run("node_modules/.bin/readback", "--version"); // takes longer than a second signal would
       await wire.end();
-      assertEquals(await wire.rest(), "");
-      await server.ends(0);
+      await terminal.ends(0);
+    });
+
+    it(`SIGINT for the command alone on a terminal, ${way}, comes too`, {
+      ...here,
+      ...requires("script"),
+    }, async () => {
+      await using terminal = new Program(onTerminal(SERVER, NODE_OPTIONS));
+      const [, pid = ""] = await terminal.until(/pid (\d+)\r\n/);
+      await ready(terminal);
+      Deno.kill(Number(pid), "SIGINT");
+      await terminal.until('"event":"stopping"');
+      await terminal.ends(0);
     });
   }
 
-  it("gives the exit code, or the signal that ended the program", async () => {
-    for (const [code, args] of [[2, ["--pork"]], [1, ["127.0.0.1", "1"]]] as const) {
-      await using client = new Installed("readback", ...args);
-      await client.ends(code);
-      assertMatch(client.stderr, /^client: .*\n$/);
-    }
-    await using server = new Installed("readback-server", "--port", "0");
+  it("gives the signal that ended the program", async () => {
+    const NODE_OPTIONS = WAYS["beside the program, as before Node 22.15"];
+    await using server = new Installed("readback-server", ["--port", "0"], { NODE_OPTIONS });
     await ready(server);
-    await run("pkill", "-KILL", "-P", String(server.pid));
+    await run("pkill", "-KILL", "-P", String(server.pid), "deno");
     await server.ends(128 + 9);
-  });
-
-  it("on a terminal, Ctrl-C comes to the program once", requires("script"), async () => {
-    // The launcher is slow: what it passed on would be a signal of its own, which ends the server.
-    const slow =
-      "process.on('SIGINT', () => { for (const t = Date.now(); Date.now() < t + 200;); })";
-    await Deno.writeTextFile(`${app}/slow.mjs`, slow);
-    const server = "node_modules/.bin/readback-server --port 0 --log json";
-    const command = `cd ${app}; NODE_OPTIONS=--import=./slow.mjs exec ${server}`;
-    await using terminal = new Program(["script", "-qec", command, "/dev/null"]);
-    using wire = await Wire.dial(await ready(terminal));
-    await wire.send("hello\n");
-    await wire.until(/\n/);
-    await terminal.type("\x03");
-    await terminal.until('"event":"stopping"');
-    await run("node_modules/.bin/readback", "--version"); // takes longer than the launcher
-    await wire.end();
-    await terminal.ends(0);
   });
 
   it("on a terminal, it is a line editor", requires("tmux"), async () => {
@@ -156,14 +195,17 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     await talk.ends(130);
   });
 
-  it("says in a sentence that there is no Deno for this system", async () => {
-    const deno = `${app}/node_modules/@deno`;
-    await Deno.remove(`${app}/node_modules/deno/deno`);
+  it("without Deno, the commands report it, and the modules work", newNode, async () => {
+    const deno = `${app}/node_modules/deno`;
     await Deno.rename(deno, `${deno}-elsewhere`);
     try {
-      await using client = new Installed("readback", "--version");
+      await using client = new Installed("readback", ["--version"]);
       await client.ends(1);
-      assertMatch(client.stderr, /^readback: cannot start Deno on \w+ \w+: Cannot find .*\n$/);
+      assertMatch(
+        client.stderr,
+        /^readback: this command runs on Deno, which is not installed for \w+ \w+: npm install deno \(.*\)\n$/,
+      );
+      await run("node", "--test", "readback.test.mjs");
     } finally {
       await Deno.rename(`${deno}-elsewhere`, deno);
     }

