@@ -138,11 +138,19 @@ function shown(value: unknown): string {
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
 }
 
-/** A duration in milliseconds: `500ms`, `2s`, `1m`, a plain number being seconds. */
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A duration in milliseconds: `500ms`, `2s`, `1m`, `1h`; a plain number is seconds. */
 export function duration(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
-  const milliseconds = Number(number) * (unit === "ms" ? 1 : unit === "m" ? 60_000 : 1000);
+  const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const milliseconds = Number(number) * (UNITS[unit] as number);
   return milliseconds <= MAX_TIMER ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
+}
+
+/** A duration in milliseconds that may be shorter than one: `100us`, or as {@linkcode duration}. */
+export function interval(text: string): number {
+  const [, microseconds] = /^(\d{1,9})us$/.exec(text) ?? [];
+  return microseconds === undefined ? duration(text) : Number(microseconds) / 1000;
 }
 
 /** A number of bytes: `500`, `10k` (10,000), `1M`. */

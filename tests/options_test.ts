@@ -1,12 +1,22 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { duration, help, oneOf, parse, text, UsageError, whole } from "../lib/cli/options.ts";
+import {
+  duration,
+  help,
+  interval,
+  oneOf,
+  parse,
+  text,
+  UsageError,
+  whole,
+} from "../lib/cli/options.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: text, help: "a host" },
   port: { short: "p", value: "PORT", fallback: "6969", read: whole(0, 65535), help: "a port" },
   maxClients: { value: "N", read: whole(1, 9), help: "a number" },
   wait: { short: "w", value: "DUR", fallback: "2s", read: duration, help: "a time" },
+  every: { value: "DUR", fallback: "1s", read: interval, help: "a period" },
   how: { value: "a|b", fallback: "a", read: oneOf("a", "b"), help: "a way" },
   say: { short: "s", value: "TEXT", many: true, read: text, help: "a text" },
   loud: { short: "l", help: "a flag", not: ["say", "soft"] },
@@ -19,6 +29,7 @@ const NONE = {
   port: 6969,
   maxClients: undefined,
   wait: 2000,
+  every: 1000,
   how: "a" as const,
   say: [],
   loud: false,
@@ -49,6 +60,8 @@ describe("parse", () => {
       [["--wait", "500ms"], { wait: 500 }],
       [["--wait", "1.5"], { wait: 1500 }],
       [["--wait", "1m"], { wait: 60_000 }],
+      [["--wait", "1h"], { wait: 3_600_000 }],
+      [["--every", "100us"], { every: 0.1 }],
       [["-w", "0"], { wait: 0 }],
       [["-s", "-5", "-s", "-", "-p=80"], { say: ["-5", "-"], port: 80 }],
       [["--soft", "--how", "b"], { soft: true, how: "b" as const }],
@@ -79,7 +92,8 @@ describe("parse", () => {
       [["--port", "1e3"], 'cannot use --port "1e3": must be a whole number from 0 to 65535'],
       [["--port", "0x10"], 'cannot use --port "0x10": must be a whole number from 0 to 65535'],
       [["--port", " 1 "], 'cannot use --port " 1 ": must be a whole number from 0 to 65535'],
-      [["--wait", "2h"], 'cannot use --wait "2h": must be a duration like 500ms, 2s or 1m'],
+      [["--wait", "2d"], 'cannot use --wait "2d": must be a duration like 500ms, 2s or 1m'],
+      [["--wait", "5us"], 'cannot use --wait "5us": must be a duration like 500ms, 2s or 1m'],
       [["--wait=-1"], 'cannot use --wait "-1": must be a duration like 500ms, 2s or 1m'],
       [["-s", ""], "--say needs a value: --say=TEXT"],
       [["--how", "c"], 'cannot use --how "c": must be a or b'],
@@ -110,6 +124,6 @@ describe("help", () => {
     assertMatch(help(TABLE), /^ {2}-p, --port PORT {6,}a port \(6969\)$/m);
     assertMatch(help(TABLE), /^ {6}--max-clients N {2,}a number$/m);
     assertMatch(help(TABLE), /^ {2}-l, --loud {8,}a flag$/m);
-    assertEquals(help(TABLE).trimEnd().split("\n").length, 10);
+    assertEquals(help(TABLE).trimEnd().split("\n").length, 11);
   });
 });

@@ -5,7 +5,7 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { quote } from "../wire/quote.ts";
 import { mustBe } from "../checks.ts";
 
-export { duration } from "../checks.ts";
+export { duration, interval } from "../checks.ts";
 
 /** What is wrong with a command line, and what would be right, in one sentence. */
 export class UsageError extends Error {}

@@ -176,12 +176,20 @@ export class ConnectError extends Error {
   }
 }
 
-/** A connection, and how long it took to make, in ms. */
+/** How the programs connect. */
+export interface FamilyOptions extends ConnectOptions {
+  /** Uses only the name's addresses of this version of IP. @default {undefined} any */
+  readonly family?: 4 | 6 | undefined;
+}
+
+/** A connection, and how long each step of making it took, in ms. */
 export interface Connected {
   readonly conn: ServerConn & Disposable;
-  /** Until it was there; to find a name's address is part of it. */
+  /** Resolving the name, if the host is one and the program may resolve names. */
+  readonly resolve?: number;
+  /** Connecting; resolving is part of it where `resolve` is missing. */
   readonly connect: number;
-  /** From then on, until TLS could be spoken, where it is. */
+  /** The TLS handshake. */
   readonly handshake?: number;
 }
 
@@ -189,15 +197,21 @@ export interface Connected {
  * Connects to a server.
  * @throws {ConnectError} whose message says why not, and what to do
  */
-export async function connect(options: ConnectOptions = {}): Promise<ServerConn & Disposable> {
-  return (await connectTimed(options)).conn;
+export async function connect(options: FamilyOptions = {}): Promise<ServerConn & Disposable> {
+  const attempt = options.family === undefined ? connectOnce : connectResolved;
+  return (await retry(options, attempt)).conn;
 }
 
 /**
- * Connects to a server, and measures how long the attempt took that succeeded.
+ * Connects to a server, and measures the steps of the attempt that succeeded.
  * @throws {ConnectError} whose message says why not, and what to do
  */
-export async function connectTimed(options: ConnectOptions = {}): Promise<Connected> {
+export async function connectTimed(options: FamilyOptions = {}): Promise<Connected> {
+  return await retry(options, connectResolved);
+}
+
+/** Tries until an attempt succeeds, fails for good, or the time for it is over. */
+async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promise<Connected> {
   const { port = 6969, timeout = 0, wait = 0, signal } = options;
   const start = performance.now();
   const latest = start + wait;
@@ -208,7 +222,7 @@ export async function connectTimed(options: ConnectOptions = {}): Promise<Connec
     const late = patience > 0 ? AbortSignal.timeout(patience) : undefined;
     const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
-      return await connectOnce(options, stop);
+      return await attempt(options, stop);
     } catch (error) {
       const until = isInQueue(error) ? latestInQueue : latest;
       if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {
@@ -224,9 +238,38 @@ export async function connectTimed(options: ConnectOptions = {}): Promise<Connec
   }
 }
 
+/** Resolves the name first, as a step of its own, then tries its addresses in turn. */
+async function connectResolved(
+  options: FamilyOptions,
+  signal: AbortSignal,
+): Promise<Connected> {
+  const { hostname = "127.0.0.1", path, tls, family } = options;
+  // With a certificate of ours, the runtime connects by itself, by the name that it verifies.
+  const isResolved = path !== undefined || isAddress(hostname) || tls?.cert !== undefined;
+  const isAllowed = async () => (await Deno.permissions.query({ name: "net" })).state === "granted";
+  if (family === undefined && (isResolved || !await isAllowed())) {
+    return await connectOnce(options, signal);
+  }
+  const begun = performance.now();
+  const addresses = await addressesOf(hostname, family);
+  const resolve = performance.now() - begun;
+  let failure: unknown;
+  for (const address of addresses) {
+    try {
+      const connected = await connectOnce(options, signal, address);
+      return isAddress(hostname) ? connected : { resolve, ...connected };
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** @param address of the host that `options` name */
 async function connectOnce(
   { hostname = "127.0.0.1", port = 6969, path, tls }: ConnectOptions,
   signal: AbortSignal,
+  address = hostname,
 ): Promise<Connected> {
   const begun = performance.now();
   if (path !== undefined) {
@@ -234,7 +277,7 @@ async function connectOnce(
     return { conn, connect: performance.now() - begun };
   }
   const conn = tls?.cert === undefined && tls?.key === undefined
-    ? await Deno.connect({ hostname, port, signal })
+    ? await Deno.connect({ hostname: address, port, signal })
     : await connectAs(bothOf(tls), { hostname, port }, tls, signal);
   if (isSelf(conn)) {
     conn.close();
@@ -327,10 +370,28 @@ async function listenAll(
 
 /** A name's addresses, by the system's own rules; an address is its own. */
 export async function resolve(hostname: string): Promise<string[]> {
-  if (/^[\d.]+$|:/.test(hostname)) return [hostname];
+  if (isAddress(hostname)) return [hostname];
   const { lookup } = await import("node:dns/promises"); // for names alone: it takes a quarter of the start
   const found = await lookup(hostname, { all: true });
   return [...new Set(found.map(({ address }) => address))];
+}
+
+/**
+ * The addresses of a host, of one version of IP or of both.
+ * @throws {Error} if it has none
+ */
+export async function addressesOf(hostname: string, family?: 4 | 6): Promise<string[]> {
+  const addresses = await resolve(hostname);
+  const suitable = addresses.filter((address) =>
+    family === undefined || address.includes(":") === (family === 6)
+  );
+  if (suitable.length > 0) return suitable;
+  throw new TypeError(`it has no IPv${family} address: check --host, or leave out --ipv${family}`);
+}
+
+/** Whether a host is an IP address, not a name. */
+function isAddress(hostname: string): boolean {
+  return /^[\d.]+$|:/.test(hostname);
 }
 
 /** Why nobody can listen there, and what to do. */
