@@ -7,15 +7,14 @@ const ENTRIES = ["mod", "testing/mod"];
 /** Types that are not yet in TypeScript's default library: `Disposable` and `AsyncDisposable`. */
 const REFERENCE = '/// <reference lib="esnext.disposable" />\n';
 
+type RunDeno = (...args: readonly string[]) => Promise<void>;
+
 /**
  * Builds them under a folder's `lib`.
  * @param into the folder
  * @param deno runs Deno with arguments
  */
-export async function modules(
-  into: string,
-  deno: (...args: readonly string[]) => Promise<void>,
-): Promise<void> {
+export async function modules(into: string, deno: RunDeno): Promise<void> {
   await build({
     entryPoints: Object.fromEntries(ENTRIES.map((name) => [name, `lib/${name}.ts`])),
     outdir: `${into}/lib`,
@@ -38,31 +37,22 @@ export async function modules(
 }
 
 /** Takes the types that `deno pack` makes of what is exported, and of all that this mentions. */
-async function types(
-  into: string,
-  deno: (...args: readonly string[]) => Promise<void>,
-): Promise<void> {
+async function types(into: string, deno: RunDeno): Promise<void> {
   const packed = await Deno.makeTempDir({ prefix: "readback-types-" });
   try {
     await deno("pack", "--quiet", "--allow-dirty", "--no-source-maps", "-o", `${packed}/a.tgz`);
     await new Deno.Command("tar", { args: ["xzf", "a.tgz"], cwd: packed }).output();
-    const seen = new Set<string>();
-    for (const name of ENTRIES) {
-      await copyTypes(new URL(`file://${packed}/package/lib/${name}.d.ts`), REFERENCE);
-    }
-    async function copyTypes(url: URL, head = ""): Promise<void> {
-      if (seen.has(url.pathname)) return;
-      seen.add(url.pathname);
-      const text = await Deno.readTextFile(url);
-      const file = url.pathname.replace(`${packed}/package`, into);
-      await Deno.mkdir(file.replace(/[^/]*$/, ""), { recursive: true });
-      const own = text.replaceAll("@readback/readback", "readback").replaceAll(
-        /\*\/ (?=\S)/g,
-        "*/\n",
-      );
-      await Deno.writeTextFile(file, head + own);
+    const files = ENTRIES.map((name) => `lib/${name}.d.ts`);
+    for (const file of files) { // grows
+      const text = await Deno.readTextFile(`${packed}/package/${file}`);
+      const folder = file.replace(/[^/]*$/, "");
+      await Deno.mkdir(`${into}/${folder}`, { recursive: true });
+      const own = text.replaceAll("@readback/readback", "readback")
+        .replaceAll(/\*\/ (?=\S)/g, "*/\n");
+      await Deno.writeTextFile(`${into}/${file}`, REFERENCE + own);
       for (const [, path = ""] of text.matchAll(/from "(\.{1,2}\/.*)\.js"/g)) {
-        await copyTypes(new URL(`${path}.d.ts`, url));
+        const mentioned = new URL(`${path}.d.ts`, `file:///${file}`).pathname.slice(1);
+        if (!files.includes(mentioned)) files.push(mentioned);
       }
     }
   } finally {

@@ -73,21 +73,25 @@ async function withFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   }
 }
 
-/** Packs the modules for Node, and the bundles with lines of Node that start them on npm's Deno. */
+/** Writes the package for npm: modules for Node, and bundles that a few lines start on npm's Deno. */
+async function writePackage(into = folder): Promise<string[]> {
+  await modules(into, deno);
+  await bundle(into);
+  for (const file of ["LICENSE", ".ci/npm/README.md", ".ci/npm/start.mjs"]) {
+    await Deno.copyFile(file, `${into}/${file.replace(/.*\//, "")}`);
+  }
+  for (const { entry, name, flags, run } of PROGRAMS) {
+    const permissions = JSON.stringify([...PERMISSIONS, ...run, ...flags]);
+    const lines = `import { start } from "./start.mjs";\n\nstart("${entry}.js", ${permissions});\n`;
+    await Deno.writeTextFile(`${into}/${name}.mjs`, `#!/usr/bin/env node\n${lines}`);
+  }
+  await Deno.writeTextFile(`${into}/package.json`, JSON.stringify(npmPackage(), null, 2));
+  return [into];
+}
+
 async function npm(): Promise<string[]> {
   await withFolder(async (files) => {
-    await modules(files, deno);
-    await bundle(files);
-    for (const file of ["LICENSE", ".ci/npm/README.md", ".ci/npm/start.mjs"]) {
-      await Deno.copyFile(file, `${files}/${file.replace(/.*\//, "")}`);
-    }
-    for (const { entry, name, flags, run } of PROGRAMS) {
-      const permissions = JSON.stringify([...PERMISSIONS, ...run, ...flags]);
-      const lines =
-        `import { start } from "./start.mjs";\n\nstart("${entry}.js", ${permissions});\n`;
-      await Deno.writeTextFile(`${files}/${name}.mjs`, `#!/usr/bin/env node\n${lines}`);
-    }
-    await Deno.writeTextFile(`${files}/package.json`, JSON.stringify(npmPackage(), null, 2));
+    await writePackage(files);
     const npm = onWindows ? "npm.cmd" : "npm";
     await run(npm, "pack", "--silent", "--pack-destination", folder, files);
   });
@@ -222,6 +226,7 @@ async function checksums(): Promise<string> {
 const MAKERS: Record<string, () => Promise<string[]>> = {
   bundle,
   npm,
+  package: () => writePackage(), // the same, not packed
   compile: () => compile(""), // for this system
   all,
   install,
@@ -236,7 +241,7 @@ try {
   for (const file of await make()) console.log(`made ${file}`);
   if (what === "bundle" || what === "install") tellDeno();
   if (what === "install") tellPath();
-  else await Deno.writeTextFile(`${folder}/SHA256SUMS`, await checksums());
+  else if (what !== "package") await Deno.writeTextFile(`${folder}/SHA256SUMS`, await checksums());
   await stop();
 } catch (error) {
   console.error(`release: ${error instanceof Error ? error.message : error}`);

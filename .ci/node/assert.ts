@@ -1,0 +1,3 @@
+/** The assertions of the examples, for Node. */
+
+export * from "@std/assert";
