@@ -1,9 +1,10 @@
 /** A server of a test's own, that behaves as no good server does. */
 
+import type { Conn } from "../net/listener.ts";
 import { text } from "./wire.ts";
 
 /** What a server does with a connection. What it throws ends the connection, and nothing else. */
-export type Talk = (conn: Pick<Deno.Conn, "read" | "write">) => Promise<void>;
+export type Talk = (conn: Pick<Conn, "read" | "write">) => Promise<void>;
 
 /** How a server of a test's own is started. */
 export interface FakeServerOptions {

@@ -27,7 +27,7 @@
 export { FakeServer, type FakeServerOptions, type Talk } from "./fake_server.ts";
 export { type Requirement, requires } from "./requires.ts";
 export { setTimeLimit, type Wait } from "./time_limit.ts";
-export { Program, type ProgramOptions } from "./program.ts";
+export { Program, type ProgramOptions, type Signal } from "./program.ts";
 export {
   bandwidth,
   type Bytes,

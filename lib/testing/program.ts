@@ -7,6 +7,23 @@ const MOST_KEPT = 64 << 20;
 /** How long after its output a program that ends may take to be gone, in ms. */
 const LAST_MOMENTS = 1_000;
 
+/** A signal, by its name. */
+export type Signal =
+  | "SIGABRT"
+  | "SIGALRM"
+  | "SIGCONT"
+  | "SIGHUP"
+  | "SIGINT"
+  | "SIGKILL"
+  | "SIGPIPE"
+  | "SIGQUIT"
+  | "SIGSTOP"
+  | "SIGTERM"
+  | "SIGTSTP"
+  | "SIGUSR1"
+  | "SIGUSR2"
+  | "SIGWINCH";
+
 /** How a program is started. */
 export interface ProgramOptions {
   /** The folder that it runs in. Without, the test's own. */
@@ -173,7 +190,7 @@ export class Program implements AsyncDisposable {
    * Sends it a signal, `SIGINT` for Ctrl-C.
    * @throws {TypeError} if it has ended
    */
-  signal(signal: Deno.Signal): void {
+  signal(signal: Signal): void {
     this.#child.kill(signal);
   }
 

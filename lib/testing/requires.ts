@@ -24,9 +24,14 @@ export interface Requirement {
  * @param names programs; or `linux`, `root`, `signals`, `unix sockets` for what a system can do
  *
  * ```ts
- * import { requires } from "@readback/readback/testing";
+ * import { Program, requires } from "@readback/readback/testing";
  *
- * Deno.test("adds", requires("linux", "bc"), () => {});
+ * const { skip } = requires("bc"); // as a test's options: test("adds", requires("bc"), ...)
+ * if (!skip) {
+ *   await using bc = new Program(["bc"]);
+ *   await bc.type("1 + 1\n");
+ *   await bc.until("2\n");
+ * }
  * ```
  */
 export function requires(...names: readonly string[]): Requirement {

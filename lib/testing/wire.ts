@@ -1,5 +1,7 @@
 /** A raw socket for literal bytes: what a peer sends and what it gets, byte for byte. */
 
+import type { NetAddr } from "../net/addr.ts";
+import type { Conn } from "../net/listener.ts";
 import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 
 /**
@@ -22,7 +24,12 @@ import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_li
 export class Wire implements Disposable {
   #held = "";
 
-  private constructor(readonly conn: Deno.TcpConn) {}
+  /** The connection, for what a wire has no method for. */
+  readonly conn: Conn & Disposable & { readonly localAddr: NetAddr; readonly remoteAddr: NetAddr };
+
+  private constructor(conn: Deno.TcpConn) {
+    this.conn = conn;
+  }
 
   /** Connects to a port, of this machine unless another is named. */
   static async dial(port: number, hostname = "127.0.0.1"): Promise<Wire> {
