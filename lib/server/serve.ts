@@ -56,7 +56,7 @@ export function serve<State>(
   try {
     return new Server(handler, options);
   } catch (error) { // nobody else would close them
-    for (const listener of options.listeners ?? []) close(listener);
+    for (const listener of [options.listeners ?? []].flat()) close(listener);
     throw error;
   }
 }

@@ -1,9 +1,9 @@
-/** Rows 13, 14, 17, 24 and 25: many clients. Each throws when it fails, else tells figures. */
+/** Many clients. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
 import { once } from "node:events";
 import net from "node:net";
-import type { Random } from "../random.ts";
+import type { Random } from "../support/random.ts";
 import { nextSeen, others, runPeers, sayOthers, startPeers } from "./peers.ts";
 import { assertSockets, memory, sockets } from "./proc.ts";
 import { assertWell, type Subject } from "./subject.ts";
@@ -11,7 +11,7 @@ import { assertWell, type Subject } from "./subject.ts";
 /** So many random connections are open together. */
 const AT_A_TIME = 30;
 
-/** Row 13: busy connections are served evenly: p99.9 is at most so many times p50. */
+/** Busy connections are served evenly: p99.9 is at most so many times p50. */
 export async function busy(
   server: Subject,
   size: number,
@@ -31,7 +31,7 @@ export async function busy(
   return said;
 }
 
-/** Row 14: connections at rest cost little, and each is answered. */
+/** Connections at rest cost little, and each is answered. */
 export async function atRest(server: Subject, size: number, most: number): Promise<string> {
   const before = await sockets(server.pid);
   await assertWell(server);
@@ -57,7 +57,7 @@ export async function atRest(server: Subject, size: number, most: number): Promi
   return said;
 }
 
-/** Row 17: clients that drip bytes and never finish are cut at the deadline; the others don't notice. */
+/** Clients that drip bytes and never finish are cut at the deadline; the others don't notice. */
 export async function drips(
   server: Subject,
   size: number,
@@ -84,7 +84,7 @@ export async function drips(
   return said;
 }
 
-/** Row 24: random bytes, random closings. */
+/** Random bytes, random closings. */
 export async function randomClosings(
   server: Subject,
   size: number,
@@ -103,7 +103,7 @@ export async function randomClosings(
   return `${size} connections, seed ${random.seed}`;
 }
 
-/** Row 25: connect, message, close, again and again: nothing is left behind. */
+/** Connect, message, close, again and again: nothing is left behind. */
 export async function reconnects(
   server: Subject,
   times: number,

@@ -1,8 +1,8 @@
-/** Rows 9, 11 and 12: clients that send far too much. Each throws when it fails, else tells figures. */
+/** Clients that send far too much. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Wire } from "../../lib/testing/wire.ts";
-import { unstamped } from "../replies.ts";
+import { unstamped } from "../support/replies.ts";
 import { others, runPeers, sayOthers } from "./peers.ts";
 import { assertSockets, growth, sockets } from "./proc.ts";
 import { assertWell, type Subject, warmUp } from "./subject.ts";
@@ -10,7 +10,7 @@ import { sleep } from "../../lib/wait.ts";
 
 const LINE = 1000;
 
-/** Row 9: a line that is far too long. */
+/** A line that is far too long. */
 export async function longLine(server: Subject, megabytes: number): Promise<string> {
   await warmUp(server);
   const { grown, result } = await growth(server.pid, () =>
@@ -22,7 +22,7 @@ export async function longLine(server: Subject, megabytes: number): Promise<stri
   return `${megabytes} MB: memory +${grown.toFixed(1)} MB; ${sayOthers(result)}`;
 }
 
-/** Row 11, first half: a client that sends for ever and never reads is cut, and costs little until then. */
+/** A client that sends for ever and never reads is cut, and costs little until then. */
 export async function neverReads(server: Subject, idleTimeout: number): Promise<string> {
   const before = await sockets(server.pid);
   await warmUp(server);
@@ -39,7 +39,7 @@ export async function neverReads(server: Subject, idleTimeout: number): Promise<
   return `cut after ${lines} lines, ${seconds.toFixed(1)} s; memory +${grown.toFixed(1)} MB`;
 }
 
-/** Row 11, second half: it reads again before the deadline, and all its replies are there. */
+/** It reads again before the deadline, and all its replies are there. */
 export async function readsLate(server: Subject): Promise<string> {
   using wire = await Wire.dial(server.port);
   const line = (number: number) => String(number).padStart(LINE - 1, "-");
@@ -57,7 +57,7 @@ export async function readsLate(server: Subject): Promise<string> {
   return `stuck after ${lines} lines of ${LINE} bytes, then all ${lines} replies came`;
 }
 
-/** Row 12: the others' round trips beside a client at full speed. */
+/** The others' round trips beside a client at full speed. */
 export async function fullSpeed(
   server: Subject,
   size: number,

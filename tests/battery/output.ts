@@ -1,5 +1,5 @@
 /**
- * Rows 26 and 33: whoever reads the server's output, and its complaints too, stops, goes away, or
+ * Whoever reads the server's output, and its complaints too, stops, goes away, or
  * the disk is full. Each throws when it fails.
  */
 
@@ -7,7 +7,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
-import { unstamped } from "../replies.ts";
+import { unstamped } from "../support/replies.ts";
 import { sockets } from "./proc.ts";
 import { isPending, sleep } from "../../lib/wait.ts";
 

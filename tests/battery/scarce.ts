@@ -1,4 +1,4 @@
-/** Row 15: more clients than descriptors. Throws when it fails, else tells figures. */
+/** More clients than descriptors. Throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
 import { program, ServerProgram } from "../../lib/testing/readback.ts";
@@ -21,7 +21,7 @@ export async function startScarce(descriptors: number): Promise<ServerProgram> {
   return server;
 }
 
-/** Row 15: those who got in are served; the others wait without cost, and are served as places come free. */
+/** Those who got in are served; the others wait without cost, and are served as places come free. */
 export async function scarce(server: ServerProgram, clients: number): Promise<string> {
   using wires = new DisposableStack();
   let answered = 0;

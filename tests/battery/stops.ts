@@ -1,13 +1,13 @@
-/** Rows 19 and 21: servers that stop or are killed while they are busy. Each throws when it fails, else tells figures. */
+/** Servers that stop or are killed while they are busy. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
 import { program, ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
-import { unstamped } from "../replies.ts";
+import { unstamped } from "../support/replies.ts";
 import { sleep } from "../../lib/wait.ts";
 import { assertConverses, assertWell } from "./subject.ts";
 
-/** Row 19: SIGTERM while clients pipeline: whole replies in order, then end-of-file, no reset. */
+/** SIGTERM while clients pipeline: whole replies in order, then end-of-file, no reset. */
 export async function stopWhileBusy(server: ServerProgram, clients: number): Promise<string> {
   const busy = Array.from({ length: clients }, () => pipeline(server));
   await Promise.all(busy.map(({ begun }) => begun));
@@ -23,7 +23,7 @@ export async function stopWhileBusy(server: ServerProgram, clients: number): Pro
     `then end-of-file; stopped in ${took.toFixed()} ms`;
 }
 
-/** Row 21: kill -9 with many connected; a new server binds at once, our client says what happened. */
+/** Kill -9 with many connected; a new server binds at once, our client says what happened. */
 export async function killAndRestart(server: ServerProgram, clients: number): Promise<void> {
   await using client = startClient(["--port", server.port]);
   await client.type("hello\n");
@@ -78,7 +78,7 @@ function assertInOrder(heard: string): number {
   return replies.length;
 }
 
-/** Row 34: servers that get little processor time are told to stop with a message just arrived: every message is answered. */
+/** Servers that get little processor time are told to stop with a message just arrived: every message is answered. */
 export async function stopStarved(servers: number, clients: number): Promise<void> {
   await using programs = new AsyncDisposableStack();
   using wires = new DisposableStack();
@@ -95,7 +95,7 @@ export async function stopStarved(servers: number, clients: number): Promise<voi
   for (const server of started) await server.ends(0);
 }
 
-/** Row 35: with no grace, a client that waits for a place keeps no server from ending. */
+/** With no grace, a client that waits for a place keeps no server from ending. */
 export async function stopWithNoGrace(): Promise<void> {
   await using server = await startServer(["--grace", "0", "--max-clients", "1"]);
   using first = await Wire.dial(server.port);

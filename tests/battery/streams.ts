@@ -1,9 +1,9 @@
-/** Rows 4 to 6, 10 and 40: streams cut and joined in every way. Each throws when it fails, else tells figures. */
+/** Streams cut and joined in every way. Each throws when it fails, else tells figures. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Random } from "../random.ts";
+import type { Random } from "../support/random.ts";
 import { text, Wire } from "../../lib/testing/wire.ts";
-import { unstamped } from "../replies.ts";
+import { unstamped } from "../support/replies.ts";
 import { runPeers } from "./peers.ts";
 import { cpu, growth } from "./proc.ts";
 import { assertConverses, type Subject, warmUp } from "./subject.ts";
@@ -12,7 +12,7 @@ import { sleep } from "../../lib/wait.ts";
 /** So many streams are under way together. */
 const AT_A_TIME = 20;
 
-/** Row 4: many messages in one go, then half-close. */
+/** Many messages in one go, then half-close. */
 export async function inOneGo(server: Subject, messages: number): Promise<string> {
   using wire = await Wire.dial(server.port);
   const numbers = Array.from({ length: messages }, (_, number) => number);
@@ -27,7 +27,7 @@ export async function inOneGo(server: Subject, messages: number): Promise<string
   return `${messages} messages in one go, ${messages} replies in order`;
 }
 
-/** Row 5: after either side's half-close the other direction goes on. */
+/** After either side's half-close the other direction goes on. */
 export async function halfClose(server: Subject): Promise<void> {
   {
     using wire = await Wire.dial(server.port);
@@ -42,7 +42,7 @@ export async function halfClose(server: Subject): Promise<void> {
   for (let time = 0; time < 20; time++) await refused.send("it only takes, and does not reset\n");
 }
 
-/** Row 6: random streams in random pieces, against a model: the same replies as in one write. */
+/** Random streams in random pieces, against a model: the same replies as in one write. */
 export async function randomCuts(
   server: Subject,
   streams: number,
@@ -82,7 +82,7 @@ export function replies(sent: string): string {
   return whole.join("") + (last === "" ? "" : reply(last, ""));
 }
 
-/** Row 10: a message of 64 KiB in segments of one byte; memory may grow by so many MB. */
+/** A message of 64 KiB in segments of one byte; memory may grow by so many MB. */
 export async function inDrops(server: Subject, size: number, mostGrown: number): Promise<string> {
   await warmUp(server);
   const before = await cpu(server.pid);
@@ -97,7 +97,7 @@ export async function inDrops(server: Subject, size: number, mostGrown: number):
 }
 
 /**
- * Row 40: urgent data in the middle of a message. No reply is lost or garbled, but the runtime
+ * Urgent data in the middle of a message. No reply is lost or garbled, but the runtime
  * holds the message back until more comes: it takes a read that was cut short at the urgent byte
  * for one that has taken all, and waits for news. The day that it doesn't, this fails: then
  * the row is to be held as it is written, and the README's word about it goes.

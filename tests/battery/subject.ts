@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Wire } from "../../lib/testing/wire.ts";
-import { unstamped } from "../replies.ts";
+import { unstamped } from "../support/replies.ts";
 
 /** A running server: ours, or one that should fail. */
 export interface Subject {

@@ -1,4 +1,4 @@
-/** Rows 30 and 31: what others use to talk to a server. */
+/** What others use to talk to a server. */
 
 import { assertEquals } from "@std/assert";
 
@@ -11,7 +11,7 @@ export const TOOLS: Readonly<Record<string, (port: number) => string[]>> = {
   socat: (port) => ["socat", "-t", "30", "-", `TCP:127.0.0.1:${port}`],
 };
 
-/** Row 30: so many lines through a filter come back as so many replies. */
+/** So many lines through a filter come back as so many replies. */
 export async function lines(command: readonly string[], count: number): Promise<string> {
   const start = performance.now();
   const [name = "", ...args] = command;

@@ -1,4 +1,4 @@
-/** Rows 1 to 3, and 36: clients that reset or leave when it suits nobody, or don't leave. Each throws when it fails, else tells figures. */
+/** Clients that reset or leave when it suits nobody, or don't leave. Each throws when it fails, else tells figures. */
 
 import { assert } from "@std/assert";
 import net from "node:net";
@@ -12,7 +12,7 @@ import { assertConverses, assertWell, type Subject } from "./subject.ts";
 /** Long enough that its reply is still on its way when the first bytes are here. */
 const LONG = "x".repeat(200_000);
 
-/** Row 1: connections that are reset before they are accepted. */
+/** Connections that are reset before they are accepted. */
 export async function resetInTheQueue(server: Subject, times: number): Promise<string> {
   const before = await sockets(server.pid);
   await assertWell(server);
@@ -24,7 +24,7 @@ export async function resetInTheQueue(server: Subject, times: number): Promise<s
   return `${times} resets; the next client was answered in ${took.toFixed()} ms`;
 }
 
-/** Row 2: resets in a conversation: while idle, right after a message, in mid-reply. */
+/** Resets in a conversation: while idle, right after a message, in mid-reply. */
 export async function resetInConversation(server: Subject, times: number): Promise<string> {
   const before = await sockets(server.pid);
   await assertWell(server);
@@ -43,7 +43,7 @@ export async function resetInConversation(server: Subject, times: number): Promi
   return `3 × ${times} resets; the other conversation went on`;
 }
 
-/** Row 3: a client that closes while its reply lies unread. */
+/** A client that closes while its reply lies unread. */
 export async function closeUnread(server: Subject, times: number): Promise<string> {
   const before = await sockets(server.pid);
   await assertWell(server);
@@ -83,7 +83,7 @@ export async function resetAfter(port: number, said: string, reads: number): Pro
   await closed;
 }
 
-/** Row 36: over TLS, clients that never read, and clients that never finish the handshake, are cut though they stay. */
+/** Over TLS, clients that never read, and clients that never finish the handshake, are cut though they stay. */
 export async function staysInTls(server: Subject, size: number): Promise<string> {
   const before = await sockets(server.pid);
   await using peers = startPeers("tls", server.port, size);

@@ -1,0 +1,140 @@
+/**
+ * The battery: clients that vanish, send too much or come in crowds, and what must hold. The rows
+ * are smaller than in `soak/`. That they see failures is shown in naive_server_test.ts.
+ */
+
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { atRest, busy, drips, randomClosings, reconnects } from "./crowds.ts";
+import { fullSpeed, longLine, neverReads, readsLate } from "./floods.ts";
+import { assertSockets, sockets } from "./proc.ts";
+import { scarce, startScarce } from "./scarce.ts";
+import { halfClose, inDrops, inOneGo, randomCuts, urgentData } from "./streams.ts";
+import { closeUnread, resetInConversation, resetInTheQueue, staysInTls } from "./vanishing.ts";
+import { Certificates } from "../support/certificates.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { startServer } from "../../lib/testing/readback.ts";
+import { Random } from "../support/random.ts";
+
+const NEEDS = requires("linux", "python3");
+const random = new Random();
+
+describe("clients that vanish", NEEDS, () => {
+  it("resets before they are accepted", async () => {
+    await using server = await startServer();
+    await resetInTheQueue(server, 3000);
+  });
+
+  it("resets while idle, after a message, in the middle of a 200 kB reply", async () => {
+    await using server = await startServer(["--max-message", "300000"]);
+    await resetInConversation(server, 10);
+  });
+
+  it("closes with a reply unread", async () => {
+    await using server = await startServer();
+    await closeUnread(server, 30);
+  });
+
+  it(`random bytes, random closings, seed ${random.seed}`, async () => {
+    await using server = await startServer(["--quiet"]);
+    await randomClosings(server, 300, random);
+  });
+
+  it("connects, says, closes, thousands of times", async () => {
+    await using server = await startServer(["--quiet"]);
+    await reconnects(server, 2000, 16);
+  });
+});
+
+describe("TLS", requires("linux", "python3", "openssl"), () => {
+  it("clients that never read, or never finish the handshake, keep no descriptor", async () => {
+    await using certificates = await Certificates.make();
+    const identity = await certificates.sign("server", "IP:127.0.0.1");
+    await using server = await startServer([...identity, "--quiet", "--idle-timeout", "500ms"]);
+    await staysInTls(server, 20);
+  });
+
+  it("a client that hears the end, and stays, keeps no descriptor", async () => {
+    await using certificates = await Certificates.make();
+    const identity = await certificates.sign("server", "IP:127.0.0.1");
+    await using server = await startServer([...identity, "--quiet", "--idle-timeout", "300ms"]);
+    const before = await sockets(server.pid);
+    const caCerts = [await Deno.readTextFile(certificates.path("ca.pem"))];
+    using client = await Deno.connectTls({ hostname: "127.0.0.1", port: server.port, caCerts });
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    await assertSockets(server.pid, before);
+  });
+});
+
+describe("streams", NEEDS, () => {
+  it("5,000 messages in one go, then half-close", async () => {
+    await using server = await startServer();
+    await inOneGo(server, 5000);
+  });
+
+  it("after a half-close the other direction goes on", async () => {
+    await using server = await startServer(["--quiet"]);
+    await halfClose(server);
+  });
+
+  it(`random cuts against a model, seed ${random.seed}`, async () => {
+    await using server = await startServer(["--quiet", "--framing", "line"]);
+    await randomCuts(server, 60, random);
+  });
+
+  it("a message of 64 KiB in segments of one byte", async () => {
+    await using server = await startServer(["--framing", "line"]);
+    await inDrops(server, 65536, 16); // 8 is for the soak: here a collection may come late
+  });
+});
+
+describe("urgent data in the middle of a message", NEEDS, () => {
+  it("is answered, but with the next one: Deno's doing", async () => {
+    await using server = await startServer(["--framing", "line"]);
+    await urgentData(server);
+  });
+});
+
+describe("too much", NEEDS, () => {
+  it("a line of 10 MB", async () => {
+    await using server = await startServer();
+    await longLine(server, 10);
+  });
+
+  it("sends for ever and never reads: cut, and cheap until then", async () => {
+    await using server = await startServer(["--quiet", "--idle-timeout", "500ms"]);
+    await neverReads(server, 500);
+  });
+
+  it("sends for ever and reads late: all replies are there", async () => {
+    await using server = await startServer(["--quiet"]);
+    await readsLate(server);
+  });
+
+  for (const size of [1000, 1]) {
+    it(`others beside a client at full speed, lines of ${size} bytes`, async () => {
+      await using server = await startServer(["--quiet"]);
+      await fullSpeed(server, size, 1, { p50: 20 }); // p99 is for the soak: other tests run beside
+    });
+  }
+
+  it("200 busy connections: none is left out", async () => {
+    await using server = await startServer(["--quiet"]);
+    await busy(server, 200, 1, Infinity); // the ratio is for the soak
+  });
+
+  it("500 at rest, then a message each", async () => {
+    await using server = await startServer(["--quiet"]);
+    await atRest(server, 500, 32 * 1024); // what few cost is mostly what the first ones cost
+  });
+
+  it("120 clients, 64 descriptors", async () => {
+    await using server = await startScarce(64);
+    await scarce(server, 120);
+  });
+
+  it("100 clients that drip and never finish", async () => {
+    await using server = await startServer(["--quiet", "-f", "line", "--idle-timeout", "1s"]);
+    await drips(server, 100, 1000);
+  });
+});

@@ -1,0 +1,204 @@
+/** The battery: stops, kills, the clock, readers that stop, full disks, and other tools. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import {
+  bothOnFullDisk,
+  bothUnread,
+  diskFull,
+  readerLeaves,
+  readerStops,
+  usageErrorOnFullDisk,
+} from "./output.ts";
+import { runPeers } from "./peers.ts";
+import { assertSockets, sockets } from "./proc.ts";
+import { killAndRestart, stopStarved, stopWhileBusy, stopWithNoGrace } from "./stops.ts";
+import { assertWell } from "./subject.ts";
+import { lines, TOOLS } from "./tools.ts";
+import { serve } from "../../lib/server/serve.ts";
+import { stamper } from "../../lib/server/format.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, ServerProgram, startServer } from "../../lib/testing/readback.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../support/replies.ts";
+
+const HOUR = 3600_000;
+const FILTER = (port: number) => [...program("client"), "--quiet", "--port", String(port)];
+
+describe("endings", () => {
+  it(
+    "a peer that vanished without a FIN is cut at --idle-timeout",
+    requires("root", "python3"),
+    async () => {
+      await using server = await startServer(["--idle-timeout", "500ms"]);
+      const before = await sockets(server.pid);
+      await runPeers("vanish", server.port);
+      await server.until(/was let go: idle/);
+      await assertSockets(server.pid, before);
+      await assertWell(server);
+    },
+  );
+
+  it("SIGTERM while 50 clients pipeline", requires("linux", "python3"), async () => {
+    await using server = await startServer(["--quiet"]);
+    await stopWhileBusy(server, 50);
+  });
+
+  it(
+    "kill -9 with 100 connections, restart on the port",
+    requires("linux", "python3"),
+    async () => {
+      for (let left = 2;; left--) {
+        await using server = await startServer(["--quiet"]);
+        const error = await killAndRestart(server, 100).catch((error) => error);
+        if (error === undefined) break;
+        // Between the two servers the system may give the port to another test.
+        if (left === 0 || !error.message.includes("somebody else does")) throw error;
+      }
+    },
+  );
+
+  it(
+    "16 servers at once are told to stop with a message just arrived",
+    requires("signals"),
+    async () => {
+      await stopStarved(16, 8);
+    },
+  );
+
+  it("--grace 0 with a client that waits for a place", requires("signals"), stopWithNoGrace);
+});
+
+describe("the clock", () => {
+  for (const [what, by] of [["back an hour", -HOUR], ["on a day", 24 * HOUR]] as const) {
+    it(`set ${what}: the stamp shows it, the timers do not move`, async () => {
+      const real = Date.now;
+      let shift = 0;
+      const clock = () => real() + shift;
+      Date.now = clock;
+      const stop = new AbortController();
+      const endings: string[] = [];
+      const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      const server = serve(stamper("ctime"), {
+        listeners: [listener],
+        idleTimeout: 600,
+        signal: stop.signal,
+        onClose: (_, ending) => void endings.push(ending),
+      });
+      try {
+        using wire = await Wire.dial(listener.addr.port);
+        const stampAt = async (time: number) => {
+          await wire.send("what time is it?\n");
+          const stamp = (await wire.until(/\n/)).slice("[what time is it?] ".length);
+          const off = new Date(stamp).getTime() - time;
+          assert(Math.abs(off) < 10_000, `${stamp} is ${off} ms off`);
+        };
+        await stampAt(real());
+        shift = by;
+        const start = performance.now();
+        await stampAt(real() + by);
+        assertEquals(await wire.rest(), "");
+        const took = performance.now() - start;
+        assert(took > 400 && took < 5000, `it was cut after ${took} ms, not some 600`);
+        assertEquals(endings, ["idle"]);
+      } finally {
+        Date.now = real;
+        stop.abort();
+        await server.finished;
+      }
+    });
+  }
+});
+
+describe("whoever reads the server's output", requires("linux", "bash"), () => {
+  it("stops, and comes back", async () => {
+    await readerStops();
+  });
+
+  it("goes away", readerLeaves);
+
+  it("is a disk that is full for a while", async () => {
+    await diskFull();
+  });
+});
+
+describe("output and complaints", requires("linux", "bash"), () => {
+  it("on one full disk: alive, and a signal ends it with 0", bothOnFullDisk);
+
+  it("on one pipe whose reader stopped: alive, and a signal ends it with 0", bothUnread);
+
+  it("on one full disk: a usage error still exits 2", usageErrorOnFullDisk);
+});
+
+describe("20,000 lines", () => {
+  for (const [name, command] of Object.entries({ ...TOOLS, "our filter": FILTER })) {
+    it(`through ${name}`, requires(command(0)[0] ?? ""), async () => {
+      await using server = await startServer(["--quiet"]);
+      await lines(command(server.port), 20_000);
+    });
+  }
+});
+
+describe("printf hello | nc", () => {
+  it("no newline, no half-close: answered", requires("nc"), async () => {
+    await using server = await startServer();
+    await using nc = new Program(["nc", "127.0.0.1", String(server.port)]);
+    await nc.type("hello");
+    await nc.endInput();
+    await nc.until(/\d{4}$/);
+    assertEquals(unstamped(nc.stdout), "[hello] STAMP");
+  });
+});
+
+describe("localhost with ::1 first", () => {
+  const root = requires("root"); // to have an /etc/hosts of its own
+  it("127.0.0.1, ::1 and localhost are all served", root, async () => {
+    const hosts = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(hosts, "::1 localhost\n127.0.0.1 localhost\n");
+      const own = `mount --bind ${hosts} /etc/hosts; exec "$@"`;
+      const command = (
+        words: readonly string[],
+      ) => ["unshare", "--mount", "sh", "-c", own, "sh", ...words];
+      await using server = new ServerProgram(
+        command([...program("server"), "--host", "localhost", "--port", "0"]),
+      );
+      const [, port = ""] = await server.until(/listening on .*:(\d+)\n/);
+      await server.until("waiting connection...");
+      for (const host of ["127.0.0.1", "[::1]"]) {
+        assertStringIncludes(server.stdout, `listening on ${host}:${port}\n`);
+      }
+      for (const host of ["127.0.0.1", "::1", "localhost"]) {
+        await using client = new Program(
+          command([...program("client"), "--host", host, "--port", port, "--message", "hello"]),
+        );
+        await client.ends(0);
+        assertEquals(unstamped(client.stdout), "[hello] STAMP\n");
+      }
+    } finally {
+      await Deno.remove(hosts);
+    }
+  });
+});
+
+describe("both stamps say the same time", requires("linux"), () => {
+  const zones = { "": "+00:00", "Etc/Unknown": "+00:00", Factory: "+00:00" };
+  const posix = { "GMT+5": "-05:00", XYZ3: "-03:00" };
+  for (const [TZ, offset] of Object.entries({ ...zones, ...posix })) {
+    it(`where TZ is ${JSON.stringify(TZ)}`, async () => {
+      const stampAs = async (form: string) => {
+        await using server = await startServer(["--stamp", form], { env: { TZ } });
+        using wire = await Wire.dial(server.port);
+        await wire.send("what time is it?\n");
+        return (await wire.until(/\n/)).slice("[what time is it?] ".length, -1);
+      };
+      const [ctime, iso] = await Promise.all([stampAs("ctime"), stampAs("iso")]);
+      assertEquals(iso.slice(-6), offset, iso);
+      const off = Date.parse(`${ctime} GMT${offset}`) - Date.parse(iso);
+      assert(Math.abs(off) < 10_000, `${ctime} and ${iso} are ${off} ms apart`);
+      const late = Date.now() - Date.parse(iso);
+      assert(Math.abs(late) < 10_000, `${iso} is ${late} ms off`);
+    });
+  }
+});

@@ -1,0 +1,275 @@
+/** Where a server can be: Unix sockets, both families, names; and a server that is not up yet. */
+
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import {
+  addressOrName,
+  connect,
+  formatAddress,
+  formatEndpoint,
+  listen,
+  resolve,
+} from "../../lib/net/address.ts";
+import type { Listener } from "../../lib/net/listener.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { unstamped } from "../support/replies.ts";
+
+const UNIX = requires("unix sockets");
+
+/** A folder for a socket, gone at the end of the block. */
+async function folder(): Promise<{ folder: string; socket: string } & AsyncDisposable> {
+  const path = await Deno.makeTempDir({ prefix: "readback-socket-" });
+  const remove = () => Deno.remove(path, { recursive: true });
+  return { folder: path, socket: `${path}/s`, [Symbol.asyncDispose]: remove };
+}
+
+/** Makes the file that a server leaves which was killed. */
+async function leaveBehind(path: string): Promise<void> {
+  using _listener = Deno.listen({ transport: "unix", path: `${path}.moved` });
+  await Deno.rename(`${path}.moved`, path);
+}
+
+/** Says one message; gives what came of it. */
+async function say(args: readonly (string | number)[]): Promise<[number, string, string]> {
+  await using client = startClient([...args, "--message", "hello"]);
+  return [await client.exitCode(), unstamped(client.stdout), client.stderr];
+}
+
+describe("--unix", UNIX, () => {
+  it("carries a conversation; clients are numbered; the file goes with the server", async () => {
+    await using here = await folder();
+    await using server = await startServer(["--unix", here.socket]);
+    assertEquals(server.stdout.split("\n")[0], `listening on ${here.socket}`);
+    for (const number of [1, 2]) {
+      assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
+      await server.until(`Server received data: "hello" from unix#${number}\n`);
+    }
+    server.signal("SIGTERM");
+    await server.ends(0);
+    await assertRejects(() => Deno.lstat(here.socket), Deno.errors.NotFound);
+  });
+
+  it("tells its clients apart in JSON too", async () => {
+    await using here = await folder();
+    await using server = await startServer(["--unix", here.socket, "--log", "json"]);
+    assertEquals(JSON.parse(server.stdout.split("\n")[0] ?? "").address, here.socket);
+    await say(["--unix", here.socket]);
+    await server.until(/"event":"message","client":"unix#1"/);
+  });
+
+  it("takes the place of a server that was killed", async () => {
+    await using here = await folder();
+    {
+      await using killed = await startServer(["--unix", here.socket]);
+      killed.signal("SIGKILL");
+      await killed.exitCode();
+    }
+    await using _server = await startServer(["--unix", here.socket]);
+    assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
+  });
+
+  it("38: a path that another has taken over is left to it at the end", async () => {
+    await using here = await folder();
+    const args = ["--unix", here.socket];
+    await using first = await startServer(args);
+    await Deno.remove(here.socket);
+    await using _second = await startServer(args);
+    first.signal("SIGTERM");
+    await first.ends(0);
+    assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
+  });
+
+  it("38: of several that start at once on a stale file one listens, and is reached", async () => {
+    await using here = await folder();
+    const where = { path: here.socket };
+    for (let round = 0; round < 20; round++) {
+      await leaveBehind(here.socket);
+      const starts = await Promise.allSettled([1, 2, 3, 4].map(() => listen(where)));
+      using listeners = new DisposableStack();
+      for (const { value = [] } of starts as { value?: Listener[] }[]) {
+        for (const listener of value) listeners.defer(() => listener.close());
+      }
+      const reasons = starts.flatMap((start) => "reason" in start ? String(start.reason) : []);
+      assertEquals(reasons.length, 3, `round ${round}: ${4 - reasons.length} listen`);
+      for (const reason of reasons) assertMatch(reason, /: somebody is there: /);
+      (await Deno.connect({ transport: "unix", path: here.socket })).close();
+    }
+    assertEquals([...Deno.readDirSync(here.folder)], [], "a file was left");
+  });
+
+  it("does not take a live server's place, nor a file's that is no socket", async () => {
+    await using here = await folder();
+    await using _server = await startServer(["--unix", here.socket]);
+    const args = ["--unix", here.socket];
+    await using second = new Program([...program("server", args), ...args]);
+    await second.ends(1);
+    assertMatch(second.stderr, /^server: cannot listen on .*: somebody is there: /);
+    assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
+
+    const file = `${here.socket}.txt`;
+    await Deno.writeTextFile(file, "precious");
+    await using third = new Program([...program("server", args), "--unix", file]);
+    await third.ends(1);
+    assertMatch(third.stderr, /^server: cannot listen on .*: there is a file that is no socket\n$/);
+    assertEquals(await Deno.readTextFile(file), "precious");
+  });
+
+  it("says why not", async () => {
+    await using here = await folder();
+    const long = `${here.socket}${"x".repeat(107)}`;
+    for (
+      const [path, server, client] of [
+        [`${here.socket}/none/s`, "no such folder", "nobody is there: start a server, or"],
+        [long, "a socket's path has at most 107 bytes", "a socket's path has at most 107 bytes"],
+      ] as const
+    ) {
+      await using attempt = new Program([...program("server", ["--unix"]), "--unix", path]);
+      await attempt.ends(1);
+      assertMatch(attempt.stderr, new RegExp(`^server: cannot listen on .*: ${server}\n$`));
+      const [code, , stderr] = await say(["--unix", path]);
+      assertEquals(code, 1);
+      assertMatch(stderr, new RegExp(`^client: cannot connect to .*: ${client}`));
+    }
+    for (const path of [here.socket.replace(/[^/]*$/, ""), new URL(import.meta.url).pathname]) {
+      const [code, , stderr] = await say(["--unix", path]);
+      assertEquals([code, stderr], [
+        1,
+        `client: cannot connect to ${path}: that is no socket: check --unix\n`,
+      ]);
+    }
+    await using unable = new Program([...program("server"), "--unix", here.socket]);
+    await unable.ends(1);
+    assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);
+  });
+
+  it("waits while the listen queue is full, within --timeout, then says so", async () => {
+    await using here = await folder();
+    const listener = Deno.listen({ transport: "unix", path: here.socket });
+    using queue = new DisposableStack();
+    queue.use(listener);
+    await assertRejects(async () => { // all that the queue takes
+      for (;;) queue.use(await Deno.connect({ transport: "unix", path: here.socket }));
+    }, Deno.errors.WouldBlock);
+    const where = { path: here.socket };
+    const full = ": its listen queue is full: too many others wait to be accepted";
+    await assertRejects(() => connect({ ...where, timeout: 100 }), Error, full);
+    const connecting = connect({ ...where, timeout: 20_000 });
+    queue.use(await listener.accept());
+    queue.use(await connecting);
+  });
+
+  it("answers socat and nc", requires("socat", "nc"), async () => {
+    await using here = await folder();
+    await using _server = await startServer(["--unix", here.socket]);
+    for (
+      const command of [
+        ["socat", "-t", "10", "-", `UNIX:${here.socket}`],
+        ["nc", "-N", "-U", here.socket],
+      ]
+    ) {
+      await using peer = new Program(command);
+      await peer.type("hello\n");
+      await peer.endInput();
+      await peer.ends(0);
+      assertEquals(unstamped(peer.stdout), "[hello] STAMP\n");
+    }
+  });
+});
+
+describe("both families", () => {
+  it("--host :: hears IPv4 clients too, and shows them as such", async () => {
+    await using server = await startServer(["--host", "::"]);
+    assertMatch(server.stdout, /^listening on \[::\]:\d+\n/);
+    assertEquals(await say(["127.0.0.1", server.port]), [0, "[hello] STAMP\n", ""]);
+    await server.until(/ from 127.0.0.1:\d+\n/);
+    assertEquals(await say(["[::1]", server.port]), [0, "[hello] STAMP\n", ""]);
+    await server.until(/ from \[::1\]:\d+\n/);
+  });
+
+  for (
+    const [text, shown] of [["127.0.0.1", "127.0.0.1:1"], ["::1", "[::1]:1"], ["a.b", "a.b:1"]]
+  ) {
+    it(`${text} is shown as ${shown}`, () =>
+      assertEquals(formatEndpoint({ hostname: text as string, port: 1 }), shown));
+  }
+
+  it("an IPv4 address on an IPv6 listener is one", () => {
+    const addr = { transport: "tcp", hostname: "::ffff:1.2.3.4", port: 5 } as const;
+    assertEquals(formatAddress(addr), "1.2.3.4:5");
+  });
+
+  it("a name is looked up, also one of digits and dots but for a letter", async () => {
+    assertEquals(await resolve("127.0.0.1"), ["127.0.0.1"]);
+    await assertRejects(() => resolve("1node.invalid."));
+  });
+
+  it("--host takes an address or a name, in brackets too, and nothing else", () => {
+    assertEquals(["::1", "[::1]", "a.b"].map(addressOrName), ["::1", "::1", "a.b"]);
+    for (
+      const [bad, reason] of [
+        ["", "must be an address or a name"],
+        ["[]", "must be an address or a name"],
+        ["6969", "for a port"],
+        ["localhost:6969", "its port apart"],
+      ] as const
+    ) {
+      assertEquals(complaint(() => addressOrName(bad)).includes(reason), true);
+    }
+  });
+});
+
+describe("--wait", () => {
+  it("keeps trying until the server is up", async () => {
+    await using here = await folder();
+    await using client = startClient(["--unix", here.socket, "--wait", "20s", "-m", "hello"]);
+    await using _server = await startServer(["--unix", here.socket]);
+    await client.ends(0);
+    assertEquals(unstamped(client.stdout), "[hello] STAMP\n");
+  });
+
+  it("tries again: nobody was there, then somebody was", async () => {
+    await using here = await folder();
+    const connecting = connect({ path: here.socket, wait: 20_000 });
+    using _listener = Deno.listen({ transport: "unix", path: here.socket });
+    using conn = await connecting;
+    assertEquals("path" in conn.remoteAddr, true);
+  });
+
+  it("gives up when the time is over", async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    const [code, , stderr] = await say(["--wait", "200ms", "-p", port]);
+    assertEquals(code, 1);
+    assertMatch(stderr, /^client: cannot connect to .*: nobody is there/);
+  });
+});
+
+describe("without --wait", () => {
+  it("tries once", async () => {
+    const { connect: real } = Deno;
+    let tries = 0;
+    const counted = (options: Deno.ConnectOptions) => {
+      tries++;
+      return real(options);
+    };
+    Object.assign(Deno, { connect: counted });
+    try {
+      await assertRejects(() => connect({ port: 1 }), Error, "nobody is there");
+    } finally {
+      Object.assign(Deno, { connect: real });
+    }
+    assertEquals(tries, 1);
+  });
+});
+
+function complaint(action: () => unknown): string {
+  try {
+    action();
+    return "";
+  } catch (error) {
+    return String(error);
+  }
+}

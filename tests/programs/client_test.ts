@@ -1,0 +1,387 @@
+/** The client as its user sees it: conversation, one-liners, filter, errors, exit codes. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program, type ProgramOptions } from "../../lib/testing/program.ts";
+import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { unstamped } from "../support/replies.ts";
+
+/** Runs the client to its end on some input. */
+async function run(
+  args: readonly (string | number)[],
+  input: string | Uint8Array = "",
+  options: ProgramOptions = {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  await using client = startClient(args, options);
+  if (input.length > 0) await client.type(input);
+  await client.endInput();
+  const code = await client.exitCode();
+  return { code, stdout: unstamped(client.stdout), stderr: client.stderr };
+}
+
+describe("the conversation through pipes", () => {
+  it("is the tutorial's, until a blank line", async () => {
+    await using server = await startServer();
+    assertEquals(await run(["-p", server.port], "i am binary\ni am handsome\n\nnot said\n"), {
+      code: 0,
+      stdout: ">>:i am binary\nClient received data: [i am binary] STAMP\n" +
+        ">>:i am handsome\nClient received data: [i am handsome] STAMP\n>>:\n",
+      stderr: "",
+    });
+    await server.until(/broken the connection...\nwaiting connection...\n/);
+    assert(!server.stdout.includes("not said"));
+  });
+
+  it("ends at end-of-file; a last line needs no ending, CRLF is one", async () => {
+    await using server = await startServer();
+    const { code, stdout } = await run(["127.0.0.1", server.port], "a\r\nb");
+    assertEquals([code, stdout], [
+      0,
+      ">>:a\nClient received data: [a] STAMP\n>>:b\nClient received data: [b] STAMP\n>>:\n",
+    ]);
+  });
+
+  it("passes bytes that are no text unchanged", async () => {
+    await using server = await startServer();
+    await using client = startClient(["--port", server.port]);
+    await client.type(Uint8Array.of(0xff, 0, 0xe4, 10));
+    await client.endInput();
+    await client.ends(0);
+    const said = [...client.stdoutBytes];
+    const reply = said.lastIndexOf("[".charCodeAt(0));
+    assertEquals(said.slice(reply, reply + 5), [0x5b, 0xff, 0, 0xe4, 0x5d]);
+  });
+
+  it("--once is one message", async () => {
+    await using server = await startServer(["--once"]);
+    const { code, stdout } = await run(["-p", server.port, "--once"], "one\ntwo\n");
+    assertEquals([code, stdout], [0, ">>:one\nClient received data: [one] STAMP\n"]);
+    await server.ends(0);
+  });
+
+  it("says at once when the server goes away, exit 1", requires("signals"), async () => {
+    await using server = await startServer();
+    await using client = startClient(["-p", server.port]);
+    await client.type("hello\n");
+    await client.until(/received.*\n>>:/);
+    server.signal("SIGTERM");
+    await client.ends(1);
+    assertEquals(client.stderr, "client: the server has closed the connection\n");
+    await server.ends(0);
+  });
+
+  it("--loopback talks to a server of its own", async () => {
+    const { code, stdout } = await run(["--loopback"], "hello\n");
+    assertEquals([code, stdout], [0, ">>:hello\nClient received data: [hello] STAMP\n>>:\n"]);
+  });
+});
+
+describe("--message", () => {
+  it("prints the replies alone", async () => {
+    await using server = await startServer();
+    assertEquals(await run(["-p", server.port, "-m", "a", "--message", "b c"]), {
+      code: 0,
+      stdout: "[a] STAMP\n[b c] STAMP\n",
+      stderr: "",
+    });
+  });
+
+  it("says what the server refused, exit 1", async () => {
+    await using server = await startServer(["--max-message", "3"]);
+    assertEquals(await run(["-p", server.port, "-m", "123", "-m", "1234", "-m", "no"]), {
+      code: 1,
+      stdout: "[123] STAMP\n",
+      stderr: "client: the server refused: message longer than 3 bytes: " +
+        "1 of 3 messages were answered\n",
+    });
+  });
+
+  it("with a line end in it is two messages: refused, exit 2", async () => {
+    const { code, stderr } = await run(["-m", "a\nb"]);
+    assertEquals(code, 2);
+    assertMatch(stderr, /^client: cannot use --message "a\\nb": must be one line.*\n$/);
+  });
+});
+
+describe("--quiet", () => {
+  it("is a filter: endings mirrored, blank lines said too", async () => {
+    await using server = await startServer();
+    assertEquals(await run(["-p", server.port, "--quiet"], "a\r\nb\n\nlast"), {
+      code: 0,
+      stdout: "[a] STAMP\r\n[b] STAMP\n[] STAMP\n[last] STAMP",
+      stderr: "",
+    });
+  });
+
+  for (
+    const [input, output] of [
+      ["", ""],
+      ["\n", "[] STAMP\n"],
+      ["one", "[one] STAMP"],
+      ["one\r\n", "[one] STAMP\r\n"],
+      ["one\ntwo", "[one] STAMP\n[two] STAMP"],
+    ] as const
+  ) {
+    it(`on ${JSON.stringify(input)}, whatever the framing is told`, async () => {
+      await using server = await startServer();
+      for (const framing of ["auto", "line"]) {
+        const { code, stdout, stderr } = await run(["-p", server.port, "-q", "-f", framing], input);
+        assertEquals([code, stdout, stderr], [0, output, ""], framing);
+      }
+    });
+  }
+
+  it("200,000 messages, in order", async () => {
+    await using server = await startServer(["--quiet"]);
+    const numbers = Array.from({ length: 200_000 }, (_, number) => number);
+    await using client = startClient(["-p", server.port, "--quiet"]);
+    await client.type(numbers.map((number) => `${number}\n`).join(""));
+    await client.endInput();
+    await client.ends(0);
+    const replies = client.stdout.trimEnd().split("\n");
+    assertEquals(replies.length, numbers.length);
+    for (const number of numbers) assert(replies[number]?.startsWith(`[${number}] `));
+  });
+
+  it("says what the server refused, and how many were answered; the refusal is no reply", async () => {
+    await using server = await startServer(["--max-message", "3"]);
+    assertEquals(await run(["-p", server.port, "--quiet"], "123\n1\n1234\nno\n"), {
+      code: 1,
+      stdout: "[123] STAMP\n[1] STAMP\n",
+      stderr: "client: the server refused: message longer than 3 bytes: " +
+        "2 of 4 messages were answered\n",
+    });
+  });
+});
+
+describe("a server that keeps no rule", () => {
+  const reply = (message: string) =>
+    new TextEncoder().encode(`[${message}] Mon Dec  9 18:15:50 2019\n`);
+
+  it("that never ends: the filter ends once all is answered and nothing comes any more", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      const buffer = new Uint8Array(1024);
+      for (const message of "ab") {
+        await conn.read(buffer);
+        await conn.write(reply(message));
+      }
+    }, { keepOpen: true });
+    assertEquals(await run(["-p", server.port, "-q", "-t", "300ms"], "a\nb\n"), {
+      code: 0,
+      stdout: "[a] STAMP\n[b] STAMP\n",
+      stderr: "",
+    });
+  });
+
+  it("that never stops sending: the filter stops at the reply too many", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1024));
+      for (;;) await conn.write(reply("a"));
+    });
+    const { code, stderr } = await run(["-p", server.port, "-q"], "a\nb\n");
+    assertEquals(code, 1);
+    assertMatch(stderr, /^client: the server sent more replies than messages\n$/);
+  });
+
+  it("that says terminal escapes when it refuses: they are shown, not obeyed", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1024));
+      await conn.write(new TextEncoder().encode("error: \x1b]0;mine\x07\rno\n"));
+    });
+    const { code, stderr } = await run(["-p", server.port, "-m", "a"]);
+    const said = "client: the server refused: \\x1b]0;mine\\x07\\rno";
+    assertEquals([code, stderr.slice(0, said.length)], [1, said]);
+  });
+});
+
+describe("a server that speaks raw", () => {
+  /** The tutorial's: reads up to 1,024 bytes and never sends a newline. */
+  const tutorial = () =>
+    FakeServer.start(async (conn) => {
+      const buffer = new Uint8Array(1024);
+      for (let count; (count = await conn.read(buffer)) !== null;) {
+        const stamp = new TextEncoder().encode("] Mon Dec  9 18:15:50 2019");
+        await conn.write(Uint8Array.of(0x5b, ...buffer.subarray(0, count), ...stamp));
+      }
+    });
+
+  it("shows the same transcript", async () => {
+    await using server = tutorial();
+    const { code, stdout } = await run(["-p", server.port], "i am binary\ni am handsome\n\n");
+    assertEquals(code, 0);
+    assertEquals(
+      stdout,
+      ">>:i am binary\nClient received data: [i am binary] STAMP\n" +
+        ">>:i am handsome\nClient received data: [i am handsome] STAMP\n>>:\n",
+    );
+    assertEquals(server.heard, "i am binary\ni am handsome");
+  });
+
+  it("the filter waits for each reply", async () => {
+    await using server = tutorial();
+    const { code, stdout } = await run(["-p", server.port, "-q"], "a\nb\r\n\u00e9");
+    assertEquals([code, stdout], [0, "[a] STAMP\n[b] STAMP\r\n[\u00e9] STAMP"]);
+  });
+
+  it("can't be told a blank line: a sentence, exit 1", async () => {
+    await using server = tutorial();
+    const { code, stdout, stderr } = await run(["-p", server.port, "-q"], "a\n\nb\n");
+    assertEquals([code, stdout], [1, "[a] STAMP\n"]);
+    assertMatch(
+      stderr,
+      /^client: a server that speaks raw can't be told an empty message\n$/,
+    );
+  });
+
+  it("--framing raw sends no LF at all", async () => {
+    await using server = tutorial();
+    const { code, stdout } = await run(["-p", server.port, "-f", "raw", "-m", "a", "-m", "b"]);
+    assertEquals([code, stdout, server.heard], [0, "[a] STAMP\n[b] STAMP\n", "ab"]);
+  });
+});
+
+describe("when it goes wrong", () => {
+  for (
+    const [what, args, code, sentence] of [
+      [
+        "nobody there",
+        ["127.0.0.1", 1],
+        1,
+        /cannot connect to 127\.0\.0\.1:1: nobody is there: .+/,
+      ],
+      [
+        "no such name",
+        ["no-such-name.invalid"],
+        1,
+        /cannot connect to no-such-name\.invalid:6969: no such name: .+/,
+      ],
+      ["a near miss", ["--prot", 1], 2, /unknown option "--prot": did you mean --port\?/],
+      [
+        "a bad port",
+        ["localhost", "http"],
+        2,
+        /cannot use --port "http": must be a whole number from 1 to 65535/,
+      ],
+      ["too much", ["a", 1, "b"], 2, /stray argument "b": --help lists what there is/],
+      [
+        "two modes",
+        ["-q", "-m", "a"],
+        2,
+        /cannot combine --quiet and --message: choose one of them/,
+      ],
+    ] as const
+  ) {
+    it(`${what}: a sentence, exit ${code}`, async () => {
+      const { stdout, stderr, ...end } = await run(args);
+      assertEquals([end.code, stdout], [code, ""]);
+      assertMatch(stderr, new RegExp(`^client: ${sentence.source}\\n$`));
+    });
+  }
+
+  it("a black hole: gives up after --timeout", requires("linux"), async () => {
+    // A listener whose queue is full answers no one: the kernel drops what comes.
+    using hole = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+    using fillers = new DisposableStack();
+    for (let filler = 0; filler < 2; filler++) {
+      fillers.use(await Deno.connect({ port: hole.addr.port }));
+    }
+    const { code, stderr } = await run(["-p", hole.addr.port, "--timeout", "300ms"]);
+    assertEquals([code, stderr], [
+      1,
+      `client: cannot connect to 127.0.0.1:${hole.addr.port}: no answer within 0.3s\n`,
+    ]);
+  });
+
+  it("a server that never answers: gives up after --timeout", async () => {
+    await using server = FakeServer.start(
+      async (conn) => void await conn.read(new Uint8Array(10)),
+      {
+        keepOpen: true,
+      },
+    );
+    for (const mode of [["-m", "hello"], ["-q"], []]) {
+      const { code, stderr } = await run(["-p", server.port, "-t", "300ms", ...mode], "hello\n");
+      assertEquals([code, stderr], [
+        1,
+        "client: no reply within 0.3s: 0 of 1 messages were answered\n",
+      ]);
+    }
+  });
+
+  it("a server killed in mid-reply: counted, exit 1", async () => {
+    for (const mode of [["-m", "a", "-m", "b"], ["-q"], []]) {
+      await using server = FakeServer.start(async (conn) => {
+        await conn.read(new Uint8Array(2));
+        await conn.write(new TextEncoder().encode("[a] now\n"));
+        await conn.read(new Uint8Array(2));
+        await conn.write(new TextEncoder().encode("[b] no"));
+      });
+      const { code, stdout, stderr } = await run(["-p", server.port, ...mode], "a\nb\n");
+      assertEquals(code, 1);
+      assertMatch(stdout, /\[a\] now\n/);
+      assert(!stdout.includes("[b] no"));
+      assertEquals(
+        stderr,
+        "client: the server closed the connection in the middle of a reply: " +
+          "1 of 2 messages were answered\n",
+      );
+    }
+  });
+
+  it("a server that resets: counted, exit 1", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(1)); // what is not read makes the close a reset
+    });
+    const { code, stderr } = await run(["-p", server.port, "-m", "hello"]);
+    assertEquals(code, 1);
+    // A FIN that came before the reset makes it a close.
+    assertMatch(
+      stderr,
+      /^client: the server has (reset|closed) the connection: 0 of 1 messages were answered\n$/,
+    );
+  });
+
+  it("an endless reply: bounded, exit 1", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(10));
+      for (;;) await conn.write(new Uint8Array(65536).fill(120));
+    });
+    for (const mode of [["-m", "a"], ["-q"]]) {
+      const { code, stderr } = await run(["-p", server.port, ...mode], "a\n");
+      assertEquals(code, 1);
+      assertMatch(stderr, /^client: a reply of over \d+ bytes: 0 of 1 messages were answered\n$/);
+    }
+  });
+
+  it("SIGTERM and SIGINT: 143 and 130", requires("signals"), async () => {
+    await using server = await startServer();
+    for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
+      await using client = startClient(["-p", server.port]);
+      await client.until(">>:");
+      client.signal(signal);
+      await client.ends(code);
+    }
+  });
+
+  it("its input can't be read: a sentence, exit 1", requires("sh"), async () => {
+    await using server = await startServer(["--quiet"]);
+    const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
+    await using client = new Program(["sh", "-c", `${command} < .`]);
+    await client.ends(1);
+    assertMatch(client.stderr, /^client: cannot read standard input: .*\n$/);
+  });
+
+  it("nobody reads its output: a sentence, exit 1", requires("sh"), async () => {
+    await using server = await startServer(["--quiet"]);
+    const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
+    await using pipe = new Program([
+      "sh",
+      "-c",
+      `(seq 100000 | ${command}; echo "exit $?" >&2) | head -n 1`,
+    ]);
+    await pipe.ends(0);
+    assertMatch(pipe.stderr, /^client: nobody reads the replies.*\nexit 1\n$/);
+  });
+});

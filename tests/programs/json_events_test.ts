@@ -1,0 +1,339 @@
+/** The JSON events: the README's table against the code's types, and against what the programs say. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { Ending } from "../../lib/server/handler.ts";
+import { asJson } from "../../lib/wire/quote.ts";
+import type { ClientEvent } from "../../lib/cli/report.ts";
+import { serve } from "../../lib/server/serve.ts";
+import { type Event, Transcript } from "../../lib/cli/transcript.ts";
+import { unread } from "../battery/output.ts";
+import { resetAfter, resetUnaccepted } from "../battery/vanishing.ts";
+import { Certificates } from "../support/certificates.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { sleep } from "../../lib/wait.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { type ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
+import { readme } from "../support/pages.ts";
+import { latin1, text, Wire } from "../../lib/testing/wire.ts";
+
+/** A field's type as a program sees it: bytes are told as text. */
+type Cell<T> = T extends number ? "number" : T extends boolean ? "boolean" : "string";
+
+/** The events of a union with their fields' types. The compiler holds a value of it against the union. */
+type Fields<U extends { event: string }> = {
+  [N in U["event"]]: {
+    [K in Exclude<keyof Extract<U, { event: N }>, "event">]-?: Record<never, never> extends
+      Pick<Extract<U, { event: N }>, K> ? `${Cell<Extract<U, { event: N }>[K]>}, optional`
+      : Cell<Extract<U, { event: N }>[K]>;
+  };
+};
+
+const SERVER: Fields<Event> = {
+  listening: {
+    address: "string",
+    host: "string, optional",
+    port: "number, optional",
+    faults: "string, optional",
+    orders: "boolean, optional",
+    seed: "number, optional",
+  },
+  waiting: {},
+  connected: { client: "string" },
+  message: { client: "string", bytes: "number", data: "string" },
+  ended: {
+    client: "string",
+    reason: "string",
+    messages: "number",
+    bytes: "number",
+    duration: "number",
+    idle: "number",
+  },
+  fault: { client: "string", message: "number, optional", fault: "string" },
+  eof: { client: "string" },
+  refused: { client: "string", reason: "string" },
+  vanished: { clients: "number" },
+  untold: { lines: "number" },
+  stopping: {},
+};
+
+const CLIENT: Fields<ClientEvent> = {
+  reply: {
+    server: "string",
+    seq: "number",
+    bytes: "number",
+    data: "string",
+    duration: "number, optional",
+  },
+  wrong: { server: "string", seq: "number", bytes: "number", data: "string" },
+  late: { server: "string", seq: "number", bytes: "number", data: "string", duration: "number" },
+  doubled: { server: "string", seq: "number", bytes: "number", data: "string" },
+  lost: { server: "string", seq: "number", reason: "string, optional" },
+  unasked: { server: "string", bytes: "number", data: "string" },
+  connection: {
+    server: "string",
+    seq: "number",
+    duration: "number",
+    connect: "number",
+    handshake: "number, optional",
+  },
+  disconnected: { server: "string", reason: "string", silence: "number" },
+  summary: {
+    server: "string",
+    sent: "number",
+    answered: "number",
+    wrong: "number",
+    lost: "number",
+    late: "number",
+    doubled: "number",
+    connects: "number",
+    reason: "string, optional",
+    min: "number, optional",
+    avg: "number, optional",
+    p50: "number, optional",
+    p90: "number, optional",
+    p99: "number, optional",
+    max: "number, optional",
+  },
+};
+
+/** An object that a program printed. */
+type Line = Readonly<Record<string, string | number | boolean>>;
+
+/** How each ending comes about; the compiler says when one lacks. Each gives what was told. */
+const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
+  left: () => told([], (server) => exchange(server, "hello\n")),
+  reset: () => told([], ({ port }) => resetAfter(port, "hello\n", 1)),
+  "message too long": () => told(["--max-message", "3"], (server) => exchange(server, "hello\n")),
+  idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
+  failed,
+  stopped: () =>
+    told([], async (server) => {
+      using wire = await Wire.dial(server.port);
+      await server.until('"connected"');
+      server.signal("SIGTERM");
+      await wire.rest();
+    }),
+  cut: () =>
+    told(["--grace", "50ms"], async (server) => {
+      using _neverLeaves = await Wire.dial(server.port);
+      await server.until('"connected"');
+      server.signal("SIGTERM");
+      await server.until('"ended"');
+    }),
+  done: () => told(["--once"], (server) => exchange(server, "hello\n")),
+};
+
+/** What a server tells while something is done to it, and while it stops. */
+async function told(
+  args: readonly string[],
+  does: (server: ServerProgram) => Promise<void>,
+): Promise<Line[]> {
+  await using server = await startServer([...args, "--log", "json"]);
+  await does(server);
+  if (!/"ended"|"refused"/.test(server.stdout)) await server.until(/"ended"|"refused"/);
+  if (!server.stdout.includes('"stopping"') && !args.includes("--once")) server.signal("SIGTERM");
+  await server.ends(0);
+  return linesOf(server.stdout);
+}
+
+/** The server's own handler can't fail: another does. */
+async function failed(): Promise<Line[]> {
+  const lines: string[] = [];
+  const form = (event: Event) => asJson(event, new Date());
+  const transcript = new Transcript((line) => void lines.push(line), form, false);
+  await using server = serve(() => Promise.reject(new Error("no")), {
+    onOpen: transcript.open.bind(transcript),
+    onMessage: transcript.message.bind(transcript),
+    onClose: transcript.close.bind(transcript),
+    onError: () => {},
+  });
+  if (!("port" in server.addr)) throw new Error("no port");
+  await exchange(server.addr, "hello\n");
+  await server.shutdown();
+  return linesOf(lines.join("\n"));
+}
+
+/** Says something and hears all, to the end. */
+async function exchange({ port }: { port: number }, said: string): Promise<void> {
+  using wire = await Wire.dial(port);
+  await wire.send(said);
+  if (said !== "") await wire.end();
+  await wire.rest();
+}
+
+function linesOf(text: string): Line[] {
+  return text.trim().split("\n").map((line) => JSON.parse(line));
+}
+
+/** Events, their fields and those fields' types. */
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+function fieldsOf(table: Table): string[] {
+  return Object.entries(table)
+    .flatMap((
+      [event, fields],
+    ) => [event, ...Object.keys(fields).map((name) => `${event}.${name}`)]);
+}
+
+/** The events and fields that were checked. */
+const seen = new Set<string>();
+
+/** Holds a line against the table. */
+function check(line: Line, table: Table): void {
+  const { time, event, ...rest } = line;
+  const types = table[String(event)];
+  seen.add(String(event));
+  if (types === undefined) throw new Error(`no such event: ${JSON.stringify(line)}`);
+  assertMatch(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  for (const [name, type] of Object.entries(types)) {
+    if (name in rest || !type.endsWith(", optional")) {
+      assertEquals(typeof rest[name], type.split(",")[0], `${name} of ${JSON.stringify(line)}`);
+    }
+  }
+  for (const name in rest) {
+    assert(name in types, `${name} of ${JSON.stringify(line)}`);
+    seen.add(`${event}.${name}`);
+  }
+}
+
+describe("the README's table of events", () => {
+  it("have what the code has", () => {
+    const events = readme.rows("Events").map(([event = "", fields = ""]) => [event, typed(fields)]);
+    assertEquals(Object.fromEntries(events), { ...SERVER, ...CLIENT });
+  });
+
+  it("have every reason for which a conversation ends", () => {
+    const [, words = ""] = readme.section("Events").split("\nA conversation's `reason` is ");
+    const reasons = [...words.matchAll(/`([a-z ]+)`/g)].map(([, reason]) => reason);
+    assertEquals(reasons, Object.keys(ENDINGS));
+  });
+});
+
+/** The types of fields that are written as `client`, `bytes: number`, `port?: number`. */
+function typed(fields: string): Record<string, string> {
+  const all = [...fields.matchAll(/(\w+)(\?)?(?:: (\w+))?/g)];
+  return Object.fromEntries(
+    all.map(([, name, optional, type = "string"]) => [name, optional ? `${type}, optional` : type]),
+  );
+}
+
+describe("what the server tells", requires("signals"), () => {
+  for (const [reason, does] of Object.entries(ENDINGS)) {
+    it(`of a conversation that was ${reason}`, async () => {
+      const lines = await does();
+      for (const line of lines) check(line, SERVER);
+      assertEquals(lines.filter(({ event }) => event === "ended").map((line) => line["reason"]), [
+        reason,
+      ]);
+    });
+  }
+
+  it("of a client that was not let in", requires("openssl"), async () => {
+    await using made = await Certificates.make();
+    const tls = await made.sign("here", "IP:127.0.0.1");
+    const lines = await told(tls, (server) => exchange(server, "no TLS\n"));
+    for (const line of lines) check(line, SERVER);
+    assertEquals(lines.filter(({ event }) => event === "refused").length, 1);
+  });
+
+  it("of connections that were reset before they were accepted", requires("linux"), async () => {
+    await using server = await startServer(["--log", "json"]);
+    await resetUnaccepted(server, 2);
+    await exchange(server, "hello\n");
+    await server.until('"vanished"');
+    server.signal("SIGTERM");
+    await server.ends(0);
+    for (const line of linesOf(server.stdout)) check(line, SERVER);
+  });
+
+  it("of faults: what was asked for, the seed, and each that happens", async () => {
+    const args = ["--fault", "twice@2", "--fault", "hold=1ms", "--orders", "--seed", "4294967295"];
+    const lines = await told(args, (server) => exchange(server, "a\nb\n!drop\n"));
+    for (const line of lines) check(line, SERVER);
+    const { faults, orders, seed } = lines[0] ?? {};
+    assertEquals([faults, orders, seed], ["twice@2, hold=1ms", true, 4294967295]);
+    const happened = lines.filter(({ event }) => event === "fault");
+    assertEquals(
+      happened.map(({ message, fault }) => [message, fault]),
+      [[2, "twice"], [3, "drop"], [undefined, "hold=1ms"]],
+    );
+    assertEquals(happened[0]?.["client"], lines.find(({ event }) => event === "eof")?.["client"]);
+  });
+
+  it("of a client's end when it is read, and how long nothing had passed", async () => {
+    const lines = await told([], async ({ port }) => {
+      using wire = await Wire.dial(port);
+      await wire.send("hello\n");
+      await wire.until(/\n/);
+      await sleep(150);
+      await wire.end();
+      await wire.rest();
+    });
+    for (const line of lines) check(line, SERVER);
+    assertEquals(
+      lines.map(({ event }) => event).slice(2),
+      ["connected", "message", "eof", "ended", "waiting", "stopping"],
+    );
+    const { idle, duration } = lines.find(({ event }) => event === "ended") ?? {};
+    assert(Number(idle) >= 145 && Number(idle) <= Number(duration), `${idle} of ${duration} ms`);
+  });
+
+  it("of lines that nobody read", async () => {
+    const words = /^.*"untold".*$/m;
+    check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
+  });
+
+  it("is every event and field that there is", requires("openssl"), () => {
+    assertEquals(fieldsOf(SERVER).filter((field) => !seen.has(field)), []);
+  });
+});
+
+describe("what the client tells", () => {
+  it("of a conversation that goes well, and of one that does not", async () => {
+    await using server = await startServer(["--max-message", "3"]);
+    const where = ["-p", server.port, "--log", "json", "-m", "one", "-m"];
+    for (const [last, code] of [["two", 0], ["three", 1]] as const) {
+      await using client = startClient([...where, last]);
+      await client.ends(code);
+      for (const line of linesOf(client.stdout)) check(line, CLIENT);
+    }
+  });
+
+  it("of a measurement that meets all that can go wrong", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      const said: Record<string, string> = {
+        "ping 1\n": "ping 1\n",
+        "ping 2\n": "no\n",
+        "ping 4\n": "ping 3\nping 4\nping 4\nhello\n",
+      };
+      const buffer = new Uint8Array(100);
+      for (let count; (count = await conn.read(buffer)) !== null;) {
+        const line = text(buffer.subarray(0, count));
+        if (line === "ping 5\n") return;
+        await conn.write(latin1(said[line] ?? ""));
+      }
+    });
+    const args = ["-c", 5, "-i", "400ms", "-t", "200ms", "--log", "json"];
+    await using client = startClient(["-p", server.port, "--ping", ...args]);
+    await client.ends(1);
+    for (const line of linesOf(client.stdout)) check(line, CLIENT);
+    assertEquals(linesOf(client.stdout).map(({ event, seq }) => seq ? `${event} ${seq}` : event), [
+      ...["reply 1", "wrong 2", "lost 3", "late 3", "reply 4", "doubled 4", "unasked"],
+      ...["disconnected", "lost 5", "summary"],
+    ]);
+  });
+
+  it("of a hundred connections with TLS", requires("openssl"), async () => {
+    await using made = await Certificates.make();
+    await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
+    const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 100, "-i", 0];
+    await using client = startClient(["-p", server.port, ...args, "--log", "json"]);
+    await client.ends(0);
+    for (const line of linesOf(client.stdout)) check(line, CLIENT);
+  });
+
+  it("is every event and field that there is", requires("openssl"), () => {
+    assertEquals(fieldsOf(CLIENT).filter((field) => !seen.has(field)), []);
+  });
+});

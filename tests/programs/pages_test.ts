@@ -1,0 +1,303 @@
+/** The pages say what is: options, files, tasks and links are there, and the code does what they say. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, startServer } from "../../lib/testing/readback.ts";
+import { pages, readme, replaced } from "../support/pages.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { unstamped } from "../support/replies.ts";
+
+const root = new URL("../..", import.meta.url);
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+/** Where `deno` is the one that runs the tests. */
+const PATH = `${Deno.execPath().replace(/[^/\\]*$/, "")}:${Deno.env.get("PATH")}`;
+
+/** Services that other tests run. */
+const SERVICES = ["stamp", "sum", "slow", "chat", "netstring"]
+  .map((name) => new URL(`tests/support/services/${name}.ts`, root));
+
+/** How each block of code is tried, by its page, section and language; what is only shown has no language. */
+const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
+  "README.md, readback: sh": async (code) => {
+    const [, name = ""] = /^npx -y deno@[\d.]+ task (\w+)\n$/.exec(code) ?? [];
+    assert(name in tasks, code);
+    if (name === "test") return; // this is it
+    await using talk = new Program(["deno", "task", name], { env: { PATH } });
+    await talk.type("hello\n");
+    await talk.endInput();
+    await talk.ends(0);
+    assertMatch(unstamped(talk.stdout), /^>>:hello\nClient received data: \[hello\] STAMP\n>>:\n$/);
+  },
+  "README.md, A conversation: sh": async (code) => {
+    await using server = await startServer();
+    const here = code.replaceAll("6969", `${server.port}`)
+      .replaceAll("task client", `task client --port ${server.port}`)
+      .replace("seq 200000", "seq 2000");
+    const replies = unstamped(await shell(here)).split("\n");
+    assertEquals(replies.at(0), "[i am binary] STAMP");
+    assertEquals(
+      replies.slice(1, 2001),
+      Array.from({ length: 2000 }, (_, at) => `[${at + 1}] STAMP`),
+    );
+    assertEquals(replies.slice(2001), ["[hello] STAMP", ""]);
+  },
+  "README.md, From the tutorial to here: console": session(["--framing", "line"], [
+    "--framing",
+    "raw",
+  ]),
+  "docs/wire.md, The wire: console": session([]),
+  "docs/wire.md, Messages and replies: mermaid": diagram,
+  "README.md, In your tests: python": async (code) => {
+    await using python = new Program(["python3", "-c", code], { env: { PATH } });
+    await python.ends(0);
+    assertEquals(python.stderr, "");
+  },
+  "README.md, Build on it: ts ignore": async (code) => {
+    const tell = "port: 0, onListen: (addr) => console.log(JSON.stringify(addr))";
+    const args = ["run", "--frozen", "--config", "deno.json", "--allow-net"];
+    await withFile(".ts", replaced(code, { "port: 6969": tell }), async (file) => {
+      await using service = new Program([Deno.execPath(), ...args, file]);
+      const [, port] = await service.until(/"port":(\d+)/);
+      using wire = await Wire.dial(Number(port));
+      await wire.send("hello\n");
+      assertEquals(await wire.until(/\n/), "HELLO\n");
+    });
+  },
+  "docs/library.md, Services: ts ignore": async (code) => {
+    const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
+    const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
+    assert(here.includes(code), `no such service in tests/support/services:\n${code}`);
+  },
+  "docs/library.md, In your tests: ts": byDeno,
+  "docs/library.md, In your tests: sh": async (code) => {
+    const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
+    try {
+      const said = await shell(code.replaceAll("transcript.txt", `${folder}/transcript.txt`));
+      assertMatch(
+        unstamped(said),
+        /^\[hello\] STAMP\n\[hello again\] STAMP\nServer received data: "hello again" from .*\n$/,
+      );
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+  "docs/faults.md, Three uses: python": async (code) => {
+    const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
+    await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
+    await python.ends(0);
+    assertEquals(python.stderr, "");
+  },
+  "docs/faults.md, Three uses: ts": byDeno,
+  "docs/faults.md, Three uses: sh": async (code) => {
+    await using server = await startServer(["--orders"]);
+    const said = await shell(replaced(code, { 6969: `${server.port}` }));
+    assertEquals(said, "no reply within a second: 124\n");
+    await server.until("fault delay=9s for 127.0.0.1:");
+  },
+  "CONTRIBUTING.md, How to write one: ts": byDeno,
+};
+
+/** `deno test --doc`, as in the task, runs these. */
+function byDeno(): Promise<void> {
+  assert(/ --doc .*tests\/ lib\//.test(tasks.test.command), tasks.test.command);
+  return Promise.resolve();
+}
+
+/** Checks that a diagram is one; how it looks is for people to see. */
+function diagram(code: string): Promise<void> {
+  assertMatch(code, /^(flowchart (LR|TD)|sequenceDiagram)\n/);
+  return Promise.resolve();
+}
+
+/**
+ * Runs a session at a prompt: each command, and what it printed.
+ * @param servers the arguments of the server on port 6969 and, if there is one, on 7070
+ */
+function session(...servers: readonly string[][]): (code: string) => Promise<void> {
+  return async (code) => {
+    await using stack = new AsyncDisposableStack();
+    let here = code;
+    for (const [at, args] of servers.entries()) {
+      const server = stack.use(await startServer(args));
+      here = here.replaceAll(` ${[6969, 7070][at]}`, ` ${server.port}`);
+    }
+    const exchanges = here.split(/^\$ /m).slice(1);
+    assert(exchanges.length > 0, code);
+    for (const exchange of exchanges) {
+      const [command = "", ...shown] = exchange.split("\n");
+      // After raw replies there is no newline; the page has one there.
+      const printed = unstamped(await shell(command)).trimEnd();
+      assertEquals(printed, unstamped(shown.join("\n")).trimEnd(), command);
+    }
+  };
+}
+
+/** Runs a script as its reader would; gives what it printed. */
+async function shell(script: string): Promise<string> {
+  await using sh = new Program(["sh", "-e", "-c", script], { env: { PATH } });
+  await sh.ends(0);
+  return sh.stdout;
+}
+
+/** Does something with a file that is gone after it. */
+async function withFile(
+  suffix: string,
+  text: string,
+  does: (path: string) => Promise<void>,
+): Promise<void> {
+  const path = await Deno.makeTempFile({ suffix });
+  try {
+    await Deno.writeTextFile(path, text);
+    await does(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+/** The folders in a folder of the project. */
+function foldersIn(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].filter(({ isDirectory }) => isDirectory)
+    .map(({ name }) => `${folder}${name}/`);
+}
+
+/** The modules in a folder of the project, and not in those below. */
+function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].map(({ name }) => `${folder}${name}`)
+    .filter((name) => name.endsWith(".ts"));
+}
+
+/** What a module imports of the project; not what its examples do. */
+async function importsOf(name: string): Promise<string[]> {
+  const text = await Deno.readTextFile(new URL(name, root));
+  return [...text.matchAll(/^(?:import|export)\b[^;]*? from "(\.[^"]+)"|\bimport\("(\.[^"]+)"\)/gm)]
+    .map(([, first, later]) => new URL(first ?? later ?? "", new URL(name, root)).href)
+    .map((url) => url.slice(root.href.length))
+    .filter((path) => path.endsWith(".ts"));
+}
+
+const LACKING = requires("sh", "nc", "python3");
+
+describe("README", () => {
+  for (const [title, name] of [["The server", "server"], ["The client", "client"]] as const) {
+    it(`has ${name}.ts's options as --help has them`, async () => {
+      await using help = new Program([...program(name), "--help"]);
+      await help.ends(0);
+      const options = (help.stdout.trim().split("\n\n")[1] ?? "").split("\n");
+      const table = readme.rows(title).map(([option, meaning, fallback]) =>
+        `${option} ${meaning}${fallback ? ` (${fallback})` : ""}`
+      );
+      const common = ["-h, --help show this and exit", "-V, --version show the version and exit"];
+      assertEquals(
+        [...table, ...common],
+        options.map((line) => line.trim().replace(/ {2,}/, " ")),
+      );
+    });
+  }
+
+  it("docs/faults.md has the faults as --help has them", async () => {
+    await using help = new Program([...program("server"), "--help"]);
+    await help.ends(0);
+    const [, , faults = ""] = help.stdout.trim().split("\n\n");
+    const table = pages.find(({ path }) => path === "docs/faults.md")?.rows("Faults");
+    assertEquals(
+      table?.map(([fault, meaning]) => `${fault} ${meaning}`),
+      faults.split("\n").slice(1).map((line) => line.trim().replace(/ {2,}/, " ")),
+    );
+  });
+
+  it("has every folder of lib/, and no room that is not there", () => {
+    const rooms = readme.rows("The house").flatMap(([where = ""]) => where.split(/[`, ]+/))
+      .filter((name) => name !== "");
+    for (const room of rooms) assert(Deno.statSync(new URL(room, root)), room);
+    assertEquals(rooms.filter((room) => /^lib\/./.test(room)).toSorted(), foldersIn("lib/").sort());
+  });
+
+  it("is short: it is the first page, not the only one", () => {
+    assert(readme.text.split("\n").length <= 321, "README.md has more than 320 lines: move some");
+  });
+});
+
+describe("docs/inside.md's rooms", () => {
+  const library = pages.find(({ path }) => path === "docs/inside.md");
+  const uses =
+    library?.rows("The rooms").map(([room = "", , used = ""]) =>
+      [room, used.split(/[`, ]+/)] as const
+    ) ?? [];
+
+  it("are the folders of lib/, and lib/ itself", () => {
+    assertEquals(uses.map(([room]) => room).toSorted(), ["lib/", ...foldersIn("lib/")].toSorted());
+  });
+
+  for (const [room, used] of uses) {
+    it(`${room} uses what it may: ${used.filter((name) => name !== "").join(", ") || "nothing"}`, async () => {
+      for (const name of filesIn(room)) {
+        if (name === "lib/mod.ts") continue; // the names of all that is public
+        for (const imported of await importsOf(name)) {
+          const other = imported.slice(0, imported.lastIndexOf("/") + 1);
+          assert(other === room || used.includes(other), `${name} uses ${imported}`);
+        }
+      }
+    });
+  }
+
+  it("have no circle: no file comes back to itself", async () => {
+    const done = new Set<string>();
+    const visit = async (name: string, way: readonly string[]): Promise<void> => {
+      assert(!way.includes(name), [...way, name].join(" -> "));
+      if (done.has(name)) return;
+      for (const imported of await importsOf(name)) await visit(imported, [...way, name]);
+      done.add(name);
+    };
+    await visit("server.ts", []);
+    await visit("client.ts", []);
+    await visit("lib/mod.ts", []);
+  });
+});
+
+describe("the pages", () => {
+  it("name no task that is not there", () => {
+    for (const { text, path } of pages) {
+      for (const [, name = ""] of text.matchAll(/deno task (\w+)/g)) {
+        assert(name in tasks, `${path}: deno task ${name}`);
+      }
+    }
+  });
+
+  it("name no file that is not there", async () => {
+    for (const { text, path } of pages) {
+      for (const [, name = ""] of text.matchAll(/`((?:lib|tests)\/[\w./]*)`/g)) {
+        assert(await exists(new URL(name, root)), `${path}: ${name}`);
+      }
+    }
+  });
+
+  it("have no link that leads nowhere", async () => {
+    for (const page of pages) {
+      for (const link of page.links) {
+        const [path = "", anchor] = link.split("#");
+        const target = new URL(path, new URL(page.path, root));
+        assert(path === "" || await exists(target), `${page.path}: ${link}`);
+        if (anchor === undefined) continue;
+        const other = path === ""
+          ? page
+          : pages.find(({ path }) => new URL(path, root).href === target.href);
+        assert(other?.anchors.includes(anchor), `${page.path}: ${link}`);
+      }
+    }
+  });
+
+  const tried = pages.flatMap(({ blocks }) => blocks).filter(({ language }) => language !== "");
+  tried.forEach(({ path, section, language, code }, at) => {
+    it(`block ${at + 1}, in "${section}" of ${path}: ${language}`, LACKING, async () => {
+      const trial = TRIALS[`${path}, ${section}: ${language}`];
+      assert(trial !== undefined, `nobody tries this block:\n${code}`);
+      await trial?.(code);
+    });
+  });
+});
+
+function exists(url: URL): Promise<boolean> {
+  return Deno.stat(url).then(() => true, () => false);
+}

@@ -1,0 +1,337 @@
+/** The server as its user sees it: transcript, options, limits, exit codes, the stop. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, type ServerProgram, startServer } from "../../lib/testing/readback.ts";
+import { resetUnaccepted } from "../battery/vanishing.ts";
+import { Wire } from "../../lib/testing/wire.ts";
+import { assertReplies, unstamped } from "../support/replies.ts";
+import { sleep } from "../../lib/wait.ts";
+
+/** Runs the server with options that end it. */
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  await using server = new Program([...program("server"), ...args]);
+  const code = await server.exitCode();
+  return { code, stdout: server.stdout, stderr: server.stderr };
+}
+
+/** Says one line and waits for its reply: both sides are then in conversation. */
+async function greet(server: ServerProgram): Promise<Wire> {
+  const wire = await Wire.dial(server.port);
+  await wire.send("hello\n");
+  await wire.until(/\n/);
+  return wire;
+}
+
+describe("transcript", () => {
+  it("is the tutorial's, with addresses", async () => {
+    await using server = await startServer();
+    let address = "";
+    {
+      using wire = await greet(server);
+      address = `127.0.0.1:${(wire.conn.localAddr as Deno.NetAddr).port}`;
+      await wire.send("i am 我\x1b[31m\n".replace("我", "\xe6\x88\x91"));
+      await wire.until(/\n/);
+    }
+    await server.until(/waiting.*[^]*waiting connection...\n/);
+    assertEquals(
+      server.stdout,
+      `listening on 127.0.0.1:${server.port}\n` +
+        "waiting connection...\n" +
+        `Server received data: "hello" from ${address}\n` +
+        `Server received data: "i am 我\\x1b[31m" from ${address}\n` +
+        `client ${address} has broken the connection...\n` +
+        "waiting connection...\n",
+    );
+    assertEquals(server.stderr, "");
+  });
+
+  it("says waiting only when the last client has left", async () => {
+    await using server = await startServer();
+    using second = await greet(server);
+    (await greet(server))[Symbol.dispose]();
+    await server.until(/has broken the connection...\n/);
+    second[Symbol.dispose]();
+    await server.until(/has broken the connection...\nwaiting connection...\n/);
+    assertEquals(server.stdout.match(/waiting/g)?.length, 2);
+  });
+
+  it("counts those who vanished before they were accepted", requires("linux"), async () => {
+    await using server = await startServer();
+    await server.until("waiting connection...\n");
+    await resetUnaccepted(server, 3);
+    (await greet(server))[Symbol.dispose]();
+    await server.until(
+      /broken the connection...\n\(3 connections were reset before .*\)\nwaiting connection...\n/,
+    );
+    await resetUnaccepted(server, 1);
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertMatch(server.stdout, /\n\(1 connection was reset before it was accepted\)\n$/);
+  });
+
+  it("--quiet is the ready line alone", requires("signals"), async () => {
+    await using server = await startServer(["--quiet"]);
+    (await greet(server))[Symbol.dispose]();
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
+  });
+
+  it("--log json is an object a line", requires("signals"), async () => {
+    await using server = await startServer(["--log", "json"]);
+    (await greet(server))[Symbol.dispose]();
+    await server.until(/"ended".*\n.*"waiting".*\n/);
+    server.signal("SIGTERM");
+    await server.ends(0);
+    const events = server.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals(
+      events.map(({ event }) => event),
+      ["listening", "waiting", "connected", "message", "eof", "ended", "waiting", "stopping"],
+    );
+    const [listening, , , message, , ended] = events;
+    assertEquals(listening.address, `127.0.0.1:${server.port}`);
+    assertEquals([listening.host, listening.port], ["127.0.0.1", server.port]);
+    assertEquals([message.bytes, message.data], [5, "hello"]);
+    assertEquals([ended.reason, ended.messages], ["left", 1]);
+    for (const { time } of events) assertMatch(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+});
+
+describe("options", () => {
+  it("--help and --version on stdout, exit 0", async () => {
+    const help = await run("--help");
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assertMatch(help.stdout, /^usage: readback-server \[options\]\n[^]*--max-clients N/);
+    const version = await run("-V");
+    assertEquals([version.code, version.stderr], [0, ""]);
+    assertMatch(version.stdout, /^readback \d+\.\d+\.\d+\n$/);
+  });
+
+  for (
+    const [args, sentence] of [
+      [["--prot", "1"], 'unknown option "--prot": did you mean --port?'],
+      [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
+      [["--framing", "tcp"], 'cannot use --framing "tcp": must be auto or line or raw'],
+      [["stray"], 'stray argument "stray": --help lists what there is'],
+      [["--grace"], "--grace needs a value: --grace=DUR"],
+      [
+        ["--max-clients", "0"],
+        'cannot use --max-clients "0": must be a whole number from 1 to 1000000',
+      ],
+    ] as const
+  ) {
+    it(`${args.join(" ")} is refused in a sentence, exit 2`, async () => {
+      assertEquals(await run(...args), { code: 2, stdout: "", stderr: `server: ${sentence}\n` });
+    });
+  }
+
+  it("a port that is taken: a sentence, exit 1, and the first server is unharmed", async () => {
+    await using server = await startServer();
+    const { code, stdout, stderr } = await run("--port", String(server.port));
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(stderr, /^server: cannot listen on 127\.0\.0\.1:\d+: somebody else does: .+\n$/);
+    await assertReplies(server.port, "still\n", "[still] STAMP\n");
+  });
+
+  it("an address that this machine has not, a name that nobody has: a sentence, exit 1", async () => {
+    const address = await run("--host", "192.0.2.1", "--port", "0");
+    assertEquals(address.code, 1);
+    assertMatch(
+      address.stderr,
+      /^server: cannot listen on 192\.0\.2\.1:0: this machine has no such address: .+\n$/,
+    );
+    const name = await run("--host", "no-such-name.invalid", "--port", "0");
+    assertEquals(name.code, 1);
+    assertMatch(
+      name.stderr,
+      /^server: cannot listen on no-such-name\.invalid:0: no such name: .+\n$/,
+    );
+  });
+});
+
+describe("many clients", () => {
+  it("200 at once, one of them gone in mid-message", async () => {
+    // In auto, half a line that pauses is a raw message, and a busy machine makes pauses.
+    await using server = await startServer(["--quiet", "--framing", "line"]);
+    using clients = new DisposableStack();
+    const wires = await Promise.all(Array.from({ length: 200 }, () => Wire.dial(server.port)));
+    for (const wire of wires) clients.use(wire);
+    await Promise.all(wires.map((wire, number) => wire.send(`hello from ${number}`)));
+    wires[100]?.[Symbol.dispose]();
+    await Promise.all(wires.map(async (wire, number) => {
+      if (number === 100) return;
+      await wire.send("!\n");
+      assertEquals(unstamped(await wire.until(/\d{4}\n?$/)), `[hello from ${number}!] STAMP\n`);
+    }));
+  });
+
+  it("--max-clients: one more waits until a place is free", async () => {
+    await using server = await startServer(["--max-clients", "1"]);
+    const first = await greet(server);
+    using second = await Wire.dial(server.port);
+    await second.send("second\n");
+    await first.send("first\n");
+    assertEquals(unstamped(await first.until(/\n/)), "[first] STAMP\n");
+    first[Symbol.dispose]();
+    assertEquals(unstamped(await second.until(/\n/)), "[second] STAMP\n");
+    await server.until(/"first" from[^]*has broken the connection[^]*"second" from/);
+  });
+});
+
+describe("--once", () => {
+  it("is one connection, one message, its reply, exit 0", async () => {
+    await using server = await startServer(["--once"]);
+    using wire = await Wire.dial(server.port);
+    await wire.send("one\ntwo\n");
+    assertEquals(unstamped(await wire.rest()), "[one] STAMP\n");
+    wire[Symbol.dispose]();
+    await server.ends(0);
+    assertMatch(
+      server.stdout,
+      /^listening on .*\nwaiting connection...\nServer received data: "one" from .*\n$/,
+    );
+  });
+
+  it("a client that leaves without a message: a sentence, exit 1", async () => {
+    await using server = await startServer(["--once"]);
+    (await Wire.dial(server.port))[Symbol.dispose]();
+    await server.ends(1);
+    assertEquals(server.stderr, "server: the conversation was over before a whole message came\n");
+    assertEquals(server.stdout.match(/waiting/g)?.length, 1);
+  });
+
+  it("a message that is too long is none", async () => {
+    await using server = await startServer(["--once", "--max-message", "3"]);
+    using wire = await Wire.dial(server.port);
+    await wire.send("four\n");
+    assertEquals(await wire.rest(), "error: message longer than 3 bytes\n");
+    wire[Symbol.dispose]();
+    await server.ends(1);
+    assertEquals(server.stderr, "server: the conversation was over before a whole message came\n");
+  });
+});
+
+describe("--idle-timeout", () => {
+  it("cuts a client that says nothing, and one that drips; not one that talks", async () => {
+    await using server = await startServer(["--idle-timeout", "400ms", "--framing", "line"]);
+    using silent = await Wire.dial(server.port);
+    using drip = await Wire.dial(server.port);
+    using talker = await Wire.dial(server.port);
+    const ended: string[] = [];
+    const cut = Promise.all([
+      silent.rest().catch(() => "").then(() => ended.push("silent")),
+      (async () => {
+        try {
+          for (;;) {
+            await drip.send("x");
+            await sleep(50); // the drip
+          }
+        } catch {
+          ended.push("drip");
+        }
+      })(),
+    ]);
+    while (ended.length < 2) {
+      await talker.send("hello\n");
+      await talker.until(/\n/);
+    }
+    await cut;
+    await server.until(/was let go: idle[^]*was let go: idle/);
+    await talker.send("still here\n");
+    assertEquals(unstamped(await talker.until(/\n/)), "[still here] STAMP\n");
+  });
+});
+
+describe("stop", requires("signals"), () => {
+  it("with nobody connected: exit 0 at once", requires("signals"), async () => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      await using server = await startServer(["--grace", "1m"]);
+      server.signal(signal);
+      await server.ends(0);
+      assertEquals(server.stderr, "");
+    }
+  });
+
+  it("answers what has arrived, then end-of-file", requires("signals"), async () => {
+    await using server = await startServer(["--grace", "1m"]);
+    using wire = await greet(server);
+    await wire.send("x\n".repeat(1000));
+    server.signal("SIGTERM");
+    assertEquals(unstamped(await wire.rest()), "[x] STAMP\n".repeat(1000));
+    wire[Symbol.dispose]();
+    await server.ends(0);
+  });
+
+  it("answers a first message that was still undecided", requires("signals"), async () => {
+    await using server = await startServer(["--grace", "1m"]);
+    using wire = await Wire.dial(server.port);
+    await wire.send("hello");
+    server.signal("SIGTERM");
+    assertEquals(unstamped(await wire.rest()), "[hello] STAMP");
+    wire[Symbol.dispose]();
+    await server.ends(0);
+  });
+
+  it("cuts a client that never leaves at --grace, exit 0", requires("signals"), async () => {
+    await using server = await startServer(["--grace", "300ms"]);
+    using _wire = await greet(server);
+    const start = performance.now();
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assert(performance.now() - start > 250, "did not wait for the grace");
+  });
+
+  it("a second signal ends it at once, 130 or 143", requires("signals"), async () => {
+    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      await using server = await startServer(["--grace", "1m", "--log", "json"]);
+      using _wire = await greet(server);
+      server.signal(signal);
+      await server.until("stopping");
+      server.signal(signal);
+      await server.ends(code);
+    }
+  });
+});
+
+describe("least privilege", requires("signals"), () => {
+  /** The server's own command, with another right to the network or another entry. */
+  const withRights = (
+    rights: string,
+    entry = "server.ts",
+  ) => [Deno.execPath(), "run", "--quiet", rights, "--no-prompt", entry];
+
+  it(
+    "it runs with the right to its own address and nothing else",
+    requires("signals"),
+    async () => {
+      await using first = await startServer();
+      const port = String(first.port);
+      first.signal("SIGTERM");
+      await first.ends(0);
+      await using server = new Program([
+        ...withRights(`--allow-net=127.0.0.1:${port}`),
+        "--port",
+        port,
+      ]);
+      await server.until(`listening on 127.0.0.1:${port}\n`);
+      await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
+    },
+  );
+
+  it("once it listens it can open nothing else, and goes on", requires("sh"), async () => {
+    await using server = new Program([
+      ...withRights("--allow-net", "tests/support/captive.ts"),
+      "--port",
+      "0",
+    ]);
+    const [, port] = await server.until(/listening on .*:(\d+)\n/);
+    await server.untilError("env: ");
+    await server.untilError("\n");
+    for (const line of server.stderr.trim().split("\n")) assertMatch(line, /^\w+: NotCapable$/);
+    assertEquals(server.stderr.trim().split("\n").length, 6);
+    await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
+  });
+});

@@ -1,0 +1,459 @@
+/** The client in a real terminal, as a person sees it. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { Readable, Writable } from "node:stream";
+import { Terminal } from "../../lib/cli/terminal.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { program, startServer } from "../../lib/testing/readback.ts";
+import { Screen, type ScreenOptions } from "../../lib/testing/screen.ts";
+import { STAMP } from "../support/replies.ts";
+
+const SKIP = requires("tmux");
+
+/** The client in a terminal, once it asks. */
+async function open(port: number, options: ScreenOptions = {}): Promise<Screen> {
+  const screen = await Screen.open([...program("client"), "-p", String(port)], options);
+  await screen.shows(">>:");
+  return screen;
+}
+
+/** What is on the screen once the client has got a reply and asks again; stamps are the same. */
+async function replied(screen: Screen, reply: string): Promise<string> {
+  const text = await screen.shows(
+    new RegExp(`\\[${RegExp.escape(reply)}\\] ${STAMP}\\n>>:[^\\n]*$`),
+  );
+  return text.replaceAll(new RegExp(STAMP, "g"), "STAMP");
+}
+
+/** A server that answers, from when it is told to. */
+function hesitant() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const server = FakeServer.start(async (conn) => {
+    const buffer = new Uint8Array(100);
+    for (let count; (count = await conn.read(buffer)) !== null;) {
+      await promise;
+      const message = new TextDecoder().decode(buffer.subarray(0, count)).trim();
+      await conn.write(new TextEncoder().encode(`[${message}] Mon Dec  9 18:15:50 2019\n`));
+    }
+  });
+  return { server, answer: resolve };
+}
+
+describe("on a terminal", SKIP, () => {
+  it("the tutorial's conversation, until a blank line", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    await screen.type("i am binary");
+    await screen.press("Enter");
+    assertEquals(
+      await replied(screen, "i am binary"),
+      ">>:i am binary\nClient received data: [i am binary] STAMP\n>>:",
+    );
+    await screen.press("Enter");
+    await screen.ends(0);
+    await server.until(/"i am binary" from .*\nclient .* has broken the connection...\n/);
+  });
+
+  for (
+    const [what, keys, line] of [
+      [
+        "Left, Right, Home, End",
+        ["a", "b", "Left", "x", "Right", "y", "Home", "0", "End", "9"],
+        "0axby9",
+      ],
+      ["C-a, C-e, BSpace, DC", ["a", "b", "C-a", "0", "DC", "C-e", "c", "BSpace"], "0b"],
+      ["C-w", ["a", "Space", "b", "b", "C-w", "c"], "a c"],
+      ["C-u", ["a", "b", "Left", "C-u"], "b"],
+      ["C-k", ["a", "b", "Left", "C-k"], "a"],
+      [
+        "a wide character",
+        ["漢", "字", "Left", "Left", "BSpace", "é", "Right", "BSpace", "x"],
+        "éx字",
+      ],
+    ] as const
+  ) {
+    it(`edits a line: ${what}`, async () => {
+      await using server = await startServer();
+      await using screen = await open(server.port);
+      await screen.press(...keys);
+      await screen.shows(new RegExp(`>>:${line}$`));
+      await screen.press("Enter");
+      await replied(screen, line);
+    });
+  }
+
+  it("knows the lines before: up and down", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    for (const line of ["one", "two"]) {
+      await screen.type(line);
+      await screen.press("Enter");
+      await replied(screen, line);
+    }
+    for (const [key, line] of [["Up", "two"], ["Up", "one"], ["Down", "two"]] as const) {
+      await screen.press(key);
+      await screen.shows(new RegExp(`>>:${line}$`));
+    }
+    await screen.press("BSpace", "Enter");
+    await replied(screen, "tw");
+  });
+
+  it("says every line of a paste, in order; the last, unended, can still be edited", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    await screen.paste("one\ntwo\nthree");
+    await screen.shows(/\[two\].*\n>>:three$/);
+    await screen.press("BSpace", "Enter");
+    assertEquals(
+      await replied(screen, "thre"),
+      ["one", "two", "thre"]
+        .map((line) => `>>:${line}\nClient received data: [${line}] STAMP\n`).join("") + ">>:",
+    );
+  });
+
+  it("takes a pasted line of 8,000 characters at once", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    const start = performance.now();
+    await screen.paste(`${"x".repeat(7997)}end`);
+    await screen.shows(/x\nend$/);
+    await screen.press("Enter");
+    await server.until("(8000 bytes)");
+    const took = performance.now() - start;
+    assert(took < 3000, `it took ${took} ms`); // key by key 25 s, as it is some 300 ms
+  });
+
+  it("says what is pasted while a reply is awaited, in order", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port);
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows("no reply yet");
+    await screen.paste("one\ntwo\nthree\n");
+    await screen.type("four");
+    answer();
+    assertMatch(
+      await screen.shows(/>>:four$/),
+      /^>>:slow\nClient .*\[slow\].*\n>>:one\nClient .*\[one\].*\n>>:two\n.*\n>>:three\n.*\n>>:four$/,
+    );
+  });
+
+  it("keeps what is typed while a reply is awaited, and says that it is", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port);
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows(/^>>:slow\nno reply yet: \d s$/);
+    await screen.type("next");
+    await screen.shows(/^>>:slow\nno reply yet: [1-9] s$/);
+    answer();
+    assertEquals(
+      await screen.shows(/>>:next$/),
+      ">>:slow\nClient received data: [slow] Mon Dec  9 18:15:50 2019\n>>:next",
+    );
+  });
+
+  it("in a window of 20 columns: long lines and replies wrap, and can be edited", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port, { columns: 20 });
+    await screen.type("a line that is longer than that");
+    await screen.press("C-a", "X", "C-e", "!");
+    assertEquals(
+      await screen.shows(/that!$/),
+      ">>:Xa line that is l\nonger than that!",
+    );
+    await screen.press("Enter");
+    const text = await screen.shows(/\n>>:$/);
+    assertMatch(
+      text.replaceAll("\n", ""),
+      new RegExp(`that!Client received data: \\[Xa line that is longer than that!\\] ${STAMP}>>:$`),
+    );
+  });
+
+  it("says that Ctrl-Z suspends nothing; what was typed stays", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port);
+    await screen.type("half a line");
+    await screen.press("Left", "C-z");
+    const told = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
+    await screen.shows(`>>:half a line\n${told}\n>>:half a line`);
+    await screen.press("X", "Enter");
+    await replied(screen, "half a linXe");
+  });
+
+  it("leaves nothing behind when a window with a long line changes its width", async () => {
+    await using server = await startServer();
+    // Below other lines: what is above the screen's first row, a terminal doesn't give back.
+    const below = ["sh", "-c", 'seq 30; exec "$@"', "sh"];
+    const client = [...program("client"), "-p", String(server.port)];
+    await using screen = await Screen.open([...below, ...client], { columns: 60 });
+    await screen.shows(">>:");
+    const line = "0123456789".repeat(7);
+    await screen.type(line);
+    await screen.shows(/9$/);
+    await screen.resize(20);
+    await screen.type("x");
+    const rows = `>>:${line}x`.match(/.{1,20}/g)?.join("\n");
+    const text = await screen.shows(/9x$/);
+    assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+  });
+
+  it("keeps what it said when a long line was typed ahead", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port, { columns: 40 });
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows("no reply yet");
+    await screen.type(`${"long ".repeat(20)}end`);
+    answer();
+    assertMatch(
+      await screen.shows(/end$/),
+      /^>>:slow\nClient received data: \[slow\] Mon Dec .9\s+18:15:50 2019\n>>:long/,
+    );
+  });
+
+  it("follows a window that changes its width", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port, { columns: 60 });
+    await screen.resize(20);
+    await screen.type("longer than the window");
+    await screen.press("C-a", "X");
+    await screen.shows(/^>>:Xlonger than the\nwindow$/m);
+    await screen.press("Enter");
+    await server.until('"Xlonger than the window"');
+  });
+
+  it("shows what could move the cursor escaped", async () => {
+    await using server = await startServer();
+    const message = "\x1b[31m\u009b\u202e";
+    const command = [...program("client"), "-p", String(server.port), "-m", message];
+    await using screen = await Screen.open(command);
+    assertMatch(await screen.ends(0), /^\[\\x1b\[31m\\xc2\\x9b\\xe2\\x80\\xae\] /);
+  });
+
+  it("has colours, and none with NO_COLOR", async () => {
+    await using server = await startServer();
+    for (const [NO_COLOR, has] of [["", true], ["1", false]] as const) {
+      await using screen = await open(server.port, { env: { NO_COLOR } });
+      await screen.type("hello");
+      await screen.press("Enter");
+      await replied(screen, "hello");
+      assertEquals((await screen.colours()).includes("\x1b["), has, await screen.colours());
+      await using failing = await Screen.open([...program("client"), "-p", "1"], {
+        env: { NO_COLOR },
+      });
+      await failing.ends(1);
+      assertEquals((await failing.colours()).includes("\x1b[31mclient:"), has);
+    }
+  });
+
+  it("--loopback is a conversation without a server to start", async () => {
+    await using screen = await Screen.open([...program("client"), "--loopback"]);
+    await screen.shows(">>:");
+    await screen.type("hello");
+    await screen.press("Enter");
+    await replied(screen, "hello");
+    await screen.press("Enter");
+    await screen.ends(0);
+  });
+});
+
+/** A line editor whose keyboard and screen are the test's. */
+async function openEditor() {
+  let drawn = "";
+  const keyboard = new Readable({ read() {} });
+  const screen = Object.assign(
+    new Writable({
+      write(chunk, _, done) {
+        drawn += chunk;
+        done();
+      },
+    }),
+    { columns: 80 },
+  );
+  const terminal = await Terminal.open(keyboard, screen, ">>:", () => {});
+  return {
+    terminal,
+    type: (keys: string) => keyboard.emit("data", keys),
+    hangUp: () => keyboard.emit("end"),
+    resize(columns: number) {
+      screen.columns = columns;
+      screen.emit("resize");
+    },
+    /** What was drawn since this was last asked. */
+    drawn() {
+      const now = drawn;
+      drawn = "";
+      return now;
+    },
+    [Symbol.dispose]: () => terminal[Symbol.dispose](),
+  };
+}
+
+describe("a line editor", () => {
+  it("draws a line anew from where it begins in a window of another width", async () => {
+    using editor = await openEditor();
+    editor.resize(60);
+    const answer = editor.terminal.ask();
+    editor.type("0123456789".repeat(7)); // with the prompt two rows of 60, four of 20
+    for (
+      const [width, up] of [[20, "\x1b[3A"], [45, "\x1b[1A"], [100, ""], [30, "\x1b[2A"]] as const
+    ) {
+      editor.drawn();
+      editor.resize(width);
+      const drawn = editor.drawn();
+      assertEquals(drawn.slice(0, drawn.indexOf("\x1b[1G")), up, `${width} columns: ${drawn}`);
+    }
+    editor.type("\r");
+    assertEquals(await answer, "0123456789".repeat(7));
+  });
+
+  it("takes a line that is ended while something is written above it", async () => {
+    using editor = await openEditor();
+    const line = editor.terminal.ask();
+    editor.type("hel");
+    await editor.terminal.interrupt(() => {
+      editor.drawn();
+      editor.type("lo\r");
+      return Promise.resolve();
+    });
+    assertEquals([await line, editor.drawn()], ["hello", ">>:hello\n"]);
+  });
+
+  it("has no more lines once its terminal is gone", async () => {
+    using editor = await openEditor();
+    editor.hangUp();
+    assertEquals(await editor.terminal.ask(), null);
+  });
+
+  it("says also while nothing is asked that Ctrl-Z suspends nothing", async () => {
+    using editor = await openEditor();
+    editor.type("\x1a");
+    assertEquals(
+      editor.drawn(),
+      "\r\x1b[K(Ctrl-Z can't suspend the client: Ctrl-C ends it)\n",
+    );
+  });
+});
+
+describe("the terminal is as it was", SKIP, () => {
+  /** The client in a terminal, after a line that says its process. */
+  function within(port: number): Promise<Screen> {
+    const named = ["sh", "-c", 'echo "process $$"; exec "$@"', "sh"];
+    return Screen.open([...named, ...program("client"), "-p", String(port)]);
+  }
+
+  const signal = (name: Deno.Signal) => async (screen: Screen) => {
+    const [, pid] = /process (\d+)/.exec(await screen.text()) ?? [];
+    Deno.kill(Number(pid), name);
+  };
+
+  for (
+    const [what, end, code] of [
+      ["Ctrl-C", (screen: Screen) => screen.press("C-c"), 130],
+      ["SIGTERM", signal("SIGTERM"), 143],
+      ["SIGHUP", signal("SIGHUP"), 129],
+      ["SIGINT from outside", signal("SIGINT"), 130],
+      ["SIGQUIT", signal("SIGQUIT"), 131],
+    ] as const
+  ) {
+    it(`after ${what} in the middle of a line`, async () => {
+      await using server = await startServer();
+      await using screen = await within(server.port);
+      await screen.shows(">>:");
+      await screen.type("half a line");
+      await screen.shows("half a line");
+      await screen.press("Home");
+      await screen.type("X");
+      await screen.shows(">>:Xhalf a line");
+      await end(screen);
+      assertMatch(await screen.ends(code), /^process \d+\n>>:Xhalf a line$/);
+    });
+  }
+
+  it("after Ctrl-C at the beginning of a line of several rows, all of which stay", async () => {
+    await using server = await startServer();
+    await using screen = await open(server.port, { columns: 20 });
+    await screen.type("a line that is longer than that");
+    await screen.press("Home");
+    await screen.type("X");
+    await screen.shows(/^>>:Xa line that is l\nonger than that$/);
+    await screen.press("C-c");
+    assertEquals(await screen.ends(130), ">>:Xa line that is l\nonger than that");
+  });
+
+  it("after Ctrl-D and a blank line", async () => {
+    await using server = await startServer();
+    for (const key of ["C-d", "Enter"]) {
+      await using screen = await open(server.port);
+      await screen.press(key);
+      assertEquals(await screen.ends(0), ">>:");
+    }
+  });
+
+  it(
+    "after the server went away, which is said on a line of its own",
+    requires("signals"),
+    async () => {
+      await using server = await startServer();
+      await using screen = await open(server.port);
+      await screen.type("half a li");
+      await screen.shows("half a li");
+      await screen.press("Home");
+      await screen.type("not ");
+      await screen.shows(">>:not half a li");
+      server.signal("SIGTERM");
+      const notice = ">>:not half a li\nclient: the server has closed the connection";
+      assertEquals(await screen.ends(1), notice);
+    },
+  );
+
+  it("after Ctrl-C while a reply is awaited", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    await using screen = await open(server.port);
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows("no reply yet");
+    await screen.press("C-c");
+    assertEquals(await screen.ends(130), ">>:slow");
+    answer();
+  });
+});
+
+describe("where there is waiting, the terminal says so", SKIP, () => {
+  it("for a server that is not up yet; then the line is gone", async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    listener.close();
+    const command = [...program("client"), "-p", String(port), "--wait", "20s"];
+    await using screen = await Screen.open(command, { columns: 30 });
+    assertMatch(await screen.shows("connecting"), /^connecting to 127\.0\.0\.1:/);
+    await using _server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(100));
+    }, { port });
+    assertEquals(await screen.shows(/^>>:$/), ">>:");
+  });
+
+  it("for the filter: how many were answered, until it is done", async () => {
+    const { server, answer } = hesitant();
+    await using _server = server;
+    const folder = await Deno.makeTempDir({ prefix: "readback-terminal-" });
+    try {
+      const filter = `echo slow | "$@" > ${folder}/replies`;
+      const command = [...program("client"), "-p", String(server.port), "--quiet"];
+      await using screen = await Screen.open(["sh", "-c", filter, "sh", ...command]);
+      await screen.shows(/^0 of 1 messages answered$/);
+      answer();
+      assertEquals(await screen.ends(0), "");
+      assertMatch(await Deno.readTextFile(`${folder}/replies`), /^\[slow\] .*\n$/);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+});

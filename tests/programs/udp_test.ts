@@ -1,0 +1,828 @@
+/** UDP: both programs, each with the other, with what others use, and where datagrams are lost. */
+
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { Socket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import { EventEmitter } from "node:events";
+import { type Client, DatagramPeer, Message, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
+import { bestOf } from "../../lib/net/datagram_socket.ts";
+import { DatagramServer } from "../../lib/server/datagrams.ts";
+import { stamper } from "../../lib/server/format.ts";
+import { isReply } from "../../lib/server/stamp.ts";
+import { growth } from "../battery/proc.ts";
+import { requires } from "../../lib/testing/requires.ts";
+import { Program } from "../../lib/testing/program.ts";
+import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { latin1 } from "../../lib/testing/wire.ts";
+import { sleep, turn } from "../../lib/wait.ts";
+import { unstamped } from "../support/replies.ts";
+import { Relay, Udp } from "../support/udp.ts";
+
+/** Long enough for a reply on a busy machine; a lost one takes as long. */
+const TIMEOUT = ["--timeout", "1s"];
+
+/** Starts the server; gives what it says to some datagrams, from one socket, in order. */
+async function exchange(args: readonly string[], ...said: string[]): Promise<string[]> {
+  await using server = await startServer(["--udp", ...args]);
+  await using udp = await Udp.open();
+  const replies = [];
+  for (const data of said) replies.push(unstamped(await udp.ask(data, server.port)));
+  return replies;
+}
+
+/** Runs the client to its end. */
+async function run(code: number, args: readonly (string | number)[], input = "") {
+  await using client = startClient(["--udp", ...args]);
+  await client.type(input).catch(() => {});
+  await client.endInput();
+  await client.ends(code);
+  return { stdout: unstamped(client.stdout), stderr: client.stderr };
+}
+
+describe("server --udp", () => {
+  it("answers a datagram with one; what ends its line ends the reply's", async () => {
+    assertEquals(
+      await exchange([], "hello", "hello\n", "hello\r\n", "", "\n", "a\nb", "\0\xff\r"),
+      [
+        "[hello] STAMP",
+        "[hello] STAMP\n",
+        "[hello] STAMP\r\n",
+        "[] STAMP",
+        "[] STAMP\n",
+        "[a\nb] STAMP",
+        "[\0\xff\r] STAMP",
+      ],
+    );
+    assertEquals(await exchange(["-f", "line"], "hello\n", "hello"), [
+      "[hello] STAMP\n",
+      "[hello] STAMP",
+    ]);
+    assertEquals(await exchange(["-f", "raw"], "hello\n", "hello"), [
+      "[hello\n] STAMP",
+      "[hello] STAMP",
+    ]);
+  });
+
+  it("tells the tutorial's transcript, without connections", requires("signals"), async () => {
+    await using server = await startServer(["--udp"]);
+    await using udp = await Udp.open();
+    await udp.ask("i am binary", server.port);
+    await udp.ask("\x1b[31m\n", server.port);
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertEquals(
+      server.stdout,
+      `listening on 127.0.0.1:${server.port}\n` +
+        `Server received data: "i am binary" from 127.0.0.1:${udp.port}\n` +
+        `Server received data: "\\x1b[31m" from 127.0.0.1:${udp.port}\n`,
+    );
+    assertEquals(server.stderr, "");
+  });
+
+  it("tells events", requires("signals"), async () => {
+    await using server = await startServer(["--udp", "--log", "json"]);
+    await using udp = await Udp.open();
+    await udp.ask("hello", server.port);
+    server.signal("SIGINT");
+    await server.ends(0);
+    const events = server.stdout.trim().split("\n").map((line) => JSON.parse(line));
+    for (const event of events) delete event.time;
+    const here = `127.0.0.1:${server.port}`;
+    const client = `127.0.0.1:${udp.port}`;
+    assertEquals(events, [
+      { event: "listening", address: here, host: "127.0.0.1", port: server.port },
+      { event: "message", client, bytes: 5, data: "hello" },
+      { event: "stopping" },
+    ]);
+  });
+
+  it("--quiet: the ready line alone", requires("signals"), async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    await using udp = await Udp.open();
+    await udp.ask("hello", server.port);
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
+  });
+
+  it("--stamp iso", async () => {
+    const [reply = ""] = await exchange(["--stamp", "iso"], "hello");
+    assertMatch(reply, /^\[hello\] \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$/);
+  });
+
+  it("refuses a message over --max-message, and hears the next", async () => {
+    const error = "error: message longer than 3 bytes";
+    assertEquals(await exchange(["--max-message", "3"], "four\n", "four", "one\n"), [
+      `${error}\n`,
+      error,
+      "[one] STAMP\n",
+    ]);
+  });
+
+  it("says so where the reply fits no datagram", async () => {
+    const most = 65507 - "[] ".length - 24;
+    const [fits, over] = await exchange([], "x".repeat(most), "x".repeat(most + 1));
+    assertEquals(fits, `[${"x".repeat(most)}] STAMP`);
+    assertEquals(over, "error: reply longer than 65507 bytes");
+  });
+
+  it("--once: one datagram, its reply, exit 0", async () => {
+    await using server = await startServer(["--udp", "--once"]);
+    await using udp = await Udp.open();
+    await udp.send("one", server.port);
+    await udp.send("two", server.port);
+    assertEquals(unstamped((await udp.next()).data), "[one] STAMP");
+    await server.ends(0);
+    assert(!server.stdout.includes("two"), server.stdout);
+  });
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it(`${signal}: what has arrived is answered, exit 0`, requires("signals"), async () => {
+      await using server = await startServer(["--udp"]);
+      await using udp = await Udp.open();
+      const numbers = Array.from({ length: 50 }, (_, at) => String(at));
+      for (const number of numbers) await udp.send(number, server.port);
+      server.signal(signal);
+      for (const number of numbers) {
+        assertEquals(unstamped((await udp.next()).data), `[${number}] STAMP`);
+      }
+      await server.ends(0);
+    });
+  }
+
+  it("listens on each address of a name, and on IPv6", async () => {
+    await using server = await startServer(["--udp", "--host", "localhost"]);
+    const found = await lookup("localhost", { all: true });
+    const addresses = found.map(({ address }) => address);
+    for (const address of addresses) {
+      await using udp = await Udp.open(address);
+      assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
+    }
+    await using six = await startServer(["--udp", "--host", "::1"]);
+    await using udp = await Udp.open("::1");
+    assertEquals(unstamped(await udp.ask("hello", six.port)), "[hello] STAMP");
+    assertEquals(six.stdout.split("\n")[0], `listening on [::1]:${six.port}`);
+    const there = ["-p", six.port, "-m", "hello"];
+    for (const host of ["::1", "0:0::1", "[::1]"]) {
+      assertEquals((await run(0, ["--host", host, ...there])).stdout, "[hello] STAMP\n");
+    }
+  });
+
+  it("on :: shows IPv4 as such, and answers it", async () => {
+    await using server = await startServer(["--udp", "--host", "::"]);
+    await using udp = await Udp.open();
+    assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
+    await server.until(`"hello" from 127.0.0.1:${udp.port}\n`);
+  });
+
+  it("says why it can't listen", async () => {
+    await using udp = await Udp.open();
+    await using server = new Program([...program("server"), "--udp", "-p", String(udp.port)]);
+    await server.ends(1);
+    assertEquals(
+      server.stderr,
+      `server: cannot listen on 127.0.0.1:${udp.port}: somebody else does: stop that program, ` +
+        "or choose another --port (0 takes a free one)\n",
+    );
+  });
+
+  it("says so, once, where it may not send", requires("signals"), async () => {
+    const [deno = "", ...args] = program("server").map((word) =>
+      word === "--allow-net" ? "--allow-net=127.0.0.1:0" : word
+    );
+    await using server = new Program([deno, ...args, "--udp", "-p", "0"]);
+    const [, port] = await server.until(/listening on .*:(\d+)\n/);
+    await using udp = await Udp.open();
+    for (const data of ["one", "two"]) await udp.send(data, Number(port));
+    await server.until('"two"');
+    server.signal("SIGTERM");
+    await server.ends(0);
+    assertEquals(
+      server.stderr,
+      `server: cannot send to 127.0.0.1:${udp.port}: Deno was not given that right: ` +
+        "run it with --allow-net\n",
+    );
+  });
+
+  it("outlives clients that are gone before their replies come", async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    for (let at = 0; at < 50; at++) {
+      await using gone = await Udp.open();
+      await gone.send("hello", server.port);
+    }
+    await using udp = await Udp.open();
+    assertEquals(unstamped(await udp.ask("still here", server.port)), "[still here] STAMP");
+    assertEquals(server.stderr, "");
+  });
+
+  it("a flood costs no memory, and ends", requires("linux"), async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    await using udp = await Udp.open();
+    const flood = async (size: number, seconds: number) => {
+      const data = "x".repeat(size);
+      for (const end = performance.now() + 1000 * seconds; performance.now() < end;) {
+        await Promise.all(Array.from({ length: 64 }, () => udp.send(data, server.port)));
+      }
+    };
+    // Each datagram comes in a buffer of 64 KiB: how many there are between two collections is
+    // not ours to say, and is known after a while.
+    await flood(60_000, 0.5);
+    await flood(10, 0.5);
+    for (const size of [10, 1000, 60_000]) {
+      let least = Infinity;
+      for (let floods = 0; floods < 3 && least >= 64; floods++) {
+        least = Math.min(least, (await growth(server.pid, () => flood(size, 0.3))).grown);
+      }
+      assert(least < 64, `${size} bytes: memory grew by ${least.toFixed(1)} MB, over 64, 3 times`);
+    }
+    server.signal("SIGTERM");
+    await server.ends(0);
+  });
+
+  it("does not answer what looks like a reply or an error, but tells it", async () => {
+    await using server = await startServer(["--udp"]);
+    await using udp = await Udp.open();
+    const stamp = "Mon Dec  9 18:15:50 2019";
+    const iso = "2019-12-09T18:15:50.123+08:00";
+    const replies = [`[a] ${stamp}`, `[a] ${stamp}\n`, `[[a] ${stamp}] ${iso}\r\n`];
+    for (const data of [...replies, "error: no"]) await udp.send(data, server.port);
+    const others = [`[a] ${stamp} `, `[a] ${stamp}x`, "[a] b", `a] ${stamp}`, "errors: no"];
+    for (const data of others) {
+      assertEquals(unstamped(await udp.ask(data, server.port)), unstamped(`[${data}] ${stamp}`));
+    }
+    await server.until(new RegExp(`(received[^]*){${replies.length + 1 + others.length}}`));
+  });
+
+  it("two servers that are put to each other end", async () => {
+    await using one = await startServer(["--udp", "--max-message", "100"]);
+    await using two = await startServer(["--udp", "--max-message", "10"]);
+    await using udp = await Udp.open();
+    for (const data of ["hello", "hello\n", "x".repeat(50), "x".repeat(500)]) {
+      await udp.send(data, one.port);
+      // What either says goes to the other; a word of its own shows that nothing else is left.
+      await udp.send("over", one.port);
+      const said: string[] = [];
+      for (let over = 0; over < 2;) {
+        const { data: reply, port } = await udp.next();
+        if (/^\[over\]/.test(reply)) over++;
+        else said.push(reply);
+        const to = port === one.port ? two.port : one.port;
+        if (!/^\[over\]/.test(reply)) await udp.send(reply, to);
+        if (over === 1 && /^\[over\]/.test(reply)) await udp.send("over", two.port);
+      }
+      assert(said.length <= 2, said.join("\n"));
+    }
+  });
+
+  for (
+    const [option, ...value] of [
+      ["--unix", "none"],
+      ["--tls-cert", "none", "--tls-key", "none"],
+      ["--max-clients", "3"],
+      ["--idle-timeout", "3s"],
+    ] as const
+  ) {
+    it(`refuses ${option}`, async () => {
+      await using server = new Program([...program("server"), "--udp", option, ...value]);
+      await server.ends(2);
+      assertEquals(
+        server.stderr,
+        `server: cannot combine --udp and ${option}: choose one of them\n`,
+      );
+    });
+  }
+});
+
+describe("others' programs", () => {
+  it("Python's socket module talks to the server", requires("python3"), async () => {
+    await using server = await startServer(["--udp"]);
+    const code = `
+import socket
+peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+peer.settimeout(10)
+for words in [b"i am binary", b"", b"\\xff" * 5000]:
+    peer.sendto(words, ("127.0.0.1", ${server.port}))
+    data, address = peer.recvfrom(65535)
+    assert data.startswith(b"[" + words + b"] "), data
+    assert len(data) == len(words) + 27 and address == ("127.0.0.1", ${server.port})
+`;
+    await using python = new Program(["python3", "-c", code]);
+    await python.ends(0);
+    assertEquals(python.stderr, "");
+  });
+
+  it("the client talks to Python's socket module", requires("python3"), async () => {
+    const code = `
+import socket
+from time import ctime
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 0))
+print("port", server.getsockname()[1])
+while True:
+    data, address = server.recvfrom(65535)
+    server.sendto(b"[%s] %s" % (data, ctime().encode()), address)
+`;
+    await using python = new Program(["python3", "-u", "-c", code]);
+    const [, port = ""] = await python.until(/port (\d+)\n/);
+    const { stdout } = await run(0, ["-p", port, "-q"], "i am binary\n\ni am handsome\n");
+    assertEquals(stdout, "[i am binary] STAMP\n[] STAMP\n[i am handsome] STAMP\n");
+    assertEquals((await run(0, ["-p", port, "-f", "raw", "-m", "x"])).stdout, "[x] STAMP\n");
+  });
+
+  for (
+    const [tool, command] of [
+      ["nc", (port: number) => ["nc", "-u", "127.0.0.1", String(port)]],
+      ["ncat", (port: number) => ["ncat", "-u", "127.0.0.1", String(port)]],
+      ["socat", (port: number) => ["socat", "-", `UDP:127.0.0.1:${port}`]],
+    ] as const
+  ) {
+    it(`${tool} reads a line`, requires(tool), async () => {
+      await using server = await startServer(["--udp"]);
+
+      await using program = new Program(command(server.port));
+      await program.type("hello\n");
+      await program.until("\n");
+      await program.type("again\n");
+      await program.until(/again.*\n/);
+      assertEquals(unstamped(program.stdout), "[hello] STAMP\n[again] STAMP\n");
+    });
+  }
+});
+
+describe("client --udp", () => {
+  it("talks as the tutorial does, says messages, filters, measures", async () => {
+    await using server = await startServer(["--udp"]);
+    const there = ["-p", server.port];
+    assertEquals(
+      (await run(0, there, "one\ntwo\n")).stdout,
+      ">>:one\nClient received data: [one] STAMP\n>>:two\nClient received data: [two] STAMP\n>>:\n",
+    );
+    assertEquals(
+      (await run(0, [...there, "--once"], "one\ntwo\n")).stdout,
+      ">>:one\nClient received data: [one] STAMP\n",
+    );
+    for (const framing of ["auto", "line", "raw"]) {
+      const said = [...there, "-f", framing, "-m", "one", "-m", "two"];
+      assertEquals((await run(0, said)).stdout, "[one] STAMP\n[two] STAMP\n");
+    }
+    assertEquals(
+      (await run(0, [...there, "-q"], "one\n\ntwo")).stdout,
+      "[one] STAMP\n[] STAMP\n[two] STAMP\n",
+    );
+    const ping = await run(0, [...there, "--ping", "-c", 3, "-i", "1ms"]);
+    assertMatch(ping.stdout, /^(33 bytes from .*\n){3}.*\n3 sent, 3 answered, 0 lost \(0 %\)\n/);
+    assertEquals((await run(0, ["--loopback", "-m", "one"])).stdout, "[one] STAMP\n");
+  });
+
+  it("--framing line sends LF, the others nothing", async () => {
+    await using server = await startServer(["--udp"]);
+    await using relay = await Relay.open(server.port, {});
+    for (const framing of ["auto", "line", "raw"]) {
+      await run(0, ["-p", relay.port, "-f", framing, "-m", "one"]);
+    }
+    assertEquals(relay.messages, ["one", "one\n", "one"]);
+  });
+
+  it("--quiet: 5,000 lines come back in order, large ones too", async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    for (const [size, count] of [[4, 5000], [8000, 500], [60_000, 50]] as const) {
+      const lines = Array.from({ length: count }, (_, at) => String(at).padStart(size, "-"));
+      const { stdout } = await run(0, ["-p", server.port, "-q"], lines.join("\n"));
+      const wrong = stdout.trim().split("\n").findIndex((reply, at) =>
+        reply !== `[${lines[at]}] STAMP`
+      );
+      assertEquals(wrong, -1);
+      assertEquals(stdout.trim().split("\n").length, count);
+    }
+  });
+
+  it("--quiet prints a reply at once, while nothing more is typed", async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    await using client = startClient(["--udp", "-p", server.port, "-q"]);
+    await client.type("one\n");
+    await client.until("[one]");
+    await client.type("two\n");
+    await client.until("[two]");
+    await client.endInput();
+    await client.ends(0);
+  });
+
+  it("counts a lost reply, and goes on", async () => {
+    await using server = await startServer(["--udp"]);
+    await using relay = await Relay.open(server.port, {
+      reply: (seq, send) => seq % 3 !== 2 && send(),
+    });
+    const there = ["-p", relay.port, ...TIMEOUT];
+    const { stdout, stderr } = await run(1, [...there, "-m", "one", "-m", "two", "-m", "three"]);
+    assertEquals(stdout, "[one] STAMP\n[three] STAMP\n");
+    assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
+  });
+
+  it("in a conversation says that none came, and asks again", async () => {
+    await using server = await startServer(["--udp"]);
+    await using relay = await Relay.open(server.port, { reply: (seq, send) => seq > 1 && send() });
+    const { stdout, stderr } = await run(1, ["-p", relay.port, ...TIMEOUT], "one\ntwo\n");
+    assertEquals(
+      stdout,
+      ">>:one\nClient received no reply\n>>:two\nClient received data: [two] STAMP\n>>:\n",
+    );
+    assertEquals(stderr, "client: no reply within 1s: 1 of 2 messages were answered\n");
+  });
+
+  it("takes no late, doubled or strange datagram for a reply", async () => {
+    await using server = await startServer(["--udp"]);
+    await using stranger = await Udp.open();
+    let late = () => {};
+    await using relay: Relay = await Relay.open(server.port, {
+      message(seq) {
+        if (seq === 2) late(); // the client has given the first up
+        if (seq === 3) void stranger.send("[three] forged", relay.client);
+      },
+      reply(seq, send) {
+        if (seq === 1) late = send;
+        else send();
+        if (seq === 2) send();
+      },
+    });
+    const words = ["one", "two", "three"].flatMap((word) => ["-m", word]);
+    const { stdout, stderr } = await run(1, ["-p", relay.port, ...TIMEOUT, ...words]);
+    assertEquals(stdout, "[two] STAMP\n[three] STAMP\n");
+    assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
+  });
+
+  it("--quiet: each reply where it belongs, however the network treats them", async () => {
+    await using server = await startServer(["--udp"]);
+    const held: (() => void)[] = [];
+    await using relay = await Relay.open(server.port, {
+      reply(seq, send) {
+        if (seq % 40 === 0) return; // dropped
+        held.push(send);
+        if (seq % 7 === 0) held.push(send); // doubled
+        const flush = () => {
+          for (const send of held.splice(0).reverse()) send(); // reordered
+        };
+        // The client says no more while a reply is missing: what is held must not wait for that.
+        if (held.length >= 5) flush();
+        else setTimeout(flush, 100);
+      },
+    });
+    const lines = Array.from({ length: 90 }, (_, at) => `${at % 4 ? "" : "a] "}${at + 1}`);
+    const there = ["-p", relay.port, "--timeout", "3s", "-q"]; // 1s may pass on a busy machine
+    const { stdout, stderr } = await run(1, there, lines.join("\n"));
+    const lost = relay.messages.filter((_, at) => (at + 1) % 40 === 0);
+    const answered = lines.filter((line) => !lost.includes(line));
+    assertEquals(lost.length, 2);
+    assertEquals(stdout, answered.map((line) => `[${line}] STAMP\n`).join(""));
+    assertEquals(stderr, "client: no reply within 3s: 88 of 90 messages were answered\n");
+  });
+
+  it("--ping: tells the lost; exit 1, since with --count all must be answered", async () => {
+    await using server = await startServer(["--udp"]);
+    await using relay = await Relay.open(server.port, {
+      reply: (seq, send) => seq !== 2 && send(),
+    });
+    const there = ["-p", relay.port, ...TIMEOUT, "--ping", "-c", 3, "-i", "1ms"];
+    const { stdout } = await run(1, there);
+    const from = `from 127.0.0.1:${relay.port}: seq`;
+    assertMatch(
+      stdout,
+      new RegExp(
+        `^33 bytes ${from}=1 .*\n33 bytes ${from}=3 .*\nno reply ${from}=2\n.*\n3 sent, 2 answered, 1 lost`,
+      ),
+    );
+  });
+
+  it("--ping --log json: no connection is made", async () => {
+    await using server = await startServer(["--udp", "--quiet"]);
+    const { stdout } = await run(0, ["-p", server.port, "--ping", "-c", 1, "--log", "json", "-q"]);
+    assertEquals(JSON.parse(stdout).connects, 0);
+  });
+
+  it("--log json: a number is left out, the summary counts it", async () => {
+    await using server = await startServer(["--udp"]);
+    await using relay = await Relay.open(server.port, {
+      reply: (seq, send) => seq !== 1 && send(),
+    });
+    const there = ["-p", relay.port, ...TIMEOUT, "--log", "json", "-m", "one", "-m", "two"];
+    const [reply, summary] = (await run(1, there)).stdout.trim().split("\n")
+      .map((line) => JSON.parse(line));
+    assertEquals([reply.event, reply.seq], ["reply", 2]);
+    const { event, sent, answered, lost, reason } = summary;
+    assertEquals([event, sent, answered, lost, reason], ["summary", 2, 1, 1, "no reply within 1s"]);
+  });
+
+  it("nobody is there: no reply, exit 1", async () => {
+    let port: number;
+    {
+      await using udp = await Udp.open();
+      port = udp.port;
+    }
+    const there = ["-p", port, "-t", "100ms"];
+    const sentence = "client: no reply within 0.1s";
+    assertEquals(await run(1, [...there, "-m", "one", "-m", "two"]), {
+      stdout: "",
+      stderr: `${sentence}: 0 of 2 messages were answered\n`,
+    });
+    const { stdout, stderr } = await run(1, [...there, "--ping", "-c", 1]);
+    assertMatch(stdout, /\n1 sent, 0 answered, 1 lost \(100 %\)\n$/);
+    assertEquals(stderr, `${sentence}\n`);
+  });
+
+  it("a message that fits no datagram: a sentence, exit 1", async () => {
+    await using server = await startServer(["--udp"]);
+    const there = ["-p", server.port, "-q"];
+    const { stdout, stderr } = await run(1, there, `one\n${"x".repeat(65508)}\n`);
+    assertEquals(stdout, "[one] STAMP\n");
+    const sentence = "client: a message of 65508 bytes fits no datagram: 65507 do\n";
+    assertEquals(stderr, sentence);
+    const ping = ["-p", server.port, "--ping", "-m", "x".repeat(65508)];
+    assertEquals((await run(1, ping)).stderr, sentence);
+  });
+
+  it(
+    "a name that nobody knows, and an address that nothing may be sent to",
+    requires("linux"),
+    async () => {
+      const unknown = await run(1, ["--host", "no-such-name.invalid", "-m", "one"]);
+      assertMatch(
+        unknown.stderr,
+        /^client: cannot connect to no-such-name\.invalid:6969: no such name: .*\n$/,
+      );
+      for (const how of [["-m", "one"], ["--ping"]]) {
+        const everybody = await run(1, ["--host", "255.255.255.255", ...how]);
+        assertMatch(everybody.stderr, /^client: .*255\.255\.255\.255.*\n$/);
+      }
+    },
+  );
+
+  it("tells the server's refusal", async () => {
+    await using server = await startServer(["--udp", "--max-message", "3"]);
+    for (const framing of ["auto", "line", "raw"]) {
+      const said = ["-p", server.port, "-f", framing, "-m", "one", "-m", "three"];
+      assertEquals(await run(1, said), {
+        stdout: "[one] STAMP\n",
+        stderr: "client: the server refused: message longer than 3 bytes: " +
+          "1 of 2 messages were answered\n",
+      });
+    }
+  });
+
+  for (
+    const [option, ...value] of [["--unix", "none"], ["--tls"], ["--wait", "1s"]] as const
+  ) {
+    it(`refuses ${option}`, async () => {
+      const { stderr } = await run(2, [option, ...value]);
+      assertEquals(stderr, `client: cannot combine --udp and ${option}: choose one of them\n`);
+    });
+  }
+});
+
+describe("serveDatagrams", () => {
+  const matches = () => true;
+  const asText = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+  it("UDPServer, as test_socketserver has it: three clients get their words back", async () => {
+    await using server = await serveDatagrams((message, reply) => reply.write(message));
+    for (let client = 0; client < 3; client++) {
+      using peer = await DatagramPeer.connect({ port: server.addr.port, matches });
+      assertEquals(asText(await peer.request("hello world")), "hello world");
+    }
+    assertEquals([server.messages, server.bytes], [3, 33]);
+  });
+
+  it("a handler's error is told; the next message is answered", async () => {
+    const told: string[] = [];
+    await using server = await serveDatagrams((message, reply) => {
+      if (message.text === "fail") throw new Error("no");
+      if (message.text !== "nothing") reply.write(message);
+    }, { onError: ({ message }) => void told.push(message) });
+    using peer = await DatagramPeer.connect({ port: server.addr.port, matches, timeout: 50 });
+    for (const silent of ["fail", "nothing"]) {
+      await assertRejects(() => peer.request(silent), TimeoutError);
+    }
+    assertEquals(asText(await peer.request("well")), "well");
+    assertEquals([told, peer.sent, peer.answered], [["cannot answer: no"], 3, 1]);
+  });
+
+  it("what comes while a stopping server waits for its handlers is not heard", async () => {
+    const gate = Promise.withResolvers<void>();
+    const server = await serveDatagrams(async (message, reply) => {
+      await gate.promise;
+      reply.write(message);
+    });
+    await using udp = await Udp.open();
+    await udp.send("in time", server.addr.port);
+    while (server.messages === 0) await sleep(1);
+    const stopped = server.shutdown();
+    await sleep(200); // it has looked for the last time
+    await udp.send("too late", server.addr.port);
+    await sleep(50);
+    gate.resolve();
+    await stopped;
+    assertEquals([(await udp.next()).data, server.messages], ["in time", 1]);
+  });
+
+  it("a peer is called off by its signal, and says nothing after that", async () => {
+    await using server = await serveDatagrams(() => {});
+    const stop = new AbortController();
+    const options = { port: server.addr.port, signal: stop.signal };
+    using peer = await DatagramPeer.connect(options);
+    const reply = peer.request("one");
+    stop.abort();
+    for (const late of [reply, peer.request("two")]) {
+      await assertRejects(() => late, Error, "the conversation was called off");
+    }
+  });
+
+  it("slow handlers hold nobody up, keep their message, and are waited for at a stop", async () => {
+    const gate = Promise.withResolvers<void>();
+    const server = await serveDatagrams(async (message, reply, client) => {
+      if (message.text === "slow") await gate.promise;
+      client.write("[aside]");
+      reply.write(message);
+    });
+    await using udp = await Udp.open();
+    await udp.send("slow", server.addr.port);
+    await udp.send("fast", server.addr.port);
+    assertEquals([(await udp.next()).data, (await udp.next()).data], ["[aside]", "fast"]);
+    const stopped = server.shutdown();
+    gate.resolve();
+    await stopped;
+    assertEquals([(await udp.next()).data, (await udp.next()).data], ["[aside]", "slow"]);
+  });
+
+  it("a signal that is asked for once its message is over has ended", async () => {
+    const senders: Client[] = [];
+    const server = await serveDatagrams((message, reply, client) => {
+      senders.push(client);
+      reply.write(message);
+    });
+    await using udp = await Udp.open();
+    assertEquals(await udp.ask("hello", server.addr.port), "hello");
+    await server.shutdown();
+    assertEquals(senders[0]?.signal.aborted, true);
+  });
+
+  it("a stop waits no longer than the grace, and may be asked for twice", async () => {
+    const begun = Promise.withResolvers<void>();
+    const server = await serveDatagrams(() => {
+      begun.resolve();
+      return new Promise<void>(() => {});
+    }, { grace: 50 });
+    await using udp = await Udp.open();
+    await udp.send("slow", server.addr.port);
+    await begun.promise;
+    await Promise.all([server.shutdown(), server.shutdown(), server.finished]);
+  });
+
+  it("stops by a signal, also one that came before; lets its port go", async () => {
+    const first = await serveDatagrams(() => {}, { signal: AbortSignal.abort() });
+    await first.finished;
+    await using _next = await serveDatagrams(() => {}, { port: first.addr.port });
+  });
+
+  it("handles so many at a time; more are lost", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using server = await serveDatagrams(() => gate.promise);
+    await using udp = await Udp.open();
+    for (let sent = 0; sent < 1000; sent++) {
+      await udp.send("x", server.addr.port);
+      await turn();
+    }
+    assertEquals(server.messages, 256);
+    gate.resolve();
+  });
+
+  it("answers neither itself nor who has no port", async () => {
+    const sent: number[] = [];
+    const fake = Object.assign(new EventEmitter(), {
+      address: () => ({ address: "127.0.0.1", port: 7 }),
+      send: (_: Uint8Array, port: number, _address: string, done: (error: null) => void) => {
+        sent.push(port);
+        done(null);
+      },
+      close: () => {},
+    }) as unknown as Socket;
+    await using server = new DatagramServer((message, reply) => reply.write(message), {}, [fake]);
+    const from = [["127.0.0.1", 7], ["127.0.0.1", 0], ["127.0.0.2", 7], ["127.0.0.1", 8]] as const;
+    for (const [address, port] of from) fake.emit("message", latin1("x"), { address, port });
+    await server.shutdown();
+    assertEquals(sent, [7, 8]);
+    assertEquals(server.messages, 4);
+  });
+});
+
+describe("DatagramPeer", () => {
+  it("finds whose reply it is among many, and ends when closed", async () => {
+    await using server = await serveDatagrams(stamper("ctime"));
+    const peer = await DatagramPeer.connect({ port: server.addr.port });
+    const words = ["a", "b", "a] b", "", "[", "]", "a"];
+    const replies = await Promise.all(words.map((word) => peer.request(word)));
+    assertEquals(
+      replies.map((reply) => unstamped(new TextDecoder().decode(reply))),
+      words.map((word) => `[${word}] STAMP`),
+    );
+    const gone = assertRejects(() => peer.gone(), Error, "over");
+    peer.close();
+    peer.close();
+    await gone;
+    await assertRejects(() => peer.request("more"), Error, "over");
+  });
+
+  it("says and replies the bytes that it was given, whatever becomes of them", async () => {
+    const bytes = latin1("hello");
+    const matches = () => true;
+    await using server = await serveDatagrams((_, reply, client) => {
+      const words = latin1("a push");
+      client.write(words);
+      words.fill(0);
+      const more = latin1("a reply");
+      reply.write(more);
+      more.fill(0);
+    });
+    await using udp = await Udp.open();
+    assertEquals(await udp.ask("go", server.addr.port), "a push");
+    assertEquals((await udp.next()).data, "a reply");
+
+    await using echo = await serveDatagrams((message, reply) => reply.write(message));
+    using peer = await DatagramPeer.connect({ port: echo.addr.port, timeout: 5000, matches });
+    const before = peer.request("before"); // the next is sent after it
+    const said = peer.request(bytes);
+    bytes.fill(0);
+    const replies = await Promise.all([before, said]);
+    assertEquals(replies.map((reply) => new TextDecoder().decode(reply)).toSorted(), [
+      "before",
+      "hello",
+    ]);
+  });
+
+  it("keeps its first failure, however often it is closed", async () => {
+    await using server = await serveDatagrams(() => {});
+    using peer = await DatagramPeer.connect({ port: server.addr.port });
+    const reply = peer.request("hello");
+    peer.close(new Error("first"));
+    peer.close(new Error("second"));
+    for (const waits of [reply, peer.gone(), peer.request("more")]) {
+      await assertRejects(() => waits, Error, "first");
+    }
+  });
+
+  it("fails where its own matches does, and the process goes on", async () => {
+    await using server = await serveDatagrams((message, reply) => reply.write(message));
+    const matches = () => {
+      throw new Error("no");
+    };
+    using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 5000, matches });
+    await assertRejects(() => peer.request("hello"), Error, "no");
+  });
+
+  it("talks to a name's first address, IPv4 before IPv6", () => {
+    for (
+      const [addresses, best] of [
+        [["::1", "127.0.0.1", "127.0.0.2"], "127.0.0.1"],
+        [["127.0.0.1", "::1"], "127.0.0.1"],
+        [["::1", "::2"], "::1"],
+        [[], undefined],
+      ] as const
+    ) assertEquals(bestOf(addresses), best);
+  });
+
+  it("is called off by its signal", async () => {
+    await using deaf = await serveDatagrams(() => {});
+    const stop = new AbortController();
+    const { signal } = stop;
+    using peer = await DatagramPeer.connect({ port: deaf.addr.port, timeout: 0, signal });
+    const reply = assertRejects(() => peer.request("hello"), Error, "called off");
+    stop.abort();
+    await reply;
+    using late = await DatagramPeer.connect({ port: deaf.addr.port, signal });
+    await assertRejects(() => late.request("hello"), Error, "called off");
+  });
+
+  it("says to 0.0.0.0 what is said to this machine", async () => {
+    await using server = await serveDatagrams(stamper("ctime"));
+    using peer = await DatagramPeer.connect({ hostname: "0.0.0.0", port: server.addr.port });
+    assertEquals((await peer.request("hello")).length, 32);
+  });
+});
+
+describe("isReply", () => {
+  for (
+    const [text, is] of [
+      ["[] Mon Dec  9 18:15:50 2019", true],
+      ["[a] Mon Dec 19 18:15:50 2019\n", true],
+      ["[a] 2019-12-09T18:15:50.123-08:00", true],
+      ["", false],
+      ["[a]", false],
+      ["a] Mon Dec  9 18:15:50 2019", false],
+      ["[a] Mon Dec  9 18:15:50 2019 too", false],
+    ] as const
+  ) {
+    it(JSON.stringify(text), () => {
+      const message = new Message(latin1(`x${text}x`));
+      [message.start, message.end] = [1, 1 + text.length];
+      assertEquals(isReply(message), is);
+    });
+  }
+});

@@ -1,0 +1,208 @@
+/** Peer, with servers that say more than a line for each message, or frame it in their own way. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { Peer, type PeerOptions } from "../../lib/client/peer.ts";
+import { serve } from "../../lib/server/serve.ts";
+import type { ServeOptions } from "../../lib/server/serve_options.ts";
+import type { Client, Handler } from "../../lib/server/handler.ts";
+import { framed } from "../../lib/wire/custom_framing.ts";
+import { concat } from "../../lib/wire/framing.ts";
+import { Random } from "../support/random.ts";
+import { netstring } from "../support/services/netstring.ts";
+import { sleep } from "../../lib/wait.ts";
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const echo: Handler<void> = (message, reply) => reply.write(message);
+const isEcho = (message: Uint8Array, reply: Uint8Array) => text(message) === text(reply);
+
+/** A server and somebody who talks to it. */
+async function pair(handler: Handler<void>, serving: ServeOptions, talking: PeerOptions = {}) {
+  const server = serve(handler, { grace: 100, ...serving });
+  const { port } = server.addr as Deno.NetAddr;
+  const peer = await Peer.connect({ port, timeout: 10_000, ...talking });
+  return {
+    peer,
+    async [Symbol.asyncDispose]() {
+      peer.close();
+      await server.shutdown();
+    },
+  };
+}
+
+/** A server that sends bytes in pieces, and hears nothing. */
+async function sending(pieces: readonly Uint8Array[], talking: PeerOptions) {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  const accepted = listener.accept();
+  const peer = await Peer.connect({ port, timeout: 10_000, ...talking });
+  const conn = await accepted;
+  conn.setNoDelay();
+  const sent = (async () => {
+    for (let piece of pieces) {
+      while (piece.length > 0) piece = piece.subarray(await conn.write(piece));
+      await sleep(0);
+    }
+  })();
+  return {
+    peer,
+    async [Symbol.asyncDispose]() {
+      peer.close();
+      await sent.catch(() => {});
+      conn.close();
+      listener.close();
+    },
+  };
+}
+
+describe("Peer.hear", () => {
+  for (const framing of ["auto", "line"] as const) {
+    it(`gives a greeting, and the rest of a reply of several lines (${framing})`, async () => {
+      await using all = await pair((_, reply) => reply.write("one\r\ntwo\n."), {
+        onOpen: (client) => void client.write("220 ready\r\n"),
+      }, { framing });
+      const { peer } = all;
+      assertEquals(text(await peer.receive()), "220 ready");
+      for (let time = 0; time < 2; time++) {
+        assertEquals(text(await peer.request("list")), "one");
+        assertEquals(text(await peer.receive()), "two");
+        assertEquals(text(await peer.receive()), ".");
+      }
+    });
+  }
+
+  it("takes its turn among what is said at once", async () => {
+    await using all = await pair(
+      (message, reply) => {
+        reply.write(message);
+        reply.write("\nmore");
+      },
+      {},
+      { framing: "line" },
+    );
+    const { peer } = all;
+    const heard = [
+      peer.request("a"),
+      peer.receive(),
+      peer.request("b"),
+      peer.receive(),
+      peer.request("c"),
+    ];
+    assertEquals((await Promise.all(heard)).map(text), ["a", "more", "b", "more", "c"]);
+  });
+
+  it("in raw framing gives what has come", async () => {
+    await using all = await pair(echo, {
+      framing: "raw",
+      onOpen: (client) => void client.write("a greeting\nwithout an end"),
+    }, { framing: "raw" });
+    assertEquals(text(await all.peer.receive()), "a greeting\nwithout an end");
+    assertEquals(text(await all.peer.request("a\nb")), "a\nb");
+  });
+
+  it("fails when nothing comes in time, by the peer's or its own", async () => {
+    await using all = await pair(() => {}, {}, { timeout: 50 });
+    await assertRejects(() => all.peer.receive(), Error, "no reply within 0.05s");
+    await using other = await pair(() => {}, {});
+    await assertRejects(() => other.peer.receive(20), Error, "no reply within 0.02s");
+    await assertRejects(() => other.peer.request("a"), Error, "no reply within 0.02s");
+  });
+
+  it("fails when the server goes away", async () => {
+    await using all = await pair(() => {}, { onOpen: (client) => client.end() });
+    await assertRejects(() => all.peer.receive(), Error, "the server has closed the connection");
+  });
+});
+
+describe("Peer with matches", () => {
+  it("keeps what is no reply for hear, whatever comes between", async () => {
+    const came = Promise.withResolvers<Client<void>>();
+    await using all = await pair(
+      (message, reply, client) => {
+        client.write("pushed before\n");
+        reply.write(message);
+      },
+      { framing: "line", onOpen: (client) => came.resolve(client) },
+      {
+        framing: "line",
+        matches: isEcho,
+      },
+    );
+    const { peer } = all;
+    const replies = ["a", "b", "c"].map((message) => peer.request(message));
+    assertEquals((await Promise.all(replies)).map(text), ["a", "b", "c"]);
+    assertEquals(text(await peer.receive()), "pushed before");
+    const pushed = peer.receive(0), next = peer.receive(0), more = peer.receive(0);
+    assertEquals(text(await peer.request("d")), "d"); // though somebody hears already
+    (await came.promise).write("pushed after\n");
+    const heard = (await Promise.all([pushed, next, more])).map(text);
+    assertEquals(heard, ["pushed before", "pushed before", "pushed before"]);
+    assertEquals(text(await peer.receive()), "pushed after");
+  });
+
+  it("takes replies in any order, and a refusal for the oldest message's", async () => {
+    const pieces = ["2\nerror: no\nnews\nmore news\n3\n"].map((text) =>
+      new TextEncoder().encode(text)
+    );
+    await using all = await sending(pieces, { framing: "line", matches: isEcho });
+    const replies = ["1", "2", "3"].map((message) => all.peer.request(message).then(text, String));
+    assertEquals(await Promise.all(replies), ["Error: the server refused: no", "2", "3"]);
+    const heard = [await all.peer.receive(), await all.peer.receive()];
+    assertEquals(heard.map(text), ["news", "more news"]);
+  });
+
+  it("holds no more than a megabyte that nobody hears", async () => {
+    const line = new TextEncoder().encode(`${"x".repeat(99_999)}\n`);
+    await using all = await sending(Array(12).fill(line), { framing: "line", matches: isEcho });
+    await assertRejects(
+      () => all.peer.request("a"),
+      Error,
+      "over 1048576 bytes that nobody has heard",
+    );
+  });
+});
+
+describe("Peer.say", () => {
+  for (const framing of ["auto", "line"] as const) {
+    it(`refuses a message with a line end (${framing}), and no reply is shifted`, async () => {
+      await using all = await pair(echo, {}, { framing });
+      const replies = ["a", "b\nc", "d"].map((message) =>
+        all.peer.request(message).then(text, String)
+      );
+      const refused = "Error: a message with a line end would be two where lines are messages: " +
+        "say each line by itself";
+      assertEquals(await Promise.all(replies), ["a", refused, "d"]);
+      assertEquals([all.peer.sent, all.peer.answered], [2, 2]);
+    });
+  }
+
+  it("by a framing of one's own says anything, and hears it, however it is cut", async () => {
+    const random = new Random();
+    await using all = await pair(echo, { framing: netstring }, { framing: netstring });
+    const messages = Array.from({ length: 300 }, () => random.bytes(random.below(2000)));
+    const replies = await Promise.all(messages.map((message) => all.peer.request(message)));
+    assertEquals(replies, messages, `seed ${random.seed}`);
+
+    const stream = concat(
+      messages.slice(0, 40).flatMap((message) => {
+        const [before, after] = framed(netstring, message);
+        return [before, message, after];
+      }),
+    );
+    await using cut = await sending(random.cut(stream, 900), { framing: netstring });
+    for (const message of messages.slice(0, 40)) {
+      assertEquals(await cut.peer.receive(), message, `seed ${random.seed}`);
+    }
+  });
+
+  it("by a framing of one's own hears a refusal, and of what is no frame", async () => {
+    const refusing: Handler<void> = (_, reply) => reply.write("error: no");
+    await using all = await pair(refusing, { framing: netstring }, { framing: netstring });
+    await assertRejects(() => all.peer.request("a"), Error, "the server refused: no");
+    await using other = await pair(echo, {
+      framing: "line",
+      onOpen: (client) => void client.write("hello\n"),
+    }, { framing: netstring });
+    await assertRejects(() => other.peer.request("a"), Error, "no netstring");
+  });
+});
