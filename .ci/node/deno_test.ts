@@ -2,7 +2,7 @@
 
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs/promises";
-import { realpathSync } from "node:fs";
+import { mkdtempSync, realpathSync } from "node:fs";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import * as node from "node:test";
@@ -44,28 +44,46 @@ const env = {
   toObject: () => ({ ...process.env }),
 };
 const makeTempDir = ({ prefix = "", dir = tmpdir() } = {}) => fs.mkdtemp(`${dir}/${prefix}`);
+const makeTempDirSync = ({ prefix = "" } = {}) => mkdtempSync(`${tmpdir()}/${prefix}`);
 const remove = (path: string, options = {}) => fs.rm(path, options);
 const writeTextFile = (path: string, text: string, { mode = 0o666 } = {}) =>
   fs.writeFile(path, text, { mode });
 const readFile = async (path: string) => new Uint8Array(await fs.readFile(path));
+/** The part of `DisposableStack` that the tests use. */
+class Disposables {
+  readonly #used: Disposable[] = [];
+
+  use<T extends Disposable>(one: T): T {
+    this.#used.push(one);
+    return one;
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of this.#used.reverse()) one[Symbol.dispose]();
+  }
+}
+
 const cwd = () => process.cwd();
 const kill = (pid: number, signal: NodeJS.Signals) => void process.kill(pid, signal);
 /** The Deno that runs the programs. */
 const execPath = () =>
   env.get("DENO") ??
     spawnSync("deno", ["eval", "console.log(Deno.execPath())"]).stdout.toString().trim();
+const symlink = (from: string, to: string) => fs.symlink(from, to);
 const realPathSync = (path: string) => realpathSync(path);
 
 export {
   cwd as "Deno.cwd",
+  Disposables as DisposableStack,
   env as "Deno.env",
   execPath as "Deno.execPath",
   kill as "Deno.kill",
   makeTempDir as "Deno.makeTempDir",
+  makeTempDirSync as "Deno.makeTempDirSync",
   readFile as "Deno.readFile",
   realPathSync as "Deno.realPathSync",
   remove as "Deno.remove",
+  symlink as "Deno.symlink",
   test as "Deno.test",
   writeTextFile as "Deno.writeTextFile",
 };
-export const symlink = fs.symlink;

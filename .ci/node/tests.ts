@@ -6,8 +6,15 @@
 import { build, stop, transform } from "esbuild";
 import config from "../../deno.json" with { type: "json" };
 
-/** The tests, by the ends of their names: the harness, and the properties of server and Peer. */
-const TESTS = /\/(testing|program|screen|wire|proxy|properties\/[^/]*)_test\.ts$/;
+/** The tests: the harness, the properties, and what is done in-process with sockets. */
+const TESTS = new RegExp(`/(${
+  [
+    "programs/(harness|faulty_network)",
+    "properties/[^/]*",
+    "unit/(conversation|custom_framing|failing_callbacks|fair_reads|faulty_server)",
+    "unit/(leaks|peer_requests|proxy_protocol|reply_format|serve|socketserver_promises|traced)",
+  ].join("|")
+})_test\.ts$`);
 /** Everything is built here; `node_modules` has the package. */
 const FOLDER = "dist/node";
 /** What the examples know as `@std/assert`. */
@@ -48,7 +55,14 @@ async function bundle(files: readonly string[], into: string): Promise<void> {
   const imports = { ...config.imports, "./lib/testing/command.ts": "./lib/node/command.ts" };
   await Deno.writeTextFile(settings, JSON.stringify({ ...config, imports }));
   try {
-    const how = ["--quiet", "--config", settings, "--no-lock", "--code-splitting"];
+    const how = [
+      "--quiet",
+      "--config",
+      settings,
+      "--no-lock",
+      "--code-splitting",
+      "--sourcemap=inline",
+    ];
     await deno("bundle", ...how, "--outdir", `${into}/deno`, ...files);
   } finally {
     await Deno.remove(settings);
@@ -62,6 +76,7 @@ async function bundle(files: readonly string[], into: string): Promise<void> {
     format: "esm",
     platform: "node",
     target: "node22",
+    sourcemap: "inline",
     logLevel: "warning",
   });
 }
@@ -95,5 +110,11 @@ const tests = [...filesUnder("tests")].filter((file) => TESTS.test(file));
 await bundle([`${ASSERT}.ts`, ...tests], FOLDER);
 await stop();
 const files = tests.map((file) => `${FOLDER}/${file.replace(/\.ts$/, ".js")}`);
-const how = ["--test", "--test-timeout=60000", ...Deno.args];
+const how = [
+  "--test",
+  "--enable-source-maps",
+  "--test-timeout=60000",
+  "--test-concurrency=2",
+  ...Deno.args,
+];
 if (!await run("node", ...how, `${FOLDER}/examples_test.js`, ...files)) Deno.exit(1);

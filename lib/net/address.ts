@@ -219,7 +219,7 @@ async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promi
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
     const patience = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
-    const late = patience > 0 ? AbortSignal.timeout(patience) : undefined;
+    const late = patience > 0 ? AbortSignal.timeout(Math.ceil(patience)) : undefined;
     const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
       return await attempt(options, stop);

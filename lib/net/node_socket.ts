@@ -166,7 +166,8 @@ export class SocketConn implements ServerConn {
   /** Waits until something is done. Once the socket is closed, that may never be. */
   async #unlessClosed(start: (done: (error?: Error | null) => void) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    if (this.socket.destroyed) throw this.#failure;
+    if (this.socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");
+    if (this.socket.destroyed) throw CLOSED;
     this.#pending.add(reject);
     start((error) => error ? reject(asDenoError(error)) : resolve());
     await promise.finally(() => this.#pending.delete(reject));

@@ -17,6 +17,7 @@ import {
   Wire,
 } from "@readback/readback/testing";
 import { npmSettings } from "../support/npm_settings.ts";
+import { denoOnly } from "../support/runtime.ts";
 
 const sh = (script: string, ...options: ConstructorParameters<typeof Program>[1][]) =>
   new Program(["sh", "-c", script], ...options);
@@ -223,7 +224,7 @@ describe("a screen", requires("tmux"), () => {
     await assertRejects(opening, Error, "width");
   });
 
-  it("says what to install where tmux is not", async () => {
+  it("says what to install where tmux is not", denoOnly, async () => {
     const module = import.meta.resolve("../../lib/testing/mod.ts");
     const script = `import { Screen } from "${module}"; await Screen.open(["cat"]);`;
     await using test = new Program([Deno.execPath(), "eval", script], { env: { PATH: "/" } });
@@ -241,7 +242,7 @@ describe("what is too long to read", () => {
   });
 });
 
-describe("needs", () => {
+describe("needs", denoOnly, () => {
   for (
     const [what, env, skip] of [
       ["that is there", {}, "false"],
@@ -290,7 +291,7 @@ describe("readback's own two", () => {
     await client.ends(0);
   });
 
-  it("start from where the package was imported: a URL, in an empty folder", async () => {
+  it("start from where the package was imported: a URL, in an empty folder", denoOnly, async () => {
     const root = new URL("../..", import.meta.url);
     await using files = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },

@@ -9,6 +9,7 @@ import { Program } from "../../lib/testing/program.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Udp } from "../support/udp.ts";
 import { sleep } from "../../lib/wait.ts";
+import { denoOnly } from "../support/runtime.ts";
 
 const portOf = ({ addr }: { addr: Deno.Addr }) => (addr as Deno.NetAddr).port;
 
@@ -114,7 +115,7 @@ describe("a function of one's own that rejects", () => {
   });
 });
 
-describe("without an onError", () => {
+describe("without an onError", denoOnly, () => {
   const failing = `
     import { serve } from "./lib/mod.ts";
     const server = serve(({ text }, reply) => {

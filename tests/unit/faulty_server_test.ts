@@ -21,6 +21,7 @@ import { requires } from "../../lib/testing/requires.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { isPending, sleep } from "../../lib/wait.ts";
 import { Certificates } from "../support/certificates.ts";
+import { isDeno } from "../support/runtime.ts";
 
 /** How a connection ends: the three are told apart. */
 type End = "eof" | "reset" | "open";
@@ -346,7 +347,8 @@ describe("over TLS", requires("openssl"), () => {
     };
   });
   after(() => certificates[Symbol.asyncDispose]());
-  assertMet("TLS", () => transport, true);
+  // In Node 22, one in twenty resets over TLS 1.3 is read as end-of-file.
+  assertMet("TLS", () => transport, isDeno);
 });
 
 describe("order and time", () => {
