@@ -1,30 +1,26 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt
-// deno-lint-ignore-file no-console -- the programs alone speak to people
 /** The client: the other end of the conversation. */
 
-import config from "./deno.json" with { type: "json" };
-import { errorMessage } from "./lib/checks.ts";
 import { converse } from "./lib/cli/converse.ts";
 import { measure } from "./lib/cli/measure.ts";
-import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
-import { StatusLine } from "./lib/cli/status_line.ts";
-import { Report, type Style } from "./lib/cli/report.ts";
-import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
-import { Terminal } from "./lib/cli/terminal.ts";
-import { addressOrName, type ConnectOptions, cutPort, formatEndpoint } from "./lib/net/address.ts";
-import { readTls } from "./lib/net/tls.ts";
 import {
   duration,
-  help,
+  interval,
   oneOf,
-  parse,
   text,
   UsageError,
   type Values,
   whole,
 } from "./lib/cli/options.ts";
+import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
+import * as program from "./lib/cli/program.ts";
+import { Report, type Style } from "./lib/cli/report.ts";
+import { StatusLine } from "./lib/cli/status_line.ts";
+import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
+import { Terminal } from "./lib/cli/terminal.ts";
+import { addressOrName, type ConnectOptions, cutPort, formatEndpoint } from "./lib/net/address.ts";
+import { readTls } from "./lib/net/tls.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { checkRuntime } from "./lib/cli/runtime.ts";
 import { stamper } from "./lib/server/format.ts";
 import { serve } from "./lib/server/serve.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
@@ -32,30 +28,44 @@ import { escape } from "./lib/wire/quote.ts";
 
 // deno-fmt-ignore
 const OPTIONS = {
-  host: { value: "HOST", fallback: "127.0.0.1", read: addressOrName, help: "where the server is" },
-  port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "its port" },
-  unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "its Unix socket instead" },
-  udp: { short: "u", not: ["unix", "tls", "wait"], help: "speak UDP: say datagrams, count the replies that are lost" },
-  tls: { help: "speak TLS, and check who it is" },
-  ca: { value: "FILE", read: text, needs: "tls", help: "trust the certificates in this file too (PEM)" },
-  cert: { value: "FILE", read: text, needs: ["tls", "key"], help: "who the client is, where a server asks: its certificate (PEM)" },
-  key: { value: "FILE", read: text, needs: ["tls", "cert"], help: "its private key (PEM)" },
-  wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "keep trying for this long while nobody is there" },
-  loopback: { not: ["host", "port", "tls"], help: "talk to a server of its own, started inside this process" },
+  host: { group: "Where the server is", value: "HOST", fallback: "127.0.0.1", read: addressOrName, help: "the server's address or name" },
+  port: { short: "p", value: "PORT", fallback: "6969", read: whole(1, 65535), help: "the server's port" },
+  unix: { short: "U", value: "PATH", read: text, not: ["host", "port", "tls", "loopback"], help: "the server's Unix socket instead" },
+  udp: { short: "u", not: ["unix", "tls", "wait"], help: "use UDP: send datagrams, count lost replies" },
+  tls: { help: "use TLS, and check the server's certificate" },
+  ca: { value: "FILE", read: text, needs: ["tls"], help: "trust the certificates in this file too (PEM)" },
+  cert: { value: "FILE", read: text, needs: ["tls", "key"], help: "the client's certificate, for servers that ask (PEM)" },
+  key: { value: "FILE", read: text, needs: ["tls", "cert"], help: "the certificate's private key (PEM)" },
+  wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "retry for this long while no server is there" },
+  loopback: { not: ["host", "port", "tls"], help: "talk to a server that is started inside this process" },
+
+  message: { group: "What it sends", short: "m", value: "TEXT", many: true, empty: true, read: line, help: "send this and print only the reply; may be repeated" },
+  quiet: { short: "q", help: "be a filter: send each input line, print only replies; with --ping, print only the summary" },
   once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
-  message: { short: "m", value: "TEXT", many: true, empty: true, read: line, help: "say this and print the reply alone; may be repeated" },
-  quiet: { short: "q", help: "a filter: each line is a message, and only replies are printed; with --ping, only the summary" },
-  framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how a message's end is told" },
-  timeout: { short: "t", value: "DUR", fallback: "10s", read: duration, help: "to connect, and for each reply; 0: for ever" },
-  greeting: { not: ["udp", "connect"], help: "the server speaks first: wait for that, and tell it" },
-  ping: { help: "measure round trips: a line a reply, figures at the end" },
-  count: { short: "c", value: "N", needs: "ping", read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
-  interval: { short: "i", value: "DUR", fallback: "1s", needs: "ping", read: duration, help: "from one message to the next; 0: as fast as replies come" },
-  any: { needs: "ping", not: ["connect"], help: "take any line for a reply, not only one that holds its message" },
-  connect: { needs: "ping", not: ["udp", "message", "framing"], help: "measure connections instead, and say nothing" },
-  log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object a line" },
+  framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how the end of a message is found" },
+  greeting: { not: ["udp", "connect"], help: "wait for the server's first words, and print them" },
+
+  ping: { group: "What it measures", help: "measure round trips: a line per reply, figures at the end" },
+  connect: { needs: ["ping"], not: ["udp", "message", "framing"], help: "measure connections instead, and send nothing" },
+  count: { short: "c", value: "N", needs: ["ping"], read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
+  interval: { short: "i", value: "DUR", fallback: "1s", needs: ["ping"], read: interval, help: "from one message to the next, such as 100us; 0: as fast as replies arrive" },
+  any: { needs: ["ping"], not: ["connect"], help: "take any line for a reply, not only one that holds its message" },
+
+  timeout: { group: "How it ends", short: "t", value: "DUR", fallback: "10s", read: duration, help: "the time to connect, and for each reply; 0: unlimited" },
+
+  log: { group: "What it prints", value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object per line" },
 } as const;
 
+const PROGRAM = {
+  usage: "readback [options] [HOST [PORT] | HOST:PORT]",
+  about: `A TCP client that sends messages, prints the replies, and measures the server.
+
+  readback --message hello 127.0.0.1:6969   send a message, print its reply
+  readback --ping --count 10 example.org 7  measure ten round trips
+`,
+  operands: ["host", "port"] as const,
+  cut: cutPort,
+};
 const PROMPT = ">>:";
 
 type Options = Values<typeof OPTIONS>;
@@ -64,20 +74,14 @@ const encoder = new TextEncoder();
 const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
 const progress = new StatusLine(Deno.stderr, Deno.consoleSize);
 
-/** A message that can be said in one line. */
+/** Reads a message that can be sent as one line. */
 function line(text: string): string {
   if (/\n/.test(text)) throw new RangeError("must be one line: each line is a message of its own");
   return text;
 }
 
-/** Talks as the options say; gives the exit code. */
-async function main(): Promise<number> {
-  checkRuntime();
-  const options = parse(OPTIONS, Deno.args, ["host", "port"], cutPort);
-  if (options === "version") return print(`readback ${config.version}`);
-  if (options === "help") {
-    return print(`usage: readback [options] [HOST [PORT] | HOST:PORT]\n\n${help(OPTIONS)}`);
-  }
+/** Talks to a server, or measures it; gives the exit code. */
+async function main(options: Options): Promise<number> {
   const { host, port, unix: path, loopback, udp, timeout, wait } = options;
   const { ping, quiet, connect, message } = options;
   if (quiet && message.length > 0 && !ping) {
@@ -152,7 +156,7 @@ async function talkOnTerminal(
   }
   const next = async () => {
     const line = await terminal.ask();
-    if (line === null) console.log();
+    if (line === null) await paper.write(encoder.encode("\n"));
     return line ? encoder.encode(line) : null;
   };
   const abandon = () => Promise.resolve(terminal.leave());
@@ -160,29 +164,15 @@ async function talkOnTerminal(
   await talk(peer, { next, abandon, interrupt }, listener, most);
 }
 
-/** Shows what a server said that is no reply, beside replies that go elsewhere. */
+/** Prints what a server sent that is no reply, beside replies that go elsewhere. */
 function aside(words: Uint8Array): void {
-  console.error("Server says: %s", escape(words));
+  program.printError(`Server says: ${escape(words)}`);
 }
 
-function print(text: string): number {
-  console.log(text.trimEnd());
-  return 0;
-}
-
-/** Says what went wrong; the server's words may be in it. */
+/** Prints what went wrong; words of the server may be in it. */
 function complain(sentence: string): void {
   progress.hide();
-  try {
-    console.error("%cclient:%c %s", "color: red", "", escape(encoder.encode(sentence)));
-  } catch {
-    // The disk is full: what is left to say it is the exit code.
-  }
+  program.complain("client", escape(encoder.encode(sentence)));
 }
 
-try {
-  Deno.exit(await main());
-} catch (error) {
-  complain(errorMessage(error));
-  Deno.exit(error instanceof UsageError ? 2 : 1);
-}
+await program.run({ ...PROGRAM, options: OPTIONS }, Deno.args, main, complain);

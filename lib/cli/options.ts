@@ -1,43 +1,49 @@
 /** Command lines to typed options: parsing, checking and help come from one table. */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
+import { mustBe, size } from "../checks.ts";
 import { quote } from "../wire/quote.ts";
-import { mustBe } from "../checks.ts";
 
 export { duration, interval } from "../checks.ts";
 
-/** What is wrong with a command line, and what would be right, in one sentence. */
-export class UsageError extends Error {}
+/** A mistake in a command line. Its message is a sentence that names it and what would be right. */
+export class UsageError extends Error {
+  /** @param code the program's exit code */
+  constructor(message: string, readonly code = 2) {
+    super(message);
+  }
+}
 
 /** A row of the table. Its key is the option's long name, in camel case. */
 export interface Option {
-  /** What it does. */
+  /** A phrase that says what the option does. */
   readonly help: string;
-  /** Its one-letter name. */
+  /** The title of the group of the help that begins with this option. */
+  readonly group?: string;
+  /** The one-letter name. */
   readonly short?: string;
-  /** How its value is called, like `PORT`. An option without one is a flag. */
+  /** The placeholder of the value, such as `PORT`. An option without one is a flag. */
   readonly value?: string;
-  /** Reads a value; throws a RangeError that says what it must be. */
+  /** Reads a value; throws a RangeError that says what the value must be. */
   readonly read?: (text: string) => unknown;
-  /** The value when it is not given, as it would be. */
+  /** The value of an option that is not given, as it would be typed. */
   readonly fallback?: string;
-  /** It may be given more than once. */
+  /** The default as the help shows it, if it depends on other options. */
+  readonly shown?: string;
+  /** The option may be repeated. */
   readonly many?: true;
-  /** Its value may be empty. */
+  /** The value may be empty. */
   readonly empty?: true;
-  /** Options that make no sense beside it, by key. */
+  /** Options that it can't be combined with, by key. */
   readonly not?: readonly string[];
-  /** Options that it makes no sense without, by key. */
-  readonly needs?: string | readonly string[];
-  /** Options of which it needs one, by key. */
-  readonly needsAny?: readonly string[];
+  /** Options that it requires, by key; `a|b` is one of two. */
+  readonly needs?: readonly string[];
 }
 
 /** A program's options. */
 export type Table = Readonly<Record<string, Option>>;
 
-/** What a command line comes to. */
+/** The values of a table's options. */
 export type Values<T extends Table> = {
   readonly [K in keyof T]: T[K] extends { read: (text: string) => infer V }
     ? T[K] extends { many: true } ? readonly V[]
@@ -47,22 +53,26 @@ export type Values<T extends Table> = {
 };
 
 const COMMON: Table = {
-  help: { short: "h", help: "show this and exit" },
-  version: { short: "V", help: "show the version and exit" },
+  help: { group: "Other options", short: "h", help: "print this text" },
+  version: { short: "V", help: "print the version" },
 };
+const SEE_HELP = "--help lists the options";
+/** The most letters by which a misspelt name may differ from the suggested one. */
+const MOST_MISSPELT = 2;
+/** The width of the help's left column, in characters. */
+const LEFT = 30;
+/** The width of the help, in characters. */
+const COLUMNS = 80;
 
-/** How far a misspelt name may be from a right one, in letters. */
-const NEAR = 2;
-
-/** Any text. */
+/** Reads any text. */
 export const text = (text: string): string => text;
 
-/** One of some words. */
+/** Reads one of some words. */
 export function oneOf<T extends string>(...words: readonly T[]): (text: string) => T {
   return (text) => words.find((word) => word === text) ?? mustBe(words.join(" or "));
 }
 
-/** A whole number in a range. */
+/** Reads a whole number in a range. */
 export function whole(least: number, most: number): (text: string) => number {
   return (text) => {
     const good = /^\d+$/.test(text) && Number(text) >= least && Number(text) <= most;
@@ -70,11 +80,19 @@ export function whole(least: number, most: number): (text: string) => number {
   };
 }
 
+/** Reads a number of bytes, such as `500`, `10k` or `1M`. */
+export function bytes(most: number): (text: string) => number {
+  return (text) => {
+    const bytes = size(text);
+    return bytes >= 1 && bytes <= most ? bytes : mustBe(`from 1 to ${most} bytes`);
+  };
+}
+
 /**
  * Reads a command line.
- * @param operands the options that may also be given by their place, in order
- * @param cut makes several operands of one
- * @return the options, or `help` or `version` where that was asked for
+ * @param operands the options that may also be given by position, in order
+ * @param cut splits an operand into several
+ * @return the options, or `help` or `version` if that was requested
  * @throws {UsageError}
  */
 export function parse<T extends Table>(
@@ -83,158 +101,133 @@ export function parse<T extends Table>(
   operands: readonly (keyof T & string)[] = [],
   cut: (operand: string) => string[] = (operand) => [operand],
 ): Values<T> | "help" | "version" {
-  const given = split({ ...table, ...COMMON }, args);
-  if (given["help"]) return "help";
-  if (given["version"]) return "version";
-  for (const [place, operand] of given._.flatMap(cut).entries()) {
-    const key = operands[place];
+  const given = new Map<string, string[]>();
+  const rest = split({ ...table, ...COMMON }, args, given);
+  if (given.has("help")) return "help";
+  if (given.has("version")) return "version";
+  for (const [position, operand] of rest.flatMap(cut).entries()) {
+    const key = operands[position];
     if (key === undefined) throw new UsageError(`stray argument ${quote(operand)}: ${SEE_HELP}`);
-    if (given[dashed(key)] !== undefined) {
-      throw new UsageError(`stray argument ${quote(operand)}: --${dashed(key)} says it already`);
+    if (given.has(key)) {
+      throw new UsageError(`stray argument ${quote(operand)}: ${dashed(key)} is given too`);
     }
-    given[dashed(key)] = operand;
+    given.set(key, [operand]);
   }
-  for (const [key, option] of Object.entries(table)) checkCompany(key, option, given);
+  for (const [key, option] of Object.entries(table)) {
+    if (given.has(key)) checkCombination(key, option, given);
+  }
   const values = Object.entries(table)
-    .map(([key, option]) => [key, valueOf(dashed(key), option, given[dashed(key)])]);
+    .map(([key, option]) => [key, valueOf(dashed(key), option, given.get(key))]);
   return Object.fromEntries(values);
 }
 
-/** The table as text, an option a line. */
+/** Formats the table, an option a row. */
 export function help(table: Table): string {
-  const rows = Object.entries({ ...table, ...COMMON }).map(([key, option]) => ({
-    left: `${option.short ? `-${option.short}, ` : "    "}--${dashed(key)} ${option.value ?? ""}`,
-    right: option.help + (option.fallback ? ` (${option.fallback})` : ""),
-  }));
-  const width = Math.max(...rows.map(({ left }) => left.length));
-  return rows.map(({ left, right }) => `  ${left.padEnd(width)}  ${right}\n`).join("");
+  return Object.entries({ ...table, ...COMMON }).map(([key, option]) => {
+    const { group, short, value, shown = option.fallback } = option;
+    const title = group === undefined ? "" : `\n${group}:\n`;
+    const name = `${short ? `-${short}, ` : "    "}${dashed(key)}${value ? ` ${value}` : ""}`;
+    return title + row(name, option.help + (shown ? ` (${shown})` : ""));
+  }).join("");
 }
 
-const SEE_HELP = "--help lists what there is";
-
-type Given = Record<string, unknown> & { _: string[] };
-
-type Row = Option & { readonly name: string };
-
-/** Command line to texts and flags by dashed name; an unknown name is an error. */
-function split(table: Table, args: readonly string[]): Given {
-  const rows: Row[] = Object.entries(table)
-    .map(([key, option]) => ({ name: dashed(key), ...option }));
-  const names = (rows: { name: string }[]) => rows.map(({ name }) => name);
-  const flags = rows.filter(({ value }) => value === undefined);
-  const valued = rows.filter(({ value }) => value !== undefined);
-  const { _, ...named } = parseArgs(withValues(rows, args), {
-    string: ["_", ...names(valued)],
-    boolean: names(flags),
-    collect: names(valued),
-    alias: Object.fromEntries(rows.flatMap(({ name, short }) => short ? [[name, short]] : [])),
-    unknown: (arg: string, name?: string) => name === undefined || unknown(arg, name, names(rows)),
-  });
-  const given: Given = { ...named, _: _.map(String) };
-  for (const { name, many } of valued) {
-    const texts = given[name] as string[];
-    if (many) continue;
-    if (texts.length > 1) throw new UsageError(`--${name} is given twice: give it once`);
-    given[name] = texts[0];
+/** Formats a row of two columns, the second of which is wrapped. */
+export function row(left: string, right: string): string {
+  const lines = [`  ${left}`.padEnd(LEFT)];
+  if (left.length > LEFT - 4) lines.push(" ".repeat(LEFT));
+  for (const word of right.split(" ")) {
+    const line = lines.pop() as string;
+    if (line.length + word.length < COLUMNS) lines.push(`${line}${word} `);
+    else lines.push(line, `${" ".repeat(LEFT)}${word} `);
   }
-  for (const { name } of flags) {
-    // The parser takes any text after a flag's "=" for true.
-    const isValued = (arg: string) => arg.startsWith(`--${name}=`);
-    if (typeof given[name] !== "boolean" || args.slice(0, endOf(args)).some(isValued)) {
-      throw new UsageError(`--${name} takes no value: write --${name} alone`);
-    }
-  }
-  return given;
+  return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
 
 /**
- * Writes each option and its value as one argument: the parser would take a value
- * that is empty for none, and one that begins with "-" for an option.
+ * Sorts arguments by the option that they belong to.
+ * @param given receives the values of each option by key; a flag has none
+ * @return the operands
  */
-function withValues(rows: readonly Row[], args: readonly string[]): string[] {
-  const joined: string[] = [];
-  const end = endOf(args);
-  for (let at = 0; at < end; at++) {
-    const [name = "", inline] = (args[at] as string).split(/=(.*)/s);
-    // Flags may come before its letter: -qm TEXT.
-    const letters = /^-(?!-)(.*)(.)$/.exec(name);
-    const areFlags = [...letters?.[1] ?? ""]
-      .every((letter) => rows.some(({ short, value }) => short === letter && value === undefined));
-    const row = rows.find((row) =>
-      row.value !== undefined &&
-      (name === `--${row.name}` || (row.short === letters?.[2] && letters !== null && areFlags))
-    );
-    if (row === undefined) {
-      joined.push(args[at] as string);
+function split(table: Table, args: readonly string[], given: Map<string, string[]>): string[] {
+  const operands: string[] = [];
+  const left = [...args];
+  for (let arg; (arg = left.shift()) !== undefined;) {
+    if (arg === "--") return [...operands, ...left];
+    const [, dashes = "", name = "", rest] = /^(--)(.+?)(?:=(.*))?$/s.exec(arg) ??
+      /^(-)([^-])(.+)?$/su.exec(arg) ?? [];
+    if (dashes === "") {
+      operands.push(arg);
       continue;
     }
-    const value = inline ?? (at + 1 < end ? args[++at] : undefined);
-    const isOption = inline === undefined && /^-(?!\d|$)/.test(value ?? "");
-    if (value === undefined || isOption || (value === "" && !row.empty)) {
-      throw new UsageError(`--${row.name} needs a value: --${row.name}=${row.value}`);
+    const key = Object.keys(table)
+      .find((key) => dashes === "-" ? table[key]?.short === name : dashed(key) === dashes + name);
+    if (key === undefined) throw unknown(dashes + name, Object.keys(table).map(dashed));
+    const { value, many, empty } = table[key] as Option;
+    if (value === undefined) {
+      if (dashes === "-" ? rest?.startsWith("=") : rest !== undefined) {
+        throw new UsageError(`${dashed(key)} takes no value: write ${dashed(key)} alone`);
+      }
+      if (rest !== undefined) left.unshift(`-${rest}`);
+      given.set(key, []);
+      continue;
     }
-    if (letters?.[1]) joined.push(`-${letters[1]}`);
-    joined.push(`--${row.name}=${value}`);
+    const text = dashes === "-" && rest ? rest.replace("=", "") : rest ?? left.shift();
+    const isOption = rest === undefined && /^-(?!\d|$)/.test(text ?? "");
+    if (text === undefined || isOption || (text === "" && !empty)) {
+      throw new UsageError(`${dashed(key)} needs a value: ${dashed(key)}=${value}`);
+    }
+    if (given.has(key) && !many) {
+      throw new UsageError(`${dashed(key)} is given twice: give it once`);
+    }
+    given.set(key, [...given.get(key) ?? [], text]);
   }
-  return [...joined, ...args.slice(end)];
+  return operands;
 }
 
-/** Checks that an option that was given makes sense beside the others. */
-function checkCompany(key: string, { not = [], needs, needsAny }: Option, given: Given): void {
-  const isGiven = (key: string) => {
-    const value = given[dashed(key)];
-    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
-  };
-  if (!isGiven(key)) return;
-  const name = `--${dashed(key)}`;
-  const other = not.find(isGiven);
+/** Checks that an option makes sense beside the others that are given. */
+function checkCombination(
+  key: string,
+  { not = [], needs = [] }: Option,
+  given: Map<string, unknown>,
+) {
+  const other = not.find((key) => given.has(key));
   if (other !== undefined) {
-    throw new UsageError(`cannot combine ${name} and --${dashed(other)}: choose one of them`);
+    throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: choose one of them`);
   }
-  const missing = [needs ?? []].flat().find((key) => !isGiven(key));
+  const missing = needs.map((need) => need.split("|"))
+    .find((keys) => !keys.some((key) => given.has(key)));
   if (missing !== undefined) {
+    const names = missing.map(dashed).join(" or ");
     throw new UsageError(
-      `${name} makes sense only with --${dashed(missing)}: add that, or leave it out`,
+      `${dashed(key)} makes sense only with ${names}: add that, or leave it out`,
     );
   }
-  if (needsAny !== undefined && !needsAny.some(isGiven)) {
-    const names = needsAny.map((key) => `--${dashed(key)}`).join(" or ");
-    throw new UsageError(`${name} makes sense only with ${names}: add that, or leave it out`);
-  }
 }
 
-function endOf(args: readonly string[]): number {
-  const end = args.indexOf("--");
-  return end < 0 ? args.length : end;
-}
-
-function unknown(arg: string, name: string, names: readonly string[]): never {
+function unknown(name: string, names: readonly string[]): UsageError {
   const distance = (other: string) => levenshteinDistance(name, other);
   const [nearest = ""] = names.toSorted((a, b) => distance(a) - distance(b));
-  const hint = name.length > NEAR && distance(nearest) <= NEAR
-    ? `did you mean --${nearest}?`
-    : SEE_HELP;
-  throw new UsageError(`unknown option ${quote(arg)}: ${hint}`);
+  const isNear = name.length > MOST_MISSPELT + 2 && distance(nearest) <= MOST_MISSPELT;
+  return new UsageError(
+    `unknown option ${quote(name)}: ${isNear ? `did you mean ${nearest}?` : SEE_HELP}`,
+  );
 }
 
-function valueOf(name: string, option: Option, given: unknown): unknown {
-  const { read, fallback, many } = option;
-  if (read === undefined) return given;
-  if (many) return (given as string[]).map((text) => readOne(name, read, text));
-  if (given !== undefined) return readOne(name, read, String(given));
-  return fallback === undefined ? undefined : read(fallback);
+function valueOf(name: string, { read, fallback, many }: Option, given?: string[]): unknown {
+  if (read === undefined) return given !== undefined;
+  const values = given?.map((text) => {
+    try {
+      return read(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new UsageError(`cannot use ${name} ${quote(text)}: ${error.message}`);
+    }
+  });
+  if (many) return values ?? [];
+  return values === undefined && fallback !== undefined ? read(fallback) : values?.[0];
 }
 
-function readOne(name: string, read: (text: string) => unknown, text: string): unknown {
-  try {
-    return read(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(`cannot use --${name} ${quote(text)}: ${error.message}`);
-  }
-}
-
-/** `maxClients` to `max-clients`. */
+/** `maxClients` to `--max-clients`. */
 function dashed(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

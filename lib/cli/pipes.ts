@@ -1,6 +1,8 @@
 /** Standard input and output, with errors that are sentences. */
 
 import { errorMessage } from "../checks.ts";
+import { isPending } from "../wait.ts";
+import { UsageError } from "./options.ts";
 
 /** Where bytes come from. */
 export interface Input {
@@ -60,4 +62,25 @@ export class StandardOutput implements Output {
       throw new Error(`cannot write the replies: ${errorMessage(error)}`);
     }
   }
+}
+
+/** The time in which an input that has already ended shows that, in ms. */
+const ENDED = 50;
+
+/**
+ * Calls back at the end of an input, which is discarded.
+ * @throws {UsageError} if it has already ended
+ */
+export async function onInputEnd(input: Input, callback: () => void): Promise<void> {
+  const buffer = new Uint8Array(4096);
+  const end = (async () => {
+    while (await input.read(buffer).catch(() => null) !== null);
+  })();
+  if (!await isPending(end, ENDED)) {
+    throw new UsageError(
+      "cannot use --until-eof: standard input has already ended; give it a pipe that stays open, " +
+        "as the program that starts the server can",
+    );
+  }
+  void end.then(callback);
 }

@@ -1,27 +1,32 @@
-/** What a server tells people, in the tutorial's words, and programs, as events. */
+/** What the server reports: to people in the tutorial's words, to programs as events. */
 
-import type { Addr } from "../net/addr.ts";
-import { formatAddress } from "../net/address.ts";
 import type { Faults } from "../faults/faults.ts";
+import { formatAddress } from "../net/address.ts";
+import type { Addr } from "../net/addr.ts";
+import type { ServerConn } from "../net/listener.ts";
+import { type Trace, traced, type TraceEvent } from "../net/traced.ts";
 import type { Client, Ending } from "../server/handler.ts";
 import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
+import type { TraceText } from "./trace.ts";
 
-/** What there is to tell. `client` and `address` are addresses as people write them. */
+/** An event of the server. `client` and `address` are addresses as people write them. */
 export type Event =
   | Listening
   | { event: "waiting" }
   | { event: "connected"; client: string }
+  | { event: "received"; client: string; bytes: number; data: Uint8Array }
+  | { event: "sent"; client: string; bytes: number; data: Uint8Array }
   | { event: "message"; client: string; bytes: number; data: Uint8Array }
   | { event: "fault"; client: string; message?: number; fault: string }
   | { event: "eof"; client: string }
   | Ended
   | { event: "refused"; client: string; reason: string }
   | { event: "vanished"; clients: number }
-  | { event: "untold"; lines: number }
+  | { event: "dropped"; lines: number }
   | { event: "stopping" };
 
-/** The server is ready; `faults`, `orders` and `seed` say what it is to do wrong. */
+/** The server is ready. `faults`, `orders` and `seed` are those that it was given. */
 export interface Listening {
   event: "listening";
   address: string;
@@ -32,7 +37,7 @@ export interface Listening {
   seed?: number;
 }
 
-/** A conversation is over; `duration` and `idle`, the time since a byte passed, are in ms, `bytes` are its messages'. */
+/** A conversation has ended. `bytes` are those of its messages; `duration` and `idle` are in ms. */
 export interface Ended {
   event: "ended";
   client: string;
@@ -43,184 +48,256 @@ export interface Ended {
   idle: number;
 }
 
-/** What is to be known of a client while it is there. */
+/** A connected client. */
 export interface Guest {
-  /** Its address as people write it; clients of a Unix socket, which have none, are numbered. */
+  /** The address as people write it; clients of a Unix socket, which have none, are numbered. */
   readonly name: string;
-  /** When it came, as `performance.now()` tells it. */
-  readonly since: number;
-  /** What it has said. */
+  readonly since: Date;
+  /** Milliseconds of `performance.now()` at which it connected. */
+  readonly start: number;
   messages: number;
-  /** Their length, all together. */
+  /** Bytes of its messages. */
   bytes: number;
+  /** Nothing is printed about it before its first byte. */
+  isHidden: boolean;
 }
 
-/** An event as a line for people; an empty one is not told. */
-export function asText(told: Event): string {
-  switch (told.event) {
+/** Formats an event as a line; an empty one is not printed. `number` is that of a message. */
+export type Format = (event: Event, time: Date, number: number) => string;
+
+/** Formats an event for people. */
+export function asText(event: Event): string {
+  switch (event.event) {
     case "listening":
-      return `listening on ${told.address}${askedFor(told)}`;
+      return `listening on ${event.address}${faultsLine(event)}`;
     case "waiting":
       return "waiting connection...";
     case "message":
-      return `Server received data: ${quote(told.data)} from ${told.client}`;
+      return `Server received data: ${quote(event.data)} from ${event.client}`;
     case "fault":
-      return `fault ${told.fault} for ${told.client}`;
+      return `fault ${event.fault} for ${event.client}`;
     case "refused":
-      return `client ${told.client} was not let in: ${told.reason}`;
+      return `client ${event.client} was refused: ${event.reason}`;
     case "ended":
-      return endOf(told.client, told.reason);
+      return endLine(event);
     case "vanished":
-      return told.clients === 1
+      return event.clients === 1
         ? "(1 connection was reset before it was accepted)"
-        : `(${told.clients} connections were reset before they were accepted)`;
-    case "untold":
-      return `(${told.lines} lines were not told)`;
+        : `(${event.clients} connections were reset before they were accepted)`;
+    case "dropped":
+      return `(${event.lines} lines were dropped)`;
     default:
       return "";
   }
 }
 
-/** A line that says what the server is to do wrong, if anything. */
-function askedFor({ faults = "", orders, seed }: Listening): string {
-  if (seed === undefined) return "";
-  const asked = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
-  return `\nfaults: ${asked}; seed ${seed}`;
+/** Formats events as lines of a trace, which has the bytes and the ends from elsewhere. */
+export function asTrace(trace: TraceText): Format {
+  return (event, _time, number) => {
+    switch (event.event) {
+      case "listening":
+      case "vanished":
+      case "dropped":
+        return asText(event);
+      case "message":
+        return trace.note(event.client, `message ${number}: ${event.bytes} bytes`, event.data);
+      case "fault":
+        return trace.note(event.client, `fault ${event.fault}`);
+      case "refused":
+        return trace.note(event.client, `refused: ${event.reason}`);
+      default:
+        return "";
+    }
+  };
 }
 
-function endOf(client: string, reason: Ending): string {
+/** Lists the faults of a server that has some. */
+function faultsLine({ faults = "", orders, seed }: Listening): string {
+  if (seed === undefined) return "";
+  const listed = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
+  return `\nfaults: ${listed}; seed ${seed}`;
+}
+
+function endLine({ client, reason }: Ended): string {
   switch (reason) {
-    case "done": // the tutorial's V1 says nothing
+    case "done": // the tutorial's V1 prints nothing
       return "";
     case "left":
-    case "reset":
       return `client ${client} has broken the connection...`;
+    case "reset":
+      return `client ${client} has broken the connection... (reset)`;
     default:
-      return `client ${client} was let go: ${reason}`;
+      return `client ${client} was disconnected: ${reason}`;
   }
 }
 
-/** A client as people write it. */
+/** Formats the address of a client as the transcript does. */
 export function nameOf({ state, addr }: Client<Guest | undefined | void>): string {
   return state?.name ?? formatAddress(addr);
 }
 
-/** Tells a server's events, and counts who is there to say when nobody is. */
+/** How a server's events are printed. */
+export interface TranscriptOptions {
+  /** Prints a line. */
+  readonly print: (line: string, event: Event["event"] | "traced") => void;
+  readonly format: Format;
+  /** Formats reads and writes, in place of the events `received` and `sent`. */
+  readonly trace?: TraceText | undefined;
+  /** Print only that the server listens. */
+  readonly quiet?: boolean;
+  /** No other client is waited for after the first. */
+  readonly once?: boolean;
+  /** Print nothing about clients that disconnect without sending a byte. */
+  readonly hideSilent?: boolean;
+}
+
+/** Prints a server's events. */
 export class Transcript {
-  #guests = 0;
-  #stopping = false;
-  #unnamed = 0;
+  #clients = 0; // that are printed
+  #isStopping = false;
   #vanished = 0;
+  #unnamed = 0;
+  readonly #names = new WeakMap<Addr, string>(); // of Unix sockets
+  readonly #hidden = new WeakMap<Addr, Guest>();
 
-  /**
-   * @param tell where a told line goes
-   * @param form turns an event to its line
-   * @param quiet tells nothing else but that the server listens
-   * @param once after the first client, no other is waited for
-   */
-  constructor(
-    readonly tell: (line: string) => void,
-    readonly form: (event: Event) => string,
-    readonly quiet: boolean,
-    readonly once = false,
-  ) {}
+  constructor(readonly options: TranscriptOptions) {}
 
-  /**
-   * The server listens at these addresses.
-   * @param waits for connections
-   * @param faults are what it is to do wrong
-   */
-  listening(addrs: readonly Addr[], waits: boolean, faults?: Faults): void {
+  /** The server listens at these addresses. */
+  listening(addrs: readonly Addr[], faults?: Faults): void {
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
-      const wrong = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
-      this.tell(
-        this.form({ event: "listening", address: formatAddress(addr), ...wrong, ...where }),
-      );
+      const given = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
+      const event = {
+        event: "listening",
+        address: formatAddress(addr),
+        ...given,
+        ...where,
+      } as const;
+      this.options.print(this.options.format(event, new Date(), 0), "listening");
     }
-    if (waits) this.#say({ event: "waiting" });
   }
 
-  /** A client came; gives what is to be known of it. Health checks are not told. */
+  /** No client is connected, and another is expected. */
+  waiting(): void {
+    this.#print({ event: "waiting" });
+  }
+
+  /** A client connected. Health checks are not printed. */
   open({ addr, isHealthCheck }: Client): Guest | undefined {
-    if (this.quiet || isHealthCheck) return undefined;
-    const name = this.#nameOf(addr);
-    this.#guests++;
-    this.#say({ event: "connected", client: name });
-    return { name, since: performance.now(), messages: 0, bytes: 0 };
+    const { quiet, hideSilent = false } = this.options;
+    if (quiet || isHealthCheck) return undefined;
+    const times = { since: new Date(), start: performance.now() };
+    const guest = { ...times, name: this.#nameOf(addr), messages: 0, bytes: 0, isHidden: true };
+    if (hideSilent) this.#hidden.set(addr, guest);
+    else this.#show(guest);
+    return guest;
   }
 
-  /** A message came; over UDP from nobody who was known before. */
+  /** A read or a write of a connection. */
+  traced(event: TraceEvent, { remoteAddr }: ServerConn): void {
+    const { trace, print, quiet } = this.options;
+    const client = this.#nameOf(remoteAddr);
+    const { data, kind, from } = event;
+    if (trace && !quiet) print(trace.line(event, client), "traced");
+    if (trace || kind !== "data") return;
+    const name = from === "peer" ? "received" : "sent";
+    this.#print({ event: name, client, bytes: data.length, data });
+  }
+
+  /** Prepares connections, as `onAccept` does, so that a client is shown at its first byte. */
+  accept(prepare = (conn: ServerConn): Promise<ServerConn | null> => Promise.resolve(conn)) {
+    const trace: Trace = ({ kind, from }, { remoteAddr }) => {
+      if (kind === "data" && from === "peer") this.#show(this.#hidden.get(remoteAddr));
+    };
+    return async (conn: ServerConn): Promise<ServerConn | null> => {
+      const prepared = await prepare(conn);
+      return prepared && traced(prepared, trace);
+    };
+  }
+
+  /** A message arrived. */
   message(message: Message, client: Client<Guest | undefined | void>): void {
-    const { isHealthCheck, state } = client;
-    if (this.quiet || isHealthCheck) return;
-    const data = message.bytes; // a view, which is made only where it is told
+    const { isHealthCheck, state, messages } = client;
+    if (this.options.quiet || isHealthCheck) return;
+    const data = message.bytes; // a view, made only if it is printed
     if (state) {
       state.messages++;
       state.bytes += data.length;
     }
-    this.#say({ event: "message", client: nameOf(client), bytes: data.length, data });
+    this.#print({ event: "message", client: nameOf(client), bytes: data.length, data }, messages);
   }
 
-  /** A fault happens; to which message, if to one. */
+  /** A fault is applied, to a message if it has a number. A client that is refused has no state. */
   fault(
     fault: string,
     client: Pick<Client<Guest | undefined | void>, "addr" | "isHealthCheck" | "state">,
     message?: number,
   ): void {
-    if (this.quiet || client.isHealthCheck) return;
-    // One that is refused was not known before.
-    const name = client.state ? client.state.name : this.#nameOf(client.addr);
+    const { addr, isHealthCheck, state } = client;
+    if (this.options.quiet || isHealthCheck) return;
+    this.#show(state);
     const number = message === undefined ? {} : { message };
-    this.#say({ event: "fault", client: name, ...number, fault });
+    this.#print({ event: "fault", client: state?.name ?? this.#nameOf(addr), ...number, fault });
   }
 
-  /** A client has said that no more will come from it. */
-  eof(client: Client<Guest | undefined>): void {
-    if (client.state) this.#say({ event: "eof", client: client.state.name });
+  /** A client half-closed its connection, or closed it. */
+  eof({ state }: Client<Guest | undefined>): void {
+    if (state && !state.isHidden) this.#print({ event: "eof", client: state.name });
   }
 
-  /** A conversation is over. */
+  /** A conversation has ended. */
   close({ state, idle }: Client<Guest | undefined>, reason: Ending): void {
     if (state === undefined) return;
-    const { name: client, since, messages, bytes } = state;
-    this.#guests--;
-    const duration = Math.round(performance.now() - since);
-    this.#say({ event: "ended", client, reason, messages, bytes, duration, idle });
-    if (this.#guests > 0 || this.#stopping || this.once) return;
+    if (reason !== "left" && reason !== "reset") this.#show(state);
+    if (state.isHidden) return;
+    const { name: client, start, messages, bytes } = state;
+    this.#clients--;
+    const duration = Math.round(performance.now() - start);
+    this.#print({ event: "ended", client, reason, messages, bytes, duration, idle });
+    if (this.#clients > 0 || this.#isStopping || this.options.once) return;
     this.tally();
-    this.#say({ event: "waiting" });
+    this.waiting();
   }
 
-  /** A client was not let in. */
+  /** A client was refused. */
   refused(addr: Addr, reason: string): void {
-    this.#say({ event: "refused", client: this.#nameOf(addr), reason });
+    this.#print({ event: "refused", client: this.#nameOf(addr), reason });
   }
 
-  /** A connection was reset before it was accepted; nobody knows whose. */
+  /** A connection was reset before it was accepted; its address is unknown. */
   vanished(): void {
     this.#vanished++;
   }
 
-  /** Tells how many have vanished since this was told last. */
+  /** Prints how many connections have vanished since the last time. */
   tally(): void {
-    if (this.#vanished > 0) this.#say({ event: "vanished", clients: this.#vanished });
+    if (this.#vanished > 0) this.#print({ event: "vanished", clients: this.#vanished });
     this.#vanished = 0;
   }
 
-  /** The server stops: nobody will be waited for. */
+  /** The server stops. */
   stopping(): void {
-    this.#stopping = true;
-    this.#say({ event: "stopping" });
+    this.#isStopping = true;
+    this.#print({ event: "stopping" });
   }
 
-  /** Clients of a Unix socket have no address: they are numbered. */
+  /** Prints that a hidden client connected. */
+  #show(guest: Guest | undefined | void): void {
+    if (!guest?.isHidden) return;
+    guest.isHidden = false;
+    this.#clients++;
+    this.#print({ event: "connected", client: guest.name }, 0, guest.since);
+  }
+
   #nameOf(addr: Addr): string {
-    return "hostname" in addr ? formatAddress(addr) : `unix#${++this.#unnamed}`;
+    if ("hostname" in addr) return formatAddress(addr);
+    const name = this.#names.get(addr) ?? `unix#${++this.#unnamed}`;
+    this.#names.set(addr, name);
+    return name;
   }
 
-  #say(event: Event): void {
-    const line = this.quiet ? "" : this.form(event);
-    if (line !== "") this.tell(line);
+  #print(event: Event, number = 0, time = new Date()): void {
+    const line = this.options.quiet ? "" : this.options.format(event, time, number);
+    if (line !== "") this.options.print(line, event.event);
   }
 }

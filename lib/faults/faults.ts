@@ -81,15 +81,9 @@ export interface FaultPlan {
   readonly random: Random;
 }
 
-/** The table as text, a fault a line. */
-export function faultsHelp(): string {
-  const rows = Object.entries<Row>(FAULTS);
-  const left = ([name, { value = "" }]: [string, Row]) => name + value;
-  const width = Math.max(...rows.map((row) => left(row).length));
-  const lines = rows.map((row) => `  ${left(row).padEnd(width)}  ${row[1].means}\n`);
-  return `FAULTS, with commas between; for some messages alone, then @3, @3.., @3..5 or @10%:\n${
-    lines.join("")
-  }`;
+/** The faults for a help text: how each is written, and what it does. */
+export function faultRows(): [string, string][] {
+  return Object.entries<Row>(FAULTS).map(([name, { value = "", means }]) => [name + value, means]);
 }
 
 /** What is met by what is no message. */

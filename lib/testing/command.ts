@@ -12,8 +12,10 @@ const IS_HERE = ROOT.protocol === "file:";
  * @param args its arguments: some take more permissions
  */
 export function program(name: "server" | "client", args: readonly string[] = []): string[] {
-  const files = ["--unix", "--tls-cert", "--ca", "--cert"].some((option) => args.includes(option));
-  const permissions = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : []];
+  const files = ["--unix", "--tls-cert", "--ca", "--cert", "--log-file"]
+    .some((option) => args.includes(option));
+  const run = args.includes("--") ? ["--allow-run"] : [];
+  const permissions = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : [], ...run];
   const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions];
   switch (built()) {
     case "bundle":

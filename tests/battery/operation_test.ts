@@ -34,7 +34,7 @@ describe("endings", () => {
       await using server = await startServer(["--idle-timeout", "500ms"]);
       const before = await sockets(server.pid);
       await runPeers("vanish", server.port);
-      await server.until(/was let go: idle/);
+      await server.until(/was disconnected: idle/);
       await assertSockets(server.pid, before);
       await assertWell(server);
     },

@@ -18,7 +18,7 @@ const TOO_MANY = 5500;
 const PATIENCE = 20_000;
 
 /** How lines that were not told are counted. */
-const ACCOUNT = /^\((\d+) lines were not told\)\n/m;
+const ACCOUNT = /^\((\d+) lines were dropped\)\n/m;
 
 /** A server whose standard output is ours to mistreat. */
 class Told implements AsyncDisposable {

@@ -45,7 +45,7 @@ describe("systemd unit", () => {
     const [, timeout] = /^TimeoutStopSec=(\d+)s$/m.exec(unit) ?? [];
     const [, drain] = /--drain (\d+)s/.exec(unit) ?? [];
     await using help = new Program([...program("server"), "--help"]);
-    const [, grace] = await help.until(/--grace DUR .*\((\d+)s\)/);
+    const [, grace] = await help.until(/--grace DUR [^]*?\((\d+)s[;)]/);
     assertEquals(Number(timeout) > Number(drain) + Number(grace), true);
   });
 });

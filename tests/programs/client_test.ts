@@ -264,7 +264,7 @@ describe("when it goes wrong", () => {
         2,
         /cannot use --port "http": must be a whole number from 1 to 65535/,
       ],
-      ["too much", ["a", 1, "b"], 2, /stray argument "b": --help lists what there is/],
+      ["too much", ["a", 1, "b"], 2, /stray argument "b": --help lists the options/],
       [
         "two modes",
         ["-q", "-m", "a"],

@@ -1,4 +1,4 @@
-/** The JSON events: the README's table against the code's types, and against what the programs say. */
+/** The JSON events: the tables of docs/events.md, the code's types and the programs' output agree. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -14,7 +14,7 @@ import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { sleep } from "../../lib/wait.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { type ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
-import { readme } from "../support/pages.ts";
+import { pages } from "../support/pages.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
@@ -40,6 +40,8 @@ const SERVER: Fields<Event> = {
   },
   waiting: {},
   connected: { client: "string" },
+  received: { client: "string", bytes: "number", data: "string" },
+  sent: { client: "string", bytes: "number", data: "string" },
   message: { client: "string", bytes: "number", data: "string" },
   ended: {
     client: "string",
@@ -53,7 +55,7 @@ const SERVER: Fields<Event> = {
   eof: { client: "string" },
   refused: { client: "string", reason: "string" },
   vanished: { clients: "number" },
-  untold: { lines: "number" },
+  dropped: { lines: "number" },
   stopping: {},
 };
 
@@ -140,8 +142,7 @@ async function told(
 /** The server's own handler can't fail: another does. */
 async function failed(): Promise<Line[]> {
   const lines: string[] = [];
-  const form = (event: Event) => asJson(event, new Date());
-  const transcript = new Transcript((line) => void lines.push(line), form, false);
+  const transcript = new Transcript({ print: (line) => lines.push(line), format: asJson });
   await using server = serve(() => Promise.reject(new Error("no")), {
     onOpen: transcript.open.bind(transcript),
     onMessage: transcript.message.bind(transcript),
@@ -197,14 +198,20 @@ function check(line: Line, table: Table): void {
   }
 }
 
-describe("the README's table of events", () => {
-  it("have what the code has", () => {
-    const events = readme.rows("Events").map(([event = "", fields = ""]) => [event, typed(fields)]);
-    assertEquals(Object.fromEntries(events), { ...SERVER, ...CLIENT });
-  });
+describe("docs/events.md", () => {
+  const page = pages.find(({ path }) => path === "docs/events.md");
 
-  it("have every reason for which a conversation ends", () => {
-    const [, words = ""] = readme.section("Events").split("\nA conversation's `reason` is ");
+  for (const [title, table] of [["server", SERVER], ["client", CLIENT]] as const) {
+    it(`has the events of the ${title} as the code has them`, () => {
+      const events = page?.rows(`Events of the ${title}`)
+        .map(([event = "", fields = ""]) => [event, typed(fields)]);
+      assertEquals<unknown>(Object.fromEntries(events ?? []), table);
+    });
+  }
+
+  it("has every reason for which a conversation ends", () => {
+    const section = page?.section("Events of the server") ?? "";
+    const [, words = ""] = section.split("\nA conversation's `reason` is ");
     const reasons = [...words.matchAll(/`([a-z ]+)`/g)].map(([, reason]) => reason);
     assertEquals(reasons, Object.keys(ENDINGS));
   });
@@ -280,8 +287,17 @@ describe("what the server tells", requires("signals"), () => {
   });
 
   it("of lines that nobody read", async () => {
-    const words = /^.*"untold".*$/m;
+    const words = /^.*"dropped".*$/m;
     check(JSON.parse(words.exec(await unread(["--log", "json"], words))?.[0] ?? ""), SERVER);
+  });
+
+  it("of reads and writes, with --trace", async () => {
+    const lines = await told(["--trace"], (server) => exchange(server, "a\n"));
+    for (const line of lines) check(line, SERVER);
+    assertEquals(
+      lines.map(({ event, bytes }) => bytes ? `${event} ${bytes}` : event).slice(2, 6),
+      ["connected", "received 2", "message 1", "sent 29"],
+    );
   });
 
   it("is every event and field that there is", requires("openssl"), () => {

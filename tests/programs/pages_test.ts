@@ -65,6 +65,14 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       assertEquals(await wire.until(/\n/), "HELLO\n");
     });
   },
+  "docs/cli.md, The command line: console": async (code) => {
+    const [, script = "", reply = ""] = /^\$ readback-server -- sh -c '(.*)'\n(.*\n)$/.exec(code) ??
+      [];
+    await using server = new Program([...program("server", ["--"]), "--", "sh", "-c", script]);
+    await server.endInput();
+    await server.ends(0);
+    assertEquals(unstamped(server.stdout), unstamped(reply));
+  },
   "docs/library.md, Services: ts ignore": async (code) => {
     const services = await Promise.all(SERVICES.map((name) => Deno.readTextFile(name)));
     const here = services.map((text) => text.slice(text.indexOf("\n") + 1)); // less what is for lint
@@ -179,34 +187,38 @@ async function importsOf(name: string): Promise<string[]> {
 
 const LACKING = requires("sh", "nc", "python3");
 
-describe("README", () => {
+/** The options of a program, or the faults, as `--help` lists them. */
+async function helpOf(name: "server" | "client", part: RegExp): Promise<string[]> {
+  await using help = new Program([...program(name), "--help"]);
+  await help.ends(0);
+  for (const line of help.stdout.split("\n")) assert(line.length <= 80, line);
+  assertMatch(help.stdout, /\ndocs\/cli\.md describes every option\.\n$/);
+  const [, rows = ""] = part.exec(help.stdout) ?? [];
+  return rows.replace(/\n {20,}/g, " ").split("\n").filter((line) => line.startsWith(" "))
+    .map((line) => line.trim().replace(/ {2,}/, " "));
+}
+
+describe("docs/cli.md and docs/faults.md", () => {
   for (const [title, name] of [["The server", "server"], ["The client", "client"]] as const) {
-    it(`has ${name}.ts's options as --help has them`, async () => {
-      await using help = new Program([...program(name), "--help"]);
-      await help.ends(0);
-      const options = (help.stdout.trim().split("\n\n")[1] ?? "").split("\n");
-      const table = readme.rows(title).map(([option, meaning, fallback]) =>
+    it(`have ${name}.ts's options as --help has them`, async () => {
+      const page = pages.find(({ path }) => path === "docs/cli.md");
+      const table = page?.rows(title).map(([option, meaning, fallback]) =>
         `${option} ${meaning}${fallback ? ` (${fallback})` : ""}`
       );
-      const common = ["-h, --help show this and exit", "-V, --version show the version and exit"];
-      assertEquals(
-        [...table, ...common],
-        options.map((line) => line.trim().replace(/ {2,}/, " ")),
-      );
+      assertEquals(table, await helpOf(name, /\n(Where [^]*)\nOther options:\n/));
     });
   }
 
-  it("docs/faults.md has the faults as --help has them", async () => {
-    await using help = new Program([...program("server"), "--help"]);
-    await help.ends(0);
-    const [, , faults = ""] = help.stdout.trim().split("\n\n");
+  it("have the faults as --help has them", async () => {
     const table = pages.find(({ path }) => path === "docs/faults.md")?.rows("Faults");
     assertEquals(
       table?.map(([fault, meaning]) => `${fault} ${meaning}`),
-      faults.split("\n").slice(1).map((line) => line.trim().replace(/ {2,}/, " ")),
+      await helpOf("server", /\nFAULTS.*:\n([^]*)\n\n/),
     );
   });
+});
 
+describe("README", () => {
   it("has every folder of lib/, and no room that is not there", () => {
     const rooms = readme.rows("The house").flatMap(([where = ""]) => where.split(/[`, ]+/))
       .filter((name) => name !== "");

@@ -30,7 +30,7 @@ describe("a server says of a client why it was not let in:", requires("openssl")
     await certificates[Symbol.asyncDispose]();
   });
 
-  const refused = async () => (await server.until(/ was not let in: (.*)\n/))[1];
+  const refused = async () => (await server.until(/ was refused: (.*)\n/))[1];
 
   for (
     const [said, reason] of [

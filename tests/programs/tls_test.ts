@@ -101,7 +101,7 @@ describe("TLS", requires("openssl"), () => {
       const [code, replies, sentence] = await say(server.port, trust ? ["--ca", ca] : []);
       assertEquals([code, replies], [1, ""]);
       assertStringIncludes(sentence, `client: cannot connect to ADDRESS: ${reason}`);
-      await server.until(/client 127.0.0.1:\d+ was not let in: .+\n/);
+      await server.until(/client 127.0.0.1:\d+ was refused: .+\n/);
     });
   }
 

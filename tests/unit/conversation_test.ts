@@ -571,7 +571,7 @@ describe("a server that has stopped", () => {
 
   it("says no more that it waits for a connection", () => {
     const lines: string[] = [];
-    const transcript = new Transcript((line) => void lines.push(line), asText, false);
+    const transcript = new Transcript({ print: (line) => lines.push(line), format: asText });
     const client = {
       addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
       isHealthCheck: false,
@@ -579,7 +579,7 @@ describe("a server that has stopped", () => {
     const guest = transcript.open(client);
     transcript.stopping();
     transcript.close({ ...client, state: guest } as unknown as Client<undefined>, "stopped");
-    assertEquals(lines, ["client 127.0.0.1:1 was let go: stopped"]);
+    assertEquals(lines, ["client 127.0.0.1:1 was disconnected: stopped"]);
   });
 });
 

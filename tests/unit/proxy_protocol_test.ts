@@ -295,7 +295,7 @@ describe("--proxy-protocol", () => {
     const ending = await wire.rest().catch((error) => error.name);
     assertEquals(["", "ConnectionReset"].includes(ending), true, ending);
     const { port } = wire.conn.localAddr;
-    const line = `client 127.0.0.1:${port} was not let in: it sent no PROXY header\n`;
+    const line = `client 127.0.0.1:${port} was refused: it sent no PROXY header\n`;
     await assertSaid(server, heardFrom("203.0.113.7:56324") + line);
     await other.send("still here\n");
     assertEquals(unstamped(await other.until(/\n/)), "[still here] STAMP\n");
@@ -364,8 +364,7 @@ describe("--proxy-protocol", () => {
       await exchange(server.port, `${TCP4}hello\n`); // so that the other was accepted
       server.signal("SIGTERM");
       await server.ends(0);
-      const line =
-        `client 127.0.0.1:${wire.conn.localAddr.port} was not let in: the server stops\n`;
+      const line = `client 127.0.0.1:${wire.conn.localAddr.port} was refused: the server stops\n`;
       assertEquals(server.stdout.endsWith(line), true, server.stdout);
     },
   );
