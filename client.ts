@@ -1,6 +1,7 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt
 /** The client: the other end of the conversation. */
 
+import { mustBe } from "./lib/checks.ts";
 import { converse } from "./lib/cli/converse.ts";
 import { measure } from "./lib/cli/measure.ts";
 import {
@@ -18,7 +19,13 @@ import { Report, type Style } from "./lib/cli/report.ts";
 import { StatusLine } from "./lib/cli/status_line.ts";
 import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
-import { addressOrName, type ConnectOptions, cutPort, formatEndpoint } from "./lib/net/address.ts";
+import {
+  addressesOf,
+  addressOrName,
+  type ConnectOptions,
+  cutPort,
+  formatEndpoint,
+} from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { stamper } from "./lib/server/format.ts";
@@ -36,24 +43,29 @@ const OPTIONS = {
   ca: { value: "FILE", read: text, needs: ["tls"], help: "trust the certificates in this file too (PEM)" },
   cert: { value: "FILE", read: text, needs: ["tls", "key"], help: "the client's certificate, for servers that ask (PEM)" },
   key: { value: "FILE", read: text, needs: ["tls", "cert"], help: "the certificate's private key (PEM)" },
+  ipv4: { short: "4", not: ["ipv6", "unix", "cert"], help: "use only the host's IPv4 addresses" },
+  ipv6: { short: "6", not: ["unix", "cert"], help: "use only the host's IPv6 addresses" },
   wait: { short: "w", value: "DUR", fallback: "0", read: duration, help: "retry for this long while no server is there" },
   loopback: { not: ["host", "port", "tls"], help: "talk to a server that is started inside this process" },
 
   message: { group: "What it sends", short: "m", value: "TEXT", many: true, empty: true, read: line, help: "send this and print only the reply; may be repeated" },
   quiet: { short: "q", help: "be a filter: send each input line, print only replies; with --ping, print only the summary" },
-  once: { not: ["quiet", "message", "ping"], help: "one prompt, one message, one reply, then exit" },
+  once: { not: ["quiet", "message", "ping", "connect"], help: "one prompt, one message, one reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how the end of a message is found" },
   greeting: { not: ["udp", "connect"], help: "wait for the server's first words, and print them" },
 
   ping: { group: "What it measures", help: "measure round trips: a line per reply, figures at the end" },
-  connect: { needs: ["ping"], not: ["udp", "message", "framing"], help: "measure connections instead, and send nothing" },
-  count: { short: "c", value: "N", needs: ["ping"], read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
-  interval: { short: "i", value: "DUR", fallback: "1s", needs: ["ping"], read: interval, help: "from one message to the next, such as 100us; 0: as fast as replies arrive" },
+  connect: { not: ["udp", "message", "framing"], help: "measure how long connecting takes, and send nothing; implies --ping" },
+  count: { short: "c", value: "N", needs: ["ping|connect"], read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
+  for: { value: "DUR", needs: ["ping|connect"], read: positive, help: "end after this time" },
+  interval: { short: "i", value: "DUR", fallback: "1s", needs: ["ping|connect"], read: interval, help: "from one message to the next, such as 100us; 0: as fast as replies arrive" },
+  connections: { value: "N", fallback: "1", needs: ["ping|connect"], read: whole(1, 10_000), help: "open this many connections, each with its own --interval" },
   any: { needs: ["ping"], not: ["connect"], help: "take any line for a reply, not only one that holds its message" },
 
   timeout: { group: "How it ends", short: "t", value: "DUR", fallback: "10s", read: duration, help: "the time to connect, and for each reply; 0: unlimited" },
 
-  log: { group: "What it prints", value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object per line" },
+  timestamps: { group: "What it prints", short: "D", needs: ["ping|connect"], help: "print the local time before each line of --ping" },
+  log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object per line" },
 } as const;
 
 const PROGRAM = {
@@ -72,7 +84,7 @@ type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
 const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
-const progress = new StatusLine(Deno.stderr, Deno.consoleSize);
+const progress = new StatusLine(Deno.stderr, Deno.consoleSize, !Deno.noColor);
 
 /** Reads a message that can be sent as one line. */
 function line(text: string): string {
@@ -80,26 +92,37 @@ function line(text: string): string {
   return text;
 }
 
+/** Reads a duration that is not 0. */
+function positive(text: string): number {
+  return duration(text) || mustBe("longer than 0");
+}
+
 /** Talks to a server, or measures it; gives the exit code. */
 async function main(options: Options): Promise<number> {
   const { host, port, unix: path, loopback, udp, timeout, wait } = options;
-  const { ping, quiet, connect, message } = options;
+  const { quiet, connect, message, ipv4, ipv6, connections, timestamps } = options;
+  const ping = options.ping || connect;
+  const family = ipv4 ? 4 : ipv6 ? 6 : undefined;
   if (quiet && message.length > 0 && !ping) {
     throw new UsageError("cannot combine --quiet and --message: choose one of them");
   }
-  const here = loopback ? await startLoopback(udp) : { hostname: host, port, path };
+  const hostname = udp && family ? (await addressesOf(host, family))[0] : host;
+  const here = loopback ? await startLoopback(udp) : { hostname, port, path };
   const tls = options.tls ? await readTls(options) : undefined;
-  const where = { ...here, timeout, wait, tls };
+  const where = { ...here, timeout, wait, tls, family } as const;
   const messages = message.map((text) => encoder.encode(text));
   const style = styleOf(options);
   const report = new Report(formatEndpoint(where), paper, {
     style,
     connect,
+    connections,
+    timestamps,
     summaryAlone: ping && quiet,
   });
   if (ping) {
-    const instrument = { report, progress, complain };
-    return await measure(where, { ...options, messages }, instrument, stopSignal()) ? 0 : 1;
+    const io = { report, status: progress, complain, onProgress };
+    const measuring = { ...options, messages, duration: options.for };
+    return await measure(where, measuring, io, stopSignal()) ? 0 : 1;
   }
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
@@ -117,9 +140,9 @@ async function startLoopback(udp: boolean): Promise<ConnectOptions> {
 }
 
 /** How replies are told. */
-function styleOf({ log, ping, message, quiet }: Options): Style {
+function styleOf({ log, ping, connect, message, quiet }: Options): Style {
   if (log === "json") return "json";
-  if (ping) return "ping";
+  if (ping || connect) return "ping";
   return message.length > 0 || quiet ? "replies" : "conversation";
 }
 
@@ -131,6 +154,11 @@ function stopSignal(): AbortSignal {
   on("SIGINT", 130);
   if (Deno.build.os !== "windows") on("SIGTERM", 143);
   return stop.signal;
+}
+
+/** Calls a function at each SIGQUIT, Ctrl-\\ on a terminal. */
+function onProgress(print: () => void): void {
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGQUIT", print);
 }
 
 async function talkOnTerminal(

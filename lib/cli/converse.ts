@@ -84,7 +84,7 @@ async function talkTo(
   const { input, report, progress, person, aside } = desk;
   const onUnasked = async (data: Uint8Array) => {
     if (report.style === "replies") aside(data);
-    else await report.tell({ event: "unasked", bytes: data.length, data });
+    else await report.tell({ event: "unsolicited", bytes: data.length, data });
   };
   if (greeting) {
     const heard = peer instanceof Filter

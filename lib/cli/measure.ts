@@ -1,89 +1,138 @@
-/** The client as an instrument: measures a server, tells what it finds, and whether all was well. */
+/** The client as an instrument: measures a server, reports what it finds, and whether all was well. */
 
 import { errorMessage } from "../checks.ts";
-import { connect, type ConnectOptions } from "../net/address.ts";
-import type { Framing } from "../wire/framing.ts";
-import { DatagramTransport } from "../ping/datagram_transport.ts";
+import { connect, type FamilyOptions } from "../net/address.ts";
 import { DatagramSocket } from "../net/datagram_socket.ts";
-import { ConnectTransport } from "../ping/connect_transport.ts";
-import { ConnectionTransport, type Transport } from "../ping/transport.ts";
+import { connectAttempts } from "../ping/connect_transport.ts";
+import { ConnTransport } from "../ping/conn_transport.ts";
+import { datagrams } from "../ping/datagram_transport.ts";
 import { Measurement, type MeasurementOptions } from "../ping/measurement.ts";
-import { connectVisibly, type StatusLine } from "./status_line.ts";
-import { warmUp } from "../ping/warm_up.ts";
+import { emphasizeLosses, line } from "../ping/picture.ts";
+import { warmUpConnections, warmUpDatagrams, warmUpMessages } from "../ping/warm_up.ts";
+import type { Framing } from "../wire/framing.ts";
 import type { Report } from "./report.ts";
+import { connectVisibly, describeWait, SHOWN_AFTER, type StatusLine } from "./status_line.ts";
 
 /** What to measure, and how. */
 export interface MeasureOptions extends MeasurementOptions {
   readonly udp: boolean;
-  /** Make connections, and say nothing. */
+  /** Make connections, and send nothing. */
   readonly connect: boolean;
   readonly framing: Framing;
-  /** The server speaks first. */
+  /** The server sends first. */
   readonly greeting: boolean;
+  /** Connections at once. */
+  readonly connections: number;
 }
 
-/** Where what is found goes. */
-export interface Instrument {
+/** Where the findings go. */
+export interface MeasureIo {
   readonly report: Report;
-  readonly progress: StatusLine;
-  /** Says what went wrong. */
+  readonly status: StatusLine;
+  /** Prints what went wrong. */
   complain(sentence: string): void;
+  /** Calls a function whenever somebody asks for the figures so far. */
+  onProgress(print: () => void): void;
 }
 
 /**
  * Measures a server.
  * @param signal ends the measurement
- * @return whether all was well
- * @throws {Error} when there is not even a first connection
+ * @returns whether all was well
  */
 export async function measure(
-  where: ConnectOptions,
+  where: FamilyOptions,
   options: MeasureOptions,
-  { report, progress, complain }: Instrument,
+  { report, status, complain, onProgress }: MeasureIo,
   signal: AbortSignal,
 ): Promise<boolean> {
   let complaint = "";
-  // How long an attempt to connect may take is its own affair.
-  const ping = new Measurement(options.connect ? { ...options, timeout: 0 } : options, {
-    tell: (event) => {
-      progress.hide();
-      return report.tell(event);
+  // An attempt to connect has a time limit of its own.
+  const timeout = options.connect ? 0 : options.timeout;
+  const measurement = new Measurement({ ...options, timeout }, {
+    async report(event) {
+      status.hide();
+      await report.tell(event);
+      status.restore();
     },
-    complain: (sentence) => {
+    complain(sentence) {
       if (options.connect || report.options.summaryAlone) return;
       complain(sentence);
       complaint = sentence;
     },
+  }, options.connections);
+  const summary = (reason?: string, event?: "progress") => {
+    const { findings } = measurement;
+    return report.summary(findings, findings.connects, reason, event);
+  };
+  onProgress(() => {
+    status.hide();
+    summary(undefined, "progress").catch(() => {}); // the next event can't be written either
   });
-  const link = await linkTo(ping, where, options, progress);
-  using _watch = progress.watch(() => ping.waiting, (s) => `no reply yet: ${s} s`);
-  const failure = await ping.run(link, signal).then(() => undefined, errorMessage);
-  const { sent, answered } = ping.tally;
+  let failure;
+  try {
+    await open(measurement, { ...where, signal }, options, status);
+    using _watch = status.watch(() => progressOf(measurement, status));
+    await measurement.run(signal);
+  } catch (error) {
+    failure = errorMessage(error);
+  }
+  const { sent, answered, wrong } = measurement.findings;
   const isWell = failure === undefined && answered > 0 &&
     (options.count === undefined || answered === sent);
-  const why = failure ?? ping.trouble ?? `${answered} of ${sent} messages were answered`;
-  await report.summary(ping.tally, link.connects, isWell ? undefined : why);
+  const why = failure ?? measurement.trouble ?? `${answered} of ${sent} messages were answered` +
+      (wrong > 0
+        ? `: ${wrong} wrong (a reply holds its message; with --any, any line is one)`
+        : "");
+  await summary(isWell ? undefined : why);
   if (!isWell && why !== complaint) complain(why);
   return isWell;
 }
 
-async function linkTo(
-  ping: Measurement,
-  where: ConnectOptions,
+/** Makes the connections, and all else that must not count. */
+async function open(
+  measurement: Measurement,
+  where: FamilyOptions,
   options: MeasureOptions,
-  progress: StatusLine,
-): Promise<Transport> {
+  status: StatusLine,
+): Promise<void> {
   const { udp, framing, any, messages, greeting } = options;
-  const { hostname = "", port = 0 } = where;
+  const { hostname = "", port = 0, wait = 0 } = where;
+  const each = Array.from({ length: options.connections });
   if (udp) {
-    return new DatagramTransport(ping, await DatagramSocket.connect(hostname, port), framing);
+    await warmUpDatagrams();
+    const sockets = await Promise.all(each.map(() => DatagramSocket.connect(hostname, port)));
+    for (const socket of sockets) {
+      measurement.add((callbacks) => datagrams(callbacks, socket, framing));
+    }
+    return;
   }
-  if (options.connect) return new ConnectTransport(ping, where);
-  const areAlike = any || messages.length > 0;
-  await warmUp();
-  const reconnect = () => connect({ ...where, wait: 0 });
-  const how = { framing, takesTurns: any, areAlike, greeting };
-  const link = new ConnectionTransport(ping, reconnect, how);
-  link.open(await connectVisibly(progress, where));
-  return link;
+  const attempt = { ...where, wait: 0 };
+  if (options.connect) {
+    if (wait > 0) (await connectVisibly(status, where)).close();
+    await warmUpConnections(where);
+    for (const _ of each) measurement.add((callbacks) => connectAttempts(callbacks, attempt));
+    return;
+  }
+  await warmUpMessages();
+  const how = { framing, takesTurns: any, areAlike: any || messages.length > 0, greeting };
+  const transports = each.map(() =>
+    measurement.add((callbacks) => new ConnTransport(callbacks, () => connect(attempt), how))
+  );
+  const opening = Promise.allSettled(
+    transports.map(async (transport) => transport.open(await connect(where))),
+  );
+  const opened = await status.during(opening, (s) => describeWait(where, s));
+  const failures = opened.flatMap((one) => one.status === "rejected" ? [one.reason] : []);
+  if (failures.length === each.length) throw failures[0];
+}
+
+/** What a terminal shows while it runs. */
+function progressOf(measurement: Measurement, { size, colours }: StatusLine): string | undefined {
+  const { waiting } = measurement;
+  const columns = size().columns - 1;
+  const delay = waiting < SHOWN_AFTER ? "" : `no reply yet: ${waiting / 1000 | 0} s`;
+  const picture = line(measurement.findings.timeline, columns - delay.length);
+  if (picture === undefined || picture.length > columns) return delay || undefined;
+  return (colours ? emphasizeLosses(picture) : picture) + (delay && `, ${delay}`);
 }

@@ -4,31 +4,56 @@ import { concat } from "../wire/framing.ts";
 import { asJson, escape, quote } from "../wire/quote.ts";
 import type { Output } from "./pipes.ts";
 import type { ReportedEvent } from "../ping/events.ts";
+import type { Outage } from "../ping/outages.ts";
+import { digits, emphasizeLosses, histogram, line, span } from "../ping/picture.ts";
 import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
+import type { Timeline } from "../ping/timeline.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/** What became of the messages. */
-export interface Tally {
+/** What became of the messages, and more where the server was measured. Durations are in ms. */
+export interface Outcome {
   readonly sent: number;
   readonly answered: number;
   readonly wrong?: number;
-  readonly doubled?: number;
   readonly late?: number;
+  readonly duplicate?: number;
+  /** Since the first message was due. */
+  readonly elapsed?: number;
+  /** By how much the client itself sent a message too late, at most, and how many so. */
+  readonly behind?: number;
+  readonly delayed?: number;
+  readonly outages?: readonly Outage[];
+  readonly timeline?: Timeline;
 }
 
-/** How a conversation went. */
-export interface Summary extends Required<Tally>, Partial<Figures> {
-  event: "summary";
+/** How a conversation went, or goes. Durations are in ms. */
+interface Summary extends Partial<Figures> {
+  sent: number;
+  answered: number;
+  wrong: number;
   lost: number;
-  /** How many connections were made. */
+  late: number;
+  duplicate: number;
   connects: number;
+  elapsed?: number;
+  /** Replies a second. */
+  rate?: number;
+  behind?: number;
+  delayed?: number;
+  outages?: readonly Outage[];
   reason?: string;
 }
 
 /** An event as programs see it. `server` is an address as people write it, `reason` is why something failed. */
-export type ClientEvent = { server: string } & (ReportedEvent | Summary);
+export type ClientEvent =
+  & { server: string }
+  & (
+    | ReportedEvent
+    | { event: "summary" } & Summary
+    | { event: "progress" } & Omit<Summary, "reason">
+  );
 
 /** Where it is told. */
 export interface TextOutput extends Output {
@@ -43,12 +68,18 @@ export interface ReportOptions {
   readonly style: Style;
   /** Tell the summary alone. @default {false} */
   readonly summaryAlone?: boolean;
-  /** Only connections are made, and nothing is said. @default {false} */
+  /** Only connections are made, and nothing is sent. @default {false} */
   readonly connect?: boolean;
+  /** Begin each line about a message with the local time. @default {false} */
+  readonly timestamps?: boolean;
+  /** Connections; with several, no line is printed for each message. @default {1} */
+  readonly connections?: number;
 }
 
-/** How wide a histogram is where there is no terminal, in characters. */
+/** The width of pictures where there is no terminal, in characters. */
 const COLUMNS = 80;
+/** Outages that are listed in a text; programs get more. */
+const MOST_OUTAGES = 20;
 const encoder = new TextEncoder();
 const NONE = new Uint8Array();
 const NEWLINE = encoder.encode("\n");
@@ -89,22 +120,41 @@ export class Report {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
-    await this.#write(this.style === "json" ? this.#asJson(event) : this.#asText(event));
+    const bytes = this.style === "json" ? this.#asJson(event) : this.#asText(event);
+    if (bytes.length > 0) await this.#write(bytes);
   }
 
   /**
-   * Tells how it went, to those who measure.
-   * @param connects how many connections were made
+   * Writes how it went: to people if they measure, to programs always.
+   * @param connects connections made
    * @param reason why it failed, if it did
+   * @param event `progress` while it continues
    */
-  async summary(tally: Tally, connects: number, reason?: string): Promise<void> {
-    const { sent, answered, wrong = 0, doubled = 0, late = 0 } = tally;
-    const summary: Summary = {
-      ...{ event: "summary", sent, answered, wrong, lost: sent - answered - wrong, late, doubled },
-      ...{ connects, ...reason === undefined ? {} : { reason }, ...this.#roundTrips.figures },
+  async summary(
+    outcome: Outcome,
+    connects: number,
+    reason?: string,
+    event: "summary" | "progress" = "summary",
+  ): Promise<void> {
+    const { timeline, ...counts } = outcome;
+    const { sent, answered, wrong = 0, duplicate = 0, late = 0 } = counts;
+    const { elapsed, behind = 0, delayed = 0, outages = [] } = counts;
+    const measured = elapsed === undefined ? {} : {
+      elapsed: rounded(elapsed),
+      rate: elapsed > 0 ? rounded(1000 * answered / elapsed) : 0,
+      behind: rounded(behind),
+      delayed,
+      outages,
     };
-    if (this.style === "json") await this.#write(this.#asJson(summary));
-    if (this.style === "ping") await this.#write(encoder.encode(this.#summaryAsText(summary)));
+    const summary: Summary = {
+      ...{ sent, answered, wrong, lost: sent - answered - wrong, late, duplicate },
+      ...{ connects, ...reason === undefined ? {} : { reason } },
+      ...measured,
+      ...this.#roundTrips.figures,
+    };
+    if (this.style === "json") await this.#write(this.#asJson({ event, ...summary }));
+    if (this.style !== "ping") return;
+    await this.#write(encoder.encode(this.#summaryAsText(summary, timeline)));
   }
 
   /** Writes in order, and all that has gathered meanwhile at once. */
@@ -121,9 +171,9 @@ export class Report {
     }
   }
 
-  #asJson({ event, ...fields }: ReportedEvent | Summary): Uint8Array {
+  #asJson({ event, ...fields }: ReportedEvent | { event: string } & Summary): Uint8Array {
     const told: Record<string, unknown> = { server: this.server, ...fields };
-    for (const name of ["duration", "connect", "handshake", "silence"]) {
+    for (const name of ["duration", "resolve", "connect", "handshake", "silence"]) {
       if (name in told) told[name] = rounded(told[name] as number);
     }
     const reason = told["reason"]; // the server's words may be in it: escaped as its data is
@@ -137,7 +187,9 @@ export class Report {
         return encoder.encode(this.#asPing(event));
       case "conversation":
         if (event.event === "lost") return encoder.encode("Client received no reply\n");
-        if (event.event === "unasked") return concat([this.#word(SAYS), this.#shown(event.data)]);
+        if (event.event === "unsolicited") {
+          return concat([this.#word(SAYS), this.#shown(event.data)]);
+        }
         return event.event === "reply"
           ? concat([this.#word(RECEIVED), this.#shown(event.data)])
           : NONE;
@@ -158,14 +210,21 @@ export class Report {
   }
 
   #asPing(event: ReportedEvent): string {
+    const { connections = 1, timestamps } = this.options;
+    if (connections > 1 && event.event !== "outage") return "";
+    const line = this.#lineAbout(event);
+    return timestamps && line !== "" ? `${timeOfDay(new Date(), 3)} ${line}` : line;
+  }
+
+  #lineAbout(event: ReportedEvent): string {
     const { server } = this;
     switch (event.event) {
       case "reply":
         return `${event.bytes} bytes from ${server}: seq=${event.seq} ${took(event)}\n`;
       case "wrong":
         return `wrong reply from ${server}: seq=${event.seq} ${quote(event.data)}\n`;
-      case "doubled":
-        return `doubled reply from ${server}: seq=${event.seq}\n`;
+      case "duplicate":
+        return `duplicate reply from ${server}: seq=${event.seq}\n`;
       case "late":
         return `late reply from ${server}: seq=${event.seq} time=${
           Math.round(event.duration)
@@ -174,37 +233,67 @@ export class Report {
         return this.options.connect
           ? `no connection: seq=${event.seq} ${event.reason}\n`
           : `no reply from ${server}: seq=${event.seq}\n`;
-      case "unasked":
+      case "unsolicited":
         return `${SAYS} ${escape(event.data)}\n`;
       case "connection":
         return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
       case "disconnected":
-        return ""; // said on standard error
+        return ""; // standard error has it
+      case "outage":
+        return `${describeOutage(event)}\n`;
     }
   }
 
-  /** As ping(8) has it, and a histogram. What is not worth a word where all is well is left out. */
-  #summaryAsText({ sent, answered, wrong, lost, late, doubled, connects }: Summary): string {
+  /** As ping(8) has it, and pictures. What is not worth a word if all is well is left out. */
+  #summaryAsText(summary: Summary, timeline?: Timeline): string {
+    const { sent, answered, wrong, lost, late, duplicate, connects } = summary;
+    const { elapsed = 0, rate = 0, behind = 0, delayed = 0, outages = [] } = summary;
     const { figures } = this.#roundTrips;
-    const { connect } = this.options;
+    const { connect, connections = 1 } = this.options;
+    const { columns = COLUMNS, emphasis } = this.paper;
     const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
     const counts = [
       connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,
       ...wrong > 0 ? [`${wrong} wrong`] : [],
       `${lost} lost (${share} %)`,
       ...late > 0 ? [`${late} late`] : [],
-      ...doubled > 0 ? [`${doubled} doubled`] : [],
-      ...connects > 1 && !connect ? [`${connects} connects`] : [],
+      ...duplicate > 0 ? [`${duplicate} duplicate`] : [],
+      ...connects > connections && !connect ? [`${connects} connects`] : [],
     ];
-    const measured = figures === undefined ? [] : [
-      `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
-      ...this.#roundTrips.histogram(this.paper.columns ?? COLUMNS),
-    ];
-    return [`--- ${this.server} ---`, counts.join(", "), ...measured]
-      .map((line) => `${line}\n`).join("");
+    const picture = timeline && line(timeline, columns);
+    const more = outages.length - MOST_OUTAGES;
+    return [
+      `--- ${this.server} ---`,
+      counts.join(", "),
+      `elapsed ${span(elapsed)}, ${digits(rate)} ${connect ? "connections" : "replies"}/s`,
+      ...delayed > 0
+        ? [`the client itself was late with ${delayed} messages, by up to ${digits(behind)} ms`]
+        : [],
+      ...figures
+        ? [`${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`]
+        : [],
+      ...outages.slice(0, MOST_OUTAGES).map(describeOutage),
+      ...more > 0 ? [`and ${more} more outages`] : [],
+      ...picture ? [emphasis ? emphasizeLosses(picture) : picture] : [],
+      ...histogram(this.#roundTrips, columns),
+    ].map((line) => `${line}\n`).join("");
   }
 }
 
 function took({ duration = 0 }: { duration?: number }): string {
   return `time=${duration.toFixed(3)} ms`;
+}
+
+/** `outage 14:01:15.6 to 14:01:16.8: 1.2 s, 12 lost`. */
+function describeOutage({ from, to, duration, lost }: Outage): string {
+  const end = to === undefined ? "until now" : `to ${timeOfDay(new Date(to), 1)}`;
+  return `outage ${timeOfDay(new Date(from), 1)} ${end}: ${span(duration)}, ${lost} lost`;
+}
+
+/** The local time: `14:01:15.634`. */
+function timeOfDay(time: Date, digits: number): string {
+  const [hours, minutes, seconds] = [time.getHours(), time.getMinutes(), time.getSeconds()]
+    .map((part) => String(part).padStart(2, "0"));
+  const fraction = String(time.getMilliseconds()).padStart(3, "0").slice(0, digits);
+  return `${hours}:${minutes}:${seconds}.${fraction}`;
 }

@@ -1,12 +1,12 @@
-/** A line on a terminal that says what is waited for, as long as it is. */
+/** A line on a terminal that shows what is awaited, or how a measurement goes, and is removed again. */
 
+import { connect, type FamilyOptions, formatEndpoint } from "../net/address.ts";
 import type { ServerConn } from "../net/listener.ts";
-import { connect, type ConnectOptions, formatEndpoint } from "../net/address.ts";
 
-/** What is over sooner is not worth a line, in ms. */
-const PATIENCE = 300;
-/** The time from one drawing to the next, in ms. */
-const REDRAW = 100;
+/** What is over sooner is not shown, in ms. */
+export const SHOWN_AFTER = 300;
+/** The time from one drawing to the next, in ms; the least after other output. */
+const REDRAW = 100, RESTORE = 25;
 
 /** A stream that may be a terminal. */
 export interface TerminalStream {
@@ -17,69 +17,76 @@ export interface TerminalStream {
 
 const encoder = new TextEncoder();
 
-/** Draws the line, and takes it away again; on a terminal only. */
+/** Draws the line, on a terminal only. */
 export class StatusLine {
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #drawn = false;
-
-  /** @param size of the terminal, which may change */
-  constructor(readonly canvas: TerminalStream, readonly size: () => { readonly columns: number }) {}
+  #look: (() => string | undefined) | undefined;
+  #isDrawn = false;
+  #drawnAt = 0;
 
   /**
-   * Waits for something, and shows that meanwhile.
-   * @param say what is waited for, by how many seconds it has been
+   * @param size of the terminal, which may change
+   * @param colours whether it may have colours
    */
-  async during<T>(promise: Promise<T>, say: (seconds: number) => string): Promise<T> {
-    if (this.canvas.isTerminal()) this.#draw(say, performance.now(), PATIENCE);
-    try {
-      return await promise;
-    } finally {
-      this.hide();
-    }
+  constructor(
+    readonly stream: TerminalStream,
+    readonly size: () => { readonly columns: number },
+    readonly colours = false,
+  ) {}
+
+  /**
+   * Awaits a promise, and shows what is awaited meanwhile.
+   * @param describe by how many seconds it has been
+   */
+  async during<T>(promise: Promise<T>, describe: (seconds: number) => string): Promise<T> {
+    const since = performance.now();
+    const look = () => {
+      const waited = performance.now() - since;
+      const text = describe(waited / 1000 | 0);
+      return waited < SHOWN_AFTER ? undefined : text.slice(0, this.size().columns - 1);
+    };
+    using _watch = this.watch(look);
+    return await promise;
   }
 
   /**
-   * Looks now and then whether something is waited for, and shows that.
-   * @param waiting for how long, in ms
-   * @param say what is waited for, by how many seconds it has been
-   * @return ends this
+   * Shows a text that changes.
+   * @param look gives the text, which must fit a line; undefined: none
+   * @returns stops, and removes the line
    */
-  watch(waiting: () => number, say: (seconds: number) => string): Disposable {
-    const look = () => {
-      const since = waiting();
-      if (since < PATIENCE) this.hide();
-      else this.#show(say(since / 1000 | 0));
-    };
-    const timer = this.canvas.isTerminal() ? setInterval(look, REDRAW) : undefined;
+  watch(look: () => string | undefined): Disposable {
+    this.#look = look;
+    if (this.stream.isTerminal()) this.#timer = setInterval(() => this.#draw(), REDRAW);
     return {
       [Symbol.dispose]: () => {
-        clearInterval(timer);
+        clearInterval(this.#timer);
+        this.#look = undefined;
         this.hide();
       },
     };
   }
 
-  /** Takes the line away. */
+  /** Removes the line, before other output. */
   hide(): void {
-    clearTimeout(this.#timer);
-    if (this.#drawn) this.#write("\r\x1b[K");
-    this.#drawn = false;
+    if (this.#isDrawn) this.#write("\r\x1b[K");
+    this.#isDrawn = false;
   }
 
-  #draw(say: (seconds: number) => string, since: number, after: number): void {
-    this.#timer = setTimeout(() => {
-      this.#show(say((performance.now() - since) / 1000 | 0));
-      this.#draw(say, since, REDRAW);
-    }, after);
+  /** Draws the line anew, after other output. */
+  restore(): void {
+    if (performance.now() - this.#drawnAt > RESTORE && this.stream.isTerminal()) this.#draw();
   }
 
-  #show(text: string): void {
-    this.#write(`\r${text.slice(0, this.size().columns - 1)}\x1b[K`);
-    this.#drawn = true;
+  #draw(): void {
+    const text = this.#look?.();
+    if (text === undefined) return this.hide();
+    this.#write(`\r${text}\x1b[K`);
+    this.#isDrawn = true;
+    this.#drawnAt = performance.now();
   }
 
   #write(text: string): void {
-    this.canvas.writeSync(encoder.encode(text));
+    this.stream.writeSync(encoder.encode(text));
   }
 }
 
@@ -88,11 +95,13 @@ export class StatusLine {
  * @throws {ConnectError}
  */
 export async function connectVisibly(
-  progress: StatusLine,
-  options: ConnectOptions,
+  status: StatusLine,
+  options: FamilyOptions,
 ): Promise<ServerConn> {
-  return await progress.during(
-    connect(options),
-    (s) => `connecting to ${formatEndpoint(options)}: ${s} s`,
-  );
+  return await status.during(connect(options), (seconds) => describeWait(options, seconds));
+}
+
+/** Describes what is awaited while there is no connection. */
+export function describeWait(where: FamilyOptions, seconds: number): string {
+  return `connecting to ${formatEndpoint(where)}: ${seconds} s`;
 }

@@ -1,19 +1,36 @@
 /** Events of messages and replies, as a measurement or a conversation reports them. */
 
-/** What there is to tell of messages and replies; durations are in ms. */
-export type ReportedEvent =
+import type { Outage } from "./outages.ts";
+
+/** What is reported of one message, or of one connection. Durations are in ms. */
+type MessageEvent =
   | {
     event: "reply";
     seq: number;
     bytes: number;
     data: Uint8Array;
-    /** Known where each reply was waited for. */
+    /** Known if each reply was awaited. */
     duration?: number;
   }
   | { event: "wrong"; seq: number; bytes: number; data: Uint8Array }
-  | { event: "doubled"; seq: number; bytes: number; data: Uint8Array }
+  | { event: "duplicate"; seq: number; bytes: number; data: Uint8Array }
   | { event: "late"; seq: number; bytes: number; data: Uint8Array; duration: number }
   | { event: "lost"; seq: number; reason?: string }
-  | { event: "unasked"; bytes: number; data: Uint8Array }
-  | { event: "connection"; seq: number; duration: number; connect: number; handshake?: number }
+  | { event: "unsolicited"; bytes: number; data: Uint8Array }
+  | {
+    event: "connection";
+    seq: number;
+    duration: number;
+    resolve?: number;
+    connect: number;
+    handshake?: number;
+  }
   | { event: "disconnected"; reason: string; silence: number };
+
+/** What is reported of a conversation or a measurement. */
+export type ReportedEvent =
+  | MessageEvent & {
+    /** The connection's number, from 1, where a measurement has several. */
+    connection?: number;
+  }
+  | { event: "outage" } & Outage;

@@ -1,264 +1,394 @@
 /**
- * Measures round trips. Messages are said when they are due, whether or not those before were
- * answered, and a round trip counts from then: a server that stalls is seen in every message it delayed.
+ * Measures round trips. Messages are sent when they are due, whether or not those before were
+ * answered, and a round trip counts from then: a stall shows in every message that it delayed.
  */
 
-import { onAbort, pause } from "../wait.ts";
-import { type Match, type Probe, ReplyMatcher } from "./reply_matcher.ts";
-import type { Transport, TransportCallbacks } from "./transport.ts";
+import { onAbort, pause, Sleeps } from "../wait.ts";
 import type { ReportedEvent } from "./events.ts";
+import { type Outage, Outages } from "./outages.ts";
+import { Queue } from "./queue.ts";
+import { anyLine, inTurn, numbered, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
+import { Timeline } from "./timeline.ts";
+import type { Transport, TransportCallbacks } from "./transport.ts";
 
-/** How many messages may be under way, and events untold; the next wait, and count from when they were due. */
-const MOST_UNDER_WAY = 100_000;
-const MOST_UNTOLD = 10_000;
-/** A server that takes nothing for longer than this is said to hold messages up, in ms. */
-const PATIENCE = 300;
+/** Messages that may be pending, and events unwritten; more wait, and count from when they were due. */
+const MOST_PENDING = 100_000;
+const MOST_UNWRITTEN = 10_000;
 /**
- * A timer of ours that rings late is no delay of the server's: a message counts from when it
- * rang, unless that was later than this, in ms.
+ * Timers fire up to this early or late, in ms. What is sent so much too late counts from when it
+ * is sent; what is sent later counts from when it was due, and the client is reported as late.
  */
-const LATE_TIMER = 20;
-/** The pause before the next message where there is no interval, and no connection that lasts, in ms. */
+const EARLY = 0.5, LATE = 5;
+/** Messages are sent for so long at a time before the event loop turns, in ms. */
+const SLICE = 5;
+/** The pause before a message where there is no interval and messages fail, in ms. */
 const RETRY = 50;
+/** With several connections, the least time from one complaint to the next, in ms. */
+const COMPLAINTS_APART = 1000;
 
 const encoder = new TextEncoder();
 
 /** How to measure. */
 export interface MeasurementOptions {
-  /** Said in turn, over and over; without any, `ping 1`, `ping 2` and so on. */
+  /** Sent in turn, over and over; if there are none, `ping 1`, `ping 2` and so on. */
   readonly messages: readonly Uint8Array[];
-  /** From one message to the next, in ms; 0 says each as soon as the one before is answered. */
+  /** From one message of a connection to its next, in ms; 0 sends each once the one before is answered. */
   readonly interval: number;
-  /** How many messages to say; without, until it is stopped. */
+  /** Messages to send, over all connections; undefined: until it is stopped. */
   readonly count?: number | undefined;
-  /** How long a reply may take, in ms; 0 is for ever. */
+  /** How long messages are due, in ms; undefined: until it is stopped. */
+  readonly duration?: number | undefined;
+  /** How long a reply may take, in ms; 0: for ever. */
   readonly timeout: number;
   /** Whether any line is a reply. */
   readonly any: boolean;
 }
 
-/** Who is told. */
+/** Who is informed. */
 export interface MeasurementCallbacks {
-  /** Something happened; settles once that is written. */
-  tell(event: ReportedEvent): Promise<void>;
-  /** Something is wrong with more than one message. */
+  /** Reports an event; settles once that is written. */
+  report(event: ReportedEvent): Promise<void>;
+  /** Reports what concerns more than one message, in a sentence. */
   complain(sentence: string): void;
 }
 
-/** A measurement. */
-export class Measurement implements TransportCallbacks {
-  /** What went wrong last, in words. */
+/** What a measurement has found so far, besides how long the replies took. */
+export interface Findings extends Readonly<Tally> {
+  /** Connections made. */
+  readonly connects: number;
+  /** Since the first message was due, in ms. */
+  readonly elapsed: number;
+  /** By how much the client itself sent a message too late, at most, in ms; and how many so. */
+  readonly behind: number;
+  readonly delayed: number;
+  readonly outages: readonly Outage[];
+  readonly timeline: Timeline;
+}
+
+/** A connection, or what stands for one. */
+interface Lane {
+  readonly number: number;
+  readonly matcher: ReplyMatcher;
+  readonly transport: Transport;
+  /** The message sent last, while it is not known to be answered or lost. */
+  last?: Probe | undefined;
+}
+
+/** A measurement over one or more connections. */
+export class Measurement {
+  /** What is wrong at the moment, in a sentence. */
   trouble: string | undefined;
 
-  readonly #ledger: ReplyMatcher;
-  readonly #failed = Promise.withResolvers<never>();
-  #link: Transport | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined; // for the message that has waited longest
-  #isFailing = false;
-  #complaint: string | undefined; // the last, while it holds
-  #untold = 0;
-  #waiting: (() => void)[] = []; // until less is under way, or untold
+  readonly #tally = new Tally();
+  readonly #timeline = new Timeline();
+  readonly #outages = new Outages();
+  readonly #lanes: Lane[] = [];
+  readonly #idle = new Queue<Lane>(); // without an interval: those whose message is answered
+  readonly #retries = new Sleeps();
+  readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
+  readonly #due = new Queue<{ probe: Probe; lane: Lane }>(); // from the oldest that is pending on
+  readonly #done = Promise.withResolvers<void>();
+  #connects = 0;
+  #begun: number | undefined;
+  #ended: number | undefined;
+  #isComplete = false; // no more messages are due
+  #isSending = false;
+  #wake: (() => void) | undefined; // calls off the next look at what is due
+  #expiry: ReturnType<typeof setTimeout> | undefined;
+  #unwritten = 0;
+  #openSince = 0; // when messages were last held up by a limit
+  #behind = 0;
+  #delayed = 0;
+  #complaint = { sentence: "", at: -Infinity };
 
-  constructor(readonly options: MeasurementOptions, readonly listener: MeasurementCallbacks) {
-    this.#ledger = new ReplyMatcher(options.any);
-    this.#failed.promise.catch(() => {}); // it may fail before it is run
+  /** @param connections that are going to be opened */
+  constructor(
+    readonly options: MeasurementOptions,
+    readonly callbacks: MeasurementCallbacks,
+    readonly connections = 1,
+  ) {
+    this.#done.promise.catch(() => {}); // it may fail before it runs
   }
 
-  /** How many messages were sent, and what became of them. */
-  get tally(): Readonly<ReplyMatcher> {
-    return this.#ledger;
+  /** What is known so far. */
+  get findings(): Findings {
+    const now = this.#ended ?? performance.now();
+    return {
+      ...this.#tally,
+      connects: this.#connects,
+      elapsed: now - (this.#begun ?? now),
+      behind: this.#behind,
+      delayed: this.#delayed,
+      outages: this.#outages.until(now),
+      timeline: this.#timeline,
+    };
   }
 
-  /** For how long the oldest reply that is due has been waited for, in ms. */
+  /** How long the oldest pending reply has been awaited, in ms. */
   get waiting(): number {
-    const { oldest } = this.#ledger;
-    return oldest === undefined ? 0 : performance.now() - oldest.since;
+    const since = this.#due.first?.probe.since;
+    return since === undefined ? 0 : performance.now() - since;
   }
 
   /**
-   * Measures until all messages are said, and answered or lost; or until the signal.
-   * @param link owned from here on
-   * @throws {Error} when it can't go on
+   * Adds a connection.
+   * @param make makes its transport, which is closed with the measurement
    */
-  async run(link: Transport, signal: AbortSignal): Promise<void> {
-    this.#link = link;
-    const { promise: stopped, resolve: stop } = Promise.withResolvers<void>();
-    const letGo = onAbort(signal, stop);
+  add<T extends Transport>(make: (callbacks: TransportCallbacks) => T): T {
+    const { any, messages } = this.options;
+    const keys = any ? anyLine : messages.length > 0 ? inTurn(messages) : numbered;
+    const matcher = new ReplyMatcher(keys, this.#tally, this.connections);
+    const transport = make({
+      opened: () => void this.#connects++,
+      sent: (probe) => matcher.sent(probe),
+      received: (line) => this.#received(lane, line),
+      connected: (probe, steps) => {
+        const duration = matcher.answer(probe, performance.now());
+        this.#report(lane, { event: "connection", seq: probe.seq, duration, ...steps });
+        this.#answered(probe.since, duration);
+        this.#settled(lane);
+      },
+      disconnected: (failure, silence) => {
+        if (failure !== undefined) {
+          this.#complain(failure);
+          this.trouble = failure;
+          this.#report(lane, { event: "disconnected", reason: failure, silence });
+        }
+        this.#reportLost(lane, matcher.disconnect(), failure);
+        this.#settled(lane);
+      },
+      unreachable: (probes, failure) => {
+        this.#complain(failure);
+        this.trouble = failure;
+        for (const probe of probes) matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
+        this.#reportLost(lane, probes, failure);
+        this.#settled(lane);
+      },
+      blocked: () =>
+        this.#complain(
+          "the server takes no more messages for now: they wait, and count from when they were due",
+        ),
+      failed: (failure) => this.#done.reject(failure),
+    });
+    const lane: Lane = { number: this.#lanes.length + 1, matcher, transport };
+    this.#lanes.push(lane);
+    return transport;
+  }
+
+  /**
+   * Measures until all messages are sent, and answered or lost; or until the signal.
+   * @throws {Error} when it can't continue
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#begun = performance.now();
+    for (const lane of this.#lanes) this.#idle.push(lane);
+    const release = onAbort(signal, this.#done.resolve);
     try {
-      await Promise.race([this.#sayAll(link, signal), stopped, this.#failed.promise]);
+      this.#sendDue();
+      await this.#done.promise;
     } finally {
-      letGo();
-      clearTimeout(this.#timer);
-      link[Symbol.dispose](); // what comes from now on does not count
+      release();
+      this.#ended = performance.now();
+      this.#wake?.();
+      clearTimeout(this.#expiry);
+      this.#retries.end();
+      this.#findOutages(true);
+      for (const { transport } of this.#lanes) transport[Symbol.dispose]();
     }
   }
 
-  heard(line: Uint8Array): Promise<void> | undefined {
-    const found = this.#ledger.heard(line, performance.now());
-    this.#tell(eventOf(found, line.slice()));
-    if (found.kind === "wrong") {
-      this.trouble = "a reply does not hold its message (--any takes any line for one)";
+  get #isHeldUp(): boolean {
+    return this.#tally.pending >= MOST_PENDING || this.#unwritten >= MOST_UNWRITTEN;
+  }
+
+  /** When the next message is due; Infinity while that depends on a reply. */
+  get #nextDue(): number {
+    const { interval } = this.options;
+    const begun = this.#begun ?? 0;
+    if (interval > 0) return begun + this.#tally.sent * interval / this.#lanes.length;
+    if (this.#idle.length === 0) return Infinity;
+    return performance.now();
+  }
+
+  /** Sends what is due, and looks again when more is. */
+  #sendDue(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+    const { count = Infinity, duration = Infinity } = this.options;
+    const end = (this.#begun ?? 0) + duration;
+    const slice = performance.now() + SLICE;
+    this.#isSending = true;
+    while (!(this.#isComplete ||= this.#tally.sent >= count) && !this.#isHeldUp) {
+      const due = this.#nextDue;
+      const now = performance.now();
+      if (Math.min(due, end) > now + EARLY || now > slice) {
+        this.#wakeAt(Math.min(due, end));
+        break;
+      }
+      if (due < end) this.#send(due);
+      else this.#isComplete = true;
     }
-    if (found.kind === "reply") this.#goesWell();
-    if (found.kind === "reply" || found.kind === "wrong") this.#settled();
-    return this.#isBehind ? this.#until(() => !this.#isBehind) : undefined;
+    this.#isSending = false;
+    if (this.#isComplete && this.#tally.pending === 0) this.#done.resolve();
   }
 
-  connected(said: Probe, connect: number, handshake?: number): void {
-    const { seq } = said;
-    const duration = this.#ledger.answer(said, performance.now());
-    const shaken = handshake === undefined ? {} : { handshake };
-    this.#tell({ event: "connection", seq, duration, connect, ...shaken });
-    this.#goesWell();
-    this.#settled();
-  }
-
-  disconnected(failure: string | undefined, silence: number): void {
-    if (failure !== undefined) {
-      this.trouble = failure;
-      this.#isFailing = true;
-      this.#complainOnce(failure);
-      this.#tell({ event: "disconnected", reason: failure, silence });
+  /** Looks at what is due then. */
+  #wakeAt(due: number): void {
+    if (due === Infinity) return;
+    const look = () => this.#sendDue();
+    const delay = due - performance.now();
+    if (delay > 0) {
+      const timer = setTimeout(look, Math.min(delay, 2 ** 31 - 1));
+      this.#wake = () => clearTimeout(timer);
+    } else {
+      const immediate = setImmediate(look);
+      this.#wake = () => clearImmediate(immediate);
     }
-    this.#tellLost(this.#ledger.disconnect(), failure);
-    this.#settled();
   }
 
-  unreachable(messages: readonly Probe[], failure: string): void {
-    this.trouble = failure;
-    this.#isFailing = true;
-    this.#complainOnce(failure);
-    for (const said of messages) this.#ledger.lose(said);
-    this.#tellLost(messages, failure);
-    this.#settled();
-  }
-
-  failed(failure: unknown): void {
-    this.#failed.reject(failure);
-  }
-
-  /** What happens is told more slowly than it happens. */
-  get #isBehind(): boolean {
-    return this.#untold >= MOST_UNTOLD;
-  }
-
-  async #sayAll(link: Transport, signal: AbortSignal): Promise<void> {
-    const { interval, count = Infinity } = this.options;
-    const begun = performance.now();
-    for (let number = 0; number < count; number++) {
-      const isPaced = interval > 0;
-      const due = isPaced ? begun + number * interval : await this.#whenAnswered();
-      const rang = await this.#whenDue(due, signal);
-      await this.#until(() => this.#ledger.underWay < MOST_UNDER_WAY && !this.#isBehind);
-      if (signal.aborted) return;
-      this.#say(link, number, rang);
-    }
-    await this.#until(() => this.#ledger.underWay === 0);
-  }
-
-  /** Without an interval: a message is due once the one before is answered. */
-  async #whenAnswered(): Promise<number> {
-    await this.#until(() => this.#ledger.underWay === 0);
-    return performance.now() + (this.#isFailing ? RETRY : 0);
-  }
-
-  /** Waits until a message is due; the time from which its reply's counts. */
-  async #whenDue(due: number, signal: AbortSignal): Promise<number> {
-    if (due > performance.now()) await sleepUntil(due, signal);
-    const rang = performance.now();
-    return rang - due <= LATE_TIMER ? rang : due;
-  }
-
-  #say(link: Transport, number: number, since: number): void {
-    const { messages } = this.options;
+  #send(due: number): void {
+    const { messages, interval } = this.options;
+    const number = this.#tally.sent;
+    const paced = this.#lanes[number % this.#lanes.length];
+    const lane = (interval > 0 ? paced : this.#idle.shift()) as Lane;
     const message = messages[number % messages.length] ?? encoder.encode(`ping ${number + 1}`);
-    const { blockedSince } = link;
-    if (blockedSince !== undefined && since - blockedSince > PATIENCE) {
-      this.#complainOnce(
-        "the server takes no more messages for now: they wait, and count from when they were due",
-      );
+    const now = performance.now();
+    const delay = now - Math.max(due, this.#openSince);
+    if (delay > LATE) {
+      this.#behind = Math.max(this.#behind, delay);
+      this.#delayed++;
     }
-    link.say(this.#ledger.add(message, since));
-    if (this.#timer === undefined) this.#watch();
+    const probe = lane.matcher.add(message, now - due > LATE ? due : now);
+    lane.last = probe;
+    this.#due.push({ probe, lane });
+    lane.transport.send(probe);
+    if (this.#expiry === undefined) this.#watch();
   }
 
-  /** Sees to it that no message is waited for longer than it may be; one timer does for all. */
+  /** Gives up messages that have been pending for too long; one timer serves all. */
   #watch(): void {
     const { timeout } = this.options;
-    const { oldest } = this.#ledger;
-    if (timeout === 0 || oldest === undefined) return;
-    this.#timer = setTimeout(async () => {
-      await pause(0); // a reply may be here, and not read yet
+    const since = this.#due.first?.probe.since;
+    if (timeout === 0 || since === undefined) return;
+    this.#expiry = setTimeout(async () => {
+      await pause(0); // a reply may have come, and not been read
+      if (this.#ended !== undefined) return;
       this.#expire(timeout);
-      this.#timer = undefined;
+      this.#expiry = undefined;
       this.#watch();
-    }, Math.max(0, oldest.since + timeout - performance.now()));
+    }, Math.max(0, since + timeout - performance.now()));
   }
 
   #expire(timeout: number): void {
-    const now = performance.now();
-    const lost = this.#ledger.expire(now - timeout);
-    if (lost.length === 0) return;
-    const { blockedSince = now } = this.#link ?? {};
+    const latest = performance.now() - timeout;
+    const late = new Map<Lane, Probe[]>();
+    for (let index = 0, next; (next = this.#due.at(index))?.probe; index++) {
+      const { probe, lane } = next;
+      if (probe.since > latest) break;
+      if (!isPending(probe)) continue;
+      lane.matcher.lose(probe, "lost");
+      const probes = late.get(lane);
+      if (probes === undefined) late.set(lane, [probe]);
+      else probes.push(probe);
+    }
+    if (late.size === 0) return;
     this.trouble = `no reply within ${timeout / 1000}s`;
-    this.#tellLost(lost, this.trouble);
-    if (now - blockedSince >= timeout) {
-      this.#link?.drop(`the server has taken nothing for ${timeout / 1000}s`);
-    } else this.#link?.lost();
-    this.#settled();
+    for (const [lane, probes] of late) {
+      this.#reportLost(lane, probes, this.trouble);
+      lane.transport.expired?.(timeout);
+      this.#settled(lane);
+    }
   }
 
-  #settled(): void {
-    this.#wake();
-    this.#link?.settled();
+  #received(lane: Lane, line: Uint8Array): Promise<void> | undefined {
+    const now = performance.now();
+    const match = lane.matcher.match(line, now);
+    const { kind, ...fields } = match;
+    const data = line.slice();
+    const event = { event: kind, ...fields, bytes: data.length, data };
+    this.#report(lane, event as ReportedEvent);
+    if (match.kind === "reply") this.#answered(now - match.duration, match.duration);
+    if (match.kind === "reply" || match.kind === "wrong") this.#settled(lane);
+    if (this.#unwritten < MOST_UNWRITTEN) return undefined;
+    return new Promise((resolve) => this.#readers.push(resolve));
   }
 
-  /** Waits until something is so; it is looked at whenever a message is settled, or an event told. */
-  async #until(isSo: () => boolean): Promise<void> {
-    while (!isSo()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  #answered(since: number, duration: number): void {
+    this.#timeline.record(since - (this.#begun ?? 0), duration);
+    this.trouble = undefined;
+    if (this.#lanes.length === 1) this.#complaint.sentence = "";
   }
 
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+  #reportLost(lane: Lane, probes: readonly Probe[], reason: string | undefined): void {
+    for (const { seq, since } of probes) {
+      this.#timeline.record(since - (this.#begun ?? 0));
+      this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
+    }
   }
 
-  #tellLost(messages: readonly Probe[], reason: string | undefined): void {
-    const why = reason === undefined ? {} : { reason };
-    for (const { seq } of messages) this.#tell({ event: "lost", seq, ...why });
+  /** Sends what waited for a message of this connection to be answered or lost. */
+  #settled(lane: Lane): void {
+    const { interval } = this.options;
+    this.#findOutages(false);
+    lane.transport.settled?.();
+    if (interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
+      lane.last = undefined;
+      if (this.trouble === undefined) this.#rest(lane);
+      else this.#retries.sleep(RETRY).then(() => this.#rest(lane));
+    } else this.#resume();
   }
 
-  #tell(event: ReportedEvent): void {
-    this.#untold++;
-    this.listener.tell(event).then(() => {
-      const wasBehind = this.#isBehind;
-      this.#untold--;
-      if (wasBehind) this.#wake();
-    }, (error) => this.#failed.reject(error));
+  /** Without an interval: a connection can send its next message. */
+  #rest(lane: Lane): void {
+    this.#idle.push(lane);
+    this.#resume();
   }
 
-  #goesWell(): void {
-    this.#isFailing = false;
-    this.#complaint = undefined;
+  /** Looks whether more may be sent, unless that is going to happen anyway. */
+  #resume(): void {
+    if (this.#isSending || this.#ended !== undefined) return;
+    if (this.options.interval > 0 && this.#wake !== undefined) return;
+    this.#openSince = performance.now();
+    this.#sendDue();
   }
 
-  /** What holds for many messages is said once. */
-  #complainOnce(sentence: string): void {
-    if (sentence !== this.#complaint) this.listener.complain(sentence);
-    this.#complaint = sentence;
+  /** @param isOver whether messages that are pending now count as neither answered nor lost */
+  #findOutages(isOver: boolean): void {
+    for (let first; (first = this.#due.first?.probe) !== undefined;) {
+      if (!isOver && isPending(first)) return;
+      this.#due.shift();
+      if (isPending(first)) continue;
+      const isLost = first.state === "lost" || first.state === "late" || first.state === "cut";
+      if (isLost) this.#outages.lost(first.since, first.state === "cut");
+      else {
+        const outage = this.#outages.answered(first.since);
+        if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
+      }
+    }
+  }
+
+  #report(lane: Lane | undefined, event: ReportedEvent): void {
+    this.#unwritten++;
+    if (lane !== undefined && this.connections > 1 && event.event !== "outage") {
+      event.connection = lane.number;
+    }
+    this.callbacks.report(event).then(() => {
+      if (this.#unwritten-- !== MOST_UNWRITTEN) return;
+      for (const resolve of this.#readers.splice(0)) resolve();
+      this.#resume();
+    }, (error) => this.#done.reject(error));
+  }
+
+  /** Reports what concerns many messages once. */
+  #complain(sentence: string): void {
+    const { sentence: last, at } = this.#complaint;
+    const isTooSoon = this.connections > 1 && performance.now() - at < COMPLAINTS_APART;
+    if (sentence === last || isTooSoon) return;
+    this.#complaint = { sentence, at: performance.now() };
+    this.callbacks.complain(sentence);
   }
 }
 
-function eventOf(found: Match, data: Uint8Array): ReportedEvent {
-  const { kind, ...fields } = found;
-  return { event: kind, ...fields, bytes: data.length, data } as ReportedEvent;
-}
-
-function sleepUntil(due: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, due - performance.now()));
-  const letGo = onAbort(signal, resolve);
-  return promise.finally(() => {
-    clearTimeout(timer);
-    letGo();
-  });
+function isPending({ state }: Probe): boolean {
+  return state === "queued" || state === "sent";
 }

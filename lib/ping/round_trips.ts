@@ -1,37 +1,38 @@
-/** How long replies took, summed up in constant memory. Pure: the times are handed in. */
+/** How long replies took, summed up in constant memory. Pure: the times are parameters. */
 
-/** Round trips are told apart by this factor: percentiles are right to 0.1 %. */
+/** Neighbouring buckets differ by this factor: percentiles are right to 0.1 %. */
 const STEP = 1.001;
-/** The shortest that is told apart, in ms. */
+/** The shortest round trip that is distinguished, in ms. */
 const LEAST = 0.001;
 /** Enough for a day. */
 const BUCKETS = Math.ceil(Math.log(86_400_000 / LEAST) / Math.log(STEP));
-/** Rows of the histogram. */
-const ROWS = 10;
-/** The blocks that a bar ends with, in eighths. */
-const EIGHTHS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/** How many round trips it takes to know these. */
-const ENOUGH = { p90: 10, p99: 100, histogram: 10 };
+/** Percentiles, and the round trips that are needed to know them. */
+const PERCENTILES = [["p50", 0.5, 1], ["p90", 0.9, 10], ["p99", 0.99, 100], [
+  "p999",
+  0.999,
+  1000,
+]] as const;
 
-/** Figures of all round trips, in ms; percentiles where there are enough to know them. */
+/** Figures of all round trips, in ms; percentiles if there are enough to know them. */
 export interface Figures {
   readonly min: number;
   readonly avg: number;
   readonly p50: number;
   readonly p90?: number;
   readonly p99?: number;
+  readonly p999?: number;
   readonly max: number;
 }
 
 /** Round trips, counted by how long they took. */
 export class RoundTrips {
-  /** How many there were. */
+  /** How many there are. */
   count = 0;
   #sum = 0;
   #min = Infinity;
   #max = 0;
-  #buckets: Float64Array | undefined; // most conversations never ask
+  #buckets: Float64Array | undefined; // most conversations need none
 
   /**
    * Counts one.
@@ -47,38 +48,37 @@ export class RoundTrips {
     this.#buckets[at] = (this.#buckets[at] ?? 0) + 1;
   }
 
-  /** The figures, to the microsecond; undefined where there was none. */
+  /** The figures, to the microsecond; undefined if there are no round trips. */
   get figures(): Figures | undefined {
     if (this.count === 0) return undefined;
+    const percentiles = PERCENTILES.filter(([, , enough]) => this.count >= enough)
+      .map(([name, share]) => [name, this.#percentile(share)]);
     return {
       min: rounded(this.#min),
       avg: rounded(this.#sum / this.count),
-      p50: this.#percentile(0.5),
-      ...this.count >= ENOUGH.p90 ? { p90: this.#percentile(0.9) } : {},
-      ...this.count >= ENOUGH.p99 ? { p99: this.#percentile(0.99) } : {},
+      ...Object.fromEntries(percentiles) as { p50: number },
       max: rounded(this.#max),
     };
   }
 
   /**
-   * A bar for each range of durations; the ranges grow by the same factor. None where there are too few.
-   * @param columns none of its lines is wider
+   * Counts the round trips in ranges from the shortest to the longest, which grow by the same
+   * factor; if all are alike, there is one range.
    */
-  histogram(columns: number): string[] {
-    if (this.count < ENOUGH.histogram) return [];
+  ranges(most: number): { edges: number[]; counts: number[] } {
     const least = Math.max(this.#min, LEAST);
-    const factor = (Math.max(this.#max, LEAST) / least) ** (1 / ROWS);
-    const rows = factor > STEP ? ROWS : 1;
-    const edges = Array.from({ length: rows + 1 }, (_, row) => least * factor ** row);
-    const counts = this.#countsBetween(edges);
-    const labels = counts.map((_, row) => edges.slice(row, row + 2).map(short).join(" - "));
-    const width = Math.max(...labels.map(({ length }) => length));
-    const digits = String(Math.max(...counts)).length;
-    const room = Math.max(1, columns - width - " ms ".length - digits - 1);
-    const scale = room / Math.max(...counts);
-    return counts.map((count, row) =>
-      `${labels[row]?.padStart(width)} ms ${bar(count * scale)} ${count}`
-    );
+    const factor = (Math.max(this.#max, LEAST) / least) ** (1 / most);
+    const length = factor > STEP ? most : 1;
+    const edges = Array.from({ length: length + 1 }, (_, row) => least * factor ** row);
+    const buckets = edges.map(bucketOf);
+    const counts = new Array<number>(length).fill(0);
+    this.#buckets?.forEach((count, at) => {
+      if (count === 0) return;
+      const above = buckets.findIndex((bucket, row) => row > 0 && bucket > at);
+      const row = above === -1 ? length - 1 : above - 1;
+      counts[row] = (counts[row] ?? 0) + count;
+    });
+    return { edges, counts };
   }
 
   /** The least duration that this share of the round trips did not exceed. */
@@ -88,18 +88,6 @@ export class RoundTrips {
     const middle = LEAST * STEP ** (at + 0.5);
     return rounded(Math.min(Math.max(middle, this.#min), this.#max));
   }
-
-  /** How many lie between an edge and the next. */
-  #countsBetween(edges: readonly number[]): number[] {
-    const counts = new Array<number>(edges.length - 1).fill(0);
-    this.#buckets?.forEach((count, at) => {
-      if (count === 0) return;
-      const above = edges.findIndex((edge, row) => row > 0 && bucketOf(edge) > at);
-      const row = above === -1 ? counts.length - 1 : above - 1;
-      counts[row] = (counts[row] ?? 0) + count;
-    });
-    return counts;
-  }
 }
 
 function bucketOf(duration: number): number {
@@ -107,18 +95,7 @@ function bucketOf(duration: number): number {
   return Math.min(at, BUCKETS - 1);
 }
 
-/** A bar of this many characters; anything at all shows as an eighth. */
-function bar(length: number): string {
-  const eighths = length > 0 ? Math.max(1, Math.round(length * 8)) : 0;
-  return "█".repeat(eighths / 8 | 0) + EIGHTHS[eighths % 8];
-}
-
 /** To the microsecond. */
 export function rounded(milliseconds: number): number {
   return Math.round(milliseconds * 1000) / 1000;
-}
-
-/** Three digits that count. */
-function short(milliseconds: number): string {
-  return milliseconds >= 100 ? milliseconds.toFixed(0) : milliseconds.toPrecision(3);
 }

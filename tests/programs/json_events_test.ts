@@ -18,7 +18,10 @@ import { pages } from "../support/pages.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
 
 /** A field's type as a program sees it: bytes are told as text. */
-type Cell<T> = T extends number ? "number" : T extends boolean ? "boolean" : "string";
+type Cell<T> = T extends number ? "number"
+  : T extends boolean ? "boolean"
+  : T extends readonly { from: string }[] ? "object"
+  : "string";
 
 /** The events of a union with their fields' types. The compiler holds a value of it against the union. */
 type Fields<U extends { event: string }> = {
@@ -59,6 +62,31 @@ const SERVER: Fields<Event> = {
   stopping: {},
 };
 
+const SUMMARY = {
+  server: "string",
+  sent: "number",
+  answered: "number",
+  wrong: "number",
+  lost: "number",
+  late: "number",
+  duplicate: "number",
+  connects: "number",
+  elapsed: "number, optional",
+  rate: "number, optional",
+  behind: "number, optional",
+  delayed: "number, optional",
+  outages: "object, optional",
+  min: "number, optional",
+  avg: "number, optional",
+  p50: "number, optional",
+  p90: "number, optional",
+  p99: "number, optional",
+  p999: "number, optional",
+  max: "number, optional",
+} as const;
+
+const connection = "number, optional";
+
 const CLIENT: Fields<ClientEvent> = {
   reply: {
     server: "string",
@@ -66,37 +94,39 @@ const CLIENT: Fields<ClientEvent> = {
     bytes: "number",
     data: "string",
     duration: "number, optional",
+    connection,
   },
-  wrong: { server: "string", seq: "number", bytes: "number", data: "string" },
-  late: { server: "string", seq: "number", bytes: "number", data: "string", duration: "number" },
-  doubled: { server: "string", seq: "number", bytes: "number", data: "string" },
-  lost: { server: "string", seq: "number", reason: "string, optional" },
-  unasked: { server: "string", bytes: "number", data: "string" },
+  wrong: { server: "string", seq: "number", bytes: "number", data: "string", connection },
+  late: {
+    server: "string",
+    seq: "number",
+    bytes: "number",
+    data: "string",
+    duration: "number",
+    connection,
+  },
+  duplicate: { server: "string", seq: "number", bytes: "number", data: "string", connection },
+  lost: { server: "string", seq: "number", reason: "string, optional", connection },
+  unsolicited: { server: "string", bytes: "number", data: "string", connection },
   connection: {
     server: "string",
     seq: "number",
     duration: "number",
+    resolve: "number, optional",
     connect: "number",
     handshake: "number, optional",
+    connection,
   },
-  disconnected: { server: "string", reason: "string", silence: "number" },
-  summary: {
+  disconnected: { server: "string", reason: "string", silence: "number", connection },
+  outage: {
     server: "string",
-    sent: "number",
-    answered: "number",
-    wrong: "number",
+    from: "string",
+    to: "string, optional",
+    duration: "number",
     lost: "number",
-    late: "number",
-    doubled: "number",
-    connects: "number",
-    reason: "string, optional",
-    min: "number, optional",
-    avg: "number, optional",
-    p50: "number, optional",
-    p90: "number, optional",
-    p99: "number, optional",
-    max: "number, optional",
   },
+  progress: SUMMARY,
+  summary: { ...SUMMARY, reason: "string, optional" },
 };
 
 /** An object that a program printed. */
@@ -316,35 +346,79 @@ describe("what the client tells", () => {
     }
   });
 
-  it("of a measurement that meets all that can go wrong", async () => {
-    await using server = FakeServer.start(async (conn) => {
-      const said: Record<string, string> = {
-        "ping 1\n": "ping 1\n",
-        "ping 2\n": "no\n",
-        "ping 4\n": "ping 3\nping 4\nping 4\nhello\n",
-      };
-      const buffer = new Uint8Array(100);
-      for (let count; (count = await conn.read(buffer)) !== null;) {
-        const line = text(buffer.subarray(0, count));
-        if (line === "ping 5\n") return;
-        await conn.write(latin1(said[line] ?? ""));
+  for (
+    const [connections, replies, interval, count, last] of [
+      [1, { 1: "1", 2: "no", 4: "3 4 4 hello" }, "400ms", 5, 4],
+      [2, { 1: "1", 2: "no", 4: "4", 5: "3 5 5 hello", 6: "6" }, "800ms", 7, 5],
+    ] as const
+  ) {
+    it(`of a measurement that meets all that can go wrong, over ${connections} connections`, async () => {
+      await using server = FakeServer.start(async (conn) => {
+        const buffer = new Uint8Array(100);
+        for (let size; (size = await conn.read(buffer)) !== null;) {
+          const number = Number(/\d+/.exec(text(buffer.subarray(0, size))));
+          if (number === count) return;
+          const words = (replies as Record<number, string>)[number]?.split(" ") ?? [];
+          const lines = words.map((word) => /\d/.test(word) ? `ping ${word}\n` : `${word}\n`);
+          await conn.write(latin1(lines.join("")));
+        }
+      });
+      const args = ["-c", count, "-i", interval, "--connections", connections, "-t", "200ms"];
+      await using client = startClient(["-p", server.port, "--ping", "--log", "json", ...args]);
+      await client.ends(1);
+      const lines = linesOf(client.stdout);
+      for (const line of lines) check(line, CLIENT);
+      const events = lines.map(({ event, seq }) => seq ? `${event} ${seq}` : event);
+      assertEquals(events, [
+        ...["reply 1", "wrong 2", "lost 3", ...last > 4 ? ["reply 4"] : []],
+        ...["late 3", `reply ${last}`, `duplicate ${last}`, "unsolicited"],
+        ...last > 4 ? ["reply 6"] : [],
+        ...["disconnected", `lost ${count}`, "summary"],
+      ]);
+      const numbers = lines.map(({ connection, seq }) => [connection, Number(seq)] as const)
+        .filter(([, seq]) => seq > 0);
+      for (const [number, seq] of numbers) {
+        assertEquals(number, connections === 1 ? undefined : 2 - seq % 2);
       }
     });
-    const args = ["-c", 5, "-i", "400ms", "-t", "200ms", "--log", "json"];
-    await using client = startClient(["-p", server.port, "--ping", ...args]);
-    await client.ends(1);
-    for (const line of linesOf(client.stdout)) check(line, CLIENT);
-    assertEquals(linesOf(client.stdout).map(({ event, seq }) => seq ? `${event} ${seq}` : event), [
-      ...["reply 1", "wrong 2", "lost 3", "late 3", "reply 4", "doubled 4", "unasked"],
-      ...["disconnected", "lost 5", "summary"],
-    ]);
+  }
+
+  it("of an outage, and at SIGQUIT", requires("signals"), async () => {
+    let connections = 0;
+    await using server = FakeServer.start(async (conn) => {
+      const buffer = new Uint8Array(1000);
+      const isFirst = connections++ === 0;
+      for (let size; (size = await conn.read(buffer)) !== null && !isFirst;) {
+        await conn.write(buffer.subarray(0, size));
+      }
+    });
+    const args = ["-i", 0, "--ping", "--log", "json"];
+    await using client = startClient(["-p", server.port, ...args]);
+    await client.until(/"seq":1001\D/);
+    client.signal("SIGQUIT");
+    await client.until('"progress"');
+    client.signal("SIGINT");
+    await client.ends(0);
+    const lines = linesOf(client.stdout);
+    for (const line of lines) check(line, CLIENT);
+    const [outage, progress, summary] = ["outage", "progress", "summary"]
+      .map((name) => lines.find(({ event }) => event === name));
+    assertEquals(outage?.["lost"], 1);
+    assert(Number(progress?.["answered"]) >= 1000, client.stdout);
+    assert(Number(summary?.["answered"]) >= Number(progress?.["answered"]), client.stdout);
+    const { time: _, server: __, event: ___, ...fields } = outage ?? {};
+    assertEquals(summary?.["outages"] as unknown, [fields]);
   });
 
-  it("of a hundred connections with TLS", requires("openssl"), async () => {
+  it("of connections to a name, with TLS", requires("openssl"), async () => {
     await using made = await Certificates.make();
-    await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
-    const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 100, "-i", 0];
-    await using client = startClient(["-p", server.port, ...args, "--log", "json"]);
+    await using server = await startServer([
+      ...["--host", "localhost"],
+      ...await made.sign("here", "DNS:localhost"),
+    ]);
+    const tls = ["--host", "localhost", "-p", server.port, "--tls", "--ca", made.path("ca.pem")];
+    const args = ["--connect", "-c", 10, "-i", 0, "--connections", 2, "--log", "json"];
+    await using client = startClient([...tls, ...args]);
     await client.ends(0);
     for (const line of linesOf(client.stdout)) check(line, CLIENT);
   });

@@ -58,8 +58,14 @@ describe("--ping", () => {
     const [lines = "", end = ""] = client.stdout.split(/^--- .* ---\n/m);
     const replies = lines.trim().split("\n").map((line) => LINE.exec(line) ?? fail(line));
     assertEquals(replies.map(([, seq]) => Number(seq)), range(count));
-    const [counts, figures = "", ...bars] = end.trim().split("\n");
+    const [counts, elapsed = "", ...rest] = end.trim().split("\n");
     assertEquals(counts, "100 sent, 100 answered, 0 lost (0 %)");
+    const [, seconds, rate] = /^elapsed ([\d.]+) s, ([\d.]+) replies\/s$/.exec(elapsed) ??
+      fail(elapsed);
+    assertAlmostEquals(Number(rate), count / Number(seconds), Number(rate) / 3);
+    const [figures = "", picture = "", ...bars] = rest.slice(rest[0]?.startsWith("min") ? 0 : 1);
+    assertMatch(picture, /^[▁▂▃▄▅▆▇█ ]{20,} █ [\d.]+ ms, [\d.]+ s$/);
+    assertEquals([...picture].length, 80);
     const [, min, avg, p50, p90, p99, max] =
       /^min\/avg\/p50\/p90\/p99\/max = (.*)\/(.*)\/(.*)\/(.*)\/(.*)\/(.*) ms$/.exec(figures)
         ?.map(Number) as [number, number, number, number, number, number, number];
@@ -109,7 +115,7 @@ describe("--ping", () => {
       await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
       await client.until(/seq=1 .*\n/);
       client.signal(signal);
-      await client.until("1 sent, 1 answered, 0 lost (0 %)\nmin/avg");
+      await client.until(/\n1 sent, 1 answered, 0 lost \(0 %\)\nelapsed .*\nmin\/avg/);
       await client.ends(0);
       assertEquals(client.stderr, "");
     });
@@ -177,11 +183,20 @@ describe("--ping", () => {
 
   for (
     const [args, sentence] of [
-      [["-c", "1"], "--count makes sense only with --ping: add that, or leave it out"],
-      [["-i", "1"], "--interval makes sense only with --ping: add that, or leave it out"],
+      [["-c", "1"], "--count makes sense only with --ping or --connect: add that, or leave it out"],
+      [
+        ["-i", "1"],
+        "--interval makes sense only with --ping or --connect: add that, or leave it out",
+      ],
       [["-q", "-m", "a"], "cannot combine --quiet and --message: choose one of them"],
       [["--any"], "--any makes sense only with --ping: add that, or leave it out"],
-      [["--connect"], "--connect makes sense only with --ping: add that, or leave it out"],
+      [
+        ["--connections", "2"],
+        "--connections makes sense only with --ping or --connect: add that, or leave it out",
+      ],
+      [["--ping", "--for", "0"], 'cannot use --for "0": must be longer than 0'],
+      [["-4", "-6"], "cannot combine --ipv4 and --ipv6: choose one of them"],
+      [["--connect", "--once"], "cannot combine --once and --connect: choose one of them"],
       [
         ["--ping", "--connect", "--udp"],
         "cannot combine --connect and --udp: choose one of them",
@@ -224,7 +239,8 @@ describe("--ping and whose reply it is", () => {
         "33 bytes from HERE: seq=3 time=T ms",
       ],
       summary: "3 sent, 2 answered, 1 wrong, 0 lost (0 %)",
-      stderr: "client: a reply does not hold its message (--any takes any line for one)\n",
+      stderr: "client: 2 of 3 messages were answered: " +
+        "1 wrong (a reply holds its message; with --any, any line is one)\n",
     });
   });
 
@@ -260,17 +276,17 @@ describe("--ping and whose reply it is", () => {
     }
   });
 
-  it("tells a doubled reply, and takes it for nobody's", async () => {
+  it("reports a duplicate reply, and takes it for no other message's", async () => {
     await using server = lines((line, say) =>
       say(reply(line) + (line === "ping 1" ? reply(line) : ""))
     );
     const { lines: told, summary } = await ping(server.port, ["-c", 2, "-i", "20ms"], 0);
     assertEquals(told, [
       "33 bytes from HERE: seq=1 time=T ms",
-      "doubled reply from HERE: seq=1",
+      "duplicate reply from HERE: seq=1",
       "33 bytes from HERE: seq=2 time=T ms",
     ]);
-    assertEquals(summary, "2 sent, 2 answered, 0 lost (0 %), 1 doubled");
+    assertEquals(summary, "2 sent, 2 answered, 0 lost (0 %), 1 duplicate");
   });
 
   it("tells a late reply when it comes, and goes on", async () => {
@@ -285,7 +301,7 @@ describe("--ping and whose reply it is", () => {
       ...["late reply from HERE: seq=2 time=T ms", answer(4)],
     ]);
     assertEquals(summary, "4 sent, 3 answered, 1 lost (25 %), 1 late");
-    assertEquals(stderr, "client: no reply within 0.1s\n");
+    assertEquals(stderr, "client: 3 of 4 messages were answered\n"); // the last came in time
   });
 
   it("drops a connection on which a late reply could be taken for the next", async () => {
@@ -320,7 +336,7 @@ describe("--ping in an outage", () => {
     assertMatch(told.summary, /^10 sent, [5-9] answered, [1-5] lost \(\d+ %\), 2 connects$/);
     assertMatch(
       told.stderr,
-      /^client: the server has closed the connection after 0\.[0-2] s of silence\n$/,
+      /^client: the server has closed the connection after 0\.[0-2] s of silence\nclient: \d of 10 messages were answered\n$/,
     );
   });
 
@@ -565,6 +581,7 @@ describe("--log json on the client", () => {
       const { time, server, ...fields } = JSON.parse(line);
       assertMatch(time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
       assertMatch(server, /^127\.0\.0\.1:\d+$/);
+      for (const name of ["elapsed", "rate", "behind", "delayed", "outages"]) delete fields[name];
       for (const name of ["duration", "min", "avg", "p50", "p90", "p99", "max"]) {
         if (name in fields) fields[name] = typeof fields[name];
       }
@@ -577,7 +594,7 @@ describe("--log json on the client", () => {
   );
   const duration = "number";
   const measured = { min: "number", avg: "number", p50: "number", max: "number" };
-  const counts = { wrong: 0, late: 0, doubled: 0, connects: 1 };
+  const counts = { wrong: 0, late: 0, duplicate: 0, connects: 1 };
   const summary = (sent: number, answered = sent) => (
     { event: "summary", sent, answered, lost: sent - answered, ...counts }
   );

@@ -525,7 +525,7 @@ describe("client --udp", () => {
       stderr: `${sentence}: 0 of 2 messages were answered\n`,
     });
     const { stdout, stderr } = await run(1, [...there, "--ping", "-c", 1]);
-    assertMatch(stdout, /\n1 sent, 0 answered, 1 lost \(100 %\)\n$/);
+    assertMatch(stdout, /\n1 sent, 0 answered, 1 lost \(100 %\)\n/);
     assertEquals(stderr, `${sentence}\n`);
   });
 

@@ -51,10 +51,10 @@ describe("words that nobody asked for", () => {
     await client.type("one\n");
     await client.until('"event":"reply"');
     news();
-    const [, told = ""] = await client.until(/(\{[^{}]*"unasked"[^{}]*\})\n/);
+    const [, told = ""] = await client.until(/(\{[^{}]*"unsolicited"[^{}]*\})\n/);
     const { event, server: address, bytes, data } = JSON.parse(told);
     const here = `127.0.0.1:${server.port}`;
-    assertEquals([event, address, bytes, data], ["unasked", here, 5, "news\\x1b"]);
+    assertEquals([event, address, bytes, data], ["unsolicited", here, 5, "news\\x1b"]);
     await client.endInput();
     await client.ends(0);
   });

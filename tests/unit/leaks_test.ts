@@ -4,7 +4,7 @@
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { ConnectionTransport } from "../../lib/ping/transport.ts";
+import { ConnTransport } from "../../lib/ping/conn_transport.ts";
 import { Measurement } from "../../lib/ping/measurement.ts";
 import { DatagramPeer, Peer, serve, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
 import { Wire } from "../../lib/testing/wire.ts";
@@ -67,17 +67,17 @@ Deno.test("a measurement: done, or called off while it waits", async () => {
   await using server = serve((message, reply) => reply.write(message), { framing: "line" });
   const { port } = server.addr as Deno.NetAddr;
   const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
-  const silent = { tell: () => Promise.resolve(), complain: () => {} };
+  const silent = { report: () => Promise.resolve(), complain: () => {} };
   for (const [interval, count] of [[0, 3], [MINUTE, 2]] as const) {
-    const ping = new Measurement(
+    const measurement = new Measurement(
       { messages: [], interval, count, timeout: MINUTE, any: false },
       silent,
     );
-    const link = new ConnectionTransport(ping, () => Deno.connect({ port }), how);
+    measurement.add((callbacks) => new ConnTransport(callbacks, () => Deno.connect({ port }), how));
     const stop = new AbortController();
-    const run = ping.run(link, stop.signal);
+    const run = measurement.run(stop.signal);
     if (interval > 0) {
-      while (ping.tally.answered === 0) await sleep(1);
+      while (measurement.findings.answered === 0) await sleep(1);
       stop.abort();
     }
     await run;

@@ -1,48 +1,48 @@
-/** What lies between a measurement and the network, alone: what the network and a slow reader do to it. */
+/** What lies between a measurement and the network: what the network and a slow reader do to it. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ConnectTransport } from "../../lib/ping/connect_transport.ts";
-import { type Probe, ReplyMatcher } from "../../lib/ping/reply_matcher.ts";
-import {
-  ConnectionTransport,
-  type Transport,
-  type TransportCallbacks,
-} from "../../lib/ping/transport.ts";
-import { hearGreeting } from "../../lib/client/peer.ts";
-import { Measurement } from "../../lib/ping/measurement.ts";
-import { BufferedConn } from "../../lib/net/buffered_conn.ts";
+import { connectAttempts } from "../../lib/ping/connect_transport.ts";
+import { ConnTransport } from "../../lib/ping/conn_transport.ts";
 import type { ReportedEvent } from "../../lib/ping/events.ts";
+import { Measurement, type MeasurementOptions } from "../../lib/ping/measurement.ts";
+import { numbered, type Probe, ReplyMatcher, Tally } from "../../lib/ping/reply_matcher.ts";
+import type { Transport, TransportCallbacks } from "../../lib/ping/transport.ts";
+import { hearGreeting } from "../../lib/client/peer.ts";
+import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import type { Conn } from "../../lib/net/listener.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
 
-/** It cares for nothing that a link tells it. */
-const DEAF: TransportCallbacks = {
-  heard: () => undefined,
+/** Ignores everything that a transport reports. */
+const IGNORED: TransportCallbacks = {
+  opened: () => {},
+  sent: () => {},
+  received: () => undefined,
   connected: () => {},
   disconnected: () => {},
   unreachable: () => {},
+  blocked: () => {},
   failed: () => {},
 };
 
 const HOW = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
 
 /** A message that is due. */
-const due = (): Probe => new ReplyMatcher(false).add(latin1("ping 1"), 0);
+const due = (): Probe => new ReplyMatcher(numbered, new Tally()).add(latin1("ping 1"), 0);
 
-/** A connection whose other end says this, a read each, and then nothing. */
-class Saying implements Conn {
+/** A connection whose other end sends these, one for each read, and then nothing. */
+class Sending implements Conn {
   isClosed = false;
-  readonly #bytes: Uint8Array[];
+  readonly #chunks: Uint8Array[];
 
-  constructor(...words: readonly string[]) {
-    this.#bytes = words.map(latin1);
+  constructor(...chunks: readonly string[]) {
+    this.#chunks = chunks.map(latin1);
   }
 
   read(into: Uint8Array): Promise<number | null> {
-    const bytes = this.#bytes.shift();
+    const bytes = this.#chunks.shift();
     if (bytes === undefined) return new Promise(() => {});
     into.set(bytes);
     return Promise.resolve(bytes.length);
@@ -61,93 +61,167 @@ class Saying implements Conn {
   }
 }
 
-describe("a link", () => {
-  it("hears the next line once what is done with the one before is done", async () => {
-    const heard: string[] = [];
+describe("ConnTransport", () => {
+  it("receives the next line once the one before is handled", async () => {
+    const received: string[] = [];
     const done = Promise.withResolvers<void>();
-    const listener = {
-      ...DEAF,
-      heard(line: Uint8Array) {
-        heard.push(text(line));
+    const callbacks = {
+      ...IGNORED,
+      received(line: Uint8Array) {
+        received.push(text(line));
         return done.promise;
       },
     };
-    using link = new ConnectionTransport(listener, () => Promise.reject(new Error("once")), HOW);
-    link.open(new Saying("one\ntwo\n"));
+    using transport = new ConnTransport(callbacks, () => Promise.reject(new Error("once")), HOW);
+    transport.open(new Sending("one\ntwo\n"));
     await sleep(0);
-    assertEquals(heard, ["one"]);
+    assertEquals(received, ["one"]);
     done.resolve();
     await sleep(0);
-    assertEquals(heard, ["one", "two"]);
+    assertEquals(received, ["one", "two"]);
   });
 
   it("closes a connection that is made after the end", async () => {
     const { promise: connecting, resolve: connected } = Promise.withResolvers<Conn>();
-    const link = new ConnectionTransport(DEAF, () => connecting, HOW);
-    link.say(due());
-    link[Symbol.dispose]();
-    const conn = new Saying("");
+    let connects = 0;
+    const transport = new ConnTransport(
+      { ...IGNORED, opened: () => connects++ },
+      () => connecting,
+      HOW,
+    );
+    transport.send(due());
+    transport[Symbol.dispose]();
+    const conn = new Sending("");
     connected(conn);
     await sleep(0);
-    assertEquals([conn.isClosed, link.connects], [true, 0]);
+    assertEquals([conn.isClosed, connects], [true, 0]);
   });
+});
 
-  it("counts no connection that is made after the end, where connections are measured", async () => {
+describe("connectAttempts", () => {
+  it("reports no connection that is made after the end", async () => {
     const over = Promise.withResolvers<void>();
     await using server = FakeServer.start(async (conn) => {
       await conn.read(new Uint8Array(1));
       over.resolve();
     });
     const connected: number[] = [];
-    const link = new ConnectTransport(
-      { ...DEAF, connected: ({ seq }) => connected.push(seq) },
-      server,
-    );
-    link.say(due());
-    link[Symbol.dispose]();
+    const callbacks = { ...IGNORED, connected: ({ seq }: Probe) => void connected.push(seq) };
+    const transport = connectAttempts(callbacks, server);
+    transport.send(due());
+    transport[Symbol.dispose]();
     await over.promise;
-    assertEquals([link.connects, connected], [0, []]);
+    assertEquals(connected, []);
   });
 });
 
 describe("a greeting", () => {
   it("stays what it was while more comes", async () => {
-    const stream = new BufferedConn(new Saying("220 ready\n", "other words\n"), 0);
-    const greeting = await hearGreeting(stream, "line");
-    await stream.more();
+    const conn = new BufferedConn(new Sending("220 ready\n", "other words\n"), 0);
+    const greeting = await hearGreeting(conn, "line");
+    await conn.more();
     assertEquals(text(greeting), "220 ready");
-    stream.close();
+    conn.close();
   });
 });
 
-describe("a measurement", () => {
-  it("whose figures are read slowly says no more while 10,000 are unread", async () => {
-    const told: ReportedEvent[] = [];
+/** Answers each message at once, or after a time. */
+function echo(callbacks: TransportCallbacks, delay?: number): Transport {
+  return {
+    send(probe) {
+      callbacks.sent(probe);
+      if (delay === undefined) void callbacks.received(probe.message);
+      else setTimeout(() => void callbacks.received(probe.message), delay);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+const NEVER = new AbortController().signal;
+const OPTIONS = { messages: [], interval: 0, timeout: 0, any: false };
+
+/** Measures over echoes; gives what was reported. */
+async function measured(
+  options: Partial<MeasurementOptions>,
+  connections = 1,
+  delay?: number,
+): Promise<{ events: ReportedEvent[]; measurement: Measurement }> {
+  const events: ReportedEvent[] = [];
+  const callbacks = {
+    report: (event: ReportedEvent) => Promise.resolve(void events.push(event)),
+    complain: () => {},
+  };
+  const measurement = new Measurement({ ...OPTIONS, ...options }, callbacks, connections);
+  for (let number = 0; number < connections; number++) {
+    measurement.add((callbacks) => echo(callbacks, delay));
+  }
+  await measurement.run(NEVER);
+  return { events, measurement };
+}
+
+describe("Measurement", () => {
+  it("whose events are read slowly sends no more while 10,000 are unread", async () => {
+    const events: ReportedEvent[] = [];
     const read = Promise.withResolvers<void>();
-    const listener = {
-      tell: (event: ReportedEvent) => (told.push(event), read.promise),
+    const measurement = new Measurement({ ...OPTIONS, count: 10_100 }, {
+      report: (event) => (events.push(event), read.promise),
       complain: () => {},
-    };
-    const options = { messages: [], interval: 0, count: 10_100, timeout: 0, any: false };
-    const ping = new Measurement(options, listener);
-    /** Answers at once. */
-    const echo: Transport = {
-      connects: 1,
-      blockedSince: undefined,
-      say(said) {
-        said.isSent = true;
-        void ping.heard(said.message);
-      },
-      settled: () => {},
-      lost: () => {},
-      drop: () => {},
-      [Symbol.dispose]: () => {},
-    };
-    const run = ping.run(echo, new AbortController().signal);
-    await sleep(0);
-    assertEquals(told.length, 10_000);
+    });
+    measurement.add((callbacks) => echo(callbacks));
+    const run = measurement.run(NEVER);
+    while (events.length < 10_000) await sleep(1);
+    await sleep(20);
+    assertEquals(events.length, 10_000);
     read.resolve();
     await run;
-    assertEquals([told.length, ping.tally.answered], [10_100, 10_100]);
+    assertEquals([events.length, measurement.findings.answered], [10_100, 10_100]);
+  });
+
+  it("spreads messages evenly over the connections and the interval, numbered across all", async () => {
+    const { events } = await measured({ count: 12, interval: 40 }, 4);
+    const replies = events.flatMap((one) =>
+      one.event === "reply" ? [[one.seq, one.connection]] : []
+    );
+    assertEquals(replies, Array.from({ length: 12 }, (_, at) => [at + 1, at % 4 + 1]));
+  });
+
+  it("without an interval has a message pending on each connection, and the total is exact", async () => {
+    const { events, measurement } = await measured({ count: 1001 }, 10, 1);
+    assertEquals([events.length, measurement.findings.answered], [1001, 1001]);
+    const counts = Object.values(
+      Object.groupBy(events, (one) => one.event === "reply" ? one.connection ?? 0 : 0),
+    );
+    assertEquals(counts.length, 10);
+    for (const one of counts) assert((one?.length ?? 0) > 90, `${one?.length}`);
+  });
+
+  it("says by how much the client itself was late, and counts from when messages were due", async () => {
+    const busy = setTimeout(() => {
+      const since = performance.now();
+      while (performance.now() - since < 200);
+    }, 50);
+    const { events, measurement } = await measured({ count: 40, interval: 10 });
+    clearTimeout(busy);
+    const { behind, delayed } = measurement.findings;
+    const most = Math.max(...events.map((one) => one.event === "reply" ? one.duration ?? 0 : 0));
+    assert(behind > 150 && delayed >= 10, `${behind} ms, ${delayed}`);
+    assert(Math.abs(most - behind) < 5, `${most} ms, ${behind} ms late`);
+  });
+
+  it("ends after --for, with what was due until then", async () => {
+    const since = performance.now();
+    const { events } = await measured({ duration: 205, interval: 50 });
+    const elapsed = performance.now() - since;
+    assertEquals(events.length, 5);
+    assert(elapsed > 200 && elapsed < 1000, `${elapsed} ms`);
+  });
+
+  it("lets the event loop turn while very many messages are due", async () => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    const { measurement } = await measured({ count: 100_000, interval: 0.0001 });
+    clearInterval(timer);
+    assertEquals(measurement.findings.answered, 100_000);
+    assert(turns > 5, `${turns} turns`);
   });
 });

@@ -1,123 +1,183 @@
-/** Whose reply a line is: what was said against what came, in any order that a server may think of. */
+/** Which message a line answers: what was sent against what came, in any order that a server may choose. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ReplyMatcher } from "../../lib/ping/reply_matcher.ts";
+import {
+  anyLine,
+  inTurn,
+  type Keys,
+  numbered,
+  type Probe,
+  ReplyMatcher,
+  Tally,
+} from "../../lib/ping/reply_matcher.ts";
 import { latin1 } from "../../lib/testing/wire.ts";
 
-/** A ledger in which these were sent, a millisecond apart from 0 on. */
-function sent(messages: readonly string[], any = false): ReplyMatcher {
-  const ledger = new ReplyMatcher(any);
-  for (const [at, message] of messages.entries()) ledger.add(latin1(message), at).isSent = true;
-  return ledger;
+/** A matcher of messages that were sent a millisecond apart, from 0 on. */
+function sent(messages: readonly string[], keys: Keys): { matcher: ReplyMatcher; probes: Probe[] } {
+  const matcher = new ReplyMatcher(keys, new Tally());
+  const probes = messages.map((message, at) => {
+    const probe = matcher.add(latin1(message), at);
+    matcher.sent(probe);
+    return probe;
+  });
+  return { matcher, probes };
 }
 
-/** What each of these lines is, heard at 100 ms. */
-function found(ledger: ReplyMatcher, lines: readonly string[]): string[] {
+/** What each of these lines is, received at 100 ms. */
+function kinds(matcher: ReplyMatcher, lines: readonly string[]): string[] {
   return lines.map((line) => {
-    const finding = ledger.heard(latin1(line), 100);
-    return "seq" in finding ? `${finding.kind} ${finding.seq}` : finding.kind;
+    const match = matcher.match(latin1(line), 100);
+    return "seq" in match ? `${match.kind} ${match.seq}` : match.kind;
   });
 }
 
 const three = ["ping 1", "ping 2", "ping 3"];
 const line = (number: number) => `[ping ${number}] Mon Dec  9 18:15:50 2019`;
+const messages = (...texts: string[]) => inTurn(texts.map(latin1));
 
 describe("a line is", () => {
   for (
-    const [what, said, lines, kinds] of [
-      ["the reply to the message it holds", three, [line(1), line(2)], ["reply 1", "reply 2"]],
-      ["that also where others come first", three, [line(3), line(1)], ["reply 3", "reply 1"]],
-      ["a reply however the server puts it", three, ["ping 1", "heard: ping 2!"], [
+    const [what, keys, probes, lines, expected] of [
+      ["the reply to the message it holds", numbered, three, [line(1), line(2)], [
         "reply 1",
         "reply 2",
       ]],
-      ["no reply to a message it holds by chance", ["ping 1"], ["ping 12", "xping 1"], [
-        "wrong 1",
-        "unasked",
+      ["that also where others come first", numbered, three, [line(3), line(1)], [
+        "reply 3",
+        "reply 1",
       ]],
-      ["a reply where bytes are no text", ["\xff\x80"], ["[\xff\x80] now"], ["reply 1"]],
-      ["wrong, for the message that was sent first", three, ["<html>", line(2)], [
+      ["a reply in whatever form", numbered, three, ["ping 1", "received: ping 2!"], [
+        "reply 1",
+        "reply 2",
+      ]],
+      ["no reply to a message it holds by chance", numbered, ["ping 1"], ["ping 12", "xping 1"], [
+        "wrong 1",
+        "unsolicited",
+      ]],
+      ["no reply to a number that is written differently", numbered, ["ping 1"], ["ping 01"], [
+        "wrong 1",
+      ]],
+      ["no reply to part of another word", messages("a.b", "a"), ["a.b"], ["xa.b", "aXb"], [
+        "wrong 1",
+        "unsolicited",
+      ]],
+      ["a reply where bytes are no text", messages("\xff\x80"), ["\xff\x80"], ["[\xff\x80] now"], [
+        "reply 1",
+      ]],
+      ["a reply to an empty message, whatever it is", messages(""), [""], ["now"], ["reply 1"]],
+      ["wrong, for the message that was sent first", numbered, three, ["<html>", line(2)], [
         "wrong 1",
         "reply 2",
       ]],
-      ["wrong, for the message whose turn it is", three, [line(2), "<html>", line(1)], [
+      ["wrong, for the message whose turn it is", numbered, three, [line(2), "<html>", line(1)], [
         "reply 2",
         "wrong 3",
         "reply 1",
       ]],
-      ["one too many if the reply comes after it", ["ping 1"], ["<html>", line(1), line(1)], [
+      ["unsolicited if the reply comes after it", numbered, ["ping 1"], ["<html>", line(1)], [
         "wrong 1",
         "reply 1",
-        "unasked",
       ]],
-      ["wrong if it refuses, whatever it says", three, ["error: ping 1"], ["wrong 1"]],
-      ["doubled if its message is answered already", three, [line(1), line(1), line(2)], [
+      ["wrong if it refuses, whatever it says", numbered, three, ["error: ping 1"], ["wrong 1"]],
+      [
+        "duplicate if its message is answered already",
+        numbered,
+        three,
+        [line(1), line(1), line(2)],
+        [
+          "reply 1",
+          "duplicate 1",
+          "reply 2",
+        ],
+      ],
+      ["unsolicited where no reply is pending", numbered, [], ["220 hello"], ["unsolicited"]],
+      ["taken in order where messages are alike", messages("a"), ["a", "a"], ["a", "a", "b"], [
         "reply 1",
-        "doubled 1",
         "reply 2",
+        "unsolicited",
       ]],
-      ["unasked where nothing is under way", [], ["220 hello"], ["unasked"]],
-      ["taken in order where messages are alike", ["a", "a"], ["a", "a", "b"], [
+      ["the reply to the first of several that it holds", messages("a", "b"), ["a", "b"], ["b a"], [
+        "reply 1",
+      ]],
+      ["any reply there is, where any line is one", anyLine, three, ["x", "error: no", "x", "x"], [
         "reply 1",
         "reply 2",
-        "unasked",
+        "reply 3",
+        "unsolicited",
       ]],
     ] as const
   ) {
-    it(what, () => assertEquals(found(sent(said), lines), kinds as readonly string[]));
+    it(what, () => assertEquals(kinds(sent(probes, keys).matcher, lines), [...expected]));
   }
 
-  it("late if its message is lost already", () => {
-    const ledger = sent(three);
-    assertEquals(ledger.expire(1).map(({ seq }) => seq), [1, 2]);
-    assertEquals(found(ledger, [line(1), line(3), line(1)]), ["late 1", "reply 3", "unasked"]);
-    const { answered, lost, late } = ledger;
-    assertEquals({ answered, lost, late }, { answered: 1, lost: 2, late: 1 });
+  it("late if its message is lost already, and then a duplicate", () => {
+    const { matcher, probes } = sent(three, numbered);
+    for (const probe of probes.slice(0, 2)) matcher.lose(probe, "lost");
+    assertEquals(kinds(matcher, [line(1), line(3), line(1)]), ["late 1", "reply 3", "duplicate 1"]);
+    const { answered, pending, late } = matcher.tally;
+    assertEquals({ answered, pending, late }, { answered: 1, pending: 0, late: 1 });
   });
 
   it("nobody's once its connection is lost", () => {
-    const ledger = sent(three);
-    found(ledger, [line(1)]);
-    assertEquals(ledger.disconnect().map(({ seq }) => seq), [2, 3]);
-    ledger.add(latin1("ping 4"), 3).isSent = true;
-    assertEquals(found(ledger, [line(2), line(4)]), ["wrong 4", "reply 4"]);
+    const { matcher } = sent(three, numbered);
+    kinds(matcher, [line(1)]);
+    assertEquals(matcher.disconnect().map(({ seq, state }) => [seq, state]), [[2, "cut"], [
+      3,
+      "cut",
+    ]]);
+    matcher.sent(matcher.add(latin1("ping 4"), 3));
+    assertEquals(kinds(matcher, [line(2), line(4)]), ["wrong 4", "reply 4"]);
   });
 
   it("no reply to what is not sent yet", () => {
-    const ledger = sent(["ping 1"]);
-    ledger.add(latin1("ping 2"), 1);
-    assertEquals(found(ledger, [line(2), line(2)]), ["wrong 1", "unasked"]);
-  });
-
-  it("any reply there is, where any will do", () => {
-    const ledger = sent(three, true);
-    assertEquals(found(ledger, ["x", "error: no", line(1), "x"]), [
-      "reply 1",
-      "reply 2",
-      "reply 3",
-      "unasked",
-    ]);
+    const { matcher } = sent(["ping 1"], numbered);
+    matcher.add(latin1("ping 2"), 1);
+    assertEquals(kinds(matcher, [line(2), line(2)]), ["wrong 1", "unsolicited"]);
   });
 });
 
-describe("a ledger", () => {
+describe("ReplyMatcher", () => {
   it("times replies from when their messages were due", () => {
-    assertEquals(sent(three).heard(latin1(line(3)), 7.5), { kind: "reply", seq: 3, duration: 5.5 });
+    const { matcher } = sent(three, numbered);
+    assertEquals(matcher.match(latin1(line(3)), 7.5), { kind: "reply", seq: 3, duration: 5.5 });
   });
 
-  it("counts so that what was sent is answered, wrong or lost", () => {
-    const ledger = sent([...three, "ping 4"]);
-    found(ledger, [line(1), "no"]);
-    const { answered, wrong, lost, underWay, oldest } = ledger;
-    assertEquals([answered, wrong, lost, underWay, oldest?.seq], [1, 1, 2, 2, 3]);
+  it("counts what was sent as answered, wrong, pending or given up", () => {
+    const { matcher, probes } = sent([...three, "ping 4"], numbered);
+    kinds(matcher, [line(1), "no"]);
+    matcher.lose(probes[3] as Probe, "lost");
+    const { sent: all, answered, wrong, pending } = matcher.tally;
+    assertEquals([all, answered, wrong, pending], [4, 1, 1, 1]);
   });
 
-  it("finds a reply among a hundred thousand that are under way, in no time to speak of", () => {
-    const ledger = sent(Array.from({ length: 100_000 }, (_, at) => `ping ${at + 1}`));
-    const since = performance.now();
-    for (let at = 1; at <= 100_000; at++) ledger.heard(latin1(line(at)), 1);
-    assertEquals(ledger.answered, 100_000);
-    assertEquals(performance.now() - since < 5000, true, `${performance.now() - since} ms`);
-  });
+  const MANY = 100_000;
+  const pings = Array.from({ length: MANY }, (_, at) => `ping ${at + 1}`);
+  for (
+    const [what, keys, texts, lines] of [
+      ["numbered", numbered, pings, pings],
+      ["in reverse", numbered, pings, pings.toReversed()],
+      ["all but the first", numbered, pings, [...pings.slice(1), ...pings.slice(0, 1)]],
+      ["all wrong", numbered, pings, pings.map(() => "no")],
+      ["all wrong after the one in the middle", numbered, pings, [
+        `ping ${MANY / 2}`,
+        ...pings.slice(1).map(() => "no"),
+      ]],
+      [
+        "every second unanswered",
+        messages("a", "b"),
+        pings.map((_, at) => "ab"[at % 2] ?? ""),
+        pings.slice(MANY / 2).map(() => "b"),
+      ],
+    ] as const
+  ) {
+    it(`matches 100,000 pending messages in linear time: ${what}`, () => {
+      const { matcher } = sent(texts, keys);
+      const since = performance.now();
+      for (const text of lines) matcher.match(latin1(text), 1);
+      const { answered, wrong } = matcher.tally;
+      assertEquals(answered + wrong, lines.length);
+      assert(performance.now() - since < 3000, `${performance.now() - since} ms`);
+    });
+  }
 });

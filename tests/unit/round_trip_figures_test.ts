@@ -1,8 +1,11 @@
-/** The figures of round trips, against what they must be. */
+/** The figures and pictures of round trips, against what they must be. */
 
-import { assert, assertAlmostEquals, assertEquals, fail } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { Outages } from "../../lib/ping/outages.ts";
+import { histogram, line } from "../../lib/ping/picture.ts";
 import { RoundTrips } from "../../lib/ping/round_trips.ts";
+import { Timeline } from "../../lib/ping/timeline.ts";
 
 function recorded(durations: readonly number[]): RoundTrips {
   const trips = new RoundTrips();
@@ -13,12 +16,11 @@ function recorded(durations: readonly number[]): RoundTrips {
 /** Shuffled, since the order must not matter. */
 const hundred = Array.from({ length: 100 }, (_, at) => ((at * 37) % 100 + 1) * 0.5);
 
-/** Ten that took as long. */
 const ten = (duration: number) => new Array<number>(10).fill(duration);
 
-describe("round trips", () => {
+describe("RoundTrips", () => {
   it("have no figures before there is one", () => {
-    assertEquals([recorded([]).figures, recorded([]).histogram(80)], [undefined, []]);
+    assertEquals([recorded([]).figures, histogram(recorded([]), 80)], [undefined, []]);
   });
 
   it("of one are that one", () => {
@@ -31,22 +33,26 @@ describe("round trips", () => {
   });
 
   it("have percentiles that are right to 0.1 %", () => {
-    const { min, avg, p50, p90 = 0, p99 = 0, max } = recorded(hundred).figures ?? fail();
+    const thousand = Array.from({ length: 10 }, () => hundred).flat();
+    const { min, avg, max, ...percentiles } = recorded(thousand).figures ?? fail();
+    const { p50, p90 = 0, p99 = 0, p999 = 0 } = percentiles;
     assertEquals([min, avg, max], [0.5, 25.25, 50]);
-    for (const [is, should] of [[p50, 25], [p90, 45], [p99, 49.5]] as const) {
+    for (const [is, should] of [[p50, 25], [p90, 45], [p99, 49.5], [p999, 50]] as const) {
       assertAlmostEquals(is, should, should / 1000);
     }
   });
 
-  it("have p90 where there are ten, p99 where there are a hundred, and a histogram from ten on", () => {
+  it("have p90, p99 and p99.9 from 10, 100 and 1,000 on, and a histogram from 10", () => {
     const known = (count: number) => {
-      const trips = recorded(hundred.slice(0, count));
-      return [...Object.keys(trips.figures ?? {}), trips.histogram(80).length];
+      const trips = recorded(Array.from({ length: count }, (_, at) => hundred[at % 100] as number));
+      return [...Object.keys(trips.figures ?? {}).slice(2, -1), histogram(trips, 80).length];
     };
-    assertEquals(known(9), ["min", "avg", "p50", "max", 0]);
-    assertEquals(known(10), ["min", "avg", "p50", "p90", "max", 10]);
-    assertEquals(known(99), ["min", "avg", "p50", "p90", "max", 10]);
-    assertEquals(known(100), ["min", "avg", "p50", "p90", "p99", "max", 10]);
+    assertEquals(known(9), ["p50", 0]);
+    assertEquals(known(10), ["p50", "p90", 10]);
+    assertEquals(known(99), ["p50", "p90", 10]);
+    assertEquals(known(100), ["p50", "p90", "p99", 10]);
+    assertEquals(known(999), ["p50", "p90", "p99", 10]);
+    assertEquals(known(1000), ["p50", "p90", "p99", "p999", 10]);
   });
 
   it("as short as nothing and as long as a day are counted", () => {
@@ -54,10 +60,12 @@ describe("round trips", () => {
     assertEquals([min, max], [0, 1e9]);
     assert(p50 < 0.01 && p90 > 86_000_000, `${p50} ${p90}`);
   });
+});
 
+describe("histogram", () => {
   for (const columns of [20, 40, 80, 200]) {
-    it(`fit a terminal of ${columns}, every one counted`, () => {
-      const rows = recorded(hundred).histogram(columns);
+    it(`fits a terminal of ${columns} columns, every round trip counted`, () => {
+      const rows = histogram(recorded(hundred), columns);
       const counts = rows.map((row) => Number(row.split(" ").at(-1)));
       assertEquals([rows.length, counts.reduce((sum, count) => sum + count)], [10, 100]);
       for (const row of rows) assert([...row].length <= Math.max(columns, 23), row);
@@ -66,10 +74,98 @@ describe("round trips", () => {
     });
   }
 
-  it("that are all alike are one bar, and 0 is a duration too", () => {
-    assertEquals(recorded(ten(5)).histogram(30).length, 1);
-    assertEquals(recorded(ten(0)).histogram(30).length, 1);
-    const rows = recorded([...ten(0), ...ten(100)]).histogram(30);
+  it("of round trips that are all alike is one bar, and 0 is a duration too", () => {
+    assertEquals(histogram(recorded(ten(5)), 30).length, 1);
+    assertEquals(histogram(recorded(ten(0)), 30).length, 1);
+    const rows = histogram(recorded([...ten(0), ...ten(100)]), 30);
     assertEquals(rows.map((row) => row.split(" ").at(-1)).join(" "), "10 0 0 0 0 0 0 0 0 10");
+  });
+});
+
+/** A run of messages that are due so many ms apart; undefined is a loss. */
+function run(durations: readonly (number | undefined)[], interval = 100): Timeline {
+  const timeline = new Timeline();
+  for (const [at, duration] of durations.entries()) timeline.record(at * interval, duration);
+  return timeline;
+}
+
+describe("line", () => {
+  const calm = new Array<number>(20).fill(1);
+
+  it("is drawn from 20 messages on, a cell for each while they fit", () => {
+    assertEquals(line(run(calm.slice(1)), 80), undefined);
+    assertEquals(line(run(calm), 80), "████████████████████ █ 1.00 ms, 1.9 s");
+  });
+
+  it("shows a stall as a slope, losses as crosses, and the scale", () => {
+    const stall = Array.from({ length: 8 }, (_, at) => 800 - 100 * at);
+    const durations = [...calm, ...stall, ...calm.slice(10), undefined, undefined, 1];
+    assertEquals(
+      line(run(durations), 80),
+      "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█▇▆▅▄▃▂▁▁▁▁▁▁▁▁▁▁▁××▁ █ 800 ms, × lost, 4.0 s",
+    );
+  });
+
+  it("leaves a blank where no message was due", () => {
+    const timeline = run(calm, 50);
+    timeline.record(3800, 1);
+    assertEquals(line(timeline, 80), "██████              █ █ 1.00 ms, 3.8 s".padStart(38));
+  });
+
+  for (const columns of [40, 80, 200]) {
+    it(`covers a long run in ${columns} columns, with its single loss and its worst round trip`, () => {
+      const timeline = new Timeline();
+      for (let at = 0; at < 100_000; at++) {
+        timeline.record(at * 37, at === 25_000 ? undefined : at === 75_000 ? 100 : 1);
+      }
+      const text = line(timeline, columns) ?? fail();
+      assertEquals([...text].length, columns);
+      const [, cells = ""] = /^(.*) █ 100 ms, × lost, 61\.7 min$/.exec(text) ?? fail(text);
+      assertEquals(cells.replace("×", "").replace("█", "").replaceAll("▁", ""), "");
+      assertAlmostEquals(cells.indexOf("×") / cells.length, 0.25, 0.08);
+      assertAlmostEquals(cells.indexOf("█") / cells.length, 0.75, 0.08);
+    });
+  }
+});
+
+describe("Outages", () => {
+  /** Outcomes of messages that are due at 0, 100, 200 ms: answered, lost, cut with the connection. */
+  function found(outcomes: string): { lost: number; duration: number; isOver: boolean }[] {
+    const outages = new Outages();
+    for (const [at, outcome] of [...outcomes].entries()) {
+      if (outcome === "a") outages.answered(at * 100);
+      else outages.lost(at * 100, outcome === "c");
+    }
+    return outages.until(outcomes.length * 100).map(({ lost, duration, to }) => (
+      { lost, duration, isOver: to !== undefined }
+    ));
+  }
+
+  for (
+    const [outcomes, ...expected] of [
+      ["aaaa"],
+      ["alala"],
+      ["allla", { lost: 3, duration: 300, isOver: true }],
+      ["aca", { lost: 1, duration: 100, isOver: true }],
+      ["alc", { lost: 2, duration: 200, isOver: false }],
+      ["allacaal", { lost: 2, duration: 200, isOver: true }, {
+        lost: 1,
+        duration: 100,
+        isOver: true,
+      }],
+      ["ll", { lost: 2, duration: 200, isOver: false }],
+    ] as const
+  ) {
+    it(outcomes, () => assertEquals(found(outcomes), [...expected]));
+  }
+
+  it("last from when the first lost message was due to when the next answered one was", () => {
+    const outages = new Outages();
+    const now = performance.now();
+    outages.lost(now - 3000, true);
+    const { from, to = "" } = outages.answered(now - 1000) ?? fail();
+    assertMatch(from, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    assertAlmostEquals(Date.parse(to) - Date.parse(from), 2000, 2);
+    assertAlmostEquals(Date.now() - Date.parse(to), 1000, 20);
   });
 });

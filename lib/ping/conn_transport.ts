@@ -1,0 +1,203 @@
+/** Messages over a connection, which is made anew when it is lost. */
+
+import { errorMessage } from "../checks.ts";
+import { frame, MOST_ADDED } from "../client/peer.ts";
+import type { Conn } from "../net/listener.ts";
+import { BufferedConn } from "../net/buffered_conn.ts";
+import type { Framing } from "../wire/framing.ts";
+import { concat } from "../wire/framing.ts";
+import { replyTo } from "../wire/replies.ts";
+import { Queue } from "./queue.ts";
+import type { Probe } from "./reply_matcher.ts";
+import type { Transport, TransportCallbacks } from "./transport.ts";
+
+/** Messages that are due together are sent by one write, until it has so many bytes. */
+const BATCH = 65536;
+/** A server that takes nothing for longer than this holds up messages, in ms. */
+const BLOCKED = 300;
+const CR = 13, LF = 10;
+
+/** How messages are sent over connections. */
+export interface ConnTransportOptions {
+  readonly framing: Framing;
+  /** Sends no message while another is pending; a server that may speak raw is always treated so. */
+  readonly takesTurns: boolean;
+  /** A late reply can't be distinguished from another message's. */
+  readonly areAlike: boolean;
+  /** The server sends first: no message is sent before its greeting has come. */
+  readonly greeting: boolean;
+}
+
+/** A transport over connections. */
+export class ConnTransport implements Transport {
+  #conn: BufferedConn | undefined;
+  #framing: Framing;
+  readonly #queue = new Queue<Probe>();
+  #first: Probe | undefined; // of a connection, from whose reply `auto` finds the framing
+  #turn: Probe | undefined; // the message sent last
+  #transferred = 0; // when a byte was last sent or received
+  #blockedSince: number | undefined; // while a write is pending
+  #isGreeted = false;
+  #isSending = false;
+  #isReceiving = false; // lines that were read can't answer what would be sent meanwhile
+  #isClosed = false;
+
+  /** @param connect makes another connection once the first is lost */
+  constructor(
+    readonly callbacks: TransportCallbacks,
+    readonly connect: () => Promise<Conn>,
+    readonly options: ConnTransportOptions,
+  ) {
+    this.#framing = options.framing;
+  }
+
+  /**
+   * Sends and receives over a connection.
+   * @param conn closed with the transport
+   */
+  open(conn: Conn): void {
+    const buffered = new BufferedConn(conn, 0);
+    this.callbacks.opened();
+    this.#conn = buffered;
+    this.#first = this.#turn = undefined;
+    this.#isGreeted = !this.options.greeting;
+    this.#isReceiving = false;
+    this.#transferred = performance.now();
+    this.#receive(buffered).catch((error) => this.#fail(buffered, error));
+  }
+
+  send(probe: Probe): void {
+    const since = this.#blockedSince;
+    if (since !== undefined && probe.since - since > BLOCKED) this.callbacks.blocked();
+    this.#queue.push(probe);
+    this.settled();
+  }
+
+  settled(): void {
+    if (this.#queue.length === 0 || this.#isSending || this.#isReceiving) return;
+    this.#sendAll().catch((error) => this.callbacks.failed(error));
+  }
+
+  expired(timeout: number): void {
+    const isBlocked = performance.now() - (this.#blockedSince ?? Infinity) >= timeout;
+    const isOutOfStep = this.options.areAlike || this.#framing === "raw";
+    if (isBlocked) this.#lose(this.#conn, `the server has taken nothing for ${timeout / 1000}s`);
+    else if (isOutOfStep) this.#lose(this.#conn, undefined);
+    else this.settled();
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    this.#conn?.close();
+    this.#conn = undefined;
+  }
+
+  /** Sends what is due, until nothing may be sent. */
+  async #sendAll(): Promise<void> {
+    this.#isSending = true;
+    try {
+      while (this.#next() !== undefined && !this.#isClosed) {
+        const conn = this.#conn ?? await this.#reconnect();
+        if (conn !== undefined) await this.#sendBatch(conn);
+      }
+    } finally {
+      this.#isSending = false; // at once: what is due from now on would not be sent
+    }
+  }
+
+  /** The next message, if it may be sent now. */
+  #next(): Probe | undefined {
+    const queue = this.#queue;
+    while (queue.first !== undefined && queue.first.state !== "queued") queue.shift(); // given up
+    if (this.#conn !== undefined && !this.#isGreeted) return undefined;
+    const takesTurns = this.options.takesTurns || this.#framing !== "line";
+    return takesTurns && this.#turn?.state === "sent" ? undefined : queue.first;
+  }
+
+  async #reconnect(): Promise<BufferedConn | undefined> {
+    try {
+      const conn = await this.connect();
+      if (this.#isClosed) conn.close();
+      else this.open(conn);
+      return this.#conn;
+    } catch (error) {
+      const probes = this.#queue.drain().filter(({ state }) => state === "queued");
+      if (!this.#isClosed) this.callbacks.unreachable(probes, errorMessage(error));
+      return undefined;
+    }
+  }
+
+  async #sendBatch(conn: BufferedConn): Promise<void> {
+    const frames = [];
+    let length = 0;
+    for (let probe; length < BATCH && (probe = this.#next()) !== undefined;) {
+      const bytes = frame(probe.message, this.#framing);
+      length += bytes.length;
+      frames.push(bytes);
+      this.#queue.shift();
+      this.callbacks.sent(probe);
+      this.#first ??= probe;
+      this.#turn = probe;
+      conn.mostHeld = Math.max(conn.mostHeld, probe.message.length + MOST_ADDED);
+    }
+    this.#blockedSince = performance.now();
+    try {
+      await conn.send(frames.length === 1 ? frames[0] as Uint8Array : concat(frames));
+      this.#transferred = performance.now();
+    } catch (error) {
+      await conn.gone().catch(() => {}); // what the server sent before comes first, and how it ended
+      this.#fail(conn, error);
+    }
+    this.#blockedSince = undefined;
+  }
+
+  /**
+   * Receives until the end.
+   * @throws {Error} that says how it ended
+   */
+  async #receive(conn: BufferedConn): Promise<never> {
+    while (await conn.more()) {
+      this.#transferred = performance.now();
+      this.#isReceiving = true;
+      for (let line; this.#conn === conn && (line = this.#line(conn)) !== null;) {
+        this.#isGreeted = true;
+        const reader = this.callbacks.received(line);
+        if (reader !== undefined) await reader;
+      }
+      this.#isReceiving = false;
+      this.settled();
+    }
+    throw conn.over();
+  }
+
+  /** The next line that has come whole, or what is one where the server speaks raw. */
+  #line(conn: BufferedConn): Uint8Array | null {
+    const { held } = conn;
+    if (held.length === 0) return null;
+    const probe = this.#framing === "auto" ? this.#first : this.#turn;
+    if (probe !== undefined && this.#framing !== "line") {
+      const found = replyTo(probe.message, held, this.#framing);
+      if (found === null) return null;
+      this.#framing = found.framing;
+      conn.drop(found.length);
+      return found.reply;
+    }
+    const lf = held.indexOf(LF);
+    if (lf === -1) return null;
+    conn.drop(lf + 1);
+    return held.subarray(0, held[lf - 1] === CR ? lf - 1 : lf);
+  }
+
+  #fail(conn: BufferedConn, error: unknown): void {
+    const silence = (performance.now() - this.#transferred) / 1000;
+    this.#lose(conn, `${errorMessage(error)} after ${silence.toFixed(1)} s of silence`);
+  }
+
+  #lose(conn: BufferedConn | undefined, failure: string | undefined): void {
+    if (conn === undefined || this.#conn !== conn || this.#isClosed) return;
+    this.#conn = undefined;
+    conn.close();
+    this.callbacks.disconnected(failure, performance.now() - this.#transferred);
+    this.settled();
+  }
+}

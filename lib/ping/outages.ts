@@ -1,0 +1,71 @@
+/** Outages: losses in a row, as times between which no message was answered. */
+
+import { rounded } from "./round_trips.ts";
+
+/** Outages that are listed; the later ones are only reported as events. */
+const MOST_LISTED = 1000;
+
+/** Two or more losses in a row, or fewer with a lost connection. */
+export interface Outage {
+  /** When the first lost message was due, in ISO 8601. */
+  readonly from: string;
+  /** When the next answered message was due; undefined while there is none. */
+  readonly to?: string;
+  /** From one to the other, or until now, in ms. */
+  readonly duration: number;
+  /** Messages lost. */
+  readonly lost: number;
+}
+
+/** Finds outages in the outcomes of messages, which are given in the order in which they were due. */
+export class Outages {
+  /** Those that are over, the first 1,000 of them. */
+  readonly over: Outage[] = [];
+
+  #from: number | undefined; // when the first message was due that was lost since an answer
+  #lost = 0;
+  #isCut = false;
+
+  /**
+   * Records a lost message.
+   * @param due when it was due, by `performance.now()`
+   * @param isCut whether its connection was lost
+   */
+  lost(due: number, isCut: boolean): void {
+    this.#from ??= due;
+    this.#lost++;
+    this.#isCut ||= isCut;
+  }
+
+  /**
+   * Records an answered message.
+   * @returns the outage that it ends, if any
+   */
+  answered(due: number): Outage | undefined {
+    const outage = this.#current(due, true);
+    this.#from = undefined;
+    this.#lost = 0;
+    this.#isCut = false;
+    if (outage === undefined) return undefined;
+    if (this.over.length < MOST_LISTED) this.over.push(outage);
+    return outage;
+  }
+
+  /** The outages so far, with the one that is not over. */
+  until(now: number): Outage[] {
+    const current = this.#current(now, false);
+    return current === undefined ? [...this.over] : [...this.over, current];
+  }
+
+  #current(until: number, isOver: boolean): Outage | undefined {
+    const from = this.#from;
+    if (from === undefined || (this.#lost < 2 && !this.#isCut)) return undefined;
+    const to = isOver ? { to: timeOf(until) } : {};
+    return { from: timeOf(from), ...to, duration: rounded(until - from), lost: this.#lost };
+  }
+}
+
+/** A time of `performance.now()` as a time of day. */
+function timeOf(time: number): string {
+  return new Date(Date.now() - performance.now() + time).toISOString();
+}
