@@ -1,25 +1,28 @@
-/** A server of a test's own, that behaves as no good server does. */
+/** A server that does what a test says: what no good server does. */
 
 import type { Conn } from "../net/listener.ts";
 import { text } from "./wire.ts";
 
-/** What a server does with a connection. What it throws ends the connection, and nothing else. */
-export type Talk = (conn: Pick<Conn, "read" | "write">) => Promise<void>;
+/** Serves one connection. An error that it throws ends that connection and nothing else. */
+export type ConnHandler = (conn: Pick<Conn, "read" | "write">) => Promise<void>;
 
-/** How a server of a test's own is started. */
+/** Options of {@linkcode FakeServer.start}. */
 export interface FakeServerOptions {
   /**
-   * Leaves connections open when all is done with them.
+   * Leaves a connection open when its handler is done.
    * @default {false}
    */
   readonly keepOpen?: boolean;
-  /** Where to listen, on 127.0.0.1. Without, on a free port. */
+  /**
+   * The port, on 127.0.0.1. 0 takes a free one.
+   * @default {0}
+   */
   readonly port?: number;
 }
 
 /**
- * A server that does with each connection what a test says, then closes it. It listens until the
- * end of the block that it is used in. It takes `--allow-net`.
+ * A server that calls a test's function for each connection, then closes it. It listens until the
+ * end of its block. Needs `--allow-net`.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -32,59 +35,60 @@ export interface FakeServerOptions {
  * using wire = await Wire.dial(server.port);
  * await wire.send("hello\n");
  * assertEquals(await wire.rest(), "half a rep");
- * assertEquals(server.heard, "hello\n");
+ * assertEquals(server.received, "hello\n");
  * ```
  */
 export class FakeServer implements AsyncDisposable {
-  /** All that was read from clients, a character a byte. */
-  heard = "";
+  /** Everything that was read from clients, a character for each byte. */
+  received = "";
   readonly #listener;
   readonly #conns = new Set<Deno.Conn>();
-  readonly #over: Promise<void>;
+  readonly #done: Promise<void>;
 
-  private constructor(readonly talk: Talk, readonly keepOpen: boolean, port: number) {
+  private constructor(readonly handler: ConnHandler, readonly keepOpen: boolean, port: number) {
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
-    this.#over = this.#serve();
+    this.#done = this.#serve();
   }
 
   /**
-   * Starts one; it accepts from here on.
-   * @param talk what is done with each connection
+   * Starts a server, which accepts connections at once.
+   *
+   * @param handler serves each connection
    */
-  static start(talk: Talk, options: FakeServerOptions = {}): FakeServer {
-    return new FakeServer(talk, options.keepOpen ?? false, options.port ?? 0);
+  static start(handler: ConnHandler, options: FakeServerOptions = {}): FakeServer {
+    return new FakeServer(handler, options.keepOpen ?? false, options.port ?? 0);
   }
 
-  /** Where it listens. */
+  /** The port that it listens on. */
   get port(): number {
     return this.#listener.addr.port;
   }
 
-  /** Closes all connections, and listens no more. */
+  /** Stops listening and closes all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
     for (const conn of this.#conns) conn[Symbol.dispose]();
-    await this.#over;
+    await this.#done;
   }
 
   async #serve(): Promise<void> {
-    const conversations = [];
+    const served = [];
     for (;;) {
       const conn = await this.#listener.accept().catch(() => null);
       if (conn === null) break;
       this.#conns.add(conn);
-      conversations.push(this.#host(conn));
+      served.push(this.#serveOne(conn));
     }
-    await Promise.all(conversations);
+    await Promise.all(served);
   }
 
-  async #host(conn: Deno.Conn): Promise<void> {
+  async #serveOne(conn: Deno.Conn): Promise<void> {
     const read = async (into: Uint8Array) => {
       const count = await conn.read(into);
-      this.heard += text(into.subarray(0, count ?? 0));
+      this.received += text(into.subarray(0, count ?? 0));
       return count;
     };
-    await this.talk({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
+    await this.handler({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
     if (!this.keepOpen) conn[Symbol.dispose]();
   }
 }

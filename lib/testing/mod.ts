@@ -1,8 +1,7 @@
 /**
- * For tests of programs that talk, in whatever language they are written: real programs, what a
- * person would see on a terminal, literal bytes, and a network that has its faults. All is gone at
- * the end of the block that it is used in; every wait is for words or bytes, and a failure shows
- * what was said.
+ * For tests of programs that communicate, in any language: real programs, terminals as a person
+ * sees them, literal bytes, and a network with faults. Everything started is gone at the end of its
+ * block. Every wait is for words or bytes and has a time limit, and its error shows the output.
  *
  * ```ts
  * import { Program, startServer } from "@readback/readback/testing";
@@ -18,13 +17,13 @@
  * await server.until('"hello"');
  * ```
  *
- * Programs and screens take `--allow-run`, sockets `--allow-net`; {@linkcode requires} in CI and
- * `clearEnv` read the environment, with `--allow-env`.
+ * Programs and screens need `--allow-run`, sockets `--allow-net`. {@linkcode requires} in CI and
+ * `clearEnv` read the environment and need `--allow-env`.
  *
  * @module
  */
 
-export { FakeServer, type FakeServerOptions, type Talk } from "./fake_server.ts";
+export { type ConnHandler, FakeServer, type FakeServerOptions } from "./fake_server.ts";
 export { type Requirement, requires } from "./requires.ts";
 export { setTimeLimit, type Wait } from "./time_limit.ts";
 export { Program, type ProgramOptions, type Signal } from "./program.ts";

@@ -1,13 +1,16 @@
-/** A real program as a disposable: start it, type at it, wait for its words, see how it ends. */
+/** A real program as a disposable: start it, type, wait for its output, check how it ends. */
 
-import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+import { sleep } from "../wait.ts";
+import { concat } from "../wire/framing.ts";
+import { ReceivedText } from "./received_text.ts";
+import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 
-/** What is kept of a program that talks without end, in characters. */
+/** The most characters, and the most bytes, of a stream that are kept: beyond it, the older half is dropped. */
 const MOST_KEPT = 64 << 20;
-/** How long after its output a program that ends may take to be gone, in ms. */
-const LAST_MOMENTS = 1_000;
+/** Milliseconds that a program may take to exit after it has closed a stream, or has been killed. */
+const EXIT_TIME = 1_000;
 
-/** A signal, by its name. */
+/** The name of a signal. */
 export type Signal =
   | "SIGABRT"
   | "SIGALRM"
@@ -24,71 +27,84 @@ export type Signal =
   | "SIGUSR2"
   | "SIGWINCH";
 
-/** How a program is started. */
+/** Options of {@linkcode Program}. */
 export interface ProgramOptions {
-  /** The folder that it runs in. Without, the test's own. */
+  /** The directory that it runs in. @default {the test's own} */
   readonly cwd?: string | URL;
-  /** Added to its environment, in which `NO_COLOR` is `1` unless you set it otherwise. */
+  /** Variables added to its environment, in which `NO_COLOR` is `1` unless set here. */
   readonly env?: Readonly<Record<string, string>>;
   /**
-   * Gives it nothing of the test's environment, in which there may be secrets, but `PATH`.
+   * Keeps the test's environment, which may contain secrets, from the program, except `PATH`.
    * @default {false}
    */
   readonly clearEnv?: boolean;
 }
 
-/** A stream's text so far, and who waits for more of it. */
-class Heard {
-  bytes: Uint8Array[] = [];
-  text = "";
-  seen = 0; // the text before this was waited for
-  isOver = false;
-  readonly over: Promise<void>;
+/** One output stream of a program. */
+class Output {
+  readonly text = new ReceivedText();
+  readonly chunks: Uint8Array[] = [];
+  #kept = 0; // bytes in chunks
+  hasEnded = false;
+  readonly ended: Promise<void>;
   readonly #reader;
   #wake = Promise.withResolvers<void>();
 
   constructor(readonly name: string, stream: ReadableStream<Uint8Array>) {
     this.#reader = stream.getReader();
-    this.over = this.#listen();
+    this.ended = this.#read();
   }
 
-  /** Settles at the next words, and at the end. */
+  /** Resolves at the next output, and at the end. */
   get more(): Promise<void> {
     return this.#wake.promise;
   }
 
-  /** Listens no more. */
   async close(): Promise<void> {
     await this.#reader.cancel();
-    await this.over;
+    await this.ended;
   }
 
-  async #listen(): Promise<void> {
+  toString(): string {
+    const { dropped } = this.text;
+    const gap = dropped ? ` (its first ${dropped} characters were dropped)` : "";
+    return `${gap}\n${shortened(this.text.slice())}`;
+  }
+
+  async #read(): Promise<void> {
     const decoder = new TextDecoder();
     for (;;) {
       const { value: chunk, done } = await this.#reader.read();
       if (done) break;
-      this.bytes.push(chunk);
-      this.text += decoder.decode(chunk, { stream: true });
-      if (this.text.length > MOST_KEPT) this.#forgetHalf();
+      this.chunks.push(chunk);
+      this.#kept += chunk.length;
+      while (this.#kept > MOST_KEPT) this.#dropHalf();
+      this.text.append(decoder.decode(chunk, { stream: true }));
+      if (this.text.end - this.text.dropped > MOST_KEPT) {
+        this.text.drop(this.text.end - MOST_KEPT / 2);
+      }
       this.#wake.resolve();
       this.#wake = Promise.withResolvers();
     }
-    this.isOver = true;
+    this.hasEnded = true;
     this.#wake.resolve();
   }
 
-  #forgetHalf(): void {
-    const forgotten = this.text.length / 2 | 0;
-    this.text = this.text.slice(forgotten);
-    this.seen = Math.max(0, this.seen - forgotten);
-    this.bytes.splice(0, this.bytes.length / 2);
+  #dropHalf(): void {
+    const half = this.chunks.splice(0, Math.ceil(this.chunks.length / 2));
+    this.#kept -= half.reduce((length, chunk) => length + chunk.length, 0);
   }
 }
 
 /**
- * A running program, from its start to the end of the block that it is used in, where it is killed
- * if it still runs. (What it started itself is its own to end.) Starting one takes `--allow-run`.
+ * A running program, until the end of its block, where it is killed if it still runs. Processes
+ * that it started are not killed. Needs `--allow-run`.
+ *
+ * A wait fails at its time limit, and at once when the program has ended. Its error shows what was
+ * expected, and the output. Waits may run at the same time, those of several programs too: use
+ * `Promise.all`, or `Promise.race` for whichever comes first.
+ *
+ * Of each stream, the newest 32 to 64 MiB are kept. An error says how much was dropped.
  *
  * ```ts
  * import { Program } from "@readback/readback/testing";
@@ -99,21 +115,19 @@ class Heard {
  * await sh.until(/hello, (\w+)\n/);
  * await sh.ends(0);
  * ```
- *
- * A wait fails once its patience is over, and at once when the program has ended; it says what was
- * expected, and all that the program had said. Waits may run at once, also those for several
- * programs: `Promise.all`, or `Promise.race` for whichever comes first.
  */
 export class Program implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #out: Heard;
-  readonly #err: Heard;
+  readonly #out: Output;
+  readonly #err: Output;
   #code: number | undefined;
 
   /**
    * Starts it.
-   * @param command its name and arguments
+   *
+   * @param command its name and its arguments
+   * @throws {Deno.errors.NotFound} if there is no such program, or no such directory
    */
   constructor(readonly command: readonly string[], options: ProgramOptions = {}) {
     const { cwd, env = {}, clearEnv = false } = options;
@@ -129,9 +143,9 @@ export class Program implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     this.#input = this.#child.stdin.getWriter();
-    this.#input.closed.catch(() => {}); // it may be gone before all is typed
-    this.#out = new Heard("standard output", this.#child.stdout);
-    this.#err = new Heard("standard error", this.#child.stderr);
+    this.#input.closed.catch(() => {}); // it may end before everything is typed
+    this.#out = new Output("standard output", this.#child.stdout);
+    this.#err = new Output("standard error", this.#child.stderr);
     this.#child.status.then(({ code }) => this.#code = code);
   }
 
@@ -140,79 +154,96 @@ export class Program implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** All it printed on standard output so far. */
+  /** Its standard output so far, as far as it is kept. */
   get stdout(): string {
-    return this.#out.text;
+    return this.#out.text.slice();
   }
 
-  /** All it printed on standard output so far, as bytes. */
+  /** Its standard output so far, as bytes. */
   get stdoutBytes(): Uint8Array {
-    return new Uint8Array(this.#out.bytes.flatMap((chunk) => [...chunk]));
+    return concat(this.#out.chunks);
   }
 
-  /** All it printed on standard error so far. */
+  /** Its standard error so far. */
   get stderr(): string {
-    return this.#err.text;
+    return this.#err.text.slice();
   }
 
   /**
-   * Writes to its standard input; returns once that is handed over.
-   * @throws {Error} if it no longer reads: it has ended, or closed its input
+   * Writes to its standard input. Resolves once the system has taken all of it.
+   *
+   * @throws {Error} at the time limit if the program does not read, and at once if it can't any more
    */
-  async type(input: string | Uint8Array): Promise<void> {
+  async type(input: string | Uint8Array, wait: Wait = {}): Promise<void> {
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
-    try {
-      await this.#input.write(bytes);
-    } catch {
-      throw new Error(this.#account(`${await this.#fate("its input")} before all was typed`));
-    }
+    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
+    await limit.before(
+      this.#input.write(bytes).catch(async () => {
+        throw new Error(
+          this.#report(`${await this.#fate("its input")} before everything was typed`),
+        );
+      }),
+    );
   }
 
-  /** Closes its standard input. */
-  async endInput(): Promise<void> {
-    await this.#input.close().catch(() => {});
+  /** Closes its standard input once everything typed is written. */
+  async endInput(wait: Wait = {}): Promise<void> {
+    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
+    await limit.before(this.#input.close().catch(() => {})); // it may have ended
   }
 
   /**
-   * Waits for words on standard output, past those that were waited for before.
-   * @return the match: its groups, and what came before it in `input`
+   * Waits for words on standard output, after the ones of the last such wait.
+   *
+   * @param words a text, or a pattern; it may match up to 1 MiB
+   * @returns the match: its groups, and in `input` the text around it
+   * @throws {Error} at the time limit, and at once when the program has ended without them
    */
   until(words: string | RegExp, wait: Wait = {}): Promise<RegExpExecArray> {
     return this.#until(this.#out, words, wait);
   }
 
-  /** Waits for words on standard error, likewise. */
+  /** Waits for words on standard error, as {@linkcode until} does on standard output. */
   untilError(words: string | RegExp, wait: Wait = {}): Promise<RegExpExecArray> {
     return this.#until(this.#err, words, wait);
   }
 
   /**
-   * Sends it a signal, `SIGINT` for Ctrl-C.
+   * Sends it a signal: `SIGINT` is the one of Ctrl-C.
+   *
    * @throws {TypeError} if it has ended
    */
   signal(signal: Signal): void {
     this.#child.kill(signal);
   }
 
-  /** Waits until it has ended and all that it said is heard. A signal's is 128 and its number. */
+  /**
+   * Waits until it has ended, and its output too.
+   *
+   * @returns its exit code; after a signal, 128 and the signal's number
+   */
   async exitCode(wait: Wait = {}): Promise<number> {
-    using ended = new TimeLimit(wait, (time) => this.#account(`has not ended ${time}`));
-    const { code } = await ended.before(this.#child.status);
-    using heard = new TimeLimit(
+    using exit = new TimeLimit(wait, (time) => this.#report(`has not ended ${time}`));
+    const { code } = await exit.before(this.#child.status);
+    using end = new TimeLimit(
       wait,
-      (time) => this.#account(`has ended, but something holds its output open, still ${time}`),
+      (time) => this.#report(`has ended, but a process still holds its output open ${time}`),
     );
-    await heard.before(Promise.all([this.#out.over, this.#err.over]));
+    await end.before(Promise.all([this.#out.ended, this.#err.ended]));
     return code;
   }
 
-  /** Waits until it has ended; fails unless it did with this exit code. */
+  /**
+   * Waits until it has ended, as {@linkcode exitCode} does.
+   *
+   * @throws {Error} if its exit code is another one
+   */
   async ends(code: number, wait: Wait = {}): Promise<void> {
     const is = await this.exitCode(wait);
-    if (is !== code) throw new Error(this.#account(`has ended with exit code ${is}, not ${code}`));
+    if (is !== code) throw new Error(this.#report(`has ended with exit code ${is}, not ${code}`));
   }
 
-  /** Kills it if it still runs, and lets go of everything. */
+  /** Kills it if it still runs, and closes its streams. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#code === undefined) {
       try {
@@ -222,41 +253,45 @@ export class Program implements AsyncDisposable {
       }
     }
     await this.#child.status;
-    await this.#input.abort().catch(() => {});
+    using limit = new TimeLimit({ timeout: EXIT_TIME }, () => "");
+    await limit.before(this.#input.abort()).catch(() => {}); // a process may still hold the input
     await Promise.all([this.#out.close(), this.#err.close()]);
   }
 
-  async #until(heard: Heard, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
-    const pattern = patternOf(words);
-    const wanted = `${asWritten(words)} on ${heard.name}`;
-    using deadline = new TimeLimit(wait, (time) => this.#account(`has not said ${wanted} ${time}`));
+  async #until(output: Output, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
+    const wanted = `${asWritten(words)} on ${output.name}`;
+    using limit = new TimeLimit(wait, (time) => this.#report(`has not printed ${wanted} ${time}`));
+    const search = output.text.search(words);
     for (;;) {
-      const { more, isOver } = heard;
-      const found = pattern.exec(heard.text.slice(heard.seen));
-      if (found) {
-        heard.seen += found.index + found[0].length;
-        return found;
+      const { more, hasEnded } = output;
+      const start = performance.now();
+      const match = search();
+      const took = performance.now() - start;
+      if (match) {
+        output.text.position = match.end;
+        return match.found;
       }
-      if (isOver) {
-        throw new Error(this.#account(`${await this.#fate(heard.name)} and never said ${wanted}`));
+      if (hasEnded) {
+        throw new Error(
+          this.#report(`${await this.#fate(output.name)} and never printed ${wanted}`),
+        );
       }
-      await deadline.before(more);
+      await limit.before(more);
+      if (took > 1) await sleep(took); // collects output: at most half of the time goes to searches
     }
   }
 
-  /** What became of it, of which a stream is over: a program that ends is gone a little later. */
+  /** Returns how it ended, after the end of a stream: a program exits a little later. */
   async #fate(stream: string): Promise<string> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, LAST_MOMENTS);
-    await Promise.race([this.#child.status, promise]);
-    clearTimeout(timer);
+    using limit = new TimeLimit({ timeout: EXIT_TIME }, () => "");
+    await limit.before(this.#child.status).catch(() => {});
     return this.#code === undefined
       ? `has closed ${stream}`
       : `has ended with exit code ${this.#code}`;
   }
 
-  #account(complaint: string): string {
-    return `${this.command.join(" ")}: ${complaint}\n` +
-      `--- stdout\n${shortened(this.stdout)}\n--- stderr\n${shortened(this.stderr)}\n---`;
+  #report(problem: string): string {
+    return `${this.command.join(" ")}: ${problem}\n` +
+      `--- stdout${this.#out}\n--- stderr${this.#err}\n---`;
   }
 }

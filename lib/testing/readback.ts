@@ -6,15 +6,15 @@ import type { Wait } from "./time_limit.ts";
 
 export { program };
 
-/** A server that is ready: it has said where it listens. */
+/** A server that has printed where it listens. */
 export class ServerProgram extends Program {
-  /** The port that it listens on; 0 for a Unix socket. */
+  /** Its port; 0 for a Unix socket. */
   port = 0;
 }
 
 /**
- * Starts the server on a free port and waits until it is ready.
- * @param args its options, as on the command line
+ * Starts the server on a free port and waits until it is ready. When it is stopped, it cuts all
+ * connections at once, unless `--grace` says otherwise.
  *
  * ```ts
  * import { startServer, Wire } from "@readback/readback/testing";
@@ -25,13 +25,17 @@ export class ServerProgram extends Program {
  * await wire.until(/^\[hello\] .*\n/);
  * await server.until('"hello"');
  * ```
+ *
+ * @param args its options, as on the command line
  */
 export async function startServer(
   args: readonly string[] = [],
   options: ProgramOptions & Wait = {},
 ): Promise<ServerProgram> {
-  const where = args.includes("--unix") ? [] : ["--port", "0"];
-  const command = [...program("server", args), ...where, ...args];
+  const has = (option: string) => args.some((arg) => arg.split("=")[0] === option);
+  const where = has("--unix") ? [] : ["--port", "0"];
+  const grace = has("--grace") ? [] : ["--grace", "0"];
+  const command = [...program("server", args), ...where, ...grace, ...args];
   const server = new ServerProgram(command, quiet(options));
   try {
     const [, port, jsonPort] = await server.until(
@@ -48,7 +52,6 @@ export async function startServer(
 
 /**
  * Starts the client.
- * @param args its options, as on the command line
  *
  * ```ts
  * import { FakeServer, startClient } from "@readback/readback/testing";
@@ -61,6 +64,8 @@ export async function startServer(
  * await client.until("who knows?\n");
  * await client.ends(0);
  * ```
+ *
+ * @param args its options, as on the command line
  */
 export function startClient(
   args: readonly (string | number)[],
@@ -70,7 +75,7 @@ export function startClient(
   return new Program([...program("client", words), ...words], quiet(options));
 }
 
-/** Deno looks for no update meanwhile. */
+/** Keeps Deno from looking for an update. */
 function quiet(options: ProgramOptions): ProgramOptions {
   return { ...options, env: { DENO_NO_UPDATE_CHECK: "1", ...options.env } };
 }

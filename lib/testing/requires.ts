@@ -1,27 +1,27 @@
-/** What a system must have for a test; where it lacks that, the test is skipped, and says why. */
+/** What a test needs of the system: where that is missing, the test is skipped, with the reason. */
 
 const { os } = Deno.build;
 
-/** What is no program: whether it is here, and what is to be said if not. */
+/** Requirements other than programs: whether they are met, and the reason to skip if not. */
 const KINDS: Readonly<Record<string, readonly [() => boolean, string]>> = {
-  linux: [() => os === "linux" && has("sh"), "no Linux with a shell: no /proc, no prlimit"],
-  root: [() => os === "linux" && shell("id -u").trim() === "0", "only root can do this"],
-  signals: [() => os !== "windows", "a program can't be asked to end here"],
-  "unix sockets": [() => os !== "windows", "no Unix sockets here"],
+  linux: [() => os === "linux" && has("sh"), "needs Linux with a shell"],
+  root: [() => os === "linux" && shell("id -u").trim() === "0", "needs root"],
+  signals: [() => os !== "windows", "needs signals"],
+  "unix sockets": [() => os !== "windows", "needs Unix sockets"],
 };
-/** A test's options: `node:test` calls it skip, and can say why; the `@std/testing` of JSR calls it ignore. */
+
+/** Options of a test: `node:test` and the harness's own read `skip`, `@std/testing` reads `ignore`. */
 export interface Requirement {
-  /** Why it is to be skipped, if so. */
+  /** The reason to skip the test, or false. */
   readonly skip: string | false;
-  /** Whether it is. */
+  /** True if the test is to be skipped. */
   readonly ignore: boolean;
 }
 
 /**
- * The options of a test that needs these. In CI on Linux (where `CI` is `true` in the environment)
- * every program is taken to be there, so that to lack one is a failure. Elsewhere it takes
- * `--allow-run`, and a shell that knows `command -v`.
- * @param names programs; or `linux`, `root`, `signals`, `unix sockets` for what a system can do
+ * Returns the options of a test that needs these programs or abilities of the system: if one is
+ * missing, the test is skipped. In CI on Linux (`CI=true` in the environment), a missing program is
+ * not a reason to skip, so the test fails. Elsewhere this needs `--allow-run`.
  *
  * ```ts
  * import { Program, requires } from "@readback/readback/testing";
@@ -33,29 +33,31 @@ export interface Requirement {
  *   await bc.until("2\n");
  * }
  * ```
+ *
+ * @param names programs on PATH, or `linux`, `root`, `signals`, `unix sockets`
  */
 export function requires(...names: readonly string[]): Requirement {
   for (const name of names) {
-    const [isHere, lack] = KINDS[name] ??
-      [() => isComplete() || has(name), `${name} is not installed`];
-    if (!isHere()) return { skip: lack, ignore: true };
+    const [isMet, reason] = KINDS[name] ??
+      [() => isComplete() || has(name), `needs ${name}, which is not installed`];
+    if (!isMet()) return { skip: reason, ignore: true };
   }
   return { skip: false, ignore: false };
 }
 
-/** Whether every program must be there. */
+/** Returns whether every program must be there. */
 function isComplete(): boolean {
-  const right = { name: "env", variable: "CI" } as const;
-  const mayAsk = Deno.permissions.querySync(right).state === "granted";
-  return os === "linux" && mayAsk && Deno.env.get("CI") === "true";
+  const permission = { name: "env", variable: "CI" } as const;
+  const mayRead = Deno.permissions.querySync(permission).state === "granted";
+  return os === "linux" && mayRead && Deno.env.get("CI") === "true";
 }
 
-/** Whether a program is on the path. */
+/** Returns whether a program is on PATH. */
 function has(program: string): boolean {
   return shell(`command -v ${program}`) !== "";
 }
 
-/** What a command prints; nothing where there is no shell. */
+/** Returns what a command prints; nothing if there is no shell. */
 function shell(command: string): string {
   try {
     const { stdout } = new Deno.Command("sh", { args: ["-c", command] }).outputSync();

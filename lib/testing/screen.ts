@@ -1,55 +1,94 @@
-/** A program on a terminal: typed at by keys, and seen as a person sees it. tmux is the terminal. */
+/** A program on a terminal: keys go in, and the screen is seen as a person sees it. */
 
-import { asWritten, patternOf, TimeLimit, type Wait } from "./time_limit.ts";
 import { sleep } from "../wait.ts";
+import { Program } from "./program.ts";
+import { patternOf } from "./received_text.ts";
+import { picture, plain } from "./screen_picture.ts";
+import { asWritten, TimeLimit, type Wait } from "./time_limit.ts";
 
-/** The pause between two looks, in ms. */
+/** Milliseconds between two looks at the screen at most: the first are closer together. */
 const PAUSE = 20;
+/** The characters of one line that a terminal keeps, unless the program has switched that off. */
+const LONGEST_LINE = 4095;
+/** Milliseconds that a program has for this after its start, before a longer text is typed. */
+const START_TIME = 200;
 
 /**
- * Runs a program; when it has ended, names the terminal's title after that: how, and whether the
- * terminal is as it was. A title comes in order with what was printed, and nobody sees it.
+ * Runs inside the terminal: starts the program, then sets the terminal's title to the exit code,
+ * and whether the terminal's settings are as before. A title arrives in order with the output and
+ * changes nothing on the screen. Keys that send a signal reach the program, and do not end this.
  */
-const WITNESS = `mark=$1
-shift
+const RUN = `trap : INT QUIT
 before=$(stty -g)
-"$@"
+exec 3>&2 2>/dev/null
+env "$@" 2>&3 3>&-
 code=$?
-[ "$(stty -g)" = "$before" ] && terminal=same || terminal=changed
-printf '\\033\\\\\\033]2;%s %s %s\\033\\\\' "$mark" "$code" "$terminal"
-exec cat`;
+[ "$(stty -g)" = "$before" ] && settings=same || settings=changed
+printf '\\033\\\\\\033]2;ended %s %s\\033\\\\' "$code" "$settings"
+trap '' INT QUIT TSTP
+exec sleep 2147483647`;
 
-/** How the terminal is, and the program in it started. */
+/**
+ * Runs tmux, which is the terminal and takes commands from standard input. At the end of that,
+ * also if the test is killed, kills everything that was started in the terminal: on Linux what has
+ * its session, or tmux's socket in the environment, elsewhere what has its tty.
+ */
+const TERMINAL = `command -v tmux >/dev/null ||
+  { echo 'Screen needs tmux, which is not on PATH: install the package tmux' >&2; exit 1; }
+folder=$(mktemp -d "\${TMPDIR:-/tmp}/screen-XXXXXXXX") || exit
+trap : INT TERM HUP
+unset TMUX TMUX_PANE NO_COLOR
+tmux="tmux -u -S $folder/tmux"
+echo 'set -g history-limit 100000; set -g remain-on-exit on; set -g status off
+set -g default-terminal screen-256color; set -gq remain-on-exit-format ""' >"$folder/conf"
+size="-x $1 -y $2"
+shift 2
+$tmux -f "$folder/conf" -C new-session -f no-output $size -- sh -c "$@"
+pane=$($tmux display-message -p '#{pane_pid} #{pane_tty}')
+started() {
+  [ -d /proc/self ] || { ps -o pid= -t "\${pane#* }"; return; }
+  grep -lsF "$folder/tmux," /proc/[0-9]*/environ | cut -d/ -f3
+  cat /proc/[0-9]*/stat 2>/dev/null |
+    awk -v leader="\${pane% *}" '{ pid = $1; sub(/.*\\) /, "") } $1 != "Z" && $4 == leader { print pid }'
+}
+tries=0
+while pids=$(started) && [ -n "$pids" ] && [ $((tries += 1)) -le 99 ]; do
+  kill -9 $pids
+done 2>/dev/null
+$tmux kill-server 2>/dev/null
+rm -rf "$folder"`;
+
+/** A reply of tmux to one command. */
+const REPLY = /^%begin (\d+ \d+ \d+)\n([^]*?)^%(end|error) \1$/m;
+
+/** Options of {@linkcode Screen.open}. */
 export interface ScreenOptions {
-  /**
-   * How wide it is, in characters.
-   * @default {80}
-   */
+  /** Its width in characters. @default {80} */
   readonly columns?: number;
-  /**
-   * How many lines it has.
-   * @default {24}
-   */
+  /** Its height in lines. @default {24} */
   readonly rows?: number;
-  /** The folder that the program runs in. Without, the test's own. */
-  readonly cwd?: string;
-  /** Added to its environment. */
+  /** The directory that the program runs in. @default {the test's own} */
+  readonly cwd?: string | URL;
+  /** Variables added to its environment. `TERM` is `screen-256color` unless set here. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What is on a screen at one moment. */
+/** A terminal at one moment. */
 interface Sight {
-  /** Without blanks at the ends of its lines. */
+  /** The screen's lines, without blanks at their ends. */
   readonly text: string;
-  /** With them. */
-  readonly blank: string;
-  /** How the program ended, if it has. */
-  readonly end?: { readonly code: number; readonly isSame: boolean };
+  /** The same with these blanks. */
+  readonly padded: string;
+  /** How the program ended. */
+  readonly end?: { readonly code: number; readonly settings: string };
 }
 
 /**
- * A program on a terminal, until the end of the block that it is used in. It takes tmux, and
- * `--allow-run`.
+ * A program on a terminal, until the end of its block, where everything started in it is killed.
+ * Needs tmux, and `--allow-run`.
+ *
+ * A wait fails at its time limit, and at once when the program has ended. Its error shows what was
+ * expected, and the screen.
  *
  * ```ts
  * import { Screen } from "@readback/readback/testing";
@@ -61,27 +100,33 @@ interface Sight {
  * await screen.shows(/\? Ad$/);
  * await screen.ends(0);
  * ```
- *
- * A wait fails once its patience is over, and at once when the program has ended; it says what was
- * expected, and what the screen shows.
  */
 export class Screen implements AsyncDisposable {
-  readonly #name = `screen-${crypto.randomUUID()}`;
+  readonly #terminal: Program;
+  readonly #start: number = performance.now();
+  #last: Promise<unknown> = Promise.resolve(); // commands run one at a time
 
-  private constructor(readonly command: readonly string[]) {}
-
-  /** Opens a terminal and starts a program in it. */
-  static async open(command: readonly string[], options: ScreenOptions = {}): Promise<Screen> {
+  private constructor(readonly command: readonly string[], options: ScreenOptions) {
     const { columns = 80, rows = 24, cwd, env = {} } = options;
-    const screen = new Screen(command);
-    const size = ["-x", String(columns), "-y", String(rows)];
-    const folder = cwd === undefined ? [] : ["-c", cwd];
-    const variables = Object.entries(env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
-    const witness = ["sh", "-c", WITNESS, "sh", screen.#name];
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    const inside = [RUN, "sh", ...variables, ...command];
+    this.#terminal = new Program(
+      ["/bin/sh", "-c", TERMINAL, "sh", String(columns), String(rows), ...inside],
+      { ...cwd === undefined ? {} : { cwd }, env: { LC_ALL: "C.UTF-8" } },
+    );
+  }
+
+  /**
+   * Opens a terminal and starts a program in it.
+   *
+   * @param command its name and its arguments
+   * @throws {Deno.errors.NotFound} if there is no such directory
+   * @throws {Error} if tmux is not installed, or can't open such a terminal
+   */
+  static async open(command: readonly string[], options: ScreenOptions = {}): Promise<Screen> {
+    const screen = new Screen(command, options);
     try {
-      await screen.#tmux(
-        ["new-session", "-d", ...size, ...folder, ...variables, "--", ...witness, ...command],
-      );
+      await screen.#reply("new-session");
       return screen;
     } catch (error) {
       await screen[Symbol.asyncDispose]();
@@ -89,24 +134,56 @@ export class Screen implements AsyncDisposable {
     }
   }
 
-  /** What is on the screen, a line a row, without blanks at the ends of lines and of all. */
+  /** Returns the screen's lines, without blanks at their ends and without empty ones at the end. */
   async text(): Promise<string> {
     return (await this.#look()).text;
   }
 
-  /** The same with its colours, as escape sequences. */
+  /** Returns the same with its colours, as escape sequences. */
   async colours(): Promise<string> {
-    return (await this.#tmux(["capture-pane", "-p", "-e"])).trimEnd();
+    return (await this.#tmux("capture-pane -p -e")).trimEnd();
+  }
+
+  /** Returns the lines that have scrolled off the top of the screen: the last 100,000. */
+  async history(): Promise<string> {
+    const size = Number(await this.#tmux('display-message -p "#{history_size}"'));
+    return size === 0 ? "" : plain(await this.#tmux("capture-pane -p -e -S - -E -1"));
   }
 
   /**
-   * Waits until the screen shows words: in its {@linkcode text}, or in that with the blanks at the
-   * ends of lines, so that `"your name? "` is found.
-   * @return all that is on the screen then, without these blanks
+   * Returns a picture of the screen with its colours and the cursor, without empty lines at the
+   * end. It is readable on light and on dark pages.
+   *
+   * ```ts
+   * import { Screen } from "@readback/readback/testing";
+   *
+   * await using screen = await Screen.open(["printf", "\\033[32mgreen\\033[m"], { columns: 40 });
+   * await screen.ends(0);
+   * const svg = await screen.svg();
+   * console.assert(svg.startsWith("<svg ") && svg.includes(">green</text>"));
+   * ```
+   *
+   * @returns an SVG document
+   */
+  async svg(): Promise<string> {
+    const { end } = await this.#look();
+    const format = "#{pane_width} #{cursor_x} #{cursor_y} #{cursor_flag}";
+    const state = await this.#tmux(`display-message -p "${format}"`);
+    const [columns = 80, x = 0, y = 0, isVisible = 0] = state.split(" ").map(Number);
+    const cursor = end === undefined && isVisible === 1 ? [x, y] : undefined;
+    return picture(await this.#tmux("capture-pane -p -e"), columns, cursor);
+  }
+
+  /**
+   * Waits until the screen shows words: in its {@linkcode text}, or in the same with the blanks at
+   * the ends of lines, so that `"your name? "` is found.
+   *
+   * @returns the screen's text at that moment
    */
   async shows(words: string | RegExp, wait: Wait = {}): Promise<string> {
-    const pattern = patternOf(words);
-    const isShown = ({ text, blank }: Sight) => pattern.test(text) || pattern.test(blank);
+    const { source, flags } = patternOf(words);
+    const pattern = new RegExp(source, flags.replace(/[gy]/g, ""));
+    const isShown = ({ text, padded }: Sight) => pattern.test(text) || pattern.test(padded);
     const sight = await this.#until(
       (sight) => isShown(sight) || sight.end !== undefined,
       `has not shown ${asWritten(words)}`,
@@ -114,96 +191,108 @@ export class Screen implements AsyncDisposable {
     );
     if (isShown(sight)) return sight.text;
     const end = `has ended with exit code ${sight.end?.code}`;
-    throw new Error(this.#account(`${end} and never showed ${asWritten(words)}`, sight.text));
+    throw new Error(this.#report(`${end} and never showed ${asWritten(words)}`, sight.text));
   }
 
-  /** Types a text. */
+  /** Types a text of any length. */
   async type(text: string): Promise<void> {
-    await this.#tmux(["send-keys", "-l", "--", text]);
+    await this.#paste(text, "-r");
   }
 
   /** Presses keys, by tmux's names: `Enter`, `Left`, `C-c`. */
   async press(...keys: readonly string[]): Promise<void> {
-    await this.#tmux(["send-keys", ...keys]);
+    await this.#tmux(`send-keys ${keys.map(quoted).join(" ")}`);
   }
 
-  /** Pastes a text. */
+  /** Pastes a text of any length, marked as pasted if the program has asked for that. */
   async paste(text: string): Promise<void> {
-    await this.#tmux(["set-buffer", "--", text]);
-    await this.#tmux(["paste-buffer", "-p"]);
+    await this.#paste(text, "-p");
   }
 
-  /** Makes the window wider or narrower. */
+  /** Changes the width, in characters. */
   async resize(columns: number): Promise<void> {
-    await this.#tmux(["resize-window", "-x", String(columns)]);
+    await this.#tmux(`resize-window -x ${columns}`);
   }
 
   /**
-   * Waits until the program has ended; fails unless it did with this exit code, and left the
-   * terminal as it was.
-   * @return what is on the screen then
+   * Waits until the program has ended.
+   *
+   * @returns the screen's text at that moment
+   * @throws {Error} if its exit code is another one, or it has not restored the terminal's settings
    */
   async ends(code: number, wait: Wait = {}): Promise<string> {
     const { text, end } = await this.#until(({ end }) => !!end, "has not ended", wait);
     if (end?.code !== code) {
-      throw new Error(this.#account(`has ended with exit code ${end?.code}, not ${code}`, text));
+      throw new Error(this.#report(`has ended with exit code ${end?.code}, not ${code}`, text));
     }
-    if (!end.isSame) {
-      throw new Error(this.#account("has not left the terminal's settings as they were", text));
-    }
-    return text;
+    if (end.settings === "same") return text;
+    throw new Error(this.#report("has not left the terminal's settings as they were", text));
   }
 
-  /** Ends the program and the terminal. */
+  /** Kills everything that was started in the terminal, and closes it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#tmux(["kill-server"]).catch(() => {}); // it may not have begun
+    await using terminal = this.#terminal;
+    await terminal.endInput();
+    await terminal.exitCode();
   }
 
-  /** Looks until it is so. */
-  async #until(isSo: (sight: Sight) => boolean, complaint: string, wait: Wait): Promise<Sight> {
+  async #until(isSo: (sight: Sight) => boolean, problem: string, wait: Wait): Promise<Sight> {
     let text = "";
-    using deadline = new TimeLimit(wait, (time) => this.#account(`${complaint} ${time}`, text));
-    for (;;) {
+    using limit = new TimeLimit(wait, (time) => this.#report(`${problem} ${time}`, text));
+    for (let pause = 2;; pause = Math.min(2 * pause, PAUSE)) {
       const sight = await this.#look();
       if (isSo(sight)) return sight;
       text = sight.text;
-      await deadline.before(sleep(PAUSE));
+      await limit.before(sleep(pause));
     }
   }
 
   async #look(): Promise<Sight> {
-    const title = ["display-message", "-p", "#{pane_title}"];
-    const all = await this.#tmux(title, ["capture-pane", "-p", "-N"]);
-    const [mark = "", ...lines] = all.split("\n");
-    const blank = lines.join("\n");
-    const text = lines.map((line) => line.trimEnd()).join("\n").trimEnd();
-    const [, code, terminal] = new RegExp(`^${this.#name} (\\d+) (\\w+)$`).exec(mark) ?? [];
-    if (code === undefined) return { text, blank };
-    return { text, blank, end: { code: Number(code), isSame: terminal === "same" } };
+    const state = await this.#tmux('display-message -p "#{pane_dead} #{pane_title}"');
+    const padded = plain(await this.#tmux("capture-pane -p -e -N"));
+    const text = padded.replace(/ +$/gm, "").trimEnd();
+    const [, isDead, code, settings] = /^(\d)(?: ended (\d+) (\w+)$)?/m.exec(state) ?? [];
+    if (code !== undefined && settings !== undefined) {
+      return { text, padded, end: { code: Number(code), settings } };
+    }
+    if (isDead === "0") return { text, padded };
+    throw new Error(this.#report("has ended, and its terminal's shell was killed", text));
   }
 
-  #account(complaint: string, text: string): string {
-    return `${this.command.join(" ")}: ${complaint}\n--- screen\n${text}\n---`;
+  async #paste(text: string, how: string): Promise<void> {
+    if (text === "") return;
+    const wait = text.length > LONGEST_LINE ? this.#start + START_TIME - performance.now() : 0;
+    if (wait > 0) await sleep(wait);
+    await this.#tmux(`set-buffer -b text -- ${quoted(text)}`);
+    await this.#tmux(`paste-buffer -b text -d ${how}`);
   }
 
-  async #tmux(...commands: readonly (readonly string[])[]): Promise<string> {
-    const words = commands.flatMap((command, at) => {
-      const literal = command.map((word) => word.replace(/;$/, "\\;")); // else it ends a command
-      return at === 0 ? literal : [";", ...literal];
+  #report(problem: string, text: string): string {
+    return `${this.command.join(" ")}: ${problem}\n--- screen\n${text}\n---`;
+  }
+
+  #tmux(command: string): Promise<string> {
+    const reply = this.#last.then(async () => {
+      await this.#terminal.type(`${command}\n`).catch(() => {}); // the reply reports it
+      return await this.#reply(command);
     });
-    const { success, stdout, stderr } = await run(["-L", this.#name, "-f", "/dev/null", ...words]);
-    if (success) return new TextDecoder().decode(stdout);
-    throw new Error(`tmux ${words.join(" ")}: ${new TextDecoder().decode(stderr).trimEnd()}`);
+    this.#last = reply.catch(() => {});
+    return reply;
+  }
+
+  async #reply(command: string): Promise<string> {
+    const [, , output = "", how] = await this.#terminal.until(REPLY).catch(() => {
+      const gone = `${this.command.join(" ")}: its terminal is gone`;
+      throw new Error(this.#terminal.stderr.trim() || gone);
+    });
+    if (how === "end") return output;
+    throw new Error(`tmux ${command.slice(0, 80)}: ${output.trim()}`);
   }
 }
 
-/** Runs tmux. */
-async function run(args: string[]): Promise<Deno.CommandOutput> {
-  try {
-    const env = { LC_ALL: "C.UTF-8", TERM: "xterm-256color" };
-    return await new Deno.Command("tmux", { args, env }).output();
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error("Screen needs tmux, which is not on PATH: install the package tmux");
-  }
+/** Quotes a word for tmux. */
+function quoted(word: string): string {
+  if (word.includes("\0")) throw new TypeError('a NUL can\'t be typed: press("C-Space")');
+  const octal = (character: string) => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`;
+  return `"${word.replace(/[^\w .\/:\x80-\u{10ffff}]/gu, octal)}"`;
 }

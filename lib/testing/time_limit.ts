@@ -1,20 +1,18 @@
-/** How long a wait may take, and what a failed one shows. */
+/** Time limits of waits and writes, and what the error of a failed one shows. */
 
 import { checkOne, timeRule } from "../checks.ts";
 
-/** What no wait should take, in ms: only a failure does. */
 let general = 20_000;
 
-/** What a single wait may have of its own. */
+/** Options of a single wait or write. */
 export interface Wait {
-  /** How long it may take, in ms. Without, as long as {@linkcode setTimeLimit} says, or 20 s. */
+  /** Milliseconds until it fails. @default {20000} or as set by {@linkcode setTimeLimit} */
   readonly timeout?: number;
 }
 
 /**
- * Sets how long every wait may take from here on, in ms: 20,000 unless set. A wait that succeeds
- * never takes longer because of it, so be generous where machines are slow.
- * @throws {RangeError} if that is no time that a timer can wait
+ * Sets the time limit of every wait and write from now on, in milliseconds: 20,000 unless set. A
+ * wait that succeeds never takes longer because of it, so be generous where machines are slow.
  *
  * ```ts
  * import { Program, setTimeLimit } from "@readback/readback/testing";
@@ -23,32 +21,37 @@ export interface Wait {
  * await using program = new Program(["sh", "-c", "echo ready"]);
  * await program.until("ready", { timeout: 5_000 }); // for this one
  * ```
+ *
+ * @throws {RangeError} if a timer can't wait that long
  */
 export function setTimeLimit(milliseconds: number): void {
-  checkOne("patience", milliseconds, timeRule);
+  checkOne("milliseconds", milliseconds, timeRule);
   general = milliseconds;
 }
 
-/** The end of a wait's patience. */
+/** The time limit of one wait or write. */
 export class TimeLimit implements Disposable {
   readonly #late = Promise.withResolvers<void>();
   readonly #timer;
-  readonly #patience;
+  readonly #timeout;
 
-  /** @param complain what is wrong once it is over, told in what time */
-  constructor({ timeout: patience = general }: Wait, readonly complain: (time: string) => string) {
-    checkOne("patience", patience, timeRule);
-    this.#patience = patience;
-    this.#timer = setTimeout(() => this.#late.resolve(), patience);
+  /** @param describe returns the error's message, from words such as `in 50 ms` */
+  constructor({ timeout = general }: Wait, readonly describe: (time: string) => string) {
+    checkOne("timeout", timeout, timeRule);
+    this.#timeout = timeout;
+    this.#timer = setTimeout(() => this.#late.resolve(), timeout);
   }
 
-  /** Waits for a promise, but no longer than the patience lasts. */
+  /**
+   * Waits for a promise.
+   * @throws {Error} at the time limit
+   */
   async before<T>(promise: Promise<T>): Promise<T> {
     const late = this.#late.promise.then(() => this);
     const first = await Promise.race([promise, late]);
     if (first !== this) return first as T;
-    // Made here and not by the timer, its stack shows the line of the test that waited.
-    throw new Error(this.complain(`in ${this.#patience} ms`));
+    // Created here and not by the timer, so that its stack shows the line of the test that waited.
+    throw new Error(this.describe(`in ${this.#timeout} ms`));
   }
 
   [Symbol.dispose](): void {
@@ -56,17 +59,12 @@ export class TimeLimit implements Disposable {
   }
 }
 
-/** Words or a pattern as a pattern. */
-export function patternOf(words: string | RegExp): RegExp {
-  return typeof words === "string" ? new RegExp(RegExp.escape(words)) : words;
-}
-
-/** Words or a pattern as their test has them. */
+/** Returns words or a pattern as a test's source has them. */
 export function asWritten(words: string | RegExp): string {
   return typeof words === "string" ? JSON.stringify(words) : String(words);
 }
 
-/** A text of which the middle is left out, should it be too long to read. */
+/** Leaves out the middle of a text that is longer than `most` characters. */
 export function shortened(text: string, most = 10_000): string {
   const left = text.length - most;
   if (left <= 0) return text;

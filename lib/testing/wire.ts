@@ -1,12 +1,24 @@
-/** A raw socket for literal bytes: what a peer sends and what it gets, byte for byte. */
+/** A raw socket for literal bytes. */
 
+import { Buffer } from "node:buffer";
 import type { NetAddr } from "../net/addr.ts";
 import type { Conn } from "../net/listener.ts";
-import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+import { ReceivedText } from "./received_text.ts";
+import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+
+/** Bytes of one read at most. */
+const READ = 1 << 18;
+/** The most bytes that {@linkcode Wire.until} searches. */
+const MOST_SEARCHED = 64 << 20;
+
+const { ConnectionReset } = Deno.errors;
 
 /**
- * A connection of a test's own, until the end of the block that it is used in. A text stands for
- * bytes both ways, a character (Latin-1) a byte. It takes `--allow-net`.
+ * A TCP connection, until the end of its block. A text stands for bytes in both directions, each
+ * character (Latin-1) for one byte. Needs `--allow-net`.
+ *
+ * A wait or a write fails at its time limit, which closes the connection. A wait fails at once when
+ * the connection has ended. The error shows what was received.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -18,11 +30,11 @@ import { asWritten, patternOf, shortened, TimeLimit, type Wait } from "./time_li
  * await wire.end();
  * assertEquals(await wire.rest(), "<\xff>\r\n<no line end>");
  * ```
- *
- * A wait fails once its patience is over, and at once at end-of-file; it says what had come.
  */
 export class Wire implements Disposable {
-  #held = "";
+  readonly #received = new ReceivedText();
+  readonly #buffer = new Uint8Array(READ);
+  #reset: Error | undefined;
 
   /** The connection, for what a wire has no method for. */
   readonly conn: Conn & Disposable & { readonly localAddr: NetAddr; readonly remoteAddr: NetAddr };
@@ -31,96 +43,164 @@ export class Wire implements Disposable {
     this.conn = conn;
   }
 
-  /** Connects to a port, of this machine unless another is named. */
-  static async dial(port: number, hostname = "127.0.0.1"): Promise<Wire> {
-    const conn = await Deno.connect({ hostname, port });
+  /**
+   * Connects to a port, by default of this machine.
+   *
+   * @throws {Error} if no connection is made within the time limit
+   */
+  static async dial(port: number, hostname = "127.0.0.1", wait: Wait = {}): Promise<Wire> {
+    using limit = new TimeLimit(wait, (time) => `${hostname}:${port} has not accepted ${time}`);
+    const giveUp = new AbortController();
+    const connecting = Deno.connect({ hostname, port, signal: giveUp.signal });
+    const conn = await limit.before(connecting).catch((error) => {
+      giveUp.abort();
+      connecting.catch(() => {}); // its error is known, or is that of the abort
+      throw error;
+    });
     conn.setNoDelay(true);
     return new Wire(conn);
   }
 
-  /** Sends bytes. */
-  async send(bytes: string | Uint8Array): Promise<void> {
+  /**
+   * Sends bytes. Resolves once the system has taken all of them.
+   *
+   * @throws {TypeError} if a character is not a byte
+   * @throws {Error} at the time limit if the peer does not read
+   */
+  async send(bytes: string | Uint8Array, wait: Wait = {}): Promise<void> {
     let left = typeof bytes === "string" ? latin1(bytes) : bytes;
-    while (left.length > 0) left = left.subarray(await this.conn.write(left));
+    using limit = this.#limit(wait, () => `${left.length} bytes were not taken`);
+    while (left.length > 0) left = left.subarray(await limit.before(this.conn.write(left)));
   }
 
-  /** Half-closes: no more will be sent. */
+  /** Half-closes the connection: nothing more will be sent. */
   async end(): Promise<void> {
     await this.conn.closeWrite();
   }
 
-  /** The next bytes, up to and with the first that match. */
+  /**
+   * Waits for words.
+   *
+   * @param words a text, or a pattern; it may match up to 1 MiB
+   * @returns all bytes received and not returned before, up to and including the first match
+   */
   async until(words: string | RegExp, wait: Wait = {}): Promise<string> {
-    const pattern = patternOf(words);
-    using deadline = this.#deadline(wait, `${asWritten(words)} has not come`);
+    const problem = `${asWritten(words)} was not received`;
+    using limit = this.#limit(wait, () => problem);
+    const search = this.#received.search(words);
     for (;;) {
-      const found = pattern.exec(this.#held);
-      if (found) {
-        const all = this.#held.slice(0, found.index + found[0].length);
-        this.#held = this.#held.slice(all.length);
-        return all;
+      const match = search();
+      if (match) return this.#take(match.end);
+      if (this.#received.end - this.#received.position > MOST_SEARCHED) {
+        throw new Error(`${problem} in ${MOST_SEARCHED} bytes: ${this.#shown}`);
       }
-      if (!await this.#read(deadline)) {
-        throw new Error(`${asWritten(words)} has not come before the end: ${this.#shown}`);
+      if (!await this.#read(limit, problem)) {
+        throw new Error(`${problem} before the end: ${this.#shown}`);
       }
     }
   }
 
-  /** All that comes until end-of-file. */
+  /** Waits for end-of-file, and returns everything that was received and not returned before. */
   async rest(wait: Wait = {}): Promise<string> {
-    using deadline = this.#deadline(wait, "the end has not come");
-    while (await this.#read(deadline));
-    return this.#taken();
+    const problem = "end-of-file was not received";
+    using limit = this.#limit(wait, () => problem);
+    while (await this.#read(limit, problem));
+    return this.#take();
   }
 
-  /** What one read returns; nothing at end-of-file. */
+  /** Returns what is received next; nothing at end-of-file. */
   async read(wait: Wait = {}): Promise<string> {
-    using deadline = this.#deadline(wait, "nothing has come");
-    await this.#read(deadline);
-    return this.#taken();
+    const problem = "nothing was received";
+    using limit = this.#limit(wait, () => problem);
+    await this.#read(limit, problem);
+    return this.#take();
+  }
+
+  /**
+   * Waits until the peer has reset the connection.
+   *
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { startServer, Wire } from "@readback/readback/testing";
+   *
+   * await using server = await startServer(["--fault", "reset@2"]);
+   * using wire = await Wire.dial(server.port);
+   * await wire.send("one\ntwo\n");
+   * await wire.resets();
+   * ```
+   *
+   * @returns everything that was received before and not returned before
+   * @throws {Error} if the peer ends the connection otherwise
+   */
+  async resets(wait: Wait = {}): Promise<string> {
+    const problem = "no reset was received";
+    using limit = this.#limit(wait, () => problem);
+    try {
+      while (await this.#read(limit, problem));
+    } catch (error) {
+      if (error === this.#reset) return this.#take();
+      throw error;
+    }
+    throw new Error(`${problem}, but end-of-file: ${this.#shown}`);
+  }
+
+  /** Closes the connection. */
+  close(): void {
+    this.conn[Symbol.dispose]();
   }
 
   /** Closes the connection. */
   [Symbol.dispose](): void {
-    this.conn[Symbol.dispose]();
+    this.close();
   }
 
-  #deadline(wait: Wait, complaint: string): TimeLimit {
+  #limit(wait: Wait, describe: () => string): TimeLimit {
     return new TimeLimit(wait, (time) => {
-      this.conn.close(); // nothing else ends a read
-      return `${complaint} ${time}: ${this.#shown}`;
+      this.close(); // nothing else ends a read or a write
+      return `${describe()} ${time}: ${this.#shown}`;
     });
   }
 
-  /** What has come and was not taken. */
+  /** The bytes that were received and not returned, for an error. */
   get #shown(): string {
-    return this.#held === "" ? "nothing came" : JSON.stringify(shortened(this.#held));
+    const pending = this.#received.slice(this.#received.position);
+    return pending === "" ? "received nothing" : `received ${JSON.stringify(shortened(pending))}`;
   }
 
-  #taken(): string {
-    const all = this.#held;
-    this.#held = "";
-    return all;
+  #take(end = this.#received.end): string {
+    const taken = this.#received.slice(this.#received.position, end);
+    this.#received.position = end;
+    this.#received.drop(end);
+    return taken;
   }
 
-  async #read(deadline: TimeLimit): Promise<boolean> {
-    const buffer = new Uint8Array(65536);
-    const count = await deadline.before(this.conn.read(buffer));
-    this.#held += text(buffer.subarray(0, count ?? 0));
-    return count !== null;
+  async #read(limit: TimeLimit, problem: string): Promise<boolean> {
+    if (this.#reset) throw this.#reset;
+    try {
+      const count = await limit.before(this.conn.read(this.#buffer));
+      this.#received.append(text(this.#buffer.subarray(0, count ?? 0)));
+      return count !== null;
+    } catch (error) {
+      if (!(error instanceof ConnectionReset)) throw error;
+      this.#reset = new ConnectionReset(`${problem} before the reset: ${this.#shown}`);
+      throw this.#reset;
+    }
   }
 }
 
-/** A text's characters as bytes, one each. */
+/**
+ * Returns a text's characters as bytes, one each.
+ * @throws {TypeError} if a character is not a byte
+ */
 export function latin1(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const wrong = /[^\0-\xff]/u.exec(text)?.[0];
+  if (wrong === undefined) return new Uint8Array(Buffer.from(text, "latin1"));
+  throw new TypeError(
+    `${JSON.stringify(wrong)} is not a byte: send new TextEncoder().encode(text) for UTF-8`,
+  );
 }
 
-/** Bytes as a text of as many characters. */
+/** Returns bytes as a text of as many characters. */
 export function text(bytes: Uint8Array): string {
-  let all = "";
-  for (let at = 0; at < bytes.length; at += 8192) {
-    all += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  }
-  return all;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }

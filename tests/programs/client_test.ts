@@ -216,7 +216,7 @@ describe("a server that speaks raw", () => {
       ">>:i am binary\nClient received data: [i am binary] STAMP\n" +
         ">>:i am handsome\nClient received data: [i am handsome] STAMP\n>>:\n",
     );
-    assertEquals(server.heard, "i am binary\ni am handsome");
+    assertEquals(server.received, "i am binary\ni am handsome");
   });
 
   it("the filter waits for each reply", async () => {
@@ -238,7 +238,7 @@ describe("a server that speaks raw", () => {
   it("--framing raw sends no LF at all", async () => {
     await using server = tutorial();
     const { code, stdout } = await run(["-p", server.port, "-f", "raw", "-m", "a", "-m", "b"]);
-    assertEquals([code, stdout, server.heard], [0, "[a] STAMP\n[b] STAMP\n", "ab"]);
+    assertEquals([code, stdout, server.received], [0, "[a] STAMP\n[b] STAMP\n", "ab"]);
   });
 });
 

@@ -4,6 +4,7 @@ import { assertEquals, assertLess, assertMatch, assertRejects, assertThrows } fr
 import { describe, it } from "@std/testing/bdd";
 import { shortened } from "../../lib/testing/time_limit.ts";
 import {
+  type ConnHandler,
   FakeServer,
   latency,
   Program,
@@ -13,11 +14,17 @@ import {
   setTimeLimit,
   startClient,
   startServer,
-  type Talk,
   Wire,
 } from "@readback/readback/testing";
 import { npmSettings } from "../support/npm_settings.ts";
 import { denoOnly } from "../support/runtime.ts";
+import { program } from "../../lib/testing/readback.ts";
+import { sleep } from "../../lib/wait.ts";
+
+const PYTHON = `import sys, time
+print("go", flush=True)
+try: time.sleep(60)
+except KeyboardInterrupt: exec(sys.argv[1])`;
 
 const sh = (script: string, ...options: ConstructorParameters<typeof Program>[1][]) =>
   new Program(["sh", "-c", script], ...options);
@@ -37,25 +44,28 @@ describe("a program", requires("linux"), () => {
     assertEquals(
       await failure(program.until("your name? ")),
       "sh -c echo hello; echo oh >&2; exit 3: " +
-        'has ended with exit code 3 and never said "your name? " on standard output\n' +
+        'has ended with exit code 3 and never printed "your name? " on standard output\n' +
         "--- stdout\nhello\n\n--- stderr\noh\n\n---",
     );
     assertMatch(
       await failure(program.untilError(/n[o]/i)),
-      / never said \/n\[o\]\/i on standard e/,
+      / never printed \/n\[o\]\/i on standard e/,
     );
     assertMatch(await failure(program.ends(0)), /has ended with exit code 3, not 0\n/);
   });
 
   it("that has closed its output fails a wait at once", async () => {
     await using program = sh("exec >&-; read line");
-    assertMatch(await failure(program.until("x")), /: has closed standard output and never said/);
+    assertMatch(
+      await failure(program.until("x")),
+      /: has closed standard output and never printed/,
+    );
   });
 
   it("that says other words all the time fails a wait in its patience", async () => {
     await using program = sh("while sleep 0.01; do echo again; done");
     const message = await failure(program.until("done", { timeout: 200 }));
-    assertMatch(message, /: has not said "done" on standard output in 200 ms\n/);
+    assertMatch(message, /: has not printed "done" on standard output in 200 ms\n/);
     assertMatch(await failure(program.ends(0, { timeout: 50 })), /: has not ended in 50 ms\n/);
   });
 
@@ -68,6 +78,9 @@ describe("a program", requires("linux"), () => {
     await program.until("end\n");
     assertLess(program.stdout.length, 64 << 20);
     assertEquals([program.stdout.slice(0, 5), program.stdout.slice(-5)], ["aaaaa", "aend\n"]);
+    assertLess(program.stdoutBytes.length, 64 << 20);
+    const message = await failure(program.until("more"));
+    assertMatch(message, /--- stdout \(its first \d{8} characters were dropped\)\n/);
   });
 
   it("shows the line of the test whose wait took too long", async () => {
@@ -87,7 +100,7 @@ describe("a program", requires("linux"), () => {
     assertThrows(
       () => setTimeLimit(NaN),
       RangeError,
-      "patience must be a time in ms, 0 to 2147483647, not NaN",
+      "milliseconds must be a time in ms, 0 to 2147483647, not NaN",
     );
   });
 
@@ -95,7 +108,37 @@ describe("a program", requires("linux"), () => {
     await using program = sh("exit 4");
     await program.ends(4);
     const message = await failure(program.type("x".repeat(1_000_000)));
-    assertMatch(message, /has ended with exit code 4 before all was typed/);
+    assertMatch(message, /has ended with exit code 4 before everything was typed/);
+  });
+
+  it("that never reads fails a write at its time limit, and is disposed of all the same", async () => {
+    const program = sh("sleep 60 <&0 & echo $!; wait");
+    const [pid] = await program.until(/\d+/);
+    try {
+      const message = await failure(program.type("x".repeat(1_000_000), { timeout: 50 }));
+      assertMatch(message, /: has not read its input in 50 ms\n/);
+      assertMatch(await failure(program.endInput({ timeout: 50 })), /read its input in 50 ms\n/);
+      const begin = performance.now();
+      await program[Symbol.asyncDispose](); // the other process holds the input open
+      assertLess(performance.now() - begin, 5_000);
+    } finally {
+      Deno.kill(Number(pid), "SIGKILL");
+    }
+  });
+
+  it("of 64 MB is searched in linear time", async () => {
+    const took: number[] = [];
+    for (const megabytes of [16, 64]) {
+      await using program = sh(`yes 0123456789 | head -c ${megabytes}000000; echo; echo END`);
+      const begin = performance.now();
+      const { index, input } = await program.until(/^E(N)D\n/m);
+      took.push(performance.now() - begin);
+      assertEquals(input.slice(index - 4).replace(/\d/g, "x"), "xxx\nEND\n");
+      assertEquals(program.stdoutBytes.length, megabytes * 1_000_000 + 5);
+      assertEquals(program.stdout.length, megabytes * 1_000_000 + 5);
+    }
+    const [short = 0, long = 0] = took;
+    assertEquals(long < 8 * short + 1_000, true, `it took ${took} ms`);
   });
 
   it("runs where the test does, or in the folder that is named", async () => {
@@ -138,7 +181,10 @@ describe("a program", requires("linux"), () => {
     const program = sh("sleep 60 & echo $!");
     const [pid] = await program.until(/\d+/);
     try {
-      assertMatch(await failure(program.ends(0, { timeout: 50 })), /something holds its output/);
+      assertMatch(
+        await failure(program.ends(0, { timeout: 50 })),
+        /a process still holds its output open in 50 ms/,
+      );
       await program[Symbol.asyncDispose]();
     } finally {
       Deno.kill(Number(pid), "SIGKILL");
@@ -166,7 +212,7 @@ Deno.test(
     await using other = sh("read line");
     await assertRejects(() => other.until("x", { timeout: 10 }), Error, "in 10 ms");
 
-    const silent: Talk = async (conn) => void await conn.read(new Uint8Array(10));
+    const silent: ConnHandler = async (conn) => void await conn.read(new Uint8Array(10));
     await using server = FakeServer.start(silent, { keepOpen: true });
     await using proxy = await Proxy.start(server.port, { up: [latency(1)] });
     using wire = await Wire.dial(proxy.port);
@@ -213,14 +259,154 @@ describe("a screen", requires("tmux"), () => {
     assertMatch(await failure(screen.ends(0)), /has not left the terminal's settings as they were/);
   });
 
-  it("is in the folder that is named", async () => {
-    await using screen = await Screen.open(["pwd"], { cwd: "/" });
-    assertEquals(await screen.ends(0), "/");
+  it("is in the folder that is named, which must be there", async () => {
+    for (const cwd of ["/", new URL("file:///")]) {
+      await using screen = await Screen.open(["pwd"], { cwd });
+      assertEquals(await screen.ends(0), "/");
+    }
+    const opening = () => Screen.open(["pwd"], { cwd: "/no/such" });
+    await assertRejects(opening, Deno.errors.NotFound, "/no/such");
   });
+
+  it("gives its program the environment, TERM too, and quotes nothing wrongly", async () => {
+    const odd = `it's "$HOME" \\ #{x} ; é`;
+    const env = { TERM: "dumb", ODD: odd };
+    await using screen = await Screen.open(["sh", "-c", 'echo "$TERM $ODD $1"', "sh", odd], {
+      env,
+    });
+    assertEquals(await screen.ends(0), `dumb ${odd} ${odd}`);
+    await using other = await Screen.open(["sh", "-c", 'echo "$TERM [$NO_COLOR]"; cat']);
+    await other.shows("screen-256color []");
+    await other.type(odd);
+    await other.press("Enter", "C-d");
+    assertEquals(await other.ends(0), `screen-256color []\n${odd}\n${odd}`);
+    assertMatch(await failure(other.type("\0")), /a NUL can't be typed: press/);
+  });
+
+  for (
+    const [what, command, key, code] of [
+      ["sleep", ["sh", "-c", "echo go; exec sleep 60"], "C-c", 130],
+      ["sleep", ["sh", "-c", "echo go; exec sleep 60"], "C-\\", 131],
+      ["bash with a trap", ["bash", "-c", "trap 'exit 3' INT; echo go; sleep 60"], "C-c", 3],
+      ["python3", ["python3", "-c", PYTHON, "print('bye'); sys.exit(7)"], "C-c", 7],
+      ["python3", ["python3", "-c", PYTHON, "raise"], "C-c", 130],
+      ["node", ["node", "-e", "console.log('go'); setTimeout(() => {}, 60000)"], "C-c", 130],
+      [
+        "node, raw",
+        ["node", "-e", "console.log('go'); process.stdin.setRawMode(true).resume()"],
+        "C-c",
+        null,
+      ],
+      ["the client", program("client", []).concat("--loopback"), "C-c", 130],
+    ] as const
+  ) {
+    it(
+      `stays when ${key} ends its program: ${what}, ${code}`,
+      requires(`${command[0]}`),
+      async () => {
+        await using screen = await Screen.open([...command]);
+        await screen.shows(/go|>>:/);
+        await screen.press(key);
+        if (code === null) return assertMatch(await screen.text(), /^go/);
+        const shown = await screen.ends(code);
+        await screen.press("C-c", "C-\\", "C-d", "C-z");
+        await sleep(50);
+        assertEquals((await screen.text()).slice(0, shown.length), shown);
+        await screen.ends(code);
+      },
+    );
+  }
+
+  it("takes long texts, typed and pasted", async () => {
+    const text = "0123456789".repeat(2_000);
+    for (const how of ["type", "paste"] as const) {
+      const script = "stty -icanon -echo; echo go; head -c 20000 | cksum";
+      await using screen = await Screen.open(["sh", "-c", script]);
+      await screen.shows("go");
+      await screen[how](text);
+      await screen.shows("1342898263 20000");
+    }
+  });
+
+  it("shows line drawing as lines", async () => {
+    await using screen = await Screen.open(["printf", "\x1b(0lqk\x1b(B lqk\n"]);
+    assertEquals(await screen.ends(0), "┌─┐ lqk");
+  });
+
+  it("has the lines above it as its history", async () => {
+    await using screen = await Screen.open(["sh", "-c", "seq 30; read line"], { rows: 10 });
+    await screen.shows(/30$/);
+    const numbers = Array.from({ length: 30 }, (_, at) => `${at + 1}`);
+    assertEquals(await screen.history(), numbers.slice(0, 21).join("\n"));
+    assertEquals(await screen.text(), numbers.slice(21).join("\n"));
+    await using short = await Screen.open(["echo", "one"]);
+    await short.ends(0);
+    assertEquals(await short.history(), "");
+  });
+
+  it("is drawn as a person sees it", async () => {
+    const styled = "\x1b[1;31mred\x1b[0m \x1b[44m<b>\x1b[0m \x1b[7mrev\x1b[0m \x1b[38;5;208mo\n";
+    await using screen = await Screen.open(["sh", "-c", `printf '${styled}'; read line`], {
+      columns: 40,
+    });
+    await screen.shows("rev");
+    const svg = await screen.svg();
+    const texts = [...svg.matchAll(/<text x="([\d.]+)" y="(\d+)"(.*)>(.*)<\/text>/g)];
+    const drawn = texts.map((
+      [, x, y, rest = "", text],
+    ) => [x, y, text, /style="([^"]*)"/.exec(rest)?.[1], /class="([^"]*)"/.exec(rest)?.[1]]);
+    assertEquals(drawn, [
+      ["10", "23", "red", "fill:#ff7b72", "s1"],
+      ["43.6", "23", "&#60;b&#62;", undefined, undefined],
+      ["77.2", "23", "rev", "fill:#161b22", "s7"],
+      ["110.8", "23", "o", "fill:rgb(255,135,0)", undefined],
+    ]);
+    assertMatch(svg, /<rect x="43.6" y="10" width="25.2" height="17" fill="#58a6ff"\/>/);
+    assertMatch(svg, /<rect x="10" y="27" width="8.4" height="17" .* opacity=".5"\/>/); // the cursor
+    assertMatch(svg, /viewBox="0 0 356 54"/);
+    await screen.press("Enter");
+    await screen.ends(0);
+    assertEquals((await screen.svg()).includes('opacity=".5"'), false);
+  });
+
+  it("tells of a program that kills its terminal's shell", async () => {
+    await using screen = await Screen.open(["sh", "-c", "kill -9 $PPID; sleep 60"]);
+    assertMatch(await failure(screen.ends(0)), /its terminal's shell was killed/);
+  });
+
+  for (const way of ["the block ends", "the test is killed"]) {
+    const runs = denoOnly.ignore ? denoOnly : requires("linux");
+    it(`leaves no process and no file when ${way}`, runs, async () => {
+      const folder = await Deno.makeTempDir({ prefix: "readback-screen-" });
+      const leftover = `trap "" HUP TERM; while :; do sleep 1; done`;
+      const script = `sh -c '${leftover}' & nohup setsid sh -c '${leftover}' >/dev/null 2>&1 &
+        env -i sh -c '${leftover}' & echo "started $$"; exec cat`;
+      const module = import.meta.resolve("../../lib/testing/mod.ts");
+      const code = `import { Screen } from "${module}";
+        await using screen = await Screen.open(["sh", "-c", Deno.args[0]]);
+        console.log(await screen.shows(/started \\d+/));
+        if (Deno.args[1] === "the test is killed") await new Promise(() => setInterval(() => {}, 1000));`;
+      try {
+        await Deno.writeTextFile(`${folder}/test.ts`, code);
+        await using test = new Program(
+          [Deno.execPath(), "run", "--allow-run", `${folder}/test.ts`, script, way],
+          { env: { TMPDIR: folder, MARK: folder } },
+        );
+        const [, shell] = await test.until(/started (\d+)/);
+        if (way === "the test is killed") test.signal("SIGKILL");
+        else await test.ends(0);
+        await using left = sh(`while grep -lsF ${folder} /proc/[0-9]*/environ | grep -vw $$ ||
+          ls -d ${folder}/screen-* 2>/dev/null || [ -d /proc/${shell} ]; do sleep 0.02; done`);
+        await left.ends(0);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    });
+  }
 
   it("says what tmux has against it", async () => {
     const opening = () => Screen.open(["cat"], { columns: 0 });
-    await assertRejects(opening, Error, "-- sh -c ", "tmux new-session");
+    await assertRejects(opening, Error, "tmux new-session: width too small");
     await assertRejects(opening, Error, "width");
   });
 
@@ -246,7 +432,7 @@ describe("needs", denoOnly, () => {
   for (
     const [what, env, skip] of [
       ["that is there", {}, "false"],
-      ["that is not there", { PATH: "/" }, "cat is not installed"],
+      ["that is not there", { PATH: "/" }, "needs cat, which is not installed"],
     ] as const
   ) {
     it(`a program ${what}`, requires("signals"), async () => { // it is requires that is tried
@@ -266,7 +452,7 @@ describe("a wire", () => {
     using wire = await Wire.dial(server.port);
     assertEquals(
       await failure(wire.until("b\n")),
-      '"b\\n" has not come before the end: "aÿ"',
+      '"b\\n" was not received before the end: received "aÿ"',
     );
   });
 
@@ -277,8 +463,63 @@ describe("a wire", () => {
     using wire = await Wire.dial(server.port);
     assertEquals(
       await failure(wire.until(/b/, { timeout: 200 })),
-      '/b/ has not come in 200 ms: "a"',
+      '/b/ was not received in 200 ms: received "a"',
     );
+  });
+});
+
+describe("a wire that is written to, or reset", () => {
+  it("sends bytes alone", async () => {
+    await using server = FakeServer.start(async (conn) => void await conn.read(new Uint8Array(9)));
+    using wire = await Wire.dial(server.port);
+    await assertRejects(() => wire.send("a€"), TypeError, '"€" is not a byte');
+    await assertRejects(() => wire.send("a😀"), TypeError, '"😀" is not a byte');
+    await wire.send("\xff");
+    await wire.rest();
+    assertEquals(server.received, "\xff");
+  });
+
+  it("fails a write at its time limit", async () => {
+    await using server = FakeServer.start(() => Promise.resolve(), { keepOpen: true });
+    using wire = await Wire.dial(server.port);
+    const message = await failure(wire.send(new Uint8Array(64 << 20), { timeout: 50 }));
+    assertMatch(message, /^\d+ bytes were not taken in 50 ms: received nothing$/);
+  });
+
+  it("waits for a reset, and returns what came before", async () => {
+    await using server = await startServer(["--fault", "reset@2", "--reply", "<{message}>"]);
+    using wire = await Wire.dial(server.port);
+    await wire.send("one\n");
+    await wire.until("<one>\n");
+    await wire.send("two\n");
+    await wire.resets();
+    await wire.resets();
+    using other = await Wire.dial(server.port);
+    await other.send("one\ntwo\n");
+    const { message } = await assertRejects(() => other.rest(), Deno.errors.ConnectionReset);
+    assertEquals(message, 'end-of-file was not received before the reset: received "<one>\\n"');
+    assertEquals(await other.resets(), "<one>\n");
+  });
+
+  it("does not take end-of-file for a reset", async () => {
+    await using server = FakeServer.start((conn) => conn.write(new Uint8Array([97])).then());
+    using wire = await Wire.dial(server.port);
+    assertEquals(
+      await failure(wire.resets()),
+      'no reset was received, but end-of-file: received "a"',
+    );
+  });
+
+  it("of 32 MB is searched in linear time", async () => {
+    const bytes = new Uint8Array(32_000_000).fill(120, 0, -3);
+    await using server = FakeServer.start(async (conn) => {
+      for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+    });
+    using wire = await Wire.dial(server.port);
+    const begin = performance.now();
+    assertEquals((await wire.until("\0\0")).length, bytes.length - 1);
+    assertLess(performance.now() - begin, 8_000);
+    assertEquals(await wire.rest(), "\0");
   });
 });
 

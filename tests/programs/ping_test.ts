@@ -142,7 +142,7 @@ describe("--ping", () => {
     async () => {
       await using server = silent();
       await using patient = startClient(["-p", server.port, "--ping", "-t", 0]);
-      while (server.heard === "") await sleep(1);
+      while (server.received === "") await sleep(1);
       patient.signal("SIGINT");
       await patient.ends(1);
       assertEquals(patient.stdout.split("\n")[1], "1 sent, 0 answered, 1 lost (100 %)");
@@ -306,7 +306,7 @@ describe("--ping and whose reply it is", () => {
 
   it("drops a connection on which a late reply could be taken for the next", async () => {
     await using server = lines(async (line, say) => {
-      if (server.heard.length > "same\n".length) await say(`${line}\n`);
+      if (server.received.length > "same\n".length) await say(`${line}\n`);
     });
     const args = ["-c", 2, "-i", "150ms", "-t", "100ms", "-m", "same"];
     const { lines: told, summary } = await ping(server.port, args, 1);

@@ -136,7 +136,7 @@ describe("--greeting", () => {
       await using client = startClient(["-p", server.port, "--greeting", "-t", "200ms", ...args]);
       await client.ends(1);
       assertMatch(client.stderr, /^client: no (greeting|reply) within 0\.2s/);
-      assertEquals(server.heard, "");
+      assertEquals(server.received, "");
     }
   });
 });
