@@ -9,15 +9,16 @@ import type { Addr } from "./addr.ts";
  * import { type Conn, Peer, serve } from "@readback/readback";
  *
  * // Sends each byte by itself.
- * const slowly = (conn: Conn): Conn => ({
+ * const bytewise = (conn: Conn): Conn => ({
  *   read: (into) => conn.read(into),
  *   write: (bytes) => conn.write(bytes.subarray(0, 1)),
  *   closeWrite: () => conn.closeWrite(),
  *   close: () => conn.close(),
  * });
- * await using server = serve((message, reply) => reply.write(message));
- * const { port } = server.addr as Deno.NetAddr;
- * using peer = new Peer(slowly(await Deno.connect({ port })), "line", 1000);
+ * await using server = serve((message, reply) => reply.write(message), {
+ *   onAccept: (conn) => Promise.resolve({ ...bytewise(conn), remoteAddr: conn.remoteAddr }),
+ * });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
  * await peer.request("hello");
  * ```
  */
@@ -78,7 +79,7 @@ export interface ServerConn extends Conn {
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { type Listener, Peer, serve } from "@readback/readback";
+ * import { listen, type Listener, Peer, serve } from "@readback/readback";
  *
  * // Counts whom it accepts.
  * function counting(inner: Listener): Listener & { count: number } {
@@ -93,11 +94,11 @@ export interface ServerConn extends Conn {
  *     close: () => inner.close(),
  *   };
  * }
- * const listener = counting(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
- * await using _server = serve((message, reply) => reply.write(message), { listeners: [listener] });
- * using peer = await Peer.connect({ port: (listener.addr as Deno.NetAddr).port });
+ * const listeners = (await listen()).map(counting);
+ * await using server = serve((message, reply) => reply.write(message), { listeners });
+ * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
  * await peer.request("hello");
- * assertEquals(listener.count, 1);
+ * assertEquals(listeners.map(({ count }) => count), [1]);
  * ```
  */
 export interface Listener {

@@ -140,7 +140,7 @@ const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
   idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
   failed,
   stopped: () =>
-    told([], async (server) => {
+    told(["--grace", "5s"], async (server) => {
       using wire = await Wire.dial(server.port);
       await server.until('"connected"');
       server.signal("SIGTERM");
