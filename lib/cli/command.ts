@@ -1,6 +1,5 @@
 /** A command that runs beside the server. No process of its group outlives the command or the server. */
 
-import { errorMessage } from "../checks.ts";
 import type { Addr } from "../net/addr.ts";
 import { formatEndpoint } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
@@ -9,11 +8,28 @@ import { UsageError } from "./options.ts";
 /** The signals that are passed on to the command. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 /**
- * Sends each signal that it reads to a process or a group, then SIGKILL at the end of input: when
- * the command has ended, or when the server has, however it did.
+ * Reads numbers of processes, or of groups with a minus, and signals, and sends each signal to the
+ * last of them. At the end of input it sends SIGKILL: the command has ended, or the server has.
  */
-const WATCHER = 'read -r target; while read -r signal; do kill "-$signal" "$target"; done; ' +
-  'kill -KILL "$target"';
+const WATCHER = 'while read -r word; do case $word in [A-Z]*) kill "-$word" "$target";; ' +
+  '*) target=$word;; esac; done; kill -KILL "$target"';
+/**
+ * Becomes the command once the watcher knows its number. The server sends that number too, but may
+ * be killed before it has; there is a second way only on Linux. `$0` begins error messages.
+ */
+const LAUNCHER = `
+if [ -e /proc/self/fd ] && ! echo "$2$$" 2>/dev/null >"/proc/$1/fd/0"; then
+  echo "$0: the server is gone" >&2; exit 126
+fi
+shift 2
+case $1 in
+  */*) [ -f "$1" ] && [ -x "$1" ] ;;
+  *) command -v -- "$1" >/dev/null ;;
+esac || {
+  case $1 in */*) [ ! -e "$1" ] || { echo "$0: it is not executable" >&2; exit 126; } ;; esac
+  echo "$0: there is no such command" >&2; exit 127
+}
+exec "$@"`;
 
 const encoder = new TextEncoder();
 
@@ -43,27 +59,32 @@ export interface CommandOptions {
  * Runs a command to its end, on the standard streams of this program. Unless standard input is a
  * terminal, the command has a process group of its own, of which nothing is left.
  * @param grace the time from the first signal to SIGKILL, in ms
- * @return the exit code, or 128 and the number of the signal that ended the command
- * @throws {UsageError} with exit code 127 if it is not found, 126 if it can't be executed
+ * @return the exit code; 128 and the number of a signal that ended the command; 127 if it is not
+ *   found, 126 if it can't be executed, after a sentence on standard error
  */
 export async function runCommand(
-  [command = "", ...args]: readonly string[],
+  [command = "", ...rest]: readonly string[],
   grace: number,
   { env, onStart, onEnd }: CommandOptions,
 ): Promise<number> {
-  const onWindows = Deno.build.os === "windows";
+  const onWindows = Deno.build.os === "windows"; // which has neither groups nor sh
   const onTerminal = Deno.stdin.isTerminal();
-  const detached = !onTerminal && !onWindows;
-  const watcher = onWindows ? undefined : spawn("sh", {
+  const minus = onTerminal ? "" : "-"; // makes the number of a process that of its group
+  const watcher = onWindows ? undefined : new Deno.Command("sh", {
     ...{ args: ["-c", WATCHER], detached: true },
     ...{ stdin: "piped", stdout: "null", stderr: "null" },
-  });
+  }).spawn();
   const pipe = watcher?.stdin.getWriter();
-  const tell = (line: string) => pipe?.write(encoder.encode(`${line}\n`)).catch(() => {});
+  const tell = (word: string) => pipe?.write(encoder.encode(`${word}\n`)).catch(() => {});
+  const error = `server: cannot run ${quote(command)}`;
+  const launcher = watcher ? ["sh", "-c", LAUNCHER, error, `${watcher.pid}`, minus] : [];
   try {
-    const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
-    const child = spawn(command, { args, env, detached, ...streams });
-    void tell(`${detached ? "-" : ""}${child.pid}`);
+    const [name = "", ...args] = [...launcher, command, ...rest];
+    const child = new Deno.Command(name, {
+      ...{ args, env, detached: minus !== "" && !onWindows },
+      ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+    }).spawn();
+    void tell(`${minus}${child.pid}`);
     let killing: ReturnType<typeof setTimeout> | undefined;
     for (const signal of onWindows ? [] : SIGNALS) {
       Deno.addSignalListener(signal, () => {
@@ -83,20 +104,6 @@ export async function runCommand(
     await pipe?.close().catch(() => {});
     await watcher?.status;
     await onEnd();
-  }
-}
-
-function spawn(command: string, options: Deno.CommandOptions): Deno.ChildProcess {
-  try {
-    return new Deno.Command(command, options).spawn();
-  } catch (error) {
-    const isMissing = error instanceof Deno.errors.NotFound;
-    const why = isMissing
-      ? "there is no such command"
-      : error instanceof Deno.errors.PermissionDenied
-      ? "it is not executable"
-      : errorMessage(error);
-    throw new UsageError(`cannot run ${quote(command)}: ${why}`, isMissing ? 127 : 126);
   }
 }
 

@@ -7,12 +7,7 @@ import { quote } from "../wire/quote.ts";
 export { duration, interval } from "../checks.ts";
 
 /** A mistake in a command line. Its message is a sentence that names it and what would be right. */
-export class UsageError extends Error {
-  /** @param code the program's exit code */
-  constructor(message: string, readonly code = 2) {
-    super(message);
-  }
-}
+export class UsageError extends Error {}
 
 /** A row of the table. Its key is the option's long name, in camel case. */
 export interface Option {

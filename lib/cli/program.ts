@@ -45,7 +45,7 @@ export async function run<T extends Table>(
 ): Promise<never> {
   const code = await start(program, args, main).catch((error) => {
     complain(errorMessage(error));
-    return error instanceof UsageError ? error.code : 1;
+    return error instanceof UsageError ? 2 : 1;
   });
   await errors.flush();
   Deno.exit(code);
