@@ -3,6 +3,7 @@
 import { atRest, busy, drips, randomClosings, reconnects } from "../battery/crowds.ts";
 import { fullSpeed, longLine, neverReads, readsLate } from "../battery/floods.ts";
 import { bothOnFullDisk, bothUnread, diskFull, readerStops } from "../battery/output.ts";
+import { commandsEnd, killed, killedEarly, parentKilled } from "../battery/leftovers.ts";
 import { memory, sockets } from "../battery/proc.ts";
 import { scarce, startScarce } from "../battery/scarce.ts";
 import { stopWhileBusy } from "../battery/stops.ts";
@@ -116,6 +117,11 @@ export const ROWS: readonly Row[] = [
   },
   ...Object.entries(TOOLS).map(([name, command]) => filtered(name, command)),
   filtered("our filter", (port) => [...program("client"), "-q", "--port", String(port)]),
+  { name: "200 commands, each with a child that stays", run: () => commandsEnd(200) },
+  { name: "50 servers killed beside their command", run: () => killed("server", 50) },
+  { name: "50 servers killed while they start", run: () => killedEarly(50) },
+  { name: "50 commands killed", run: () => killed("command", 50) },
+  { name: "50 parents of a server killed", run: () => parentKilled(50) },
 ];
 
 /** A row on a server that must be well at its end; its memory and sockets are told. */
