@@ -79,13 +79,8 @@ export async function runCommand(
   const error = `server: cannot run ${quote(command)}`;
   const launcher = watcher ? ["sh", "-c", LAUNCHER, error, `${watcher.pid}`, minus] : [];
   try {
-    const [name = "", ...args] = [...launcher, command, ...rest];
-    const child = new Deno.Command(name, {
-      ...{ args, env, detached: minus !== "" && !onWindows },
-      ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
-    }).spawn();
-    void tell(`${minus}${child.pid}`);
     let killing: ReturnType<typeof setTimeout> | undefined;
+    // Before the command can cause a signal; they are delivered after this.
     for (const signal of onWindows ? [] : SIGNALS) {
       Deno.addSignalListener(signal, () => {
         if (onTerminal && signal !== "SIGTERM") return; // the terminal sends it to the command too
@@ -94,6 +89,12 @@ export async function runCommand(
         void tell(signal.slice("SIG".length));
       });
     }
+    const [name = "", ...args] = [...launcher, command, ...rest];
+    const child = new Deno.Command(name, {
+      ...{ args, env, detached: minus !== "" && !onWindows },
+      ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+    }).spawn();
+    void tell(`${minus}${child.pid}`);
     await onStart();
     const { code } = await child.status;
     clearTimeout(killing);
