@@ -6,23 +6,12 @@ import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { Screen } from "../../lib/testing/screen.ts";
 import { Wire } from "../../lib/testing/wire.ts";
+import { isNode22, NPM_INSTALL, packFor } from "../support/npm.ts";
 import { unstamped } from "../support/replies.ts";
 
 const root = new URL("../..", import.meta.url);
 const { version } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
 const README = await Deno.readTextFile(new URL(".ci/npm/README.md", root));
-const RELEASE = ["run", "--frozen", "--allow-run", "--allow-read", "--allow-write", "--allow-env"];
-// No install script has run: the package must do without.
-const INSTALL = ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund"];
-
-/** Returns what a command prints; nothing where it is missing. */
-async function print(name: string, ...args: string[]): Promise<string> {
-  const { stdout } = await new Deno.Command(name, { args }).output().catch(() => ({
-    stdout: new Uint8Array(),
-  }));
-  return new TextDecoder().decode(stdout);
-}
-
 /** The folder of somebody who has Node and nothing of ours. */
 let app = "";
 
@@ -33,9 +22,9 @@ function inApp(...command: readonly string[]): string[] {
 
 /** Runs a command there to its end; gives what it printed. */
 async function run(...command: readonly string[]): Promise<string> {
-  await using program = new Program(inApp(...command));
+  await using program = new Program(inApp(...command), { env: NPM_INSTALL });
   await program.endInput();
-  await program.ends(0);
+  await program.ends(0, { timeout: 60_000 }); // npm may have to download
   return program.stdout;
 }
 
@@ -51,9 +40,7 @@ const WAYS = {
   "as the program itself": "",
   "beside the program, as before Node 22.15": "--import=./no_execve.mjs",
 };
-/** A Node that the modules run on, and the commands become Deno in; CI has one. */
-const isNew = /^2[2-9]/.test(await print("node", "-p", "process.versions.node"));
-const newNode = isNew ? {} : { ignore: true };
+const newNode = { ignore: !isNode22 };
 
 /** The server on a terminal, which first prints its process id. */
 function onTerminal(args: readonly string[], options: string): string[] {
@@ -71,12 +58,7 @@ async function ready(server: Program): Promise<number> {
 describe("the package for npm", requires("sh", "npm", "signals"), () => {
   before(async () => {
     app = await Deno.makeTempDir({ prefix: "readback-npm-" });
-    await using release = new Program(
-      [Deno.execPath(), ...RELEASE, ".ci/release.ts", "npm", `${app}/dist`],
-    );
-    await release.ends(0);
-    assertEquals(release.stdout, `made ${app}/dist/readback-${version}.tgz\n`);
-    await run("npm", ...INSTALL, `./dist/readback-${version}.tgz`);
+    assertEquals(await packFor(app), `${app}/dist/readback-${version}.tgz`);
     await Deno.writeTextFile(`${app}/no_execve.mjs`, "delete process.execve;");
   });
   after(() => Deno.remove(app, { recursive: true }));
@@ -100,6 +82,18 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     const [, example = ""] = /^```js\n([^]*?)^```$/m.exec(README) ?? [];
     await Deno.writeTextFile(`${app}/readback.test.mjs`, example);
     assertMatch(await run("node", "--test", "readback.test.mjs"), /pass 1\n/);
+  });
+
+  it("the types need neither Deno's nor skipLibCheck, nor those of Node", async () => {
+    await run("npm", "install", "typescript@5", "@types/node@22");
+    await Deno.writeTextFile(`${app}/consumer.mts`, CONSUMER);
+    for (const [types, lib] of [[["node"], ["es2023"]]]) {
+      const compilerOptions = { ...STRICT, types, lib };
+      const settings = JSON.stringify({ compilerOptions, files: ["consumer.mts"] });
+      await Deno.writeTextFile(`${app}/tsconfig.json`, settings);
+      await using check = new Program(inApp("node_modules/.bin/tsc", "--project", "."));
+      assertEquals([await check.exitCode(), check.stdout], [0, ""]);
+    }
   });
 
   it("is not disturbed by what is meant for other programs", async () => {
@@ -211,3 +205,25 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
     }
   });
 });
+
+const STRICT = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  skipLibCheck: false,
+  module: "nodenext",
+  target: "es2022",
+  noEmit: true,
+};
+
+/** A TypeScript program of somebody who uses both modules. */
+const CONSUMER = `
+import { listen, Peer, serve, type ServeOptions } from "readback";
+import { FakeServer, Program, Proxy, Screen, startServer, Wire } from "readback/testing";
+
+const options: ServeOptions = { listeners: await listen({ hostname: "localhost" }) };
+const server = serve((message, reply) => reply.write(message), options);
+const peer = await Peer.connect({ port: 1, signal: AbortSignal.timeout(1000) });
+peer[Symbol.dispose]();
+await server[Symbol.asyncDispose]();
+export const harness = [FakeServer, Program, Proxy, Screen, startServer, Wire];
+`;
