@@ -28,7 +28,7 @@ import {
 } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/tls.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { stamper } from "./lib/server/format.ts";
+import { readback } from "./lib/server/readback.ts";
 import { serve } from "./lib/server/serve.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
 import { escape } from "./lib/wire/quote.ts";
@@ -135,7 +135,7 @@ async function main(options: Options): Promise<number> {
 
 /** Starts a server inside this process; says where. */
 async function startLoopback(udp: boolean): Promise<ConnectOptions> {
-  const { addr } = udp ? await serveDatagrams(stamper("ctime")) : serve(stamper("ctime"));
+  const { addr } = udp ? await serveDatagrams(readback()) : serve(readback());
   return "port" in addr ? { hostname: "127.0.0.1", port: addr.port } : {};
 }
 

@@ -24,7 +24,7 @@ import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
 import { readIdentity } from "./lib/net/tls.ts";
 import { traced } from "./lib/net/traced.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { format, REPLY, stamper, whyEndless } from "./lib/server/format.ts";
+import { endlessFormat, format, readback, REPLY } from "./lib/server/readback.ts";
 import { serve } from "./lib/server/serve.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
@@ -83,10 +83,10 @@ const fail = (sentence: string) => complain("server", sentence);
 
 /** Serves until a signal, or the end of the command or of standard input; gives the exit code. */
 async function main(options: Values<typeof OPTIONS>): Promise<number> {
-  const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once } = options;
+  const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once, stamp } = options;
   const { port = command ? 0 : 6969, grace = untilEof ? 0 : 5000 } = options;
   const faults = faultsAsked(options);
-  const wrong = (udp && whyEndless(options.reply)) || faults?.whyNot(faultSupport(options));
+  const wrong = (udp && endlessFormat(options.reply)) || faults?.whyNot(faultSupport(options));
   if (wrong) throw new UsageError(wrong);
   const stop = new AbortController();
   if (command) await checkCommand(command, untilEof);
@@ -115,10 +115,10 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   };
   const trace = transcript.traced.bind(transcript);
   const server = udp
-    ? await serveDatagrams(stamper(options.stamp, options.reply), {
+    ? await serveDatagrams(readback({ stamp, format: options.reply }), {
       ...{ ...common, hostname: host, port, ignore: isReply },
     })
-    : serve(stamper(options.stamp, options.reply, nameOf), {
+    : serve(readback({ stamp, format: options.reply, nameOf }), {
       ...{ ...common, maxClients: options.maxClients, idleTimeout: options.idleTimeout },
       listeners: options.trace ? listeners.map((one) => traced(one, trace)) : listeners,
       drain: command ? 0 : options.drain,

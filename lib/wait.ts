@@ -1,11 +1,11 @@
-/** To wait, and to be called off. */
+/** Timers that look at pending input before they fire, and waits that can be cancelled. */
 
-/** Waits this long, in ms. */
+/** Waits, in ms. */
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Lets the event loop turn once: what is ready is heard first. */
+/** Waits for one turn of the event loop: input that is ready is processed first. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
@@ -15,7 +15,7 @@ export class Sleeps {
   readonly #wakes = new Set<() => void>();
   #isOver = false;
 
-  /** Waits this long, in ms, or until {@linkcode end}. */
+  /** Waits, in ms, or until {@linkcode end}. */
   sleep(milliseconds: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = () => {
@@ -28,7 +28,7 @@ export class Sleeps {
     });
   }
 
-  /** Ends them, and all that are begun from now on. */
+  /** Ends all sleeps, and every later one at once. */
   end(): void {
     this.#isOver = true;
     for (const wake of this.#wakes) wake();
@@ -36,25 +36,36 @@ export class Sleeps {
 }
 
 /**
- * After a pause the event loop turns this often before it is true that nothing came: a process
- * that gets little processor time runs a timer that is due before it has looked for input.
+ * After so many turns of the event loop, pending input has been read. A process that got no
+ * processor time, or was stopped, runs timers that are due before it polls for input.
  */
 const TURNS = 3;
 
-/** Waits this long, in ms, and until the runtime has looked for input since. */
-export async function pause(milliseconds: number): Promise<void> {
-  await sleep(milliseconds);
-  for (let turn = 0; turn < TURNS; turn++) await sleep(0);
+/**
+ * Calls back after a time, in ms, and after the runtime has polled for input since.
+ * @returns cancels the call
+ */
+export function timeLimit(milliseconds: number, passed: () => void): () => void {
+  let turns = TURNS;
+  const poll = () => {
+    if (turns-- > 0) timer = setTimeout(poll, 0);
+    else passed();
+  };
+  let timer = setTimeout(poll, milliseconds);
+  return () => clearTimeout(timer);
 }
 
-/** Whether a promise is still pending after this many milliseconds, and after the runtime has looked for input. */
+/** Waits, in ms, and until the runtime has polled for input since. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => timeLimit(milliseconds, resolve));
+}
+
+/** Tests if a promise is still pending after a time, in ms, and after the runtime has polled for input. */
 export function isPending(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
   return new Promise((resolve) => {
-    let turns = TURNS;
-    const late = () => turns-- > 0 ? timer = setTimeout(late, 0) : resolve(true);
-    let timer = setTimeout(late, milliseconds);
+    const cancel = timeLimit(milliseconds, () => resolve(true));
     const settled = () => {
-      clearTimeout(timer);
+      cancel();
       resolve(false);
     };
     promise.then(settled, settled);
@@ -62,28 +73,47 @@ export function isPending(promise: Promise<unknown>, milliseconds: number): Prom
 }
 
 /**
- * Waits for a promise, but not beyond a time, in ms.
- * @param why the error's message when the time is over
- * @param over nobody waits any more once it settles
+ * Waits until nothing new has been counted for a while.
+ * @param count returns how many arrived so far
+ * @param milliseconds without an arrival
+ * @param most milliseconds to wait in all; time in which the process was busy does not count
  */
-export async function inTime<T>(
-  promise: T | Promise<T>,
+export async function untilQuiet(
+  count: () => number,
   milliseconds: number,
-  why: string,
-  over: Promise<T | void>,
-): Promise<T | void> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(why)), milliseconds);
-  try {
-    return await Promise.race([promise, late, over]);
-  } finally {
-    clearTimeout(timer);
+  most: number,
+): Promise<void> {
+  let before = -1;
+  for (let waited = 0; before !== count() && waited < most; waited += milliseconds) {
+    before = count();
+    await pause(milliseconds);
   }
 }
 
 /**
- * Calls `stop` once a signal is aborted, at once if it is already.
- * @return lets go of the signal, which may live longer than what it stops
+ * Waits for a promise up to a time limit, in ms.
+ * @param reason the error's message if the time limit passes
+ * @param over resolves if nobody waits any more
+ * @throws {Error} once the time limit has passed
+ */
+export async function inTime<T>(
+  promise: T | Promise<T>,
+  milliseconds: number,
+  reason: string,
+  over: Promise<T | void>,
+): Promise<T | void> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const cancel = timeLimit(milliseconds, () => reject(new Error(reason)));
+  try {
+    return await Promise.race([promise, late, over]);
+  } finally {
+    cancel();
+  }
+}
+
+/**
+ * Calls `stop` when a signal is aborted, at once if it already is.
+ * @returns removes the listener from the signal, which may outlive the caller
  */
 export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
   if (signal?.aborted) stop();

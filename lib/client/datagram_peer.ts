@@ -94,9 +94,9 @@ const encoder = new TextEncoder();
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { DatagramPeer, serveDatagrams, stamper } from "@readback/readback";
+ * import { DatagramPeer, readback, serveDatagrams } from "@readback/readback";
  *
- * await using server = await serveDatagrams(stamper("ctime"));
+ * await using server = await serveDatagrams(readback());
  * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
  * await Promise.all([peer.request("one"), peer.request("two")]);
  * assertEquals([peer.sent, peer.answered], [2, 2]);

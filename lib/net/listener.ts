@@ -72,6 +72,8 @@ export interface ServerConn extends Conn {
   handshake?(): Promise<unknown>;
   /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
   setNoDelay?(): void;
+  /** Turns TCP keep-alive on: the system detects clients that vanished. */
+  setKeepAlive?(): void;
 }
 
 /**

@@ -137,6 +137,10 @@ export class SocketConn implements ServerConn {
     this.socket.setNoDelay(isOff);
   }
 
+  setKeepAlive(): void {
+    this.socket.setKeepAlive(true);
+  }
+
   /** Closes it with a reset. */
   reset(): void {
     this.socket.resetAndDestroy();

@@ -142,6 +142,10 @@ class Proxied implements ServerConn {
   setNoDelay(): void {
     this.conn.setNoDelay?.();
   }
+
+  setKeepAlive(): void {
+    this.conn.setKeepAlive?.();
+  }
 }
 
 /** Version 1: a line of text. */

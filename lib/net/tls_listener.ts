@@ -112,6 +112,10 @@ class TlsConnection implements ServerConn {
     this.#conn.setNoDelay?.();
   }
 
+  setKeepAlive(): void {
+    this.#conn.setKeepAlive?.();
+  }
+
   handshake(): Promise<void> {
     return this.#handshake ??= this.#shakeHands();
   }

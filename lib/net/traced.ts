@@ -150,6 +150,10 @@ class TracedConn implements ServerConn {
     this.conn.setNoDelay?.();
   }
 
+  setKeepAlive(): void {
+    this.conn.setKeepAlive?.();
+  }
+
   #end(from: TraceEvent["from"]): void {
     if (this.#ended[from] || this.#isOver) return;
     const isLast = this.#ended.peer || this.#ended.self;

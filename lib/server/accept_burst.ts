@@ -1,51 +1,51 @@
 /**
- * Clients that come all at once: they are accepted first, and begun when no more come. To begin a
- * conversation takes longer than to accept a client; if each began before the next is accepted,
- * the listen queue would overflow at 10,000 at once, and the system let the late ones wait a second.
+ * Accepts clients that connect all at once before it serves them. To begin a conversation takes
+ * longer than to accept a client: with 10,000 at once the listen queue would overflow, and late
+ * clients would wait a second for the system to try again.
  */
 
 import type { ServerConn } from "../net/listener.ts";
 import { turn } from "../wait.ts";
 
-/** For this long clients are only accepted while more come, in ms. */
-const LONGEST = 500;
-/** After that, this many begin before others are accepted. */
-const PIECE = 64;
+/** For so many milliseconds, clients are only accepted while more connect. */
+const ACCEPT_FIRST = 500;
+/** After that, so many conversations begin per turn of the event loop. */
+const PER_TURN = 64;
 
-/** Clients that were accepted, and have not begun. */
+/** Connections that were accepted, and whose conversations have not begun. */
 export class AcceptBurst {
-  readonly #arrived: ServerConn[] = [];
-  #came = 0;
+  readonly #waiting: ServerConn[] = [];
+  #accepted = 0;
   #isBeginning = false;
 
   /**
    * @param begin begins a conversation
-   * @param onOver is told when all have begun
+   * @param onDone called when none is waiting any more
    */
-  constructor(readonly begin: (conn: ServerConn) => void, readonly onOver: () => void) {}
+  constructor(readonly begin: (conn: ServerConn) => void, readonly onDone: () => void) {}
 
-  /** How many have not begun. */
+  /** The number of waiting connections. */
   get size(): number {
-    return this.#arrived.length;
+    return this.#waiting.length;
   }
 
-  /** A client came. */
+  /** Adds a connection that was accepted. */
   add(conn: ServerConn): void {
-    this.#came++;
-    this.#arrived.push(conn);
+    this.#accepted++;
+    this.#waiting.push(conn);
     if (!this.#isBeginning) void this.#beginAll();
   }
 
   async #beginAll(): Promise<void> {
     this.#isBeginning = true;
-    const latest = performance.now() + LONGEST;
-    while (this.#arrived.length > 0) {
-      const before = this.#came;
-      await turn(); // others may be accepted
-      if (this.#came > before && performance.now() < latest) continue;
-      for (const conn of this.#arrived.splice(0, PIECE)) this.begin(conn);
+    const latest = performance.now() + ACCEPT_FIRST;
+    while (this.#waiting.length > 0) {
+      const before = this.#accepted;
+      await turn(); // more may be accepted
+      if (this.#accepted > before && performance.now() < latest) continue;
+      for (const conn of this.#waiting.splice(0, PER_TURN)) this.begin(conn);
     }
     this.#isBeginning = false;
-    this.onOver();
+    this.onDone();
   }
 }

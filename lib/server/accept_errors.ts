@@ -1,29 +1,29 @@
-/** Connections that can't be accepted: those that died in the queue, and those there is no descriptor for. */
+/** Errors of accept(), by how to handle them. */
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /**
- * Does what would end the process if it were done for the first time without a free descriptor, in
- * Deno 2.9: makes an error's stack, and, under `deno run`, listens for a signal.
+ * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process: the
+ * source maps of the files in an error's stack, here the callers, and a signal listener.
  */
 export function prepareForNoDescriptors(): void {
   void new Error().stack;
   try {
-    const none = () => {};
-    Deno.addSignalListener("SIGWINCH", none);
-    Deno.removeSignalListener("SIGWINCH", none);
+    const listener = () => {};
+    Deno.addSignalListener("SIGWINCH", listener);
+    Deno.removeSignalListener("SIGWINCH", listener);
   } catch {
-    // There is no such signal here.
+    // This system has no such signal.
   }
 }
 
-/** Whether a connection died in the listen queue: no reason to wait for the next one. */
+/** Returns true if a connection died in the listen queue: the next one can be accepted at once. */
 export function isDeadConnection(error: unknown): boolean {
   const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
   return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
 }
 
-/** Whether descriptors or memory are missing. */
+/** Returns true if descriptors or memory are missing: accept() will fail again. */
 export function isOutOfResources(error: unknown): boolean {
   return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
 }

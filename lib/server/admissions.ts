@@ -1,87 +1,96 @@
-/** What comes before a conversation: a handshake, a proxy's header, the question whether the client is let in. */
+/** The steps before a conversation: handshake, PROXY header, `verify`. Each client has a time limit. */
 
-/** How long that may take at most, in ms. */
+import { timeLimit } from "../wait.ts";
+
+/** The time limit of a client's admission, in ms. */
 export const ADMISSION_LIMIT = 10_000;
-/** The most that may be under way at once; one more, and the oldest is given up. */
-const MOST = 1000;
-/** Where so many are under way, they go first: one more is accepted in a turn of the event loop. */
+/** The most admissions in progress; one more, and the oldest is given up. */
+const MAX_ADMISSIONS = 1000;
+/** With so many in progress, they have priority: one client is accepted per turn of the event loop. */
 const CROWD = 100;
 
-/** A client's way in. */
+/** The admission of one client. */
 export class Admission {
-  /** It was given up: the client is not let in any more. */
+  /** True once it was given up: the client must not be served. */
   isOver = false;
-  /** It has done what comes before a conversation. */
+  /** True once only a free slot is missing. */
   isSettled = false;
   readonly #givenUp = Promise.withResolvers<never>();
-  readonly #late: ReturnType<typeof setTimeout>;
+  readonly #cancel: () => void;
 
-  /** @param patience how long it may take, in ms */
-  constructor(patience: number) {
-    const late = () => this.giveUp(`did not begin within ${patience / 1000}s`);
-    this.#late = setTimeout(late, patience);
+  /** @param limit in ms */
+  constructor(limit: number) {
+    this.#cancel = timeLimit(limit, () => this.giveUp(tooSlow(limit)));
   }
 
-  /** Rejects when it is given up, and never resolves. */
+  /** Rejects when the admission is given up; never resolves. */
   get givenUp(): Promise<never> {
     return this.#givenUp.promise;
   }
 
-  /** Gives it up. */
-  giveUp(why: string): void {
+  /** Gives the admission up. */
+  giveUp(reason: string): void {
     this.isOver = true;
-    this.#givenUp.reject(new Error(why));
+    this.#givenUp.reject(new Error(reason));
   }
 
-  /** Only a place is missing now: for that it may wait as long as it takes. */
+  /** Ends the time limit: waiting for a free slot has none. */
   settle(): void {
     this.isSettled = true;
-    clearTimeout(this.#late);
+    this.#cancel();
   }
 }
 
-/** All that are under way. */
+/** The admissions in progress. */
 export class Admissions {
-  readonly #entries = new Set<Admission>();
-  readonly #patience: number;
+  readonly #admissions = new Set<Admission>();
+  readonly #limit: number;
 
-  /** @param idleTimeout how long a client may do nothing, in ms; 0 for ever */
-  constructor(idleTimeout: number) {
-    this.#patience = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
+  /**
+   * @param idleTimeout shortens the time limit, in ms; 0 does not
+   * @param most admissions in progress; one more, and the oldest is given up
+   */
+  constructor(idleTimeout: number, readonly most: number = MAX_ADMISSIONS) {
+    this.#limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
   }
 
-  /** How many are under way. */
+  /** The number in progress. */
   get size(): number {
-    return this.#entries.size;
+    return this.#admissions.size;
   }
 
-  /** So many are under way that they go first. */
+  /** True if so many are in progress that they have priority over new clients. */
   get isCrowd(): boolean {
-    return this.#entries.size >= CROWD;
+    return this.#admissions.size >= CROWD;
   }
 
-  /** Gives up all that have not done what comes before a conversation. */
-  giveUp(why: string): void {
-    for (const entry of this.#entries) if (!entry.isSettled) entry.giveUp(why);
+  /** Gives up all that wait for more than a free slot. */
+  giveUp(reason: string): void {
+    for (const admission of this.#admissions) if (!admission.isSettled) admission.giveUp(reason);
   }
 
   /**
-   * Lets a client in by these steps.
-   * @throws {Error} what a step throws, or why it was given up
+   * Takes the steps of one client's admission.
+   * @throws {Error} the error of a step, or the reason why it was given up
    */
-  async admit(steps: (entry: Admission) => Promise<void>): Promise<void> {
-    const [oldest] = this.#entries;
-    if (this.#entries.size === MOST && oldest !== undefined) {
-      this.#entries.delete(oldest);
+  async admit(steps: (admission: Admission) => Promise<void>): Promise<void> {
+    const [oldest] = this.#admissions;
+    if (this.#admissions.size === this.most && oldest !== undefined) {
+      this.#admissions.delete(oldest);
       oldest.giveUp("too many others came before it had begun");
     }
-    const entry = new Admission(this.#patience);
-    this.#entries.add(entry);
+    const admission = new Admission(this.#limit);
+    this.#admissions.add(admission);
     try {
-      await Promise.race([steps(entry), entry.givenUp]);
+      await Promise.race([steps(admission), admission.givenUp]);
     } finally {
-      entry.settle();
-      this.#entries.delete(entry);
+      admission.settle();
+      this.#admissions.delete(admission);
     }
   }
+}
+
+/** Explains that a client's admission exceeded its time limit, in ms. */
+export function tooSlow(limit: number): string {
+  return `did not begin within ${limit / 1000}s`;
 }

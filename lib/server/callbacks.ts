@@ -1,20 +1,20 @@
-/** What went wrong, to whoever asked to be told; and somebody else's functions, called without risk. */
+/** Calls functions of the user safely, and reports their errors. */
 
-import { escape } from "../wire/quote.ts";
 import { Log } from "../log.ts";
+import { escape } from "../wire/quote.ts";
 
-/** Tells what went wrong. Never throws. */
+/** Reports an error in a sentence. Never throws. */
 export type ReportError = (sentence: string, cause?: unknown) => void;
 
-/** Complaints go to `onError`, whatever it does then; without one they are printed, as `Deno.serve` does. */
+/** Reports errors to `onError`, whose own errors are dropped; without one, prints them. */
 export function errorReporter(onError: ((error: Error) => void) | undefined): ReportError {
-  const tell = onError ?? errorPrinter();
-  return (sentence, cause) => safely(() => tell(new Error(sentence, { cause })), () => {});
+  const report = onError ?? printError;
+  return (sentence, cause) => safely(() => report(new Error(sentence, { cause })), () => {});
 }
 
 /**
- * Calls a function that is somebody else's.
- * @param failed is told what it throws, or rejects with
+ * Calls a function.
+ * @param failed called with the error that it throws, or with which it rejects
  */
 export function safely(call: () => unknown, failed: (error: unknown) => void): void {
   try {
@@ -24,31 +24,30 @@ export function safely(call: () => unknown, failed: (error: unknown) => void): v
   }
 }
 
-/** Tells what the result of such a function rejects with: where none is wanted, it may still be a promise. */
+/** Reports the rejection of a callback's result, which may be a promise even if none is expected. */
 export function catchRejection(result: unknown, failed: (error: unknown) => void): void {
   if (result !== undefined) void (async () => await result)().catch(failed);
 }
 
-/** Whoever reads standard error never holds the server up, and what can't be written is lost. */
+/** Never delays the server; drops what can't be written to standard error. */
 const printed = new Log(
   { write: (bytes) => Deno.stderr.write(bytes).catch(() => bytes.length) },
-  (lines) => `(${lines} errors were not told)`,
-  () => {},
+  (lines) => `(${lines} errors were dropped)`,
 );
 const encoder = new TextEncoder();
 
-/** Prints an error's sentence, and where its cause was thrown. */
-function errorPrinter(): (error: Error) => void {
-  return ({ message, cause }) => printed.line(escape(encoder.encode(message)) + placeOf(cause));
+/** Prints an error's message, and the place where its cause was thrown. */
+function printError({ message, cause }: Error): void {
+  printed.line(escape(encoder.encode(message)) + placeOf(cause));
 }
 
-/** The lines of an error's stack that say where it was thrown. */
+/** Returns the lines of an error's stack that name places. */
 function placeOf(cause: unknown): string {
   try {
     const stack = cause instanceof Error ? String(cause.stack) : "";
     return stack.split("\n").filter((line) => /^ +at /.test(line)).map((line) => `\n${line}`)
       .join("");
   } catch {
-    return ""; // a stack that is somebody's own
+    return ""; // the stack is a getter that throws
   }
 }

@@ -1,128 +1,126 @@
-/** The server's side of one conversation: reads, answers, writes, until either side ends it. */
+/** The server's side of one conversation: read, answer, write, until either side ends it. */
 
 import type { Addr } from "../net/addr.ts";
-import type { ServerConn } from "../net/listener.ts";
 import { close } from "../net/close.ts";
-import { isPending } from "../wait.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
-import { Framer, type Framing } from "../wire/framing.ts";
-import { type Message, MessageTooLong } from "../wire/message.ts";
+import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
+import { Framer, type Framing } from "../wire/framing.ts";
+import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
+import { prepareForNoDescriptors } from "./accept_errors.ts";
 import { catchRejection } from "./callbacks.ts";
-import { Outbox } from "./outbox.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
 import type { FairReads } from "./fair_reads.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
+import { Outbox, type OutboxConfig, type OutboxConn, type OutboxOwner } from "./outbox.ts";
 
-/** What all conversations of a server share. */
-export interface ConversationConfig<State> {
+/** The options and callbacks that all conversations of a server share. */
+export interface ConversationConfig<State> extends OutboxConfig {
   readonly handler: Handler<State>;
-  readonly framing: Framing | CustomFraming;
-  /** Ends each reply, except in raw framing; by default a reply ends as its message did. */
+  /** Follows each reply, except in raw framing; by default, a reply ends as its message did. */
   readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;
   readonly concurrency: number;
-  /** How long an async handler may take, in ms; 0: for ever. */
-  readonly handlerTimeout: number;
   readonly once: boolean;
-  readonly turns: FairReads;
-  /** Makes a conversation's outbox, where it is not the plain one. */
-  readonly outbox:
-    | ((conversation: Conversation<State>, onFailure: (error: unknown) => void) => Outbox)
-    | undefined;
-  /** A whole message came; it holds during the call. */
+  readonly reads: FairReads;
   readonly onMessage: ((message: Message, client: Client<State>) => void) | undefined;
-  /** The client has said that no more will come. */
   readonly onEof: ((client: Client<State>) => void) | undefined;
-  /** The handler failed; the conversation ends. */
+  readonly onFraming:
+    | ((framing: Framing, why: string, client: Client<State>) => void)
+    | undefined;
+  /** Reports that the handler or a callback failed. */
   failed(error: unknown): void;
-  /** It is over. */
+  /** Reports the end of the conversation. */
   over(conversation: Conversation<State>, ending: Ending): void;
 }
 
 /**
- * Bytes without an LF, then nothing for this long, are a raw message; a client of a stopping
- * server from which nothing comes for this long has said all. In ms.
+ * Milliseconds without a byte after which held bytes without an LF are a raw message, and after which
+ * the client of a stopping server has sent its last message.
  */
 const PAUSE = 50;
-/** How long a stopping server goes on hearing a client that never pauses, in ms. */
+/** Milliseconds that a stopping server waits in all for messages of a client that never pauses. */
 export const LAST_MESSAGES_LIMIT = 500;
-/** How long a client may take to leave once we have ended the conversation, in ms. */
+/** Milliseconds that a client may take to disconnect after the server has half-closed. */
 const LINGER = 2000;
-/** Replies are written whenever this many bytes are ready. */
+/** Replies are written when this many bytes are ready. */
 const FLUSH = 65536;
 
 const LF = Uint8Array.of(10);
-/** What is read after the conversation has ended is thrown away: all share the place. */
+/** The buffer of all reads whose bytes are discarded. */
 const discarded = new Uint8Array(65536);
 
-/** One conversation. {@linkcode run} settles when it is over, and never rejects. */
-export class Conversation<State = unknown> implements Client<State> {
-  /** Messages heard. */
+/** One conversation. {@linkcode run} resolves when it is over, and never rejects. */
+export class Conversation<State = unknown> implements Client<State>, OutboxOwner {
+  /** The number of messages received. */
   messages = 0;
-  /** Bytes heard. */
+  /** The number of bytes received. */
   bytes = 0;
-  /** What `onOpen` gave, from when it has. */
+  /** The result of `onOpen`, once there is one. */
   state = undefined as State;
 
   readonly #framer: Framer;
   readonly #outbox: Outbox;
-  #through: Ending | undefined; // why nothing more is heard or said
-  #ending: Ending | undefined; // why the connection is closed
-  #hangingUp: Promise<void> | undefined; // the client is being told that we are through
-  #reading: Promise<number | null> | undefined; // while nothing else is waited for
-  #stopAt = Infinity; // a stopping server hears nothing after this
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  #closing: Ending | undefined; // no more messages are handled, for this reason
+  #ending: Ending | undefined; // the connection is closed, for this reason
+  #halfClosing: Promise<void> | undefined;
+  #reading: Promise<number | null> | undefined; // while `run` waits for it alone
+  #isPaused = false;
+  #stopWait: number | undefined; // ms that a stopping server still waits for messages
+  #cancelLinger = (): void => {};
   #silentSince = 0;
-  #abort: AbortController | undefined; // once somebody has asked for the signal
+  #abort: AbortController | undefined; // once the signal was accessed
 
   /** @param conn owned from here on: closed when the conversation is over */
   constructor(
-    readonly conn: ServerConn,
+    readonly conn: OutboxConn,
     readonly addr: Addr,
     readonly isHealthCheck: boolean,
-    readonly service: ConversationConfig<State>,
+    readonly config: ConversationConfig<State>,
   ) {
-    this.#framer = new Framer(service.framing, service.maxMessage);
-    const onFailure = (error: unknown) => {
-      this.#failed(error);
-      this.#abort?.abort(); // no reply will be sent any more
-    };
-    this.#outbox = service.outbox?.(this, onFailure) ?? new Outbox(conn, service, onFailure);
+    const { framing, maxMessage, onFraming } = config;
+    this.#framer = new Framer(framing, maxMessage);
+    if (onFraming !== undefined) {
+      this.#framer.onDecided = (...decided) => onFraming(...decided, this);
+    }
+    this.#outbox = new Outbox(conn, config, this);
+  }
+
+  /** Prepares for errors while no descriptor is free: their stacks name this file. */
+  static prepare(): void {
+    prepareForNoDescriptors();
   }
 
   /**
-   * Reads, answers and writes until the client has left. Once all is said, what still comes is
-   * read and thrown away: to close a connection with unread input would reset it, and with it
-   * the replies on their way.
+   * Reads, answers and writes until the client has disconnected. After the last reply, further input
+   * is read and discarded: closing a connection with unread input resets it, and loses the replies.
    *
-   * The hot path is all here, down to the write: a call that waits costs as much as handling a
-   * message. And an idle conversation is this function, waiting for a read: what it holds is
-   * what one costs.
+   * The hot path is one function, down to the write: an awaited call costs as much as a message. An
+   * idle conversation is this function, waiting for a read: its variables are what one costs.
    */
   async run(): Promise<void> {
-    const { conn, service: { turns, concurrency } } = this;
+    const { conn, config: { reads, concurrency } } = this;
+    const framer = this.#framer;
     const outbox = this.#outbox;
     let ending: Ending = "reset"; // if a read or a write fails
     let reading: Promise<number | null> | undefined;
     let count: number | null = 0;
-    let more = false; // whole messages may be held
-    let now = 0; // when what is answered was heard
+    let more = false; // the framer may hold whole messages
+    let now = 0; // the time at which the answered messages were received
     try {
-      if (this.#through !== undefined) await this.#hangUp(); // `onOpen` has ended it
+      if (this.#closing !== undefined) await this.#halfClose(); // `onOpen` has ended it
       while (more || count !== null) {
         let isQuiet = false;
         if (!more) {
-          reading ??= conn.read(this.#through === undefined ? this.#framer.room() : discarded);
+          reading ??= conn.read(this.#closing === undefined ? framer.room() : discarded);
           isQuiet = this.#awaitsPause && await this.#pauses(reading);
-          if (isQuiet) this.#framer.pause();
+          if (isQuiet) framer.pause();
           else {
             this.#reading = reading;
             count = await reading;
             this.#reading = reading = undefined;
-            if (count === null) this.service.onEof?.(this);
+            if (count === null) this.config.onEof?.(this);
             else outbox.passedAt = Date.now();
-            if (this.#hangingUp !== undefined) {
-              if (count !== null) await turns.next(discarded.length);
+            if (this.#halfClosing !== undefined) {
+              if (count !== null) await reads.next(discarded.length);
               continue;
             }
             this.#took(count);
@@ -130,66 +128,64 @@ export class Conversation<State = unknown> implements Client<State> {
           now = count === null || isQuiet ? Date.now() : outbox.passedAt;
         }
         more = this.#answer(now);
-        const replies = outbox.take(turns.conversations);
+        const replies = outbox.take(reads.conversations);
         if (replies.length > 0) {
-          while (outbox.writing !== undefined) await outbox.writing;
-          const sent = await (outbox.writing = conn.write(replies));
-          if (sent < replies.length) await (outbox.writing = outbox.send(replies.subarray(sent)));
-          outbox.writing = undefined;
-          outbox.isLively = true;
-          now = outbox.passedAt = Date.now();
+          if (outbox.isIdle) {
+            const sent = await (outbox.writing = conn.write(replies));
+            if (sent < replies.length) await (outbox.writing = outbox.send(replies.subarray(sent)));
+            outbox.writing = undefined;
+            outbox.isLively = true;
+            now = outbox.passedAt = Date.now();
+          } else outbox.queue(replies.slice());
         }
-        outbox.letGo();
-        const turn = turns.next(replies.length);
+        outbox.release();
+        const turn = reads.next(replies.length);
         if (turn !== undefined) await turn;
-        if (outbox.late >= concurrency) {
-          // One read ahead, to hear of a client that vanishes.
-          if (this.#abort !== undefined && count !== null && outbox.late < Infinity) {
-            reading ??= conn.read(this.#framer.roomBeside());
-            await Promise.race([reading, outbox.delivered()]);
+        while (this.#mustWait(concurrency)) {
+          // One read ahead detects a reset, if somebody has asked for the signal.
+          if (this.#abort !== undefined && !this.#isPaused && count !== null) {
+            reading ??= this.#readAhead();
           }
-          while (outbox.late >= concurrency) await outbox.delivered();
+          await outbox.changed();
           now = Date.now();
         }
         if (this.#ending !== undefined) break;
-        if (isQuiet && this.#isStopping) this.#through ??= "stopped";
-        if (this.#through === undefined) continue;
+        if (this.#stopWait !== undefined && !more && count !== null) this.#endStopping(isQuiet);
+        if (this.#closing === undefined) continue;
         more = false;
         if (count === null) break;
-        reading ??= conn.read(discarded); // else its end would be told late
-        await this.#hangUp();
+        reading ??= conn.read(discarded); // else its end would be noticed late
+        await this.#halfClose();
       }
-      await outbox.empty();
-      ending = this.#through ?? "left";
+      await (this.#halfClosing ?? outbox.empty());
+      ending = this.#closing ?? "left";
     } catch {
-      // The client is gone, or was cut.
+      // The client has disconnected, or the conversation was cut.
     }
-    clearTimeout(this.#linger);
+    this.#cancelLinger();
     this.cut(ending);
-    this.service.over(this, this.#ending ?? ending);
+    this.config.over(this, this.#ending ?? ending);
   }
 
   get idle(): number {
-    return Math.max(0, Date.now() - this.#outbox.passedAt); // clocks are set back at times
+    return Math.max(0, Date.now() - this.#outbox.passedAt); // clocks are sometimes set back
   }
 
   get localAddr(): Addr | undefined {
     return this.conn.localAddr;
   }
 
-  /** Asks it to end: what has arrived is answered first. */
+  /** Ends the conversation once all messages that have arrived are answered. */
   async stop(): Promise<void> {
-    this.#stopAt = performance.now() + LAST_MESSAGES_LIMIT;
-    this.#outbox.stop();
+    this.#stopWait = LAST_MESSAGES_LIMIT;
     const reading = this.#reading;
-    if (reading === undefined || !await isPending(reading, PAUSE)) return; // run() sees to it
-    this.#through ??= "stopped";
-    await this.#hangUp();
+    if (reading === undefined || !await isPending(reading, PAUSE)) return; // `run` ends it
+    this.#closing ??= "stopped";
+    await this.#halfClose();
   }
 
   end(): void {
-    this.#through ??= "done";
-    if (this.#reading !== undefined) void this.#hangUp();
+    this.#close("done");
   }
 
   write(part: string | Uint8Array): boolean {
@@ -202,12 +198,28 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      this.#outbox.wake(); // `run` reads ahead from now on
+    }
     if (this.#ending !== undefined) this.#abort.abort();
     return this.#abort.signal;
   }
 
-  /** Ends it at once; a second time does nothing. */
+  /**
+   * Handles no further message, not even one that was already read, and reads nothing, until a
+   * promise settles.
+   */
+  pauseUntil(settled: Promise<unknown>): void {
+    this.#isPaused = true;
+    const resume = () => {
+      this.#isPaused = false;
+      this.#outbox.wake();
+    };
+    settled.then(resume, resume);
+  }
+
+  /** Closes the connection at once. Repeated calls do nothing. */
   cut(ending: Ending): void {
     if (this.#ending !== undefined) return;
     this.#ending = ending;
@@ -216,10 +228,16 @@ export class Conversation<State = unknown> implements Client<State> {
     close(this.conn);
   }
 
+  /** Ends the conversation because an async handler failed: no reply will be sent any more. */
+  failed(error: unknown): void {
+    this.#failed(error);
+    this.#abort?.abort();
+  }
+
   /**
-   * How long no whole message came and no byte of a reply was taken, in ms; as exactly as one
-   * who asks now and then can know it.
-   * @param now the time as `performance.now()` tells it
+   * Milliseconds without a whole message received, or a byte of output sent, to the precision at
+   * which it is called.
+   * @param now a steady clock, in ms
    */
   silentFor(now: number): number {
     const outbox = this.#outbox;
@@ -229,90 +247,130 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   get #canWrite(): boolean {
-    return this.#through === undefined && this.#ending === undefined;
-  }
-
-  get #isStopping(): boolean {
-    return this.#stopAt !== Infinity;
+    return this.#closing === undefined && this.#ending === undefined;
   }
 
   get #awaitsPause(): boolean {
-    return this.#through === undefined && (this.#framer.undecided || this.#isStopping);
+    return this.#closing === undefined &&
+      (this.#framer.undecided || this.#stopWait !== undefined);
   }
 
-  /** Whether nothing comes for a while: then what is undecided is raw, and a stopping server has heard all. */
+  /** True while no further message may be handled or read. */
+  #mustWait(concurrency: number): boolean {
+    if (this.#ending !== undefined) return false;
+    return this.#outbox.late >= concurrency || (this.#isPaused && this.#closing === undefined);
+  }
+
+  /** Tests if nothing is received for {@linkcode PAUSE}; counts the time that a stopping server waits. */
   async #pauses(reading: Promise<unknown>): Promise<boolean> {
-    return await isPending(reading, PAUSE) || performance.now() > this.#stopAt;
+    const since = performance.now();
+    const isQuiet = await isPending(reading, PAUSE);
+    // If the last read filled its room, more bytes have arrived: the server is busy, and does not wait.
+    const waited = this.#framer.filled ? 0 : performance.now() - since;
+    if (this.#stopWait !== undefined) this.#stopWait -= waited;
+    return isQuiet;
   }
 
-  /** @param count of the bytes that were read; null at the end */
+  /** Ends the conversation of a stopping server once its client pauses, or has sent for long enough. */
+  #endStopping(isQuiet: boolean): void {
+    const isOver = this.#stopWait !== undefined && this.#stopWait <= 0 && !this.#framer.filled;
+    if (isQuiet || isOver) this.#closing ??= "stopped";
+  }
+
+  #readAhead(): Promise<number | null> {
+    const reading = this.conn.read(this.#framer.roomBeside());
+    reading.catch(() => this.cut("reset"));
+    return reading;
+  }
+
+  /** @param count the number of bytes that were read; null at the end */
   #took(count: number | null): void {
     if (count === null) return this.#framer.end();
     this.bytes += count;
     this.#framer.took(count);
   }
 
-  /** Answers held messages until their replies are enough for one write; tells whether there may be more. */
+  /** Answers held messages until their replies fill one write; returns false if no more are held. */
   #answer(now: number): boolean {
-    const { handler, onMessage, concurrency, once, ending } = this.service;
+    const { handler, onMessage, concurrency, once, ending } = this.config;
     const framer = this.#framer;
     const outbox = this.#outbox;
     framer.message.receivedAt = now;
     let plain = outbox.plain();
     let late = outbox.late;
     try {
-      while (this.#through === undefined && late < concurrency) {
+      while (this.#closing === undefined && late < concurrency && !this.#isPaused) {
         const message = framer.next();
         if (message === null) return false;
-        this.messages++;
+        const number = ++this.messages;
         outbox.isLively = true;
-        const told: unknown = onMessage?.(message, this);
-        if (told !== undefined) catchRejection(told, (error) => this.#failed(error));
-        const reply = plain ?? outbox.next(message);
+        const result: unknown = onMessage?.(message, this);
+        if (result !== undefined) catchRejection(result, (error) => this.#failed(error));
+        const end = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;
+        const reply = plain ?? outbox.next(end, number);
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
-        if (once) this.#through ??= "done";
-        const own = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;
+        if (once) this.#closing ??= "done";
         if (plain !== undefined && done === undefined) {
-          plain.end(own);
+          plain.end(end);
           if (plain.length >= FLUSH) return true;
         } else {
-          if (outbox.add(reply, own, done) >= FLUSH) return true;
-          plain = undefined;
+          if (outbox.add(reply, end, done, number) >= FLUSH) return true;
+          plain = outbox.plain();
           late = outbox.late;
         }
       }
     } catch (error) {
       this.#failed(error);
     }
-    return this.#through === undefined;
+    return this.#closing === undefined;
   }
 
-  /** Nothing more is heard, and of the reply that failed nothing is sent. */
+  /** Handles no further message, and sends nothing of the reply that failed. */
   #failed(error: unknown): void {
-    const outbox = this.#outbox;
-    outbox.undo();
+    this.#outbox.undo();
     if (error instanceof MessageTooLong) {
-      this.#through ??= "message too long";
-      const reply = outbox.next();
-      reply.write(errorReply(error.message));
-      outbox.add(reply, this.service.ending ?? LF);
+      this.#close("message too long", errorReply(error.message));
+    } else if (error instanceof FramingError) {
+      this.#close("framing error", error.reply);
     } else {
-      this.#through ??= "failed";
-      this.service.failed(error);
+      this.#close("failed");
+      this.config.failed(error);
     }
-    if (this.#reading !== undefined) void this.#hangUp();
   }
 
-  /** Tells the client that no more will come from us; one that does not leave then is cut. */
-  #hangUp(): Promise<void> {
-    return this.#hangingUp ??= this.#closeWrite();
+  /** Handles no further message; half-closes once all replies, and a last one, are sent. */
+  #close(why: Ending, last?: string | Uint8Array): void {
+    const outbox = this.#outbox;
+    this.#closing ??= why;
+    if (last !== undefined) this.#reply(last);
+    if (this.#reading !== undefined) void this.#halfClose();
+    outbox.wake();
   }
 
+  /** Sends an error reply. */
+  #reply(last: string | Uint8Array): void {
+    const end = this.config.ending ?? LF;
+    try {
+      const reply = this.#outbox.next(end);
+      reply.write(last);
+      this.#outbox.add(reply, end);
+    } catch (error) { // a custom framing can't frame it
+      this.#outbox.undo();
+      this.config.failed(error);
+    }
+  }
+
+  #halfClose(): Promise<void> {
+    return this.#halfClosing ??= this.#closeWrite();
+  }
+
+  /** Half-closes once everything is sent. A client that does not disconnect then is cut. */
   async #closeWrite(): Promise<void> {
-    const why = this.#through as Ending;
+    const why = this.#closing as Ending;
     await this.#outbox.empty();
-    // A stopping server has one deadline for all.
-    if (why !== "stopped") this.#linger = setTimeout(() => this.cut(why), LINGER);
+    if (this.#ending !== undefined) return;
+    // A stopping server has one time limit for all.
+    if (why !== "stopped") this.#cancelLinger = timeLimit(LINGER, () => this.cut(why));
     await this.conn.closeWrite().catch(() => {});
   }
 }

@@ -1,20 +1,7 @@
-/** A server of datagrams: each is a message, its reply is another. */
+/** A server of datagrams: each is a message, and its reply is another. */
 
-import type { NetAddr } from "../net/addr.ts";
 import type { Socket } from "node:dgram";
-import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
-import { close } from "../net/close.ts";
-import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
-import { ADMISSION_LIMIT } from "./admissions.ts";
-import type { Client, Handler } from "./handler.ts";
 import { errorMessage } from "../checks.ts";
-import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
-import { checkDatagramService, type DatagramOptions } from "./datagram_options.ts";
-import { concat, endingOf } from "../wire/framing.ts";
-import { Message, MessageTooLong } from "../wire/message.ts";
-import { errorReply, isErrorReply } from "../wire/error_reply.ts";
-import type { Reply } from "./reply.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import {
   durationOf,
   type Fault,
@@ -25,40 +12,60 @@ import {
   find,
 } from "../faults/faults.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
-import { inTime, onAbort, pause, Sleeps } from "../wait.ts";
+import type { NetAddr } from "../net/addr.ts";
+import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
+import { close } from "../net/close.ts";
+import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
+import { errorReply, isErrorReply } from "../wire/error_reply.ts";
+import { concat, endingOf } from "../wire/framing.ts";
+import { type Message, MessageTooLong, MessageView } from "../wire/message.ts";
+import { ADMISSION_LIMIT, tooSlow } from "./admissions.ts";
+import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
+import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
+import type { Client, Handler } from "./handler.ts";
+import { handlerTooSlow } from "./outbox.ts";
+import type { Reply } from "./reply.ts";
+import { checkDatagramService, type DatagramOptions } from "./serve_options.ts";
 
-/** This many messages may be handled at once, or their replies be sent; more are lost, as UDP may. */
-const MOST_UNDER_WAY = 256;
-/** A stopping server has heard all when nothing has come for this long, in ms. */
+/** The most messages in progress, and the most pushes; further ones are dropped, as UDP may. */
+const MAX_IN_PROGRESS = 256;
+/** A stopping server has received the last message after so many milliseconds without one. */
 const LAST_LOOK = 20;
 
-const WAYS: FaultSupport = { transport: "udp", resets: false };
+const SUPPORT: FaultSupport = { transport: "udp", resets: false };
+/** The addresses that stand for all of this machine's. */
+const WILDCARDS = ["0.0.0.0", "::"];
 
 const encoder = new TextEncoder();
 
 /**
- * Serves datagrams until {@linkcode DatagramServer.shutdown} or `signal`. A datagram that begins
- * with `error: ` (another server's complaint) or comes from the server's own address gets no reply.
+ * Serves datagrams until {@linkcode DatagramServer.shutdown}, or until `signal` is aborted.
+ *
+ * A datagram gets no reply if it begins with `error: ` (another server's error reply), or if it comes
+ * from the server's own address. On `0.0.0.0` or `::`, every sender with the server's port counts as
+ * that: senders can be forged, and the server would send to itself for ever.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { DatagramPeer, serveDatagrams } from "@readback/readback";
  *
- * await using server = await serveDatagrams((message, reply) => reply.write(`heard ${message.text}`));
- * const matches = (message: Uint8Array, reply: Uint8Array) => reply.length === message.length + 6;
- * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000, matches });
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "heard hello");
+ * await using server = await serveDatagrams((message, reply) => reply.write(`got ${message.text}`));
+ * const matches = () => true;
+ * using peer = await DatagramPeer.connect({ port: server.port, timeout: 1000, matches });
+ * assertEquals((await peer.request("hello")).text, "got hello");
  * ```
  *
- * @throws {Error} when it can't listen
+ * @throws {TypeError | RangeError} if an option is wrong
+ * @throws {Error} if the server can't listen
  */
 export async function serveDatagrams(
-  handler: Handler,
+  handler: Handler<void>,
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
   checkDatagramService(handler, options);
   const { hostname = "127.0.0.1", port = 0 } = options;
-  faultsFor(options, WAYS); // what is wrong with them is said before anything is opened
+  faultsFor(options, SUPPORT); // throws before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
     const why = describeListenError(error);
     throw new Error(`cannot listen on ${formatEndpoint({ hostname, port })}: ${why}`, {
@@ -73,37 +80,36 @@ export async function serveDatagrams(
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { DatagramPeer, serveDatagrams, stamper } from "@readback/readback";
+ * import { DatagramPeer, readback, serveDatagrams } from "@readback/readback";
  *
- * const server = await serveDatagrams(stamper("ctime"));
- * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
+ * const server = await serveDatagrams(readback());
+ * using peer = await DatagramPeer.connect({ port: server.port, timeout: 1000 });
  * await peer.request("hello");
  * await server.shutdown();
  * assertEquals([server.messages, server.bytes], [1, 5]);
  * ```
  */
 export class DatagramServer implements AsyncDisposable {
-  /** Settles when it has stopped and what it had heard is answered. */
+  /** Resolves when the server has stopped and answered what it had received. */
   readonly finished: Promise<void>;
-  /** Where it listens. */
+  /** The addresses on which the server listens. */
   readonly addrs: readonly NetAddr[];
-  /** Messages heard. */
+  /** The number of messages received. */
   messages = 0;
-  /** Bytes heard. */
+  /** The number of bytes received. */
   bytes = 0;
 
-  readonly #handler: Handler;
+  readonly #handler: Handler<void>;
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
-  readonly #complain: ReportError;
+  readonly #report: ReportError;
   readonly #faults: Faults | undefined;
   readonly #delays = new Sleeps();
-  readonly #underWay = new Set<Promise<void>>(); // messages that are handled
-  readonly #pushes = new Set<Promise<void>>(); // what is sent and no reply
+  readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
+  readonly #pushes = new Set<Promise<void>>();
   readonly #closed = Promise.withResolvers<void>();
-  #came = 0; // datagrams, whatever became of them
-  #deaf = false;
-  #isClosed = false;
+  #received = 0; // datagrams, answered or not
+  #stage: "serving" | "deaf" | "closed" = "serving";
   #isTroubled = false;
   #stopping: Promise<void> | undefined;
 
@@ -111,86 +117,97 @@ export class DatagramServer implements AsyncDisposable {
    * Serves at once. See {@linkcode serveDatagrams}.
    * @param sockets bound; owned from here on
    */
-  constructor(handler: Handler, options: DatagramOptions, sockets: readonly Socket[]) {
+  constructor(handler: Handler<void>, options: DatagramOptions, sockets: readonly Socket[]) {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
-    this.#complain = errorReporter(options.onError?.bind(options));
-    this.#faults = faultsFor(options, WAYS);
+    this.#report = errorReporter(options.onError?.bind(options));
+    this.#faults = faultsFor(options, SUPPORT);
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => addrOf(socket.address()));
     for (const socket of sockets) {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
-      socket.on("error", ({ message }) => this.#troubled(`cannot hear: ${message}`));
+      socket.on("error", ({ message }) => this.#troubled(`cannot receive: ${message}`));
     }
     try {
       for (const addr of this.addrs) {
         catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
       }
-    } catch (error) { // nobody would have the server, to stop it
-      for (const socket of sockets) close(socket);
+    } catch (error) {
+      sockets.forEach(close);
       throw error;
     }
-    const letGo = onAbort(options.signal, () => void this.shutdown());
-    void this.finished.then(letGo);
+    const removeListener = onAbort(options.signal, () => void this.shutdown());
+    void this.finished.then(removeListener);
   }
 
-  /** Where it listens; the first place of several. */
+  /** The address on which the server listens; the first of several. */
   get addr(): NetAddr {
     return this.addrs[0] as NetAddr;
   }
 
+  /** The port on which the server listens. */
+  get port(): number {
+    return this.addr.port;
+  }
+
+  /** The IP address on which the server listens; the first of several. */
+  get hostname(): string {
+    return this.addr.hostname;
+  }
+
   /**
-   * Answers what has arrived and stops; after the grace, without what is not answered yet.
-   * A second call waits for the first.
+   * Stops the server: answers the messages that have arrived, but after `grace` only those that are
+   * answered by then. Repeated calls wait for the first.
    */
   shutdown(): Promise<void> {
     return this.#stopping ??= this.#stop();
   }
 
-  /** Shuts it down. */
+  /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
+  close(): Promise<void> {
+    return this.shutdown();
+  }
+
+  /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
 
   #take(socket: Socket, datagram: Uint8Array, addr: NetAddr): void {
-    this.#came++;
-    if (this.#deaf || this.#underWay.size >= MOST_UNDER_WAY) return;
-    // A copy: it comes in a buffer of 64 KiB, which a handler would hold.
-    track(this.#hear(socket, new Uint8Array(datagram), addr), this.#underWay);
+    this.#received++;
+    if (this.#stage !== "serving" || this.#inProgress.size >= MAX_IN_PROGRESS) return;
+    // A copy: the datagram is in a buffer of 64 KiB, which a handler would hold.
+    track(this.#handle(socket, new Uint8Array(datagram), addr), this.#inProgress);
   }
 
-  async #hear(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
+  async #handle(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
-    if (this.#options.verify !== undefined && !await this.#isLetIn(addr)) return;
+    if (this.#options.verify !== undefined && !await this.#mayEnter(addr)) return;
     if (this.#isClosed) return;
     const ending = endingOf(datagram, framing);
-    const message = new Message(datagram, datagram.length - ending.length);
+    const message = new MessageView(datagram, datagram.length - ending.length);
     message.receivedAt = Date.now();
     this.bytes += datagram.length;
+    const isTooLong = message.length > maxMessage;
+    const number = isTooLong ? 0 : ++this.messages;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
-    const write = (part: string | Uint8Array) => this.#push(() => reply(bytesOf(part)));
-    const client = new Sender(
-      addr,
-      addrOf(socket.address()),
-      this.messages + 1,
-      write,
-      () => this.#drained(),
-    );
+    const client = new Sender(addr, addrOf(socket.address()), this.messages, {
+      write: (part) => this.#push(() => reply(bytesOf(part))),
+      drained: () => this.#drained(),
+    });
     try {
-      const isTooLong = message.length > maxMessage;
       if (!isTooLong) {
-        this.messages++;
         catchRejection(onMessage?.(message, client), (error) => this.#failed(error));
       }
-      if (this.#isOurs(addr) || isErrorReply(datagram) || ignore?.(message)) return;
-      if (once) this.#deaf = true;
+      if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
+      if (once) this.#stage = "deaf";
       const parts = new Parts();
       if (isTooLong) parts.write(errorReply(new MessageTooLong(maxMessage).message));
       else await this.#inTime(this.#handler(message, parts, client));
-      const lot = isTooLong ? undefined : this.#faults?.lot(1, this.messages, message.bytes, WAYS);
-      if (lot !== undefined) await this.#misbehave(parts, ending, lot, client, reply);
-      else if (parts.written) await reply(parts.end(ending));
+      const plan = isTooLong ? undefined : this.#faults?.lot(1, number, message.bytes, SUPPORT);
+      if (plan !== undefined) await this.#misbehave(parts, ending, plan, client, reply);
+      else if (parts.isBegun) await reply(fitting(concat([parts.bytes, ending])));
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -199,52 +216,49 @@ export class DatagramServer implements AsyncDisposable {
     if (once) this.#close();
   }
 
-  /** Sends what is sent instead of a reply, once its time has come. */
+  /** Sends what the faults of a message make of its reply. */
   async #misbehave(
     parts: Parts,
     ending: Uint8Array,
-    lot: FaultPlan,
+    plan: FaultPlan,
     client: Client<void>,
     send: (datagram: Uint8Array) => Promise<void>,
   ): Promise<void> {
-    const tell = ({ asked }: Fault) =>
-      safely(
-        () => this.#options.onFault?.(asked, client, lot.number),
-        (error) => this.#failed(error),
-      );
+    const report = ({ asked }: Fault) =>
+      this.#call(() => this.#options.onFault?.(asked, client, plan.number));
     const seal = (bytes: Uint8Array) => fitting(concat([bytes, ending]));
-    const datagrams = applyReplyFaults(parts.written ? parts.whole : undefined, seal, lot, tell);
-    const delay = find(lot.faults, "delay");
+    const written = parts.isBegun ? parts.bytes : undefined;
+    const datagrams = applyReplyFaults(written, seal, plan, report);
+    const delay = find(plan.faults, "delay");
     if (delay !== undefined && datagrams.length > 0) {
-      tell(delay);
-      await this.#delays.sleep(durationOf(delay, lot));
+      report(delay);
+      await this.#delays.sleep(durationOf(delay, plan));
     }
     await Promise.all(datagrams.map(send));
   }
 
-  async #isLetIn(addr: NetAddr): Promise<boolean> {
+  async #mayEnter(addr: NetAddr): Promise<boolean> {
     const { verify, onRefused } = this.#options;
     try {
-      const why = `did not begin within ${ADMISSION_LIMIT / 1000}s`;
-      if (await inTime(verify?.(addr), ADMISSION_LIMIT, why, this.finished) !== false) return true;
+      const asked = verify?.(addr);
+      const answer = await inTime(asked, ADMISSION_LIMIT, tooSlow(ADMISSION_LIMIT), this.finished);
+      if (answer !== false) return true;
       throw new Error("not let in");
     } catch (error) {
-      safely(() => onRefused?.(addr, errorMessage(error)), (error) => this.#failed(error));
+      this.#call(() => onRefused?.(addr, errorMessage(error)));
       return false;
     }
   }
 
-  /** Waits for what a handler gives, but not beyond its time. */
+  /** Waits for a handler up to its time limit. */
   #inTime(done: void | Promise<void>): void | Promise<void> {
     const { handlerTimeout = 0 } = this.#options;
     if (done === undefined || handlerTimeout === 0) return done;
-    const why = `the handler took longer than ${handlerTimeout / 1000}s`;
-    return inTime(done, handlerTimeout, why, this.finished);
+    return inTime(done, handlerTimeout, handlerTooSlow(handlerTimeout), this.finished);
   }
 
-  /** Sends what is no reply, unless too much is under way. */
   #push(send: () => Promise<void>): boolean {
-    if (this.#isClosed || this.#pushes.size >= MOST_UNDER_WAY) return false;
+    if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
     track(send(), this.#pushes);
     return true;
   }
@@ -254,12 +268,14 @@ export class DatagramServer implements AsyncDisposable {
     return !this.#isClosed;
   }
 
-  /** A sender without a port can't be answered; one with our own address is this server. */
-  #isOurs({ hostname, port }: NetAddr): boolean {
-    return port === 0 || this.addrs.some((own) => own.port === port && own.hostname === hostname);
+  /** Returns true for senders that can't be answered, or whose reply might come back to this server. */
+  #isOwn({ hostname, port }: NetAddr): boolean {
+    return port === 0 ||
+      this.addrs.some((own) =>
+        own.port === port && (own.hostname === hostname || WILDCARDS.includes(own.hostname))
+      );
   }
 
-  /** A reply may be lost. */
   async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     if (this.#isClosed) return;
     const why = await send(socket, datagram, addr);
@@ -268,42 +284,48 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    const late = setTimeout(() => this.#close(), this.#options.grace ?? 5000);
-    const latest = performance.now() + LAST_MESSAGES_LIMIT;
-    for (let before = -1; before !== this.#came && !this.#isClosed && performance.now() < latest;) {
-      before = this.#came;
-      await pause(LAST_LOOK);
-    }
-    this.#deaf = true;
-    void Promise.all(this.#underWay).then(() => this.#drained()).then(() => this.#close());
+    const cancel = timeLimit(this.#options.grace ?? 5000, () => this.#close());
+    const quiet = untilQuiet(() => this.#received, LAST_LOOK, LAST_MESSAGES_LIMIT);
+    await Promise.race([quiet, this.finished]);
+    if (this.#stage === "serving") this.#stage = "deaf";
+    void Promise.all(this.#inProgress).then(() => this.#drained()).then(() => this.#close());
     await this.finished;
-    clearTimeout(late);
+    cancel();
+  }
+
+  get #isClosed(): boolean {
+    return this.#stage === "closed";
   }
 
   #close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = this.#deaf = true;
+    this.#stage = "closed";
     this.#delays.end();
-    for (const socket of this.#sockets) close(socket);
-    // By then the ports are free. Not its event "close": Deno tells that only where node:process is loaded.
+    this.#sockets.forEach(close);
+    // Then the ports are free. Deno emits the event "close" only where node:process is loaded.
     setTimeout(() => this.#closed.resolve(), 0);
   }
 
-  /** The network's trouble is told once, until a reply can be sent. */
+  /** Reports that the network fails; once, until a reply can be sent. */
   #troubled(sentence: string): void {
-    if (!this.#isTroubled) this.#complain(sentence);
+    if (!this.#isTroubled) this.#report(sentence);
     this.#isTroubled = true;
   }
 
   #failed(error: unknown): void {
-    this.#complain(`cannot answer: ${errorMessage(error)}`, error);
+    this.#report(`cannot answer: ${errorMessage(error)}`, error);
+  }
+
+  /** Calls a callback, whose errors are reported. */
+  #call(callback: () => unknown): void {
+    safely(callback, (error) => this.#failed(error));
   }
 }
 
-/** Keeps what is under way in a set. */
-function track(doing: Promise<void>, underWay: Set<Promise<void>>): void {
-  underWay.add(doing);
-  void doing.then(() => underWay.delete(doing));
+/** Keeps a promise in a set until it settles. */
+function track(promise: Promise<void>, inProgress: Set<Promise<void>>): void {
+  inProgress.add(promise);
+  void promise.then(() => inProgress.delete(promise));
 }
 
 /** The sender of a datagram, while that is handled. */
@@ -311,6 +333,8 @@ class Sender implements Client<void> {
   readonly idle = 0;
   readonly isHealthCheck = false;
   readonly state = undefined;
+  readonly write: Client["write"];
+  readonly drained: Client["drained"];
   #abort: AbortController | undefined;
   #isOver = false;
 
@@ -318,9 +342,11 @@ class Sender implements Client<void> {
     readonly addr: NetAddr,
     readonly localAddr: NetAddr,
     readonly messages: number,
-    readonly write: Client["write"],
-    readonly drained: Client["drained"],
-  ) {}
+    { write, drained }: Pick<Client, "write" | "drained">,
+  ) {
+    this.write = write;
+    this.drained = drained;
+  }
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
@@ -330,44 +356,33 @@ class Sender implements Client<void> {
 
   end(): void {}
 
-  /** It is handled, or nobody waits for that any more. */
+  /** Aborts the signal: the message is handled, or nobody waits for that any more. */
   over(): void {
     this.#isOver = true;
     this.#abort?.abort();
   }
 }
 
-/** A reply in the making. */
+/** A reply that is being written. */
 class Parts implements Reply {
-  readonly #parts: Uint8Array[] = [];
-
-  /** Whether anything was, be it empty. */
-  get written(): boolean {
-    return this.#parts.length > 0;
-  }
+  /** True if anything was written, even an empty text. */
+  isBegun = false;
+  bytes: Uint8Array = new Uint8Array(0);
 
   write(part: string | Uint8Array | Message): void {
-    this.#parts.push(bytesOf(part instanceof Message ? part.bytes : part));
-  }
-
-  /** What was written. */
-  get whole(): Uint8Array {
-    return concat(this.#parts);
-  }
-
-  /** The datagram. */
-  end(ending: Uint8Array): Uint8Array {
-    return fitting(concat([...this.#parts, ending]));
+    const isBytes = typeof part === "string" || part instanceof Uint8Array;
+    this.bytes = concat([this.bytes, bytesOf(isBytes ? part : part.bytes)]);
+    this.isBegun = true;
   }
 }
 
-/** A datagram, or the error that it is too long. */
+/** Returns a datagram, or in its place the error that it is too long. */
 function fitting(datagram: Uint8Array): Uint8Array {
   if (datagram.length <= MOST_DATAGRAM) return datagram;
   return errorReply(`reply longer than ${MOST_DATAGRAM} bytes`);
 }
 
-/** Binds to each address, all on one port. */
+/** Binds a socket to each address, all to one port. */
 async function bindAll(addresses: readonly string[], port: number): Promise<Socket[]> {
   const sockets: Socket[] = [];
   try {
@@ -378,7 +393,7 @@ async function bindAll(addresses: readonly string[], port: number): Promise<Sock
     }
     return sockets;
   } catch (error) {
-    for (const socket of sockets) close(socket);
+    sockets.forEach(close);
     throw error;
   }
 }

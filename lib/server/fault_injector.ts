@@ -1,10 +1,22 @@
-/** A server's faults, as they come: which connections are refused, and how the others are answered. */
+/** A server's faults: wraps its handler and its connections. */
 
 import { close } from "../net/close.ts";
 import type { ServerConn } from "../net/listener.ts";
+import {
+  durationOf,
+  type Fault,
+  type FaultPlan,
+  type Faults,
+  faultsFor,
+  type FaultSupport,
+  find,
+  NO_FAULTS,
+} from "../faults/faults.ts";
+import { applyReplyFaults } from "../faults/reply_faults.ts";
 import type { Conversation } from "./conversation.ts";
-import { type Faults, faultsFor, type FaultSupport } from "../faults/faults.ts";
-import { FaultyOutbox } from "./faulty_outbox.ts";
+import { FaultyConn } from "./faulty_outbox.ts";
+import type { Handler } from "./handler.ts";
+import { type LateReply, ReplyBuffer } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
 /** All the faults of a server of connections. */
@@ -17,18 +29,20 @@ export class FaultInjector<State> {
     faults: Faults,
     readonly ways: FaultSupport,
     readonly tell: NonNullable<ServeOptions<State>["onFault"]>,
+    readonly stopping: AbortSignal,
   ) {
     this.#faults = faults;
   }
 
   /**
-   * What a server is to do wrong, if anything.
-   * @param call calls somebody else's function
-   * @throws {RangeError} if it can't be read, or done
+   * The faults in a server's options, if any.
+   * @param call calls a callback
+   * @throws {RangeError} if they can't be read, or done
    */
   static of<State>(
     options: ServeOptions<State>,
     call: (told: () => unknown) => void,
+    stopping: AbortSignal,
   ): FaultInjector<State> | undefined {
     const { listeners, path } = options;
     const transport = listeners?.[0]?.addr.transport ?? (path === undefined ? "tcp" : "unix");
@@ -38,10 +52,11 @@ export class FaultInjector<State> {
       faults,
       ways,
       (fault, client, message) => call(() => options.onFault?.(fault, client, message)),
+      stopping,
     );
   }
 
-  /** Closes a connection that was just accepted, if it is to be refused; tells whether it was. */
+  /** Closes a connection that is to be refused; returns true if it was. */
   refuses(conn: ServerConn): boolean {
     const fault = this.#faults.refusal(++this.#connections);
     if (fault === undefined) return false;
@@ -51,13 +66,47 @@ export class FaultInjector<State> {
     return true;
   }
 
-  /** What goes out in a conversation. */
-  outbox(conversation: Conversation<State>, onFailure: (error: unknown) => void): FaultyOutbox {
-    return new FaultyOutbox(conversation, onFailure, {
-      faults: this.#faults,
-      conversation: ++this.#conversations,
-      ways: this.ways,
-      tell: (fault, message) => this.tell(fault, conversation, message),
-    });
+  wrapConn(conn: ServerConn): ServerConn {
+    return new FaultyConn(conn, ++this.#conversations, this.stopping, this.#faults.list);
+  }
+
+  wrap(handler: Handler<State>): Handler<State> {
+    return (message, reply, client) => {
+      const { messages: number } = client;
+      const conversation = client as Conversation<State>;
+      const conn = conversation.conn as FaultyConn;
+      const late = reply as LateReply;
+      conn.tell ??= (fault, message) => this.tell(fault, client, message);
+      conn.conversation ??= conversation as Conversation<unknown>;
+      const lot = conn.isEnding
+        ? { ...NO_FAULTS, number }
+        : this.#faults.lot(conn.number, number, message.bytes, this.ways);
+      conn.meet(lot);
+      const tell = (fault: Fault) => conn.happens(fault, lot);
+      const own = new ReplyBuffer();
+      const done = handler(message, own, client);
+      const finish = () => this.#finish(own, late, lot, conn, tell);
+      return done === undefined ? finish() : done.then(finish);
+    };
+  }
+
+  #finish(
+    own: ReplyBuffer,
+    late: LateReply,
+    lot: FaultPlan,
+    conn: FaultyConn,
+    tell: (fault: Fault) => void,
+  ): void {
+    if (conn.isOver) return;
+    const written = own.isBegun ? own.bytes.slice(0, own.length) : undefined;
+    const replies = applyReplyFaults(written, (bytes) => bytes, lot, tell);
+    for (const bytes of replies) {
+      late.write(bytes);
+      late.finish();
+    }
+    const delay = find(lot.faults, "delay");
+    if (delay === undefined || replies.length === 0) return;
+    tell(delay);
+    late.sendAfter(conn.sleeps.sleep(durationOf(delay, lot)));
   }
 }

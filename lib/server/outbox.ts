@@ -1,292 +1,350 @@
-/** What goes out in one conversation: replies in the order of their messages, and what is pushed between them. */
+/** Output of one conversation: replies in the order of their messages, and pushes between them. */
 
-import type { Conn } from "../net/listener.ts";
-import { concat } from "../wire/framing.ts";
+import type { ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
-import type { Message } from "../wire/message.ts";
-import { ReplyBuffer } from "./reply.ts";
+import { concat, type Framing } from "../wire/framing.ts";
+import { timeLimit } from "../wait.ts";
+import { LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
- * In a crowd of more conversations than this, replies shorter than {@linkcode COPIED} bytes are
- * copied to be written, for thousands of writes may be under way at once and each would hold a
- * buffer. With fewer they keep their buffer: a new one costs 6 % of a message.
+ * With more conversations than this, replies shorter than {@linkcode COPIED} bytes are copied before
+ * they are written: thousands of pending writes would each hold a buffer. With fewer, they are
+ * written from their buffer, since a new one costs 6 % of a message.
  */
 const CROWD = 1024;
 const COPIED = 512;
-/** The most that may wait to be pushed, in bytes. */
-const MOST_PUSHED = 65536;
+/** The most bytes of pushes that may be unsent. */
+const MAX_PUSHED = 65536;
+/** No message is read while this many replies, or bytes of replies, are unsent. */
+const MAX_REPLIES = 1024;
+const MAX_REPLY_BYTES = 1 << 20;
 
 const encoder = new TextEncoder();
 
-/** What an outbox must know of its service. */
-export interface Terms {
-  readonly framing: string | CustomFraming;
-  readonly handlerTimeout: number;
+/** A connection as a conversation writes to it. */
+export interface OutboxConn extends ServerConn {
+  /**
+   * Writes some of these bytes, or none for now.
+   * @param bytes with `separate`, none at all for a message without a reply
+   * @param message the number of the message that they answer; undefined for a push, an error
+   *   reply, or replies to several messages
+   */
+  write(bytes: Uint8Array, message?: number): Promise<number>;
+  /** True while a write waits for a pace of the connection's own: the client is not idle then. */
+  readonly isPacing?: boolean;
+  /** Waits for as long as the connection wants, between the last write and its end. */
+  beforeEnd?(): Promise<void>;
 }
 
-/** The one writer of a conversation. Replies that are ready, late replies and pushes never mix. */
+/** The options of a conversation's output. */
+export interface OutboxConfig {
+  readonly framing: Framing | CustomFraming;
+  /** The time limit of async handlers, in ms; 0 disables. */
+  readonly handlerTimeout: number;
+  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
+  readonly separate: boolean;
+}
+
+/** The conversation, as its output needs it. */
+export interface OutboxOwner {
+  /** Reports that an async handler failed: no reply to a later message is sent. */
+  failed(error: unknown): void;
+  /** Ends the conversation: a write failed. */
+  cut(ending: "reset"): void;
+}
+
+/** Bytes in the queue. */
+interface Queued {
+  readonly bytes: Uint8Array;
+  readonly message?: number | undefined;
+  readonly isPush: boolean;
+}
+
+/**
+ * The one writer of a conversation. All output passes through one queue; the read loop may write
+ * directly only while that is empty. A reply enters the queue once it is ready and all replies
+ * to earlier messages have entered. A push enters at once, after the replies finished before it.
+ */
 export class Outbox {
-  /** The write that is under way. */
+  /** The write in progress, during which no other may begin. */
   writing: Promise<unknown> | undefined;
-  /** Bytes were taken, or a message was heard, since this was last set to false. */
+  /** True if bytes were sent, or a message received, since it was last set to false. */
   isLively = true;
-  /** When a byte last passed, either way, in ms since 1970. */
+  /** The last time at which bytes passed in either direction, in ms since 1970. */
   passedAt: number = Date.now();
 
   readonly #framing: CustomFraming | undefined;
-  #ready: ReplyBuffer | undefined; // replies that can be written at once
-  #late: LateReply[] = []; // a reply that is not ready, and those after it
-  #delivering: Promise<void> | undefined; // of late replies
-  #onDelivered: (() => void) | undefined;
-  #pushes: Uint8Array[] = [];
-  #pushedBytes = 0; // not yet taken
-  #pushing: Promise<void> | undefined;
+  #ready: ReplyBuffer | undefined; // replies that the read loop will write
+  #taken: ReplyBuffer | undefined; // those that it is writing
+  readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
+  readonly #queue: Queued[] = []; // unsent, including those being written
+  #queuedReplies = 0;
+  #replyBytes = 0; // of late and of queued replies
+  #pushedBytes = 0;
+  #draining: Promise<void> | undefined;
+  #change: PromiseWithResolvers<void> | undefined;
+  #isOver = false;
 
-  /** @param onFailure is told why a late reply failed; no reply comes after it */
   constructor(
-    readonly conn: Pick<Conn, "write">,
-    readonly terms: Terms,
-    readonly onFailure: (error: unknown) => void,
+    readonly conn: OutboxConn,
+    readonly config: OutboxConfig,
+    readonly owner: OutboxOwner,
   ) {
-    this.#framing = typeof terms.framing === "string" ? undefined : terms.framing;
-  }
-
-  /** How many replies are late: one that is not ready, and those after it. */
-  get late(): number {
-    return this.#late.length;
-  }
-
-  /** Whether the client waits for us, and not we for it. */
-  get isDue(): boolean {
-    return this.#late.length > 0 && this.writing === undefined;
+    this.#framing = typeof config.framing === "string" ? undefined : config.framing;
   }
 
   /**
-   * Where replies are written one after the other and ended, as long as none is late: the short
-   * way, for the hot path. Undefined where a reply needs more than that.
+   * The number of replies that count against `concurrency`: those from the first on whose handler is
+   * not done, and those in the queue, except separate ones, which the connection may pace.
+   * `Infinity` if too many, or too large ones, are unsent.
+   */
+  get late(): number {
+    const late = this.#late;
+    if (late.length === 0 && this.#queuedReplies === 0) return 0;
+    const isFull = late.length + this.#queuedReplies >= MAX_REPLIES ||
+      this.#replyBytes >= MAX_REPLY_BYTES;
+    if (isFull) return Infinity;
+    const first = late.findIndex(({ isHandled }) => !isHandled);
+    const queued = this.config.separate ? 0 : this.#queuedReplies;
+    return queued + (first < 0 ? 0 : late.length - first);
+  }
+
+  /** True if the client waits for the server, rather than the server for the client. */
+  get isDue(): boolean {
+    return (this.#late.length > 0 && this.writing === undefined) || this.conn.isPacing === true;
+  }
+
+  /** True if the read loop may write directly. */
+  get isIdle(): boolean {
+    return this.writing === undefined && this.#queue.length === 0;
+  }
+
+  /**
+   * Returns the buffer to which replies are written one after the other, for the hot path.
+   * Undefined if the next reply is late, separate or framed: then {@linkcode next} has its place.
    */
   plain(): ReplyBuffer | undefined {
-    const isFramed = typeof this.terms.framing === "object";
-    return isFramed || this.#late.length > 0 ? undefined : this.#open();
+    const isPlain = this.#framing === undefined && this.#late.length === 0 && !this.config.separate;
+    return isPlain ? this.#open() : undefined;
   }
 
   /**
-   * Where the next reply is to be written.
-   * @param _message that it replies to; a refusal replies to none
+   * Returns the place of the next reply.
+   * @param ending follows the reply, unless a custom framing frames it
+   * @param message the number of the message that it answers; undefined for an error reply
    */
-  next(_message?: Message): ReplyBuffer {
-    return this.#late.length > 0 ? new ReplyBuffer() : this.#open();
+  next(ending: Uint8Array, message?: number): ReplyBuffer | LateReply {
+    const isInTurn = this.#late.length === 0 && !this.config.separate;
+    return isInTurn ? this.#open() : this.#later(ReplyBuffer.take(), ending, message);
   }
 
   /**
-   * Adds a reply that was written, or will be once `done` settles.
-   * @param ending ends it on the wire, unless a framing of one's own does
-   * @return how many bytes are ready
+   * Adds a reply whose handler has returned.
+   * @param done settles when the handler is done, if it is async
+   * @returns the number of bytes that the read loop can write
    */
-  add(reply: ReplyBuffer, ending: Uint8Array, done?: Promise<void> | void): number {
-    if (done === undefined && reply === this.#ready) {
-      this.end(reply, ending);
-      return reply.length;
+  add(
+    reply: ReplyBuffer | LateReply,
+    ending: Uint8Array,
+    done: Promise<void> | void,
+    message?: number,
+  ): number {
+    if (reply instanceof LateReply) this.#hold(reply, done);
+    else if (done === undefined) this.#end(reply, ending);
+    else {
+      this.#queueReady();
+      this.#ready = undefined;
+      this.#hold(this.#later(reply, ending, message), done);
     }
-    const late = new LateReply(reply, done, () => this.end(reply, ending));
-    if (this.terms.handlerTimeout > 0 && done !== undefined) late.limit(this.terms.handlerTimeout);
-    this.#late.push(late);
-    if (reply === this.#ready) this.#ready = reply.split(); // those before it are sent meanwhile
-    this.#delivering ??= this.#deliver();
-    return this.#open().length;
+    return this.#ready?.length ?? 0;
   }
 
-  /** Takes back a reply that was begun. */
+  /** Discards an unfinished reply. */
   undo(): void {
     this.#ready?.undo();
   }
 
   /**
-   * The replies that are ready: a view that holds until {@linkcode letGo}.
-   * @param conversations how many there are
+   * Returns the finished replies, a view that is valid until {@linkcode release}.
+   * @param conversations the number of conversations on the server
    */
   take(conversations: number): Uint8Array {
-    const ready = this.#open();
-    if (ready.length >= COPIED || conversations <= CROWD) {
-      return ready.bytes.subarray(0, ready.length);
+    const taken = this.#taken = this.#open();
+    this.#ready = undefined;
+    if (taken.length >= COPIED || conversations <= CROWD) {
+      return taken.bytes.subarray(0, taken.length);
     }
-    const replies = ready.bytes.slice(0, ready.length);
-    this.letGo();
+    const replies = taken.bytes.slice(0, taken.length);
+    this.release();
     return replies;
   }
 
-  /** The replies are written: a conversation has a buffer only while it answers. */
-  letGo(): void {
-    if (this.#ready !== undefined) ReplyBuffer.give(this.#ready);
-    this.#ready = undefined;
+  /** Gives the buffer of the written replies back: an idle conversation has none. */
+  release(): void {
+    if (this.#taken !== undefined) ReplyBuffer.give(this.#taken);
+    this.#taken = undefined;
   }
 
-  /** Settles when there are fewer late replies than now. */
-  delivered(): Promise<void> {
-    return new Promise((resolve) => this.#onDelivered = resolve);
+  /** Queues finished replies. */
+  queue(replies: Uint8Array): void {
+    this.#replyBytes += replies.length;
+    this.#enqueue({ bytes: replies, isPush: false });
   }
 
-  /** Sends what is no reply, between replies; false while too much of that waits. */
+  /** Queues bytes that answer no message; returns false, and queues nothing, if too many are unsent. */
   push(part: string | Uint8Array): boolean {
-    if (this.#pushedBytes >= MOST_PUSHED) return false;
+    if (this.#pushedBytes >= MAX_PUSHED) return false;
     const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
-    this.#pushes.push(bytes);
+    this.#queueReady();
     this.#pushedBytes += bytes.length;
-    this.#pushing ??= this.#push();
+    this.#enqueue({ bytes, isPush: true });
     return true;
   }
 
-  /** Settles when all pushes are sent, or given up. */
+  /** Resolves once all pushes are sent, or the conversation is cut. */
   async drained(): Promise<void> {
-    while (this.#pushing !== undefined) await this.#pushing;
+    while (this.#pushedBytes > 0 && !this.#isOver) await this.changed();
   }
 
-  /** Settles when all late replies and pushes are sent, or given up. */
+  /** Resolves once all output is sent, so that the connection may end, or the conversation is cut. */
   async empty(): Promise<void> {
-    await this.#delivering;
-    await this.#pushing;
+    while ((this.#late.length > 0 || this.#draining) && !this.#isOver) await this.changed();
+    if (!this.#isOver) await this.conn.beforeEnd?.();
   }
 
-  /** The server stops; what is under way goes on. */
-  stop(): void {}
+  /** Resolves at the next change: output became ready, was sent or given up, or {@linkcode wake}. */
+  changed(): Promise<void> {
+    return (this.#change ??= Promise.withResolvers()).promise;
+  }
 
-  /** Waits for no late reply any more. */
+  /** Wakes everything that waits for a change. */
+  wake(): void {
+    this.#change?.resolve();
+    this.#change = undefined;
+  }
+
+  /** Gives up all output: the connection is closed. */
   giveUp(): void {
+    this.#isOver = true;
     this.#forget();
     this.wake();
   }
 
-  /** Writes all of these bytes. To be called by the one who holds {@linkcode writing}. */
-  async send(bytes: Uint8Array): Promise<void> {
-    for (let left = bytes; left.length > 0;) {
-      const count = await this.conn.write(left);
+  /** Writes all of these bytes. The caller keeps the promise in {@linkcode writing}. */
+  async send(bytes: Uint8Array, message?: number): Promise<void> {
+    let left = bytes;
+    do {
+      const count = await this.conn.write(left, message);
       this.isLively = true;
       this.passedAt = Date.now();
       left = left.subarray(count);
-    }
-  }
-
-  /** Wakes the one who waits until there are fewer late replies. */
-  protected wake(): void {
-    this.#onDelivered?.();
-  }
-
-  /** Ends a reply on the wire, if there is one. */
-  protected end(reply: ReplyBuffer, ending: Uint8Array): void {
-    if (this.#framing === undefined) reply.end(ending);
-    else reply.endIn(this.#framing);
-  }
-
-  #forget(): void {
-    for (const reply of this.#late.splice(0)) reply.giveUp();
+    } while (left.length > 0);
   }
 
   #open(): ReplyBuffer {
     return this.#ready ??= ReplyBuffer.take();
   }
 
-  async #sendInTurn(bytes: Uint8Array): Promise<void> {
-    while (this.writing !== undefined) await this.writing;
-    await (this.writing = this.send(bytes));
-    this.writing = undefined;
+  #end(reply: ReplyBuffer, ending: Uint8Array): void {
+    if (this.#framing === undefined) reply.end(ending);
+    else reply.endIn(this.#framing);
   }
 
-  async #deliver(): Promise<void> {
-    try {
-      for (let first; (first = this.#late[0]) !== undefined;) {
-        await first.settled;
-        const replies = this.#collect();
-        await this.#sendInTurn(replies.bytes.subarray(0, replies.length));
-        ReplyBuffer.give(replies);
-        this.wake();
-      }
-    } catch {
-      // The client is gone: the one who reads from it finds out.
+  #later(reply: ReplyBuffer, ending: Uint8Array, message: number | undefined): LateReply {
+    return new LateReply(reply, () => this.#end(reply, ending), message);
+  }
+
+  /** Keeps a reply until it is ready, and those before it are. */
+  #hold(reply: LateReply, done: Promise<void> | void): void {
+    this.#late.push(reply);
+    if (done === undefined) return this.#handled(reply);
+    const { handlerTimeout } = this.config;
+    const fail = (error: unknown) => this.#handled(reply, { error });
+    if (handlerTimeout > 0) {
+      const late = () => fail(new Error(handlerTooSlow(handlerTimeout)));
+      reply.cancel = timeLimit(handlerTimeout, late);
     }
-    this.#forget();
-    this.#delivering = undefined;
+    Promise.resolve(done).then(() => this.#handled(reply), fail);
+  }
+
+  /** The handler is done, or has failed. */
+  #handled(reply: LateReply, failure?: { readonly error: unknown }): void {
+    if (reply.isHandled) return; // too late
+    reply.handled(failure);
+    this.#replyBytes += reply.bytes.length;
+    if (reply.until === undefined || reply.failure !== undefined) return this.#isReady(reply);
+    const ready = () => this.#isReady(reply);
+    reply.until.then(ready, ready);
+    this.wake(); // the next message may be handled meanwhile
+  }
+
+  /** Queues the late replies that are ready, in order. */
+  #isReady(reply: LateReply): void {
+    reply.isReady = true;
+    for (let first; (first = this.#late[0])?.isReady;) {
+      this.isLively = true;
+      this.#late.shift();
+      const { bytes, message, failure } = first;
+      if (failure === undefined) this.#enqueue({ bytes, message, isPush: false });
+      else {
+        this.#forget();
+        this.owner.failed(failure.error);
+      }
+    }
     this.wake();
   }
 
-  /** The late replies that are ready now, as one. */
-  #collect(): ReplyBuffer {
-    const replies = ReplyBuffer.take();
-    for (let first; (first = this.#late[0])?.isReady;) {
-      this.isLively = true;
-      if (first.failure === undefined) {
-        this.#late.shift();
-        replies.add(first.reply);
-      } else {
-        this.#forget();
-        this.onFailure(first.failure.error);
-      }
-    }
-    return replies;
+  /** Gives up the late replies. */
+  #forget(): void {
+    for (const reply of this.#late.splice(0)) reply.giveUp();
   }
 
-  async #push(): Promise<void> {
+  /** Queues the finished replies that the read loop has not taken: what is queued next follows them. */
+  #queueReady(): void {
+    const finished = this.#ready?.cut();
+    if (finished !== undefined && finished.length > 0) this.queue(finished);
+  }
+
+  #enqueue(output: Queued): void {
+    const isEmpty = output.bytes.length === 0 && (output.isPush || !this.config.separate);
+    if (isEmpty || this.#isOver) return;
+    if (!output.isPush) this.#queuedReplies++;
+    this.#queue.push(output);
+    this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    const queue = this.#queue;
     try {
-      while (this.#pushes.length > 0) {
+      await undefined; // output of the same turn is written at once
+      while (queue.length > 0 && !this.#isOver) {
         while (this.writing !== undefined) await this.writing;
-        const bytes = concat(this.#pushes.splice(0));
-        await this.#sendInTurn(bytes);
-        this.#pushedBytes -= bytes.length;
+        const batch = queue.slice(0, this.config.separate ? 1 : queue.length);
+        const [first] = batch;
+        await (this.writing = batch.length === 1 && first !== undefined
+          ? this.send(first.bytes, first.message)
+          : this.send(concat(batch.map(({ bytes }) => bytes))));
+        this.writing = undefined;
+        for (const sent of queue.splice(0, batch.length)) this.#sent(sent);
+        this.wake();
       }
     } catch {
-      // The client is gone: the one who reads from it finds out.
+      this.owner.cut("reset");
     }
-    this.#pushing = undefined;
+    this.#draining = undefined;
+    this.wake();
+  }
+
+  #sent({ bytes, isPush }: Queued): void {
+    if (isPush) this.#pushedBytes -= bytes.length;
+    else {
+      this.#replyBytes -= bytes.length;
+      this.#queuedReplies--;
+    }
   }
 }
 
-/** Why a reply fails that is not ready in time, in ms. */
-export function whyLate(timeout: number): string {
+/** Explains that a handler exceeded its time limit, in ms. */
+export function handlerTooSlow(timeout: number): string {
   return `the handler took longer than ${timeout / 1000}s`;
-}
-
-/** A reply that is not ready, or comes after one that is not. */
-class LateReply {
-  isReady = false;
-  failure: { readonly error: unknown } | undefined;
-  readonly #settled = Promise.withResolvers<void>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-
-  /** @param end ends the reply once it is written */
-  constructor(readonly reply: ReplyBuffer, done: Promise<void> | void, end: () => void) {
-    void this.#settle(done, end);
-  }
-
-  /** Fails it unless it is ready in time, in ms. */
-  limit(timeout: number): void {
-    const error = new Error(whyLate(timeout));
-    this.#timer = setTimeout(() => this.#finish({ error }), timeout);
-  }
-
-  /** Resolves once it is ready, or given up. */
-  get settled(): Promise<void> {
-    return this.#settled.promise;
-  }
-
-  /** Nobody waits for it any more. */
-  giveUp(): void {
-    clearTimeout(this.#timer);
-    this.#settled.resolve();
-  }
-
-  async #settle(done: Promise<void> | void, end: () => void): Promise<void> {
-    try {
-      await done;
-      if (!this.isReady) end();
-      this.#finish(undefined);
-    } catch (error) {
-      this.#finish({ error });
-    }
-  }
-
-  #finish(failure: { error: unknown } | undefined): void {
-    if (this.isReady) return; // too late
-    this.isReady = true;
-    this.failure = failure;
-    this.giveUp();
-  }
 }

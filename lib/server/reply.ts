@@ -1,10 +1,10 @@
-/** Replies on their way out: what handlers write, as bytes in one buffer. */
+/** Replies: what handlers write, as bytes in a buffer. */
 
 import { type CustomFraming, framed } from "../wire/custom_framing.ts";
-import type { Message } from "../wire/message.ts";
+import type { Message, MessageView } from "../wire/message.ts";
 
 /**
- * Where a handler writes its reply. What it writes is copied at once.
+ * The reply to a message, to be written by a handler. All written data is copied at once.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -15,57 +15,59 @@ import type { Message } from "../wire/message.ts";
  *   reply.write(message);
  *   sign(reply);
  * });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello -- yours");
+ * using peer = await Peer.connect({ port: server.port });
+ * assertEquals((await peer.request("hello")).text, "hello -- yours");
  * ```
  */
 export interface Reply {
   /**
-   * Adds text, bytes or the message itself to the reply; what ends it on the wire is
-   * added for you. Where a handler writes nothing, not even an empty text, nothing is sent.
+   * Adds text, bytes or a message to the reply. The server adds the line ending or the frame. If a
+   * handler writes nothing, not even an empty text, nothing is sent.
+   *
+   * @throws {Error} once the handler is done
    */
   write(part: string | Uint8Array | Message): void;
 }
 
-/** Up to this many bytes are copied by hand, in less time than a call of `set` takes. */
+/** Up to this many bytes are copied in a loop, which takes less time than a call of `set`. */
 const BY_HAND = 128;
-/** In steps of this many bytes, each one load and one store. */
+/** The loop copies this many bytes per step, with one load and one store. */
 const STEP = 8;
-/** How many bytes of unused reply buffers are kept. */
+/** The most bytes of unused buffers that are kept. */
 const SPARE = 16 << 20;
 
 const encoder = new TextEncoder();
 const NONE = new Uint8Array(0);
 const NO_VIEW = new DataView(NONE.buffer);
 
-/** Replies on their way out, in one buffer that grows. */
+/** Replies in one buffer that grows. */
 export class ReplyBuffer implements Reply {
   static readonly #spare: ReplyBuffer[] = [];
-  static #kept = 0; // bytes
-  // Fields that begin as what they are for good cost less to read than any that begin as undefined.
+  static #spareBytes = 0;
+  // Fields that are never undefined cost less to read.
   bytes = NONE;
   view = NO_VIEW;
   length = 0;
-  #whole = 0; // the length of the replies that are done
-  #begun = false; // the next one
+  #finished = 0; // the length of the finished replies
+  #begun = false; // the next reply
 
   constructor(bytes = new Uint8Array(4096), view = new DataView(bytes.buffer)) {
     this.bytes = bytes;
     this.view = view;
   }
 
-  /** One that is not in use. */
+  /** Returns an empty buffer. */
   static take(): ReplyBuffer {
     const out = ReplyBuffer.#spare.pop();
     if (out === undefined) return new ReplyBuffer();
-    ReplyBuffer.#kept -= out.bytes.length;
+    ReplyBuffer.#spareBytes -= out.bytes.length;
     return out;
   }
 
-  /** Nothing more is written to it; its buffer goes to another, for a handler may still hold this one. */
+  /** Reuses the bytes of a buffer. A handler may still hold the object: writing to it throws. */
   static give(out: ReplyBuffer): void {
-    if (ReplyBuffer.#kept + out.bytes.length <= SPARE) {
-      ReplyBuffer.#kept += out.bytes.length;
+    if (ReplyBuffer.#spareBytes + out.bytes.length <= SPARE) {
+      ReplyBuffer.#spareBytes += out.bytes.length;
       ReplyBuffer.#spare.push(new ReplyBuffer(out.bytes, out.view));
     }
     out.bytes = NONE;
@@ -74,11 +76,11 @@ export class ReplyBuffer implements Reply {
   write(part: string | Uint8Array | Message): void {
     this.#begun = true;
     if (isMessage(part)) this.#copyMessage(part);
-    else this.#copy(typeof part === "string" ? encoder.encode(part) : part);
+    else this.#copy(typeof part === "string" ? encoder.encode(part) : part as Uint8Array);
   }
 
-  /** In steps of eight bytes, the last of which may go beyond the message's end: byte by byte took three times as long. */
-  #copyMessage({ source, start, end, view: from }: Message): void {
+  /** Copies eight bytes per step, up to seven beyond the end; single bytes take three times as long. */
+  #copyMessage({ source, start, end, view: from }: MessageView): void {
     const length = end - start;
     let to = this.#room(length);
     if (length > BY_HAND) return this.bytes.set(source.subarray(start, end), to);
@@ -94,14 +96,14 @@ export class ReplyBuffer implements Reply {
   #copy(part: Uint8Array): void {
     const { length } = part;
     if (length === undefined) {
-      throw new TypeError(`a reply is text, bytes or a message, not ${String(part)}`);
+      throw new TypeError(`a reply must be text, bytes or a message, not ${String(part)}`);
     }
     const to = this.#room(length);
     if (length > BY_HAND) this.bytes.set(part, to);
     else for (let at = 0; at < length; at++) this.bytes[to + at] = part[at] as number;
   }
 
-  /** Makes room for this many bytes and a step more; gives the place where they go. */
+  /** Makes room for `length` bytes and one step more; returns their position. */
   #room(length: number): number {
     const to = this.length;
     this.length += length;
@@ -112,7 +114,7 @@ export class ReplyBuffer implements Reply {
   #grow(length: number): void {
     if (this.bytes === NONE) {
       throw new Error(
-        "cannot write: the reply is over, for the handler's promise has settled, or it gave none",
+        "cannot write: the reply was sent when the handler returned, or when its promise settled",
       );
     }
     const larger = new Uint8Array(Math.max(length, 2 * this.bytes.length));
@@ -121,23 +123,23 @@ export class ReplyBuffer implements Reply {
     this.view = new DataView(larger.buffer);
   }
 
-  /** Whether there is a reply that was begun, be it empty. */
+  /** True if an unfinished reply was begun, even an empty one. */
   get isBegun(): boolean {
     return this.#begun;
   }
 
-  /** Ends a reply, if there is one. */
+  /** Finishes a reply, if one was begun. */
   end(ending: Uint8Array): void {
     if (!this.#begun) return;
     this.#copy(ending);
-    this.#whole = this.length;
+    this.#finished = this.length;
     this.#begun = false;
   }
 
-  /** Ends a reply as a framing of one's own does, if there is one. */
+  /** Finishes a reply with a custom framing, if one was begun. */
   endIn(framing: CustomFraming): void {
     if (!this.#begun) return;
-    const start = this.#whole, end = this.length;
+    const start = this.#finished, end = this.length;
     const [before, after] = framed(framing, this.bytes.subarray(start, end));
     this.#room(before.length);
     this.bytes.copyWithin(start + before.length, start, end);
@@ -145,32 +147,90 @@ export class ReplyBuffer implements Reply {
     this.end(after);
   }
 
-  /** Takes back a reply that was begun. */
+  /** Discards an unfinished reply. */
   undo(): void {
-    this.length = this.#whole;
+    this.length = this.#finished;
     this.#begun = false;
   }
 
-  /** Parts with the replies that are done: they are in the new one. */
-  split(): ReplyBuffer {
-    const done = ReplyBuffer.take();
-    done.#copy(this.bytes.subarray(0, this.#whole));
-    done.#whole = done.length;
-    this.bytes.copyWithin(0, this.#whole, this.length);
-    this.length -= this.#whole;
-    this.#whole = 0;
-    return done;
-  }
-
-  /** Adds a reply that was late, and has ended. */
-  add(out: ReplyBuffer): void {
-    this.#copy(out.bytes.subarray(0, out.#whole));
-    this.#whole = this.length;
-    ReplyBuffer.give(out);
+  /** Removes the finished replies, and returns them. */
+  cut(): Uint8Array {
+    if (this.#finished === 0) return NONE;
+    const finished = this.bytes.slice(0, this.#finished);
+    this.bytes.copyWithin(0, this.#finished, this.length);
+    this.length -= this.#finished;
+    this.#finished = 0;
+    return finished;
   }
 }
 
-/** As `instanceof` does, which would walk the prototypes: that takes 2 % of all the time. */
-function isMessage(part: string | Uint8Array | Message): part is Message {
-  return (part as Message).view !== undefined;
+/**
+ * A reply that is sent later: its handler is async, a reply to an earlier message is late, or
+ * the server's replies are separate. In the last case, a wrapper round the handler may use all of it.
+ */
+export class LateReply implements Reply {
+  /** True once the handler is done: then nothing can be written, and the reply is not late any more. */
+  isHandled = false;
+  /** True once the reply can be sent. */
+  isReady = false;
+  /** The finished reply, from when the handler is done. */
+  bytes: Uint8Array = NONE;
+  failure: { readonly error: unknown } | undefined;
+  until: Promise<unknown> | undefined;
+  /** Cancels the time limit of the handler. */
+  cancel = (): void => {};
+
+  /**
+   * @param buffer owned from here on
+   * @param end finishes the reply in the buffer
+   * @param message the number of the message that is answered
+   */
+  constructor(
+    readonly buffer: ReplyBuffer,
+    readonly end: () => void,
+    readonly message: number | undefined,
+  ) {}
+
+  write(part: string | Uint8Array | Message): void {
+    this.buffer.write(part);
+  }
+
+  /** Finishes the reply with its ending or frame; data written from now on is another reply. */
+  finish(): void {
+    this.end();
+  }
+
+  /**
+   * Delays the reply, and those after it, until a promise settles. Meanwhile the reply does not
+   * count against `concurrency` or `handlerTimeout`, and the client is not idle.
+   */
+  sendAfter(until: Promise<unknown>): void {
+    this.until = until;
+  }
+
+  /** Takes the finished bytes out of the buffer: the handler is done, or has failed. */
+  handled(failure: { readonly error: unknown } | undefined): void {
+    this.failure = failure;
+    try {
+      if (failure === undefined) {
+        this.end();
+        this.bytes = this.buffer.cut();
+      }
+    } catch (error) {
+      this.failure = { error };
+    }
+    this.giveUp();
+  }
+
+  /** Waits for the handler no longer. */
+  giveUp(): void {
+    if (!this.isHandled) ReplyBuffer.give(this.buffer);
+    this.isHandled = true;
+    this.cancel();
+  }
+}
+
+/** Tests for a field: `instanceof` walks the prototypes, which takes 2 % of the total time. */
+function isMessage(part: string | Uint8Array | Message): part is MessageView {
+  return (part as MessageView).view !== undefined;
 }

@@ -1,34 +1,35 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import type { Addr } from "../net/addr.ts";
 import { errorMessage } from "../checks.ts";
+import type { Addr } from "../net/addr.ts";
 import { listenAt } from "../net/address.ts";
 import { close } from "../net/close.ts";
 import type { Listener, ServerConn } from "../net/listener.ts";
-import { onAbort, pause, sleep, turn } from "../wait.ts";
-import { isDeadConnection, isOutOfResources, prepareForNoDescriptors } from "./accept_errors.ts";
+import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
+import { AcceptBurst } from "./accept_burst.ts";
+import { isDeadConnection, isOutOfResources } from "./accept_errors.ts";
+import { type Admission, Admissions } from "./admissions.ts";
 import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
 import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";
-import { type Admission, Admissions } from "./admissions.ts";
-import { FaultInjector } from "./fault_injector.ts";
-import { checkService, type ServeOptions } from "./serve_options.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
-import { AcceptBurst } from "./accept_burst.ts";
 import { FairReads } from "./fair_reads.ts";
+import { FaultInjector } from "./fault_injector.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
+import { checkService, type ServeOptions } from "./serve_options.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
-const TROUBLED_PAUSE = 100;
-/** This many failures in a row are of connections that died; more, and the listener has trouble of its own. */
-const MOST_FAILURES = 3;
-/** After this many connections in a row that died in the queue, others have a turn. */
-const MOST_DEAD = 64;
-/** A stopping server's listen queue is empty when nobody has come for this long, in ms. */
+const RETRY_PAUSE = 100;
+/** With more failures in a row, the listener is at fault rather than the connections. */
+const MAX_FAILURES = 3;
+/** After so many dead connections in a row, other work has a turn. */
+const MAX_DEAD = 64;
+/** A stopping server's listen queue is empty after so many milliseconds without a connection. */
 const QUEUE_PAUSE = 20;
-/** And it is closed after this long, even if clients still come, in ms. */
-const QUEUE_MOST = 500;
+/** The queue is closed after so many milliseconds, even if clients still connect. */
+const QUEUE_LIMIT = 500;
 
 /**
- * Serves conversations until {@linkcode Server.shutdown} or `signal`.
+ * Serves conversations until {@linkcode Server.shutdown}, or until `signal` is aborted. Listeners in
+ * the options are closed when the server stops, and if an error is thrown.
  *
  * ```ts
  * import { serve } from "@readback/readback";
@@ -41,22 +42,30 @@ const QUEUE_MOST = 500;
  * await server.finished;
  * ```
  *
- * @throws {Error} when it can't listen
+ * @throws {TypeError | RangeError} if an option is wrong
+ * @throws {Error} if the server can't listen
  */
-export function serve(handler: Handler<void>, options?: ServeOptions): Server;
-/** Serves conversations that have a state each: what `onOpen` gives. */
-export function serve<State>(
-  handler: Handler<State>,
-  options: ServeOptions<State> & Required<Pick<ServeOptions<State>, "onOpen">>,
+export function serve<State extends void = void, Value = unknown>(
+  handler: Handler<State, Value>,
+  options?: ServeOptions<State, Value>,
 ): Server<State>;
-export function serve<State>(
-  handler: Handler<State>,
-  options: ServeOptions<State> = {},
+/** Serves conversations that have a state each: the result of `onOpen`. */
+export function serve<State, Value = unknown>(
+  handler: Handler<State, Value>,
+  options:
+    & ServeOptions<State, Value>
+    & Required<Pick<ServeOptions<State, Value>, "onOpen">>,
+): Server<State>;
+export function serve<State, Value>(
+  handler: Handler<State, Value>,
+  options: ServeOptions<State, Value> = {},
 ): Server<State> {
   try {
-    return new Server(handler, options);
-  } catch (error) { // nobody else would close them
-    for (const listener of [options.listeners ?? []].flat()) close(listener);
+    // A conversation passes each value on to the handler of the framing that made it.
+    return new Server(handler as Handler<State>, options as ServeOptions<State>);
+  } catch (error) {
+    const { listeners } = options;
+    if (Array.isArray(listeners)) listeners.forEach(close);
     throw error;
   }
 }
@@ -69,7 +78,7 @@ export function serve<State>(
  * import { Peer, serve } from "@readback/readback";
  *
  * const server = serve((message, reply) => reply.write(message), { framing: "line" });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * using peer = await Peer.connect({ port: server.port });
  * await peer.request("hello");
  * assertEquals([server.clients, server.messages, server.bytes], [1, 1, 6]);
  * peer.close();
@@ -77,99 +86,118 @@ export function serve<State>(
  * ```
  */
 export class Server<State = void> implements AsyncDisposable {
-  /** Settles when it has stopped and the last conversation is over. */
+  /** Resolves when the server has stopped and the last conversation is over. */
   readonly finished: Promise<void>;
-  /** Where it listens. */
+  /** The addresses on which the server listens. */
   readonly addrs: readonly Addr[];
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
-  readonly #service: ConversationConfig<State>;
-  readonly #complain: ReportError;
-  readonly #misbehaviour: FaultInjector<State> | undefined;
+  readonly #config: ConversationConfig<State>;
+  readonly #report: ReportError;
+  readonly #faults: FaultInjector<State> | undefined;
+  readonly #stopping = new AbortController();
   readonly #conversations = new Set<Conversation<State>>();
-  readonly #rush = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
-  readonly #entries: Admissions;
+  readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
+  readonly #admissions: Admissions;
+  readonly #openings: Admissions; // async calls of `onOpen`, which have a slot already
   readonly #maxClients: number;
-  #opening = 0; // clients that have a place, and wait for an async `onOpen`
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
-  #isDeaf = false; // accepts no more
+  #isClosed = false; // accepts no more
   #isTroubled = false; // nothing can be accepted for now
   #accepted = 0;
   #messages = 0; // of conversations that are over
   #bytes = 0;
-  #timers: ReturnType<typeof setTimeout>[] = []; // of the stop
-  #waiting: (() => void)[] = []; // until a conversation ends
+  readonly #timers: (() => void)[] = []; // cancel the timers of the stop
+  #waiting: (() => void)[] = []; // for a slot, or for the last conversation to end
 
   /** Serves at once. See {@linkcode serve}. */
   constructor(handler: Handler<State>, options: ServeOptions<State>) {
     checkService(handler, options);
-    prepareForNoDescriptors();
+    Conversation.prepare();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
+    const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
     this.#options = options;
-    this.#entries = new Admissions(options.idleTimeout ?? 0);
-    this.#complain = errorReporter(options.onError?.bind(options));
-    this.#misbehaviour = FaultInjector.of(options, (call) => this.#tell(call));
-    this.#listeners = options.listeners ?? [listenAt(options)];
-    this.addrs = this.#listeners.map(({ addr }) => addr);
+    this.#admissions = new Admissions(idleTimeout);
+    this.#openings = new Admissions(idleTimeout, Infinity);
+    this.#report = errorReporter(options.onError?.bind(options));
+    const call = (callback: () => unknown) => this.#call(callback);
+    this.#faults = FaultInjector.of(options, call, this.#stopping.signal);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
-    this.#service = {
-      ...{ handler, framing, maxMessage, concurrency, once },
-      handlerTimeout: options.handlerTimeout ?? 0,
-      ending: options.ending === undefined ? undefined : new TextEncoder().encode(options.ending),
-      turns: new FairReads(),
-      outbox: this.#misbehaviour?.outbox.bind(this.#misbehaviour),
-      onMessage: options.onMessage?.bind(options),
-      onEof: options.onEof && ((client) => this.#tell(() => options.onEof?.(client))),
+    this.#config = {
+      ...{ framing, maxMessage, concurrency, once, handlerTimeout },
+      handler: this.#faults?.wrap(handler) ?? handler,
+      ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
+      separate: this.#faults !== undefined,
+      reads: new FairReads(),
+      onMessage: onMessage?.bind(options),
+      onEof: onEof && ((client) => call(() => options.onEof?.(client))),
+      onFraming: onFraming && ((...decided) => call(() => options.onFraming?.(...decided))),
       failed: (error) => this.#failed(error),
       over: (conversation, ending) => this.#over(conversation, ending),
     };
+    this.#listeners = options.listeners ?? [listenAt(options)];
+    this.addrs = this.#listeners.map(({ addr }) => addr);
     try {
       for (const addr of this.addrs) {
         catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
       }
-    } catch (error) { // nobody would have the server, to stop it
-      for (const listener of this.#listeners) close(listener);
+    } catch (error) {
+      this.#listeners.forEach(close);
       throw error;
     }
     this.finished = this.#run();
-    const letGo = onAbort(options.signal, () => void this.shutdown());
-    void this.finished.then(letGo);
+    const removeListener = onAbort(options.signal, () => void this.shutdown());
+    void this.finished.then(removeListener);
   }
 
-  /** Where it listens; the first place of several. */
+  /** The address on which the server listens; the first of several. */
   get addr(): Addr {
     return this.addrs[0] as Addr;
   }
 
-  /** Conversations under way. */
+  /**
+   * The port on which the server listens; the first of several.
+   *
+   * @throws {Error} if the server listens on a Unix socket
+   */
+  get port(): number {
+    return this.#net("port").port;
+  }
+
+  /**
+   * The IP address on which the server listens; the first of several.
+   *
+   * @throws {Error} if the server listens on a Unix socket
+   */
+  get hostname(): string {
+    return this.#net("hostname").hostname;
+  }
+
+  /** The number of conversations in progress. */
   get clients(): number {
     return this.#conversations.size;
   }
 
-  /** Who is there: a live set, from when `onOpen` has given a client's state until the conversation is over. */
+  /** The clients of all conversations, a live set: each from the result of `onOpen` until its end. */
   get conversations(): ReadonlySet<Client<State>> {
     return this.#conversations;
   }
 
-  /** Messages heard; a health check's don't count. */
+  /** The number of messages received, without those of health checks. */
   get messages(): number {
     return this.#clients().reduce((sum, { messages }) => sum + messages, this.#messages);
   }
 
-  /** Bytes heard; a health check's don't count. */
+  /** The number of bytes received, without those of health checks. */
   get bytes(): number {
     return this.#clients().reduce((sum, { bytes }) => sum + bytes, this.#bytes);
   }
 
-  #clients(): IteratorObject<Conversation<State>> {
-    return this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
-  }
-
   /**
-   * Once drained, accepts no more, answers what has arrived and ends every conversation;
-   * after the grace, what is left is cut. A second call waits for the first. Not to be awaited in
-   * a handler: it waits for that handler.
+   * Stops the server: once drained, it accepts no more, answers all messages that have arrived, and
+   * ends every conversation; after `grace`, it cuts the rest. Repeated calls wait for the first. A
+   * handler must not await this: it waits for that handler.
    */
   shutdown(): Promise<void> {
     const { drain = 0 } = this.#options;
@@ -177,165 +205,192 @@ export class Server<State = void> implements AsyncDisposable {
       if (drain === 0) this.#stop();
       else {
         this.#stage = "draining";
-        this.#timers.push(setTimeout(() => this.#stop(), drain));
+        this.#timers.push(timeLimit(drain, () => this.#stop()));
       }
     }
     return this.finished;
   }
 
-  /** Shuts it down. */
+  /** Stops the server, see {@linkcode Server.shutdown}. */
+  close(): Promise<void> {
+    return this.shutdown();
+  }
+
+  /** Stops the server, see {@linkcode Server.shutdown}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
 
-  #stop(): void {
-    this.#stage = "stopping";
-    void this.#emptyQueue();
-    for (const conversation of this.#conversations) void conversation.stop();
-    this.#timers.push(setTimeout(() => this.#cut(), this.#options.grace ?? 5000));
+  #net(what: string): Extract<Addr, { port: number }> {
+    const { addr } = this;
+    if ("port" in addr) return addr;
+    throw new Error(`a server on a Unix socket has no ${what}: use addr.path`);
   }
 
-  /** Cuts the conversations that are left, and those that still begin. */
+  #clients(): IteratorObject<Conversation<State>> {
+    return this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
+  }
+
+  #stop(): void {
+    this.#stage = "stopping";
+    this.#stopping.abort();
+    void this.#emptyQueue();
+    for (const conversation of this.#conversations) void conversation.stop();
+    this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => this.#cut()));
+  }
+
+  /** Cuts the remaining conversations, and gives up those that have not begun. */
   #cut(): void {
     this.#stage = "cutting";
     for (const conversation of this.#conversations) conversation.cut("cut");
     this.#giveUp();
   }
 
-  /** Waits no longer for what comes before a conversation. */
-  #giveUp(): void {
-    this.#entries.giveUp("the server stops");
+  #giveUp(reason = "the server stops"): void {
+    this.#admissions.giveUp(reason);
+    this.#openings.giveUp(reason);
   }
 
   async #run(): Promise<void> {
-    const watch = this.#watch(this.#options.idleTimeout ?? 0);
+    const unwatch = this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
-    while (this.#places + this.#entries.size > 0) await this.#change();
+    while (this.#slots + this.#admissions.size > 0) await this.#change();
     this.#stage = "over";
-    this.#service.turns[Symbol.dispose]();
-    clearInterval(watch);
-    for (const timer of this.#timers) clearTimeout(timer);
+    this.#config.reads[Symbol.dispose]();
+    unwatch();
+    for (const cancel of this.#timers) cancel();
   }
 
   async #accept(listener: Listener): Promise<void> {
     let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change();
-      if (this.#entries.isCrowd) await turn();
-      if (this.#isDeaf) return;
+      if (this.#admissions.isCrowd) await turn();
+      if (this.#isClosed) return;
       let conn;
       try {
         conn = await listener.accept();
-        void conn.remoteAddr; // a faulty listener may give nothing at all
+        void conn.remoteAddr; // a faulty listener may return nothing at all
       } catch (error) {
-        if (this.#isDeaf || error instanceof Deno.errors.BadResource) return;
+        if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
         failures++;
         if (isDeadConnection(error)) {
-          this.#tell(() => this.#options.onVanished?.());
-          if (failures % MOST_DEAD === 0) await sleep(0);
-        } else if (isOutOfResources(error) || failures > MOST_FAILURES) await this.#rest(error);
+          this.#call(() => this.#options.onVanished?.());
+          if (failures % MAX_DEAD === 0) await sleep(0);
+        } else if (isOutOfResources(error) || failures > MAX_FAILURES) await this.#rest(error);
         continue;
       }
       failures = 0;
       this.#isTroubled = false;
       this.#accepted++;
-      if (this.#misbehaviour?.refuses(conn)) continue;
+      if (this.#faults?.refuses(conn)) continue;
       const { onAccept, verify } = this.#options;
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
-      else this.#rush.add(conn);
+      else this.#burst.add(conn);
     }
   }
 
-  /** Lets a client in once it has done what comes before a conversation; nobody waits for it meanwhile. */
+  /** Takes the steps before a conversation, while others are accepted. */
   async #enter(conn: ServerConn): Promise<void> {
     const { onAccept, verify } = this.#options;
-    let { remoteAddr } = conn;
+    let served: ServerConn | null = conn;
     try {
       if (this.#stage === "cutting") throw new Error("the server stops");
-      await this.#entries.admit(async (entry) => {
+      await this.#admissions.admit(async (admission) => {
         await conn.handshake?.();
-        const prepared = onAccept ? await onAccept(conn) : conn;
-        if (prepared === null || (prepared.isHealthCheck && this.#stage !== "serving")) {
-          return close(conn);
-        }
-        ({ remoteAddr } = prepared);
-        if (await verify?.(remoteAddr) === false) throw new Error("not let in");
-        entry.settle();
-        await this.#admit(prepared, entry);
+        const accepted = served = onAccept ? await onAccept(conn) : conn;
+        const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
+        if (accepted === null || isRefused) return close(conn);
+        if (await verify?.(accepted.remoteAddr) === false) throw new Error("not let in");
+        admission.settle();
+        await this.#admit(accepted, admission);
       });
     } catch (error) {
-      close(conn);
-      this.#tell(() => this.#options.onRefused?.(remoteAddr, errorMessage(error)));
+      const { remoteAddr } = served ?? conn;
+      for (const one of new Set([served ?? conn, conn])) close(one);
+      this.#call(() => this.#options.onRefused?.(remoteAddr, errorMessage(error)));
     }
     this.#wake();
   }
 
-  /** Begins a conversation as soon as there is a place for it, unless it was given up by then. */
-  async #admit(conn: ServerConn, entry: Admission): Promise<void> {
-    while (this.#isFull) await this.#change(); // another may have taken the last place
-    if (!entry.isOver) this.#begin(conn);
+  /** Begins a conversation once a slot is free, unless it was given up. */
+  async #admit(conn: ServerConn, admission: Admission): Promise<void> {
+    while (this.#isFull) await this.#change();
+    if (!admission.isOver) this.#begin(conn);
   }
 
-  /** One timer for all: each conversation tells when its client last showed life. */
-  #watch(idleTimeout: number): ReturnType<typeof setInterval> | undefined {
-    if (idleTimeout === 0) return undefined;
-    return setInterval(() => {
+  /** Cuts idle clients. One timer serves all conversations; returns a function that stops it. */
+  #watch(idleTimeout: number): () => void {
+    if (idleTimeout === 0) return () => {};
+    const interval = Math.min(Math.max(idleTimeout / 10, 10), 1000);
+    let clock = 0; // does not run while the process is stopped
+    let last = performance.now();
+    let cancel = () => {};
+    const silent = () =>
+      this.#conversations.values().filter((one) => one.silentFor(clock) > idleTimeout).toArray();
+    const timer = setInterval(() => {
       const now = performance.now();
-      for (const conversation of this.#conversations) {
-        if (conversation.silentFor(now) > idleTimeout) conversation.cut("idle");
-      }
-    }, Math.min(Math.max(idleTimeout / 10, 10), 1000));
+      clock += Math.min(now - last, 2 * interval);
+      last = now;
+      if (silent().length === 0) return;
+      cancel = timeLimit(0, () => silent().forEach((conversation) => conversation.cut("idle")));
+    }, interval);
+    return () => {
+      clearInterval(timer);
+      cancel();
+    };
   }
 
-  /** How many places are taken. */
-  get #places(): number {
-    return this.#conversations.size + this.#opening + this.#rush.size;
+  /** The number of slots in use. */
+  get #slots(): number {
+    return this.#conversations.size + this.#openings.size + this.#burst.size;
   }
 
-  /** There are as many clients as may be; a server that stops takes those that wait. */
+  /** True if no slot is free; a stopping server serves all that wait. */
   get #isFull(): boolean {
-    return !this.#isDeaf && this.#places >= this.#maxClients;
+    return !this.#isClosed && this.#slots >= this.#maxClients;
   }
 
-  /** Waits until a place may be free, or none is needed. */
+  /** Waits until a slot may be free, or none is needed. */
   #change(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** All that wait look again, not the first alone: it may be one that takes no place. */
+  /** Wakes every waiter: the first may not need the freed slot. */
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  #begin(conn: ServerConn): void {
-    if (this.#service.once && this.#isDeaf) return close(conn); // another was the one
+  #begin(accepted: ServerConn): void {
+    if (this.#options.once && this.#isClosed) return close(accepted); // another is served
     try {
-      conn.setNoDelay?.();
+      accepted.setNoDelay?.();
+      accepted.setKeepAlive?.();
     } catch {
-      return close(conn); // it has died in the queue
+      return close(accepted); // reset in the listen queue
     }
+    const conn = this.#faults?.wrapConn(accepted) ?? accepted;
     const isHealthCheck = conn.isHealthCheck ?? false;
-    const conversation = new Conversation(conn, conn.remoteAddr, isHealthCheck, this.#service);
+    const conversation = new Conversation(conn, conn.remoteAddr, isHealthCheck, this.#config);
     let state;
     try {
       state = this.#options.onOpen?.(conversation);
     } catch (error) {
-      close(conn);
+      conversation.cut("failed");
       return this.#failed(error);
     }
     if (state instanceof Promise) void this.#open(conversation, state);
     else this.#converse(conversation, state as State);
   }
 
-  /** Waits for an async `onOpen`. The client has its place meanwhile, and is not heard. */
+  /** Waits for an async `onOpen`, in a slot. */
   async #open(conversation: Conversation<State>, opening: Promise<State>): Promise<void> {
-    this.#opening++;
     try {
-      await this.#entries.admit(async (entry) => {
+      await this.#openings.admit(async (admission) => {
         try {
           const state = await opening;
-          entry.settle();
-          if (!entry.isOver) this.#converse(conversation, state);
+          admission.settle();
+          if (!admission.isOver) this.#converse(conversation, state);
         } catch (error) {
           conversation.cut("failed");
           this.#failed(error);
@@ -343,20 +398,19 @@ export class Server<State = void> implements AsyncDisposable {
       });
     } catch (error) { // it was given up
       conversation.cut("cut");
-      this.#tell(() => this.#options.onRefused?.(conversation.addr, errorMessage(error)));
+      this.#call(() => this.#options.onRefused?.(conversation.addr, errorMessage(error)));
     }
-    this.#opening--;
     this.#wake();
   }
 
   #converse(conversation: Conversation<State>, state: State): void {
     conversation.state = state;
     this.#conversations.add(conversation);
-    this.#service.turns.enter();
+    this.#config.reads.enter();
     void conversation.run();
     if (this.#stage === "cutting") conversation.cut("cut");
     else if (this.#stage === "stopping") void conversation.stop();
-    else if (this.#service.once && !conversation.isHealthCheck) this.#beLast();
+    else if (this.#options.once && !conversation.isHealthCheck) this.#acceptNoMore();
   }
 
   #over(conversation: Conversation<State>, ending: Ending): void {
@@ -365,48 +419,46 @@ export class Server<State = void> implements AsyncDisposable {
       this.#bytes += conversation.bytes;
     }
     this.#conversations.delete(conversation);
-    this.#service.turns.leave();
-    this.#tell(() => this.#options.onClose?.(conversation, ending));
+    this.#config.reads.leave();
+    this.#call(() => this.#options.onClose?.(conversation, ending));
     this.#wake();
   }
 
-  /** Calls somebody else's function: whatever it does, the server goes on. */
-  #tell(call: () => unknown): void {
-    safely(call, (error) => this.#failed(error));
+  /** Calls a callback, whose errors are reported. */
+  #call(callback: () => unknown): void {
+    safely(callback, (error) => this.#failed(error));
   }
 
   #failed(error: unknown): void {
-    this.#complain(`cannot answer: ${errorMessage(error)}`, error);
+    this.#report(`cannot answer: ${errorMessage(error)}`, error);
   }
 
-  /** Closing a listener resets the connections that wait in its queue: those that came before the stop are let in. */
+  /**
+   * Accepts what connected before the stop: closing a listener resets the connections in its queue.
+   */
   async #emptyQueue(): Promise<void> {
-    const latest = performance.now() + QUEUE_MOST;
-    for (let before = -1; before !== this.#accepted && performance.now() < latest;) {
-      before = this.#accepted;
-      await pause(QUEUE_PAUSE);
-    }
-    this.#deafen();
-    this.#timers.push(setTimeout(() => this.#giveUp(), LAST_MESSAGES_LIMIT));
+    await untilQuiet(() => this.#accepted, QUEUE_PAUSE, QUEUE_LIMIT);
+    this.#closeListeners();
+    this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
   }
 
-  /** With `once` nobody else is served: those on their way in have come too late. */
-  #beLast(): void {
-    this.#deafen();
-    this.#entries.giveUp("the one conversation has begun");
+  /** With `once`, refuses all clients but the one that is served. */
+  #acceptNoMore(): void {
+    this.#closeListeners();
+    this.#giveUp("the one conversation has begun");
   }
 
-  #deafen(): void {
-    if (this.#isDeaf) return;
-    this.#isDeaf = true;
-    for (const listener of this.#listeners) close(listener);
+  #closeListeners(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#listeners.forEach(close);
     this.#wake();
   }
 
-  /** The listener has trouble that is not of one connection; told once, until there is one again. */
+  /** Pauses after a failure of the listener; reports it once, until a connection is accepted. */
   async #rest(error: unknown): Promise<void> {
-    if (!this.#isTroubled) this.#complain(`cannot accept for now: ${errorMessage(error)}`);
+    if (!this.#isTroubled) this.#report(`cannot accept for now: ${errorMessage(error)}`);
     this.#isTroubled = true;
-    await sleep(TROUBLED_PAUSE);
+    await sleep(RETRY_PAUSE);
   }
 }

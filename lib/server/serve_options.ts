@@ -1,11 +1,11 @@
-/** What a server of conversations is told: its options, and what it needs of listeners and connections. */
+/** The options of servers, and their checks. */
 
-import type { Addr } from "../net/addr.ts";
 import {
   booleanRule,
   checkOne,
   checkOptions,
   countRule,
+  framingNameRule,
   framingRule,
   functionRule,
   portRule,
@@ -16,15 +16,61 @@ import {
   textRule,
   timeRule,
 } from "../checks.ts";
+import type { Addr, NetAddr } from "../net/addr.ts";
 import type { Listener, ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
+import type { Client, Ending } from "./handler.ts";
 
 /**
- * How to serve. One that is undefined is not given; what the functions throw, or reject with, is
- * told to `onError`, and the server goes on.
+ * The options that {@linkcode ServeOptions} and {@linkcode DatagramOptions} share. An option that is
+ * undefined counts as not given. Errors of callbacks are reported to `onError`, and the server goes on.
+ */
+export interface ServerOptions<State, Value, At extends Addr> {
+  /** The address or name to listen on. @default {"127.0.0.1"} */
+  hostname?: string | undefined;
+  /** The port to listen on; 0 chooses a free one. @default {0} */
+  port?: number | undefined;
+  /** The longest allowed message, in bytes. @default {65536} */
+  maxMessage?: number | undefined;
+  /** Milliseconds that an async handler may take; after that, it has failed. 0 disables. @default {0} */
+  handlerTimeout?: number | undefined;
+  /** Serve one conversation, and one message of it. @default {false} */
+  once?: boolean | undefined;
+  /** Milliseconds that a stopping server waits for conversations to end. @default {5000} */
+  grace?: number | undefined;
+  /**
+   * Faults to inject, separated by commas, as `--fault` takes them. A reset needs listeners that
+   * {@linkcode listen} opened with `resets`. @default {none}
+   */
+  faults?: string | undefined;
+  /** Let messages request faults: `!delay=2s hello`. @default {false} */
+  orders?: boolean | undefined;
+  /** The seed of random faults: equal seeds make equal choices. By default, one is drawn. */
+  seed?: number | undefined;
+  /** Stops the server when aborted. */
+  signal?: AbortSignal | undefined;
+  /** Decides if a client may connect, or if a datagram is answered, before anything else. */
+  verify?: ((addr: At) => boolean | Promise<boolean>) | undefined;
+  /** Called for each address on which the server listens. Errors are thrown by the call that serves. */
+  onListen?: ((addr: At) => void) | undefined;
+  /**
+   * Called if a client is not served: `verify` returned false or failed, or the client, its
+   * handshake or its proxy's header failed or took too long.
+   */
+  onRefused?: ((addr: At, reason: string) => void) | undefined;
+  /** Called with each message before its handler. The message is valid during the call. */
+  onMessage?: ((message: Message<Value>, client: Client<State>) => void) | undefined;
+  /**
+   * Called if a handler or a callback failed, or if the network prevents serving. The message is a
+   * sentence, and `cause` the thrown error. By default, errors are printed on standard error.
+   */
+  onError?: ((error: Error) => void) | undefined;
+}
+
+/**
+ * The options of {@linkcode serve}.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -32,74 +78,60 @@ import type { Client, Ending, Handler } from "./handler.ts";
  *
  * const modest: ServeOptions = { maxClients: 10, maxMessage: 100, idleTimeout: 60_000, ending: "\r\n" };
  * await using server = serve((message, reply) => reply.write(message), modest);
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello");
+ * using peer = await Peer.connect({ port: server.port });
+ * assertEquals((await peer.request("hello")).text, "hello");
  * ```
  */
-export interface ServeOptions<State = void> {
-  /** Listeners that are open; owned from here on: closed when the server stops. Without: one is opened. */
+export interface ServeOptions<State = void, Value = unknown>
+  extends ServerOptions<State, Value, Addr> {
+  /** Open listeners, closed when the server stops. By default, the server opens one. */
   listeners?: readonly Listener[] | undefined;
-  /** The address to listen on; of a name the first one. @default {"127.0.0.1"} */
-  hostname?: string | undefined;
-  /** The port to listen on; 0 takes a free one. @default {0} */
-  port?: number | undefined;
-  /** A Unix socket to listen on instead. */
+  /** The path of a Unix socket to listen on, instead of an address. */
   path?: string | undefined;
-  /** TLS: the certificate, PEM. */
+  /** The certificate for TLS, in PEM form. */
   cert?: string | undefined;
-  /** TLS: its key, PEM. */
+  /** The private key for TLS, in PEM form. */
   key?: string | undefined;
-  /** How a message's end is told: by name, or by a framing of one's own. @default {"auto"} */
-  framing?: Framing | CustomFraming | undefined;
+  /** The way to find the end of a message. @default {"auto"} */
+  framing?: Framing | CustomFraming<Value> | undefined;
   /**
-   * What ends each reply, where the protocol says so, such as CRLF; in raw framing nothing does.
-   * By default a reply ends as its message did.
+   * The text after each reply, such as CRLF; in raw framing there is none. By default, a reply ends
+   * as its message did.
    */
   ending?: string | undefined;
-  /** The longest message, in bytes. @default {65536} */
-  maxMessage?: number | undefined;
-  /** How many messages of one conversation may be handled at once, where handlers are async. @default {1} */
+  /** The number of messages of one conversation that async handlers may handle at once. @default {1} */
   concurrency?: number | undefined;
-  /** End a conversation of which an async handler takes longer than this, in ms, as one that failed; 0: never. @default {0} */
-  handlerTimeout?: number | undefined;
-  /** Serve one conversation, and of it one message. @default {false} */
-  once?: boolean | undefined;
-  /** Conversations at a time; the next ones wait in the listen queue. @default {1000} */
+  /** The number of conversations at a time; further clients wait in the listen queue. @default {1000} */
   maxClients?: number | undefined;
-  /** Cut a conversation after this time without a whole message, or a byte of a reply that was taken, in ms, and a client that takes as long to begin one; 0: never. @default {0} */
+  /**
+   * Milliseconds without a whole message received, or a reply byte sent, before the client is
+   * disconnected. A client also has as long, but at most 10 s, to begin a conversation. 0 disables.
+   * @default {0}
+   */
   idleTimeout?: number | undefined;
-  /** How long a stopping server lets conversations finish, in ms. @default {5000} */
-  grace?: number | undefined;
-  /** How long a stopping server first goes on as before, but refuses health checks, so that proxies send nobody more, in ms. @default {0} */
+  /**
+   * Milliseconds for which a stopping server goes on, but refuses health checks, so that proxies
+   * choose another server. @default {0}
+   */
   drain?: number | undefined;
   /**
-   * What to do wrong: faults with commas between, as `--fault` has them. A reset needs listeners that
-   * {@linkcode listen} opens with `resets`. @default {none}
+   * Called with each accepted connection. Returns the connection to serve, as
+   * {@linkcode proxyProtocol} does with the real client's address, or null to close it silently.
    */
-  faults?: string | undefined;
-  /** Let messages ask for faults of their own: `!delay=2s hello`. @default {false} */
-  orders?: boolean | undefined;
-  /** For faults that are chosen at random: the same seed makes the same choices. Without it, one is drawn. */
-  seed?: number | undefined;
-  /** Stops the server when aborted. */
-  signal?: AbortSignal | undefined;
-  /** Called with each connection before its conversation. Gives the one to serve, as {@linkcode proxyProtocol} does with its client's own address; null: close it without a word. */
   onAccept?: ((conn: ServerConn) => Promise<ServerConn | null>) | undefined;
-  /** Whether a client is let in; asked before anything is heard of it. */
-  verify?: ((addr: Addr) => boolean | Promise<boolean>) | undefined;
   /**
-   * A conversation begins: gives its state, may greet the client, which is not heard before an
-   * async one has settled. That may take 10 s, or `idleTimeout` where that is less; one that takes
-   * longer, or fails, ends it unheard.
+   * Called when a conversation begins; returns its state, and may greet the client. Nothing is read
+   * before an async one has settled, for which it has 10 s, or `idleTimeout` if that is less. One
+   * that takes longer, or fails, ends the conversation.
    */
   onOpen?: ((client: Client<State>) => State | Promise<State>) | undefined;
-  /** A whole message came, and is handled next; it holds during the call. */
-  onMessage?: ((message: Message, client: Client<State>) => void) | undefined;
-  /** A client has said that no more will come from it. */
+  /** Called when `auto` has chosen a framing, with the reason in words. */
+  onFraming?: ((framing: Framing, why: string, client: Client<State>) => void) | undefined;
+  /** Called when a client has half-closed: no more will be received from it. */
   onEof?: ((client: Client<State>) => void) | undefined;
   /**
-   * A fault happens: as it was asked for, to whom, and to which message, if to one. A client that is
-   * refused has no state.
+   * Called for each injected fault, as requested, with the number of its message, if it has one. A
+   * refused client has no state.
    */
   onFault?:
     | ((
@@ -108,23 +140,40 @@ export interface ServeOptions<State = void> {
       message?: number,
     ) => void)
     | undefined;
-  /** A conversation is over. */
+  /** Called when a conversation is over. */
   onClose?: ((client: Client<State>, ending: Ending) => void) | undefined;
-  /** The server accepts connections there; said of each listener. What it throws, {@linkcode serve} does. */
-  onListen?: ((addr: Addr) => void) | undefined;
-  /** A client was not let in: `verify` said so, or it failed, or took too long, before the conversation. */
-  onRefused?: ((addr: Addr, reason: string) => void) | undefined;
-  /** A connection was reset before it was accepted, where the system tells; it does not tell whose. */
+  /** Called if a connection was reset before it was accepted, if the system reports that. */
   onVanished?: (() => void) | undefined;
+}
+
+/**
+ * The options of {@linkcode serveDatagrams}.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, type DatagramOptions, serveDatagrams } from "@readback/readback";
+ *
+ * const local: DatagramOptions = { verify: ({ hostname }) => hostname === "127.0.0.1" };
+ * await using server = await serveDatagrams((message, reply) => reply.write(message), local);
+ * const matches = () => true;
+ * using peer = await DatagramPeer.connect({ port: server.port, timeout: 1000, matches });
+ * assertEquals((await peer.request("hello")).text, "hello");
+ * ```
+ */
+export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
+  /** With `raw`, a line ending at the end of a datagram is data. @default {"auto"} */
+  framing?: Framing | undefined;
   /**
-   * A handler failed, or no connection can be accepted for now. Its message is a sentence; what was
-   * thrown is its `cause`. What this throws is dropped. By default it is printed to standard error.
+   * Decides if a message gets no reply. A service's own replies should get none: senders can be
+   * forged, and two servers that answer each other's replies never stop.
    */
-  onError?: ((error: Error) => void) | undefined;
+  ignore?: ((message: Message) => boolean) | undefined;
+  /** Called for each injected fault, as requested, with the number of its message. */
+  onFault?: ((fault: string, client: Client<void>, message: number) => void) | undefined;
 }
 
 const listeners: Rule = {
-  right: "a list of one listener or more, each with addr, accept and close",
+  right: "a list of listeners, each with addr, accept and close",
   type: "object",
   fits: (list: unknown) => Array.isArray(list) && list.length > 0 && list.every(isListener),
 };
@@ -134,48 +183,70 @@ function isListener(one: Partial<Listener> | null | undefined): boolean {
     typeof one.close === "function";
 }
 
-const RULES: Rules<ServeOptions> = {
-  listeners,
+const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   hostname: textRule,
   port: portRule,
+  maxMessage: countRule,
+  handlerTimeout: timeRule,
+  once: booleanRule,
+  grace: timeRule,
+  faults: textRule,
+  orders: booleanRule,
+  seed: seedRule,
+  signal: signalRule,
+  verify: functionRule,
+  onListen: functionRule,
+  onRefused: functionRule,
+  onMessage: functionRule,
+  onError: functionRule,
+};
+
+const SERVE_RULES: Rules<ServeOptions> = {
+  ...RULES,
+  listeners,
   path: textRule,
   cert: textRule,
   key: textRule,
   framing: framingRule,
   ending: textRule,
-  maxMessage: countRule,
   concurrency: countRule,
-  once: booleanRule,
-  handlerTimeout: timeRule,
   maxClients: countRule,
   idleTimeout: timeRule,
-  grace: timeRule,
   drain: timeRule,
-  faults: textRule,
-  orders: booleanRule,
-  seed: seedRule,
-  signal: signalRule,
   onAccept: functionRule,
-  verify: functionRule,
   onOpen: functionRule,
-  onMessage: functionRule,
+  onFraming: functionRule,
   onEof: functionRule,
   onFault: functionRule,
   onClose: functionRule,
-  onListen: functionRule,
-  onRefused: functionRule,
   onVanished: functionRule,
-  onError: functionRule,
+};
+
+const DATAGRAM_RULES: Rules<DatagramOptions> = {
+  ...RULES,
+  framing: framingNameRule,
+  ignore: functionRule,
+  onFault: functionRule,
 };
 
 /**
  * Checks what {@linkcode serve} was given, before anything is opened.
- * @throws {TypeError | RangeError} which names the first that is wrong
+ * @throws {TypeError | RangeError} that names the first wrong option
  */
-export function checkService<State>(handler: Handler<State>, options: ServeOptions<State>): void {
+export function checkService(handler: unknown, options: object): void {
   checkOne("handler", handler, functionRule);
-  checkOptions<ServeOptions<State>>(options, RULES);
-  if ((options.cert === undefined) !== (options.key === undefined)) {
-    throw new TypeError("cert and key go together: one is missing");
+  checkOptions<ServeOptions>(options, SERVE_RULES);
+  const { cert, key } = options as ServeOptions;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("cert and key must be given together");
   }
+}
+
+/**
+ * Checks what {@linkcode serveDatagrams} was given, before anything is opened.
+ * @throws {TypeError | RangeError} that names the first wrong option
+ */
+export function checkDatagramService(handler: unknown, options: object): void {
+  checkOne("handler", handler, functionRule);
+  checkOptions<DatagramOptions>(options, DATAGRAM_RULES);
 }

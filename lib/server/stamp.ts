@@ -1,27 +1,28 @@
-/** How the time is written, and how a reply is told from a message. Pure: the time is handed in. */
+/** The text of the time of receipt, and the test for replies that end with one. Pure. */
 
 import type { Message } from "../wire/message.ts";
 
 /**
- * How the time is written: C's `ctime`, or ISO 8601 with milliseconds and offset.
+ * The form of the time: C's `ctime`, or ISO 8601 with milliseconds and offset. Both are local time;
+ * the `TZ` variable chooses the zone by its name, such as `Europe/Berlin`.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Peer, serve, type Stamp, stamper } from "@readback/readback";
+ * import { Peer, readback, serve, type Stamp } from "@readback/readback";
  *
  * for (const [stamp, length] of [["ctime", 24], ["iso", 29]] as [Stamp, number][]) {
- *   await using server = serve(stamper(stamp));
- *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ *   await using server = serve(readback({ stamp }));
+ *   using peer = await Peer.connect({ port: server.port });
  *   assertEquals((await peer.request("hello")).length, "[hello] ".length + length);
  * }
  * ```
  */
 export type Stamp = "ctime" | "iso";
 
-/** The stamps by name, for options. */
+/** The names of the stamps, for options. */
 export const STAMPS: readonly Stamp[] = ["ctime", "iso"];
 
-/** `Mon Dec  9 18:15:50 2019`: local time, 24 characters, as C's ctime(3). */
+/** Formats a time as C's ctime(3), 24 characters of local time: `Mon Dec  9 18:15:50 2019`. */
 export function ctime(milliseconds: number): string {
   const time = new Date(milliseconds);
   const day = String(time.getDate()).padStart(2);
@@ -29,35 +30,39 @@ export function ctime(milliseconds: number): string {
   return `${time.toDateString().slice(0, 7)} ${day} ${clock} ${time.getFullYear()}`;
 }
 
-/** `2019-12-09T18:15:50.123+08:00`: local time and its offset from UTC, the same zone as `ctime`'s. */
+/** Formats a time as local time with its offset from UTC: `2019-12-09T18:15:50.123+08:00`. */
 export function iso(milliseconds: number): string {
-  const offset = -new Date(milliseconds).getTimezoneOffset(); // in minutes, east of Greenwich
+  const offset = -new Date(milliseconds).getTimezoneOffset(); // in minutes, positive to the east
   const local = new Date(milliseconds + offset * 60_000).toISOString().slice(0, -1);
-  const east = Math.abs(offset);
-  const [hours, minutes] = [east / 60 | 0, east % 60].map((part) => String(part).padStart(2, "0"));
+  const size = Math.abs(offset);
+  const [hours, minutes] = [size / 60 | 0, size % 60].map((part) => String(part).padStart(2, "0"));
   return `${local}${offset < 0 ? "-" : "+"}${hours}:${minutes}`;
 }
 
-/** The end of a reply; what ends its line may follow. */
+/** The end of a reply, with a line ending if it has one. */
 const REPLY_END =
   /\] (?:[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}|\d{4}-\d\d-\d\dT[\d:.]{12}[+-]\d\d:\d\d)\r?\n?$/;
-/** As long as that gets, in bytes. */
-const MOST_END = 40;
+/** The length of the longest such end, in bytes. */
+const MAX_END = 40;
 const BRACKET = 0x5b;
 const decoder = new TextDecoder();
 
 /**
- * Whether a message looks like a reply: two servers that answered each other's would never end.
+ * Returns true if a message looks like a reply. Two servers that answered each other's replies would
+ * never stop.
  *
  * ```ts
- * import { assert } from "@std/assert";
- * import { isReply, Message } from "@readback/readback";
+ * import { assertEquals } from "@std/assert";
+ * import { DatagramPeer, isReply, readback, serveDatagrams } from "@readback/readback";
  *
- * const bytes = new TextEncoder().encode("[hello] Mon Dec  9 18:15:50 2019");
- * assert(isReply(new Message(bytes)));
+ * const reply = "[hello] Mon Dec  9 18:15:50 2019";
+ * await using server = await serveDatagrams(readback(), { ignore: isReply });
+ * using peer = await DatagramPeer.connect({ port: server.port, timeout: 100 });
+ * await peer.request(reply).catch(() => {}); // no reply comes
+ * assertEquals(server.messages, 1);
  * ```
  */
-export function isReply({ source, start, end }: Message): boolean {
-  if (start === end || source[start] !== BRACKET) return false;
-  return REPLY_END.test(decoder.decode(source.subarray(Math.max(start, end - MOST_END), end)));
+export function isReply({ bytes }: Message): boolean {
+  if (bytes[0] !== BRACKET) return false;
+  return REPLY_END.test(decoder.decode(bytes.subarray(Math.max(0, bytes.length - MAX_END))));
 }

@@ -1,40 +1,43 @@
-/** A framing of one's own, for streams in which messages are neither lines nor whatever a read returns. Pure. */
+/** Custom framings, for streams whose messages are neither lines nor single reads. Pure. */
 
 import { MessageTooLong } from "./message.ts";
 
 /**
- * Where a message is in a stream's bytes.
+ * The position of a message in a stream.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { type CustomFraming, type Frame, Peer, serve } from "@readback/readback";
  *
- * // Messages of four bytes each, after which one is of no meaning.
+ * // Messages of four bytes, each followed by one byte that means nothing.
  * const frame: Frame = { start: 0, end: 4, next: 5 };
  * const framing: CustomFraming = { read: () => frame, write: () => ({ after: "." }) };
  * await using server = serve((message, reply) => reply.write(message), { framing });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
- * assertEquals(new TextDecoder().decode(await peer.request("four")), "four");
+ * using peer = await Peer.connect({ port: server.port, framing });
+ * assertEquals((await peer.request("four")).text, "four");
  * ```
  */
-export interface Frame {
-  /** Where it begins. */
+export interface Frame<Value = unknown> {
+  /** The position of the message's first byte. */
   readonly start: number;
-  /** Where it ends; all of it need not have come yet. */
+  /** The position after its last byte; the bytes up to there may still be missing. */
   readonly end: number;
-  /** Where what comes after it begins. @default {end} */
+  /** The position at which the next frame begins. @default {end} */
   readonly next?: number | undefined;
+  /** The parsed message, passed on as `message.value`. */
+  readonly value?: Value | undefined;
 }
 
 /**
- * How messages are told apart, and what is put around a reply. One object serves all
- * conversations, so it holds no state. What it throws ends the conversation, and is told to `onError`.
+ * Finds messages in a stream, and frames replies. One object serves all conversations, so it must
+ * hold no state. A {@linkcode FramingError} that it throws ends the conversation with
+ * `framing error`; any other error is reported to `onError`, and ends it with `failed`.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { type CustomFraming, serve } from "@readback/readback";
  *
- * // Each message after its length: one byte.
+ * // Each message follows its length, which is one byte.
  * const counted: CustomFraming = {
  *   read: ([length = 0]) => ({ start: 1, end: 1 + length }),
  *   write: ({ length }) => ({ before: Uint8Array.of(length) }),
@@ -43,25 +46,27 @@ export interface Frame {
  *   framing: counted,
  *   maxMessage: 255,
  * });
- * using conn = await Deno.connect({ port: (server.addr as Deno.NetAddr).port });
+ * using conn = await Deno.connect({ port: server.port });
  * await conn.write(Uint8Array.of(2, 104, 105, 1, 33)); // "hi", "!"
  * await conn.closeWrite();
  * assertEquals(await new Response(conn.readable).bytes(), Uint8Array.of(2, 72, 73, 1, 33));
  * ```
  */
-export interface CustomFraming {
+export interface CustomFraming<Value = unknown> {
   /**
-   * Finds the next message. A conversation that ends before a message is whole ends without it.
-   * @param bytes what has come of it, one byte at least; holds during the call
-   * @param seen how many of them were there when it was asked before: no ending is among these
-   * @param isOver nothing more will come
-   * @return where it is, as soon as that is known; else how many more bytes are needed at the least.
-   *   Around the message there may be up to 1 KiB
+   * Finds the next message. A conversation that ends inside a frame ends without that message.
+   *
+   * @param bytes the unread bytes of the stream, at least one; valid during the call
+   * @param seen how many of `bytes` were passed to the previous call, which found no frame
+   * @param isOver true if no more bytes will be received
+   * @returns the frame as soon as its positions are known; before that, the least number of bytes
+   *   still missing. A frame may have up to 1 KiB around its message
    */
-  read(bytes: Uint8Array, seen: number, isOver: boolean): Frame | number;
+  read(bytes: Uint8Array, seen: number, isOver: boolean): Frame<Value> | number;
   /**
-   * Says what goes before and after a reply.
-   * @param reply holds during the call
+   * Returns the bytes to send before and after a reply.
+   *
+   * @param reply valid during the call
    */
   write(reply: Uint8Array): {
     readonly before?: string | Uint8Array | undefined;
@@ -69,17 +74,18 @@ export interface CustomFraming {
   };
 }
 
-/** A frame of which all is known. */
+/** A frame whose positions are all known. */
 export type WholeFrame = Frame & { readonly next: number };
 
-/** How much may be around a message, in bytes. */
-const MOST_AROUND = 1024;
+/** The most bytes that a frame may have around its message. */
+const MAX_AROUND = 1024;
+const WRONG_FRAME = "a framing's read() must return a frame, or the number of missing bytes: not";
 
 /**
- * Asks a framing where the next message is.
- * @return the frame, or how many bytes must be held before it is worth asking again
- * @throws {MessageTooLong} as soon as that is sure
- * @throws {TypeError} if the framing's answer is no place in a stream
+ * Asks a framing for the next frame.
+ * @returns the frame, or the number of bytes to hold before asking again
+ * @throws {MessageTooLong} as soon as the length is known to exceed `maxMessage`
+ * @throws {TypeError} if the result is not a position in a stream
  */
 export function findFrame(
   framing: CustomFraming,
@@ -90,23 +96,24 @@ export function findFrame(
 ): WholeFrame | number {
   const found = framing.read(bytes, seen, isOver);
   if (typeof found === "number") {
-    if (!(Number.isInteger(found) && found > 0)) throw new TypeError(`${WRONG} ${found}`);
+    if (!(Number.isInteger(found) && found > 0)) throw new TypeError(`${WRONG_FRAME} ${found}`);
     const needed = bytes.length + found;
-    if (needed > maxMessage + MOST_AROUND) throw new MessageTooLong(maxMessage);
+    if (needed > maxMessage + MAX_AROUND) throw new MessageTooLong(maxMessage);
     return needed;
   }
   const { start, end, next = end } = found;
   const isPlace = [start, end, next].every(Number.isInteger) &&
     start >= 0 && end >= start && next >= end && next > 0;
-  if (!isPlace) throw new TypeError(`${WRONG} ${JSON.stringify(found)}`);
+  if (!isPlace) throw new TypeError(`${WRONG_FRAME} ${JSON.stringify({ start, end, next })}`);
   const around = next - (end - start);
-  if (end - start > maxMessage || around > MOST_AROUND) throw new MessageTooLong(maxMessage);
-  return { start, end, next };
+  if (end - start > maxMessage || around > MAX_AROUND) throw new MessageTooLong(maxMessage);
+  return { start, end, next, value: found.value };
 }
 
-const WRONG = "a framing's read() gives a frame, or how many more bytes it needs: not";
-
-/** A message between what a framing puts before and after it. */
+/**
+ * Returns the bytes that a framing puts before and after a message.
+ * @throws {TypeError} if they are neither text nor bytes
+ */
 export function framed(framing: CustomFraming, message: Uint8Array): [Uint8Array, Uint8Array] {
   const { before = "", after = "" } = framing.write(message);
   return [bytesOf(before), bytesOf(after)];
@@ -115,5 +122,7 @@ export function framed(framing: CustomFraming, message: Uint8Array): [Uint8Array
 const encoder = new TextEncoder();
 
 function bytesOf(part: string | Uint8Array): Uint8Array {
-  return typeof part === "string" ? encoder.encode(part) : part;
+  if (part instanceof Uint8Array) return part;
+  if (typeof part === "string") return encoder.encode(part);
+  throw new TypeError(`a framing's write() must return text or bytes, not ${typeof part}`);
 }

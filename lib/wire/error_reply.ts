@@ -1,20 +1,20 @@
-/** A refusal: what a server says instead of a reply, `error: ` and why. */
+/** Error replies, which a server sends in place of a reply: `error: ` and the reason. Pure. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const OPENING = encoder.encode("error: ");
 
-/** A refusal as it goes over the wire, without its line's ending. */
+/** Returns an error reply, without a line ending. */
 export function errorReply(reason: string): Uint8Array {
   return encoder.encode(`error: ${reason}`);
 }
 
-/** Whether a line is a refusal. No reply of readback's is: those begin with `[`. */
+/** Returns true if a line is an error reply. No other reply of readback's is: those begin with `[`. */
 export function isErrorReply(line: Uint8Array): boolean {
   return OPENING.every((byte, at) => line[at] === byte);
 }
 
-/** The reason that a refusal gives. */
+/** Returns the reason in an error reply. */
 export function errorReplyReason(line: Uint8Array): string {
   return decoder.decode(line.subarray(OPENING.length)).trim();
 }

@@ -1,13 +1,11 @@
-/**
- * Bytes to messages. Pure: no socket, and no clock of its own; the one
- * who reads says when a pause or the end came.
- */
+/** Cuts streams of bytes into messages. Pure: the caller reads, and reports pauses and the end. */
 
 import { type CustomFraming, findFrame, type WholeFrame } from "./custom_framing.ts";
-import { Message, MessageTooLong } from "./message.ts";
+import { MessageTooLong, MessageView } from "./message.ts";
 
 /**
- * How a message's end is told; `auto` until the first bytes have shown which.
+ * The way to find the end of a message. `line`: at LF or CRLF. `raw`: each read is a message. `auto`:
+ * one of the two for good, as soon as the first message shows which.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -15,14 +13,14 @@ import { Message, MessageTooLong } from "./message.ts";
  *
  * for (const framing of ["auto", "line", "raw"] satisfies Framing[]) {
  *   await using server = serve((message, reply) => reply.write(message), { framing });
- *   using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing });
- *   assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello");
+ *   using peer = await Peer.connect({ port: server.port, framing });
+ *   assertEquals((await peer.request("hello")).text, "hello");
  * }
  * ```
  */
 export type Framing = "auto" | "line" | "raw";
 
-/** The framings by name, for options. */
+/** The names of the framings, for options. */
 export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
 
 const CR = 13, LF = 10;
@@ -30,22 +28,22 @@ const NONE = new Uint8Array(0);
 const BY_LF = new Uint8Array([LF]);
 const BY_CRLF = new Uint8Array([CR, LF]);
 
-/** The first read of a conversation: small, so that an idle one costs little. */
+/** The size of the first read, in bytes: small, so that an idle conversation costs little. */
 const SMALLEST_READ = 64;
-/** The largest read of lines: what others wait for while its messages are answered. */
+/** The largest read of lines, in bytes: other clients wait while its messages are answered. */
 const LARGEST_READ = 16384;
-/** The longest raw message. */
+/** The longest raw message, in bytes. */
 const RAW_READ = 65536;
-/** Lines up to this many bytes are scanned in place, without a call. */
+/** Lines of up to this many bytes are scanned in place, without a call. */
 const BY_HAND = 256;
-/** An LF in each of an integer's bytes; with it and these, arithmetic sees whether one is there. */
+/** Constants that detect an LF in four bytes at once. */
 const LFS = 0x0a0a0a0a, ONES = 0x01010101, TOPS = 0x80808080;
-/** After this many reads in a row that each fill less than an eighth of their room, the next is smaller. */
+/** After this many reads in a row that each fill less than an eighth of their room, reads shrink. */
 const SLACK_READS = 16;
 
 /**
- * Cuts a stream of bytes into messages: read into {@linkcode room}, say
- * {@linkcode took}, then call {@linkcode next} until it gives null.
+ * Cuts a stream into messages: read into {@linkcode room}, report the count to {@linkcode took},
+ * then call {@linkcode next} until it returns null.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -61,13 +59,17 @@ const SLACK_READS = 16;
  */
 export class Framer {
   /** The message that was found last. */
-  message: Message = new Message();
+  message: MessageView = new MessageView();
+  /** Called when `auto` has chosen a framing, with the reason. */
+  onDecided: ((framing: Framing, why: string) => void) | undefined;
+  /** True if the last read filled its room: more bytes may have been received. */
+  filled = false;
   #framing: Framing;
-  readonly #custom: CustomFraming | undefined; // if there is one, #framing is "raw"
-  #frame: WholeFrame | undefined; // that of the next message, where it is known
-  #needed = 0; // a custom framing is not asked before this many bytes are held
+  readonly #custom: CustomFraming | undefined; // with one, #framing is "raw"
+  #frame: WholeFrame | undefined; // of the next message, once known
+  #needed = 0; // a custom framing is asked again once this many bytes are held
   #bytes: Uint8Array = NONE;
-  #start = 0; // of what is held
+  #start = 0; // of the held bytes
   #end = 0;
   #scanned = 0; // no LF before this
   #ended = false;
@@ -76,31 +78,29 @@ export class Framer {
   #ending = NONE;
 
   /**
-   * Begins a stream.
-   * @param framing `auto` decides by the first bytes, for good
-   * @param maxMessage the longest message allowed, in bytes, its ending not counted
+   * @param maxMessage the longest allowed message, in bytes, without its ending
    */
   constructor(framing: Framing | CustomFraming, readonly maxMessage: number) {
     this.#custom = typeof framing === "string" ? undefined : framing;
     this.#framing = typeof framing === "string" ? framing : "raw";
   }
 
-  /** The framing, as far as it is known. */
+  /** The framing; `auto` while undecided. */
   get framing(): Framing | CustomFraming {
     return this.#custom ?? this.#framing;
   }
 
-  /** How the last message ended: LF, CRLF or, for raw and a last line, nothing. */
+  /** The ending of the last message: LF, CRLF or, for raw and an unfinished last line, nothing. */
   get ending(): Uint8Array {
     return this.#ending;
   }
 
-  /** Bytes are here that a pause would make a raw message. */
+  /** True if a pause would turn the held bytes into a raw message. */
   get undecided(): boolean {
     return this.#framing === "auto" && this.#end > this.#start;
   }
 
-  /** Where the next read may put its bytes. Earlier messages may be overwritten by it. */
+  /** Returns the buffer for the next read, which may overwrite earlier messages. */
   room(): Uint8Array {
     const held = this.#end - this.#start;
     const read = this.#nextRead(held);
@@ -110,24 +110,25 @@ export class Framer {
       return this.#bytes;
     }
     if (this.#bytes.length - this.#end < read) {
-      // Twice what is held, so that a message in tiny pieces is not copied once a piece.
+      // Twice the held bytes: a message in tiny pieces is not copied once a piece.
       this.#moveTo(new Uint8Array(held + Math.max(read, held)));
     }
     return this.#bytes.subarray(this.#end);
   }
 
-  /** As {@linkcode room}, but no message that was given is overwritten. */
+  /** Returns a buffer for the next read that overwrites no earlier message. */
   roomBeside(): Uint8Array {
     const held = this.#end - this.#start;
     this.#moveTo(new Uint8Array(held + Math.max(this.#nextRead(held), held)));
     return this.#bytes.subarray(this.#end);
   }
 
-  /** The next `count` bytes were read into {@linkcode room}. */
+  /** Adds the next `count` bytes, which were read into {@linkcode room}. */
   took(count: number): void {
     const room = this.#bytes.length - this.#end;
     this.#end += count;
-    if (count === room) {
+    this.filled = count === room;
+    if (this.filled) {
       this.#read = Math.min(this.#read * 8, LARGEST_READ);
       this.#slack = 0;
     } else if (count * 8 >= this.#read) {
@@ -138,36 +139,41 @@ export class Framer {
     }
   }
 
-  /** What is held and not yet given as a message. */
+  /** The held bytes that are not yet part of a message. */
   get rest(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
   }
 
-  /** Nothing came for a while: what is undecided is raw. */
+  /** Decides `auto` for raw, if bytes are held: nothing was received for a while. */
   pause(): void {
-    if (this.undecided) this.#framing = "raw";
+    if (this.undecided) this.#decide("raw", "50 ms without an LF");
   }
 
-  /** Nothing will come any more: what is left is a last message. */
+  /** Marks the end of the stream: the held bytes are the last message. */
   end(): void {
     this.#ended = true;
   }
 
   /**
-   * The next whole message without its ending, or null until more is read. It
-   * holds until the next one, or {@linkcode room}.
-   * @throws {MessageTooLong} and from then on nothing else
+   * Returns the next whole message without its ending, or null until more is read. The message is
+   * valid until the next call of this or of {@linkcode room}.
+   * @throws {MessageTooLong} at this and every later call
    */
-  next(): Message | null {
+  next(): MessageView | null {
     const lf = this.#framing === "raw" ? -1 : this.#findLF();
     if (lf === -1) return this.#rest();
-    this.#framing = "line";
+    if (this.#framing !== "line") this.#decide("line", "an LF came");
     const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
     return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
   }
 
-  /** What has no LF: a message, or the beginning of one. */
-  #rest(): Message | null {
+  #decide(framing: Framing, why: string): void {
+    this.#framing = framing;
+    this.onDecided?.(framing, why);
+  }
+
+  /** Returns the held bytes without an LF as a message, if they are a whole one. */
+  #rest(): MessageView | null {
     if (this.#start === this.#end) return null;
     if (this.#custom !== undefined) return this.#nextFrame(this.#custom);
     if (this.#framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
@@ -178,8 +184,8 @@ export class Framer {
     return null;
   }
 
-  /** The next message by a framing of one's own. Where it is, once known, is not asked again. */
-  #nextFrame(framing: CustomFraming): Message | null {
+  /** Returns the next message of a custom framing, which is asked once per frame. */
+  #nextFrame(framing: CustomFraming): MessageView | null {
     const { rest } = this;
     if (this.#frame === undefined) {
       if (rest.length < this.#needed && !this.#ended) return null;
@@ -193,20 +199,21 @@ export class Framer {
       this.#frame = found;
       this.#needed = 0;
     }
-    const { start, end, next } = this.#frame;
+    const { start, end, next, value } = this.#frame;
     if (rest.length < next) return null;
     this.#frame = undefined;
     const { message } = this;
     message.start = this.#start + start;
     message.end = this.#start + end;
+    message.value = value;
     this.#start = this.#scanned = this.#start + next;
     return message;
   }
 
   /**
-   * Most lines are short: those are scanned by hand, four bytes at a time, in a third of the
-   * time that a call takes. `| 0` says that these are integers: else each round of the loop
-   * makes sure of it, which costs a tenth of all.
+   * Returns the position of the next LF, or -1. Short lines are scanned here, four bytes at a time,
+   * in a third of the time that a call takes. `| 0` marks integers: without it, each round of the
+   * loop checks the type, at a tenth of the total cost.
    */
   #findLF(): number {
     const bytes = this.#bytes;
@@ -215,7 +222,7 @@ export class Framer {
     const end = this.#end | 0;
     const near = end - at < BY_HAND ? end : at + BY_HAND;
     for (; at + 4 <= near; at += 4) {
-      const differs = view.getInt32(at, true) ^ LFS; // 0 in a byte that is an LF
+      const differs = view.getInt32(at, true) ^ LFS; // an LF becomes a zero byte
       if (((differs - ONES) & ~differs & TOPS) !== 0) break;
     }
     for (; at < near; at++) if (bytes[at] === LF) return at;
@@ -223,7 +230,7 @@ export class Framer {
     return bytes.subarray(0, end).indexOf(LF, near);
   }
 
-  #cut(end: number, ending: Uint8Array<ArrayBuffer>): Message {
+  #cut(end: number, ending: Uint8Array<ArrayBuffer>): MessageView {
     this.#check(end);
     const { message } = this;
     message.start = this.#start;
@@ -237,7 +244,7 @@ export class Framer {
     if (end - this.#start > this.maxMessage) throw new MessageTooLong(this.maxMessage);
   }
 
-  /** Raw reads are as large as may be: a read is a message, and a small one would cut it. */
+  /** Raw reads have the largest size: each read is a message, and a small one would cut it. */
   #nextRead(held: number): number {
     const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
     return raw && this.#custom === undefined ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
@@ -245,7 +252,7 @@ export class Framer {
 
   #holdIn(bytes: Uint8Array): void {
     this.#bytes = bytes;
-    this.message = new Message(bytes);
+    this.message = new MessageView(bytes);
   }
 
   #moveTo(bytes: Uint8Array): void {
@@ -257,14 +264,14 @@ export class Framer {
   }
 }
 
-/** How a datagram's message ends, where that is no data: LF, CRLF or nothing. A view of it. */
+/** Returns a view of a datagram's line ending, which is not part of its message: LF, CRLF or nothing. */
 export function endingOf(datagram: Uint8Array, framing: Framing): Uint8Array {
   const { length } = datagram;
   if (framing === "raw" || datagram[length - 1] !== LF) return NONE;
   return datagram.subarray(length - (datagram[length - 2] === CR ? 2 : 1));
 }
 
-/** Byte strings as one. */
+/** Concatenates byte strings. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
@@ -275,7 +282,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-/** The messages of a stream of lines, each a view that holds until the next is asked for. */
+/** Yields the messages of a stream, each a view that is valid until the next. */
 export async function* messagesOf(
   input: { read(into: Uint8Array): Promise<number | null> },
   framer: Framer,

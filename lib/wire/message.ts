@@ -1,83 +1,116 @@
-/** A message: a place in a buffer, while it is handled. */
+/** Messages as positions in a buffer, and why one can't be read. Pure. */
 
 const NONE = new Uint8Array(0);
 const decoder = new TextDecoder();
 
 /**
- * A message, while it is handled: a place in a buffer that is used again. To make
- * each a view of its own would cost as much as to answer it.
+ * A received message, valid until its handler is done; {@linkcode Message.copy} is valid for good.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Message } from "@readback/readback";
+ * import { type Message, Peer, serve } from "@readback/readback";
  *
- * const message = new Message(new TextEncoder().encode("héllo"));
- * assertEquals([message.text, message.length, message.bytes.length], ["héllo", 6, 6]);
+ * const kept: Message[] = [];
+ * await using server = serve((message, reply) => {
+ *   kept.push(message.copy());
+ *   reply.write(message);
+ * });
+ * using peer = await Peer.connect({ port: server.port });
+ * await peer.request("héllo");
+ * assertEquals([kept[0]?.text, kept[0]?.length], ["héllo", 6]);
  * ```
  */
-export class Message {
-  /** Where it begins in its buffer. */
+export interface Message<Value = unknown> {
+  /** The bytes without the line ending or frame around them: a view, valid as long as the message. */
+  readonly bytes: Uint8Array;
+  /** The bytes decoded as UTF-8. */
+  readonly text: string;
+  /** The length in bytes. */
+  readonly length: number;
+  /** The time of receipt, in ms since 1970. */
+  readonly receivedAt: number;
+  /** The value that the custom framing's `read` returned; undefined with other framings. */
+  readonly value: Value;
+  /** Copies the message, to keep it after the handler is done. */
+  copy(): Message<Value>;
+}
+
+/**
+ * A message as a cursor over a buffer that is used again: a view object per message would cost as
+ * much as answering it. The fields are read by the framer and by replies alone.
+ */
+export class MessageView<Value = unknown> implements Message<Value> {
+  /** The position of the first byte in `source`. */
   start = 0;
-  /** Where it ends; its ending is not in it. */
-  end: number;
-  /** When it was heard, in ms since 1970; the one who reads says it. */
   receivedAt = 0;
-  /** Its buffer, to be read in steps of more than a byte. */
+  value = undefined as Value;
+  /** All of `source`, for reading several bytes at a time. */
   readonly view: DataView;
 
   /**
-   * Makes one of what a buffer holds.
    * @param source not copied
-   * @param end of the message, in the buffer
+   * @param end the position after the last byte
    */
-  constructor(readonly source: Uint8Array = NONE, end: number = source.length) {
-    this.end = end;
+  constructor(readonly source: Uint8Array = NONE, public end: number = source.length) {
     this.view = new DataView(source.buffer, source.byteOffset, source.byteLength);
   }
 
-  /** Its bytes: a view that holds as long as the message. */
   get bytes(): Uint8Array {
     return this.source.subarray(this.start, this.end);
   }
 
-  /** Its bytes as UTF-8 text. */
   get text(): string {
     return decoder.decode(this.bytes);
   }
 
-  /** Its length in bytes. */
   get length(): number {
     return this.end - this.start;
   }
 
-  /** One of its own, to be kept. */
-  copy(): Message {
-    const copy = new Message(this.bytes.slice());
+  copy(): MessageView<Value> {
+    const copy = new MessageView<Value>(this.bytes.slice());
     copy.receivedAt = this.receivedAt;
+    copy.value = this.value;
     return copy;
   }
 }
 
 /**
- * A message grew past the limit before its end was seen.
+ * The received bytes violate the protocol. If a custom framing throws this error, the server sends
+ * `reply`, if given, closes the connection, and the conversation ends with `framing error`.
  *
  * ```ts
- * import { assertEquals, assertRejects } from "@std/assert";
- * import { Peer, ErrorReply, serve } from "@readback/readback";
- * import { MessageTooLong } from "./message.ts";
+ * import { assertEquals } from "@std/assert";
+ * import { type CustomFraming, FramingError, serve } from "@readback/readback";
  *
- * await using server = serve((message, reply) => reply.write(message), { maxMessage: 3 });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * const { message } = new MessageTooLong(3);
- * assertEquals(message, "message longer than 3 bytes");
- * await assertRejects(() => peer.request("four"), ErrorReply, message);
+ * const numbers: CustomFraming = {
+ *   read(bytes) {
+ *     if (bytes[0] === 0) throw new FramingError("zero is not allowed", { reply: "no zeros" });
+ *     return { start: 0, end: 1 };
+ *   },
+ *   write: () => ({ after: "\n" }),
+ * };
+ * await using server = serve((message, reply) => reply.write(message), { framing: numbers });
+ * using conn = await Deno.connect({ port: server.port });
+ * await conn.write(Uint8Array.of(65, 0));
+ * assertEquals(await new Response(conn.readable).text(), "A\nno zeros\n");
  * ```
  */
+export class FramingError extends Error {
+  override readonly name: string = "FramingError";
+  /** Sent to the client as a reply before the connection is closed. */
+  readonly reply: string | Uint8Array | undefined;
+
+  /** @param message one sentence */
+  constructor(message: string, options: ErrorOptions & { reply?: string | Uint8Array } = {}) {
+    super(message, options);
+    this.reply = options.reply;
+  }
+}
+
+/** A message grew past the limit before its end was received. */
 export class MessageTooLong extends RangeError {
-  /**
-   * Makes the error.
-   * @param limit the longest message allowed, in bytes
-   */
+  /** @param limit the longest allowed message, in bytes */
   constructor(readonly limit: number) {
     super(`message longer than ${limit} bytes`);
   }

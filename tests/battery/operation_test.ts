@@ -16,7 +16,7 @@ import { killAndRestart, stopStarved, stopWhileBusy, stopWithNoGrace } from "./s
 import { assertWell } from "./subject.ts";
 import { lines, TOOLS } from "./tools.ts";
 import { serve } from "../../lib/server/serve.ts";
-import { stamper } from "../../lib/server/format.ts";
+import { readback } from "../../lib/server/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, ServerProgram, startServer } from "../../lib/testing/readback.ts";
@@ -80,7 +80,7 @@ describe("the clock", () => {
       const stop = new AbortController();
       const endings: string[] = [];
       const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-      const server = serve(stamper("ctime"), {
+      const server = serve(readback(), {
         listeners: [listener],
         idleTimeout: 600,
         signal: stop.signal,

@@ -2,7 +2,9 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { Ending } from "../../lib/server/handler.ts";
+import type { Ending, Handler } from "../../lib/server/handler.ts";
+import type { CustomFraming } from "../../lib/wire/custom_framing.ts";
+import { FramingError } from "../../lib/wire/message.ts";
 import { asJson } from "../../lib/wire/quote.ts";
 import type { ClientEvent } from "../../lib/cli/report.ts";
 import { serve } from "../../lib/server/serve.ts";
@@ -138,7 +140,14 @@ const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
   reset: () => told([], ({ port }) => resetAfter(port, "hello\n", 1)),
   "message too long": () => told(["--max-message", "3"], (server) => exchange(server, "hello\n")),
   idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
-  failed,
+  failed: () => inLibrary(() => Promise.reject(new Error("no"))),
+  "framing error": () =>
+    inLibrary(() => {}, {
+      write: () => ({}),
+      read: () => {
+        throw new FramingError("no");
+      },
+    }),
   stopped: () =>
     told(["--grace", "5s"], async (server) => {
       using wire = await Wire.dial(server.port);
@@ -169,18 +178,18 @@ async function told(
   return linesOf(server.stdout);
 }
 
-/** The server's own handler can't fail: another does. */
-async function failed(): Promise<Line[]> {
+/** Serves in this process, for what the server program's handler and framing never do. */
+async function inLibrary(handler: Handler, framing?: CustomFraming): Promise<Line[]> {
   const lines: string[] = [];
   const transcript = new Transcript({ print: (line) => lines.push(line), format: asJson });
-  await using server = serve(() => Promise.reject(new Error("no")), {
+  await using server = serve(handler, {
+    framing,
     onOpen: transcript.open.bind(transcript),
     onMessage: transcript.message.bind(transcript),
     onClose: transcript.close.bind(transcript),
     onError: () => {},
   });
-  if (!("port" in server.addr)) throw new Error("no port");
-  await exchange(server.addr, "hello\n");
+  await exchange(server, "hello\n");
   await server.shutdown();
   return linesOf(lines.join("\n"));
 }

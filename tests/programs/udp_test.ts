@@ -8,8 +8,9 @@ import { EventEmitter } from "node:events";
 import { type Client, DatagramPeer, Message, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
 import { bestOf } from "../../lib/net/datagram_socket.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
-import { stamper } from "../../lib/server/format.ts";
+import { readback } from "../../lib/server/readback.ts";
 import { isReply } from "../../lib/server/stamp.ts";
+import { MessageView } from "../../lib/wire/message.ts";
 import { growth } from "../battery/proc.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
@@ -715,7 +716,7 @@ describe("serveDatagrams", () => {
 
 describe("DatagramPeer", () => {
   it("finds whose reply it is among many, and ends when closed", async () => {
-    await using server = await serveDatagrams(stamper("ctime"));
+    await using server = await serveDatagrams(readback());
     const peer = await DatagramPeer.connect({ port: server.addr.port });
     const words = ["a", "b", "a] b", "", "[", "]", "a"];
     const replies = await Promise.all(words.map((word) => peer.request(word)));
@@ -801,7 +802,7 @@ describe("DatagramPeer", () => {
   });
 
   it("says to 0.0.0.0 what is said to this machine", async () => {
-    await using server = await serveDatagrams(stamper("ctime"));
+    await using server = await serveDatagrams(readback());
     using peer = await DatagramPeer.connect({ hostname: "0.0.0.0", port: server.addr.port });
     assertEquals((await peer.request("hello")).length, 32);
   });
@@ -820,7 +821,7 @@ describe("isReply", () => {
     ] as const
   ) {
     it(JSON.stringify(text), () => {
-      const message = new Message(latin1(`x${text}x`));
+      const message = new MessageView(latin1(`x${text}x`));
       [message.start, message.end] = [1, 1 + text.length];
       assertEquals(isReply(message), is);
     });

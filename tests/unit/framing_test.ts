@@ -147,7 +147,7 @@ describe("a message's copy", () => {
     framer.room().set(latin1("hello\n"));
     framer.took(6);
     const message = framer.next() as Message;
-    message.receivedAt = 123;
+    Object.assign(message, { receivedAt: 123 });
     const copy = message.copy();
     message.bytes.fill(0);
     assertEquals([copy.text, copy.receivedAt, copy.length], ["hello", 123, 5]);

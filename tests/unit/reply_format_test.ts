@@ -1,8 +1,8 @@
-/** What a reply says: `stamper`'s formats, and `--reply`. */
+/** What a reply says: the formats of `readback`, and `--reply`. */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { format, stamper, whyEndless } from "../../lib/server/format.ts";
+import { endlessFormat, format, readback } from "../../lib/server/readback.ts";
 import type { Client } from "../../lib/server/handler.ts";
 import { isReply } from "../../lib/server/stamp.ts";
 import { requires } from "../../lib/testing/requires.ts";
@@ -10,7 +10,7 @@ import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
-import { Message } from "../../lib/wire/message.ts";
+import { MessageView } from "../../lib/wire/message.ts";
 import { Udp } from "../support/udp.ts";
 
 /** 2019-12-09 18:15:50, local time. */
@@ -26,20 +26,20 @@ const client: Client = {
 };
 
 /** What a handler replies; a character a byte. */
-function reply(answer: ReturnType<typeof stamper>, message: string, receivedAt = HEARD): string {
+function reply(answer: ReturnType<typeof readback>, message: string, receivedAt = HEARD): string {
   let reply = "";
-  answer(Object.assign(new Message(latin1(message)), { receivedAt }), {
+  answer(Object.assign(new MessageView(latin1(message)), { receivedAt }), {
     write: (part) => {
       if (typeof part === "string") reply += part;
-      else reply += text(part instanceof Message ? part.bytes : part);
+      else reply += text(part instanceof Uint8Array ? part : part.bytes);
     },
   }, client);
   return reply;
 }
 
-describe("stamper", () => {
+describe("readback", () => {
   it("reads the message's bytes back unchanged, with the time it is handed", () => {
-    const answer = stamper("ctime");
+    const answer = readback();
     assertEquals(reply(answer, "i am binary"), "[i am binary] Mon Dec  9 18:15:50 2019");
     assertEquals(reply(answer, "\0\xff\r", HEARD + 999), "[\0\xff\r] Mon Dec  9 18:15:50 2019");
     assertEquals(reply(answer, "", HEARD + 1000), "[] Mon Dec  9 18:15:51 2019");
@@ -60,17 +60,17 @@ describe("stamper", () => {
       ["我 {seq}", "\xe6\x88\x91 3"],
     ] as const
   ) {
-    it(format, () => assertEquals(reply(stamper("ctime", format), "a\xff"), is));
+    it(format, () => assertEquals(reply(readback({ format }), "a\xff"), is));
   }
 
   it("renews the time wherever it stands", () => {
-    const answer = stamper("iso", "{seq} {time} {message}");
+    const answer = readback({ stamp: "iso", format: "{seq} {time} {message}" });
     assertMatch(reply(answer, "a"), /^3 2019-12-09T18:15:50\.000[+-]\d\d:\d\d a$/);
     assertMatch(reply(answer, "a", HEARD + 1), /^3 2019-12-09T18:15:50\.001[+-]\d\d:\d\d a$/);
   });
 
   it("names a client as it is told to", () => {
-    assertEquals(reply(stamper("ctime", "{client}", () => "unix#1"), ""), "unix#1");
+    assertEquals(reply(readback({ format: "{client}", nameOf: () => "unix#1" }), ""), "unix#1");
   });
 });
 
@@ -90,24 +90,29 @@ describe("format", () => {
   ) {
     it(JSON.stringify(wrong), () => {
       assertThrows(() => format(wrong), RangeError, sentence);
-      assertThrows(() => stamper("ctime", wrong), RangeError, sentence);
+      assertThrows(() => readback({ format: wrong }), RangeError, sentence);
     });
   }
 });
 
-describe("whyEndless", () => {
+describe("endlessFormat", () => {
   for (const good of ["[{message}] {time}", "[{seq}] {message}] {time}", "[] {time}"]) {
     it(`${good} is always known for a reply`, () => {
-      assertEquals(whyEndless(good), undefined);
+      assertEquals(endlessFormat(good), undefined);
       for (const message of ["", "a", "] b [\n"]) {
-        assertEquals(isReply(new Message(latin1(reply(stamper("iso", good), message)))), true);
+        assertEquals(
+          isReply(
+            new MessageView(latin1(reply(readback({ stamp: "iso", format: good }), message))),
+          ),
+          true,
+        );
       }
     });
   }
   for (
     const bad of ["{message}", "ok", "[{message}]", "[{message}] {{time}}", " [{message}] {time}"]
   ) {
-    it(`${bad} is not`, () => assertMatch(whyEndless(bad) ?? "", /: two servers would/));
+    it(`${bad} is not`, () => assertMatch(endlessFormat(bad) ?? "", /: two servers would/));
   }
 });
 

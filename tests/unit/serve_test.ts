@@ -228,7 +228,7 @@ describe("a client of serve", () => {
       onError: ({ message }) => void told.push(message),
     });
     assertEquals(await exchange(here.port, "a\n"), "");
-    assertEquals(told, ["cannot answer: a reply is text, bytes or a message, not 1"]);
+    assertEquals(told, ["cannot answer: a reply must be text, bytes or a message, not 1"]);
   });
 
   it("is let go by a handler: its reply arrives, later messages are not heard", async () => {
@@ -501,8 +501,8 @@ describe("a server", () => {
     await one.until(/here\n/);
     gate.resolve();
     assertEquals(
-      String(await late.promise).slice(0, 39),
-      "Error: cannot write: the reply is over,",
+      String(await late.promise).slice(0, 40),
+      "Error: cannot write: the reply was sent ",
     );
     await other.send("mine\n");
     assertEquals(await other.until(/\n/), "mine\n");

@@ -1,22 +1,22 @@
-/** What a reply says: text with placeholders, parsed once. */
+/** The handler that reads a message back: a format with placeholders, parsed once. */
 
 import { formatAddress } from "../net/address.ts";
-import { Message } from "../wire/message.ts";
+import { type Message, MessageView } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { Client, Handler } from "./handler.ts";
 import { ctime, iso, type Stamp } from "./stamp.ts";
 
-/** What a reply is unless something else is asked for. */
+/** The default format of replies. */
 export const REPLY = "[{message}] {time}";
 
 const PLACEHOLDERS = ["message", "time", "client", "server", "seq", "bytes"] as const;
-/** What differs from message to message. The time does not: it stands in the text. */
+/** A placeholder whose value differs from message to message. The time is part of the text. */
 type Placeholder = Exclude<typeof PLACEHOLDERS[number], "time">;
-/** A piece of a format: a placeholder, or a text that is cut where the time stands in it. */
+/** A piece of a format: a placeholder, or a text that is cut where it contains the time. */
 type Piece = Placeholder | string[];
 
-/** How long one stamp's text stays true, in milliseconds. */
-const HOLDS: Readonly<Record<Stamp, number>> = { ctime: 1000, iso: 1 };
+/** Milliseconds for which the text of a stamp is right. */
+const PRECISION: Readonly<Record<Stamp, number>> = { ctime: 1000, iso: 1 };
 
 const TEXT_AROUND = "text,message,text";
 
@@ -24,7 +24,7 @@ const encoder = new TextEncoder();
 
 /**
  * Checks a format given as an option.
- * @throws {RangeError} which says what is wrong with it, and what would be right
+ * @throws {RangeError} that says what is wrong, and what would be right
  */
 export function format(text: string): string {
   parse(text);
@@ -61,62 +61,78 @@ function placeholderOf(name: string): typeof PLACEHOLDERS[number] {
 }
 
 /**
- * Why two servers over UDP, put to each other, might never end; undefined where they will.
- * Each leaves unanswered what looks like a reply or a refusal, so a format that does must be used.
+ * Explains when two UDP servers would answer each other for ever; undefined if they would stop. Each
+ * leaves messages that look like replies or error replies unanswered, so replies must look like that.
  */
-export function whyEndless(format: string): string | undefined {
+export function endlessFormat(format: string): string | undefined {
   if (/^error: |^\[.*\] \{time\}$/.test(format)) return undefined;
   return "cannot use this --reply with --udp: two servers would answer each other's replies without end; " +
     'begin it with "[" and end it with "] {time}", or begin it with "error: "';
 }
 
 /**
- * The handler that reads a message back, by default as `[` + message + `] ` + the time when it was heard.
- * What a reply says is a format: text in which `{message}`, `{time}`, `{client}` and `{server}` (addresses),
- * `{seq}` (the message's number in its conversation, from 1) and `{bytes}` (its length) stand for what they
- * name; `{{` and `}}` are braces.
+ * The options of {@linkcode readback}.
+ *
+ * ```ts
+ * import { readback, type ReadbackOptions, serve } from "@readback/readback";
+ *
+ * const options: ReadbackOptions = { stamp: "iso", format: "{seq}: {message} at {time}" };
+ * await using _server = serve(readback(options));
+ * ```
+ */
+export interface ReadbackOptions<State = unknown> {
+  /** The form of the time. @default {"ctime"} */
+  stamp?: Stamp | undefined;
+  /**
+   * The reply: text in which `{message}`, `{time}`, `{client}` and `{server}` (addresses), `{seq}` (the
+   * message's number in its conversation, from 1) and `{bytes}` (its length) stand for their values.
+   * `{{` and `}}` are braces. @default {"[{message}] {time}"}
+   */
+  format?: string | undefined;
+  /** Returns the text for `{client}`. By default, the client's address. */
+  nameOf?: ((client: Client<State>) => string) | undefined;
+}
+
+/**
+ * Returns the handler that reads a message back: `[`, the message, `] ` and the time of its receipt.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Peer, serve, stamper } from "@readback/readback";
+ * import { Peer, readback, serve } from "@readback/readback";
  *
- * await using server = serve(stamper("iso", "{seq}: {message} has {bytes} bytes"));
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "1: hello has 5 bytes");
+ * await using server = serve(readback({ format: "{seq}: {message} has {bytes} bytes" }));
+ * using peer = await Peer.connect({ port: server.port });
+ * assertEquals((await peer.request("hello")).text, "1: hello has 5 bytes");
  * ```
  *
- * @param stamp how the time is written
- * @param nameOf what stands for `{client}`
- * @throws {RangeError} which says what is wrong with the format
+ * @throws {RangeError} that says what is wrong with the format
  */
-export function stamper<State = unknown>(
-  stamp: Stamp,
-  format: string = REPLY,
-  nameOf: (client: Client<State>) => string = ({ addr }) => formatAddress(addr),
-): Handler<State> {
+export function readback<State = unknown>(options: ReadbackOptions<State> = {}): Handler<State> {
+  const { stamp = "ctime", format = REPLY } = options;
+  const nameOf = options.nameOf ?? (({ addr }: Client<State>) => formatAddress(addr));
   const pieces = parse(format);
-  const written: (Message | null)[] = [];
+  const written: (MessageView | null)[] = []; // null: differs from message to message
   let from = Infinity, to = -Infinity;
-  // Made once for all messages of its time: it costs ten times what a reply does.
+  // Once for all messages of the same time: this costs ten times as much as a reply.
   function renew(receivedAt: number): void {
-    from = receivedAt - receivedAt % HOLDS[stamp];
-    to = from + HOLDS[stamp];
+    from = receivedAt - receivedAt % PRECISION[stamp];
+    to = from + PRECISION[stamp];
     const time = (stamp === "ctime" ? ctime : iso)(receivedAt);
     for (const [at, piece] of pieces.entries()) {
       written[at] = typeof piece === "string" ? null : padded(piece.join(time));
     }
   }
-  // Nearly all formats are text, the message and text: to go through their pieces takes a tenth longer.
+  // Most formats are text, message, text: a loop over their pieces takes a tenth longer.
   if (pieces.map((piece) => typeof piece === "string" ? piece : "text").join() === TEXT_AROUND) {
     return (message, reply) => {
       const { receivedAt } = message;
       if (receivedAt < from || receivedAt >= to) renew(receivedAt);
-      reply.write(written[0] as Message);
+      reply.write(written[0] as MessageView);
       reply.write(message);
-      reply.write(written[2] as Message);
+      reply.write(written[2] as MessageView);
     };
   }
-  function valueOf(name: Placeholder, message: Message, client: Client<State>): string | Message {
+  function valueOf(name: Placeholder, message: Message, client: Client<State>) {
     switch (name) {
       case "client":
         return nameOf(client);
@@ -139,10 +155,10 @@ export function stamper<State = unknown>(
   };
 }
 
-/** Text to be written often, with room after it: a message is copied in steps, beyond its end. */
-function padded(text: string): Message {
+/** Returns text as a message with room after it: copying reads up to seven bytes beyond the end. */
+function padded(text: string): MessageView {
   const bytes = encoder.encode(text);
   const padded = new Uint8Array(bytes.length + 8);
   padded.set(bytes);
-  return new Message(padded, bytes.length);
+  return new MessageView(padded, bytes.length);
 }
