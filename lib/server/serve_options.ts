@@ -26,8 +26,16 @@ import type { Client, Ending } from "./handler.ts";
 /**
  * The options that {@linkcode ServeOptions} and {@linkcode DatagramOptions} share. An option that is
  * undefined counts as not given. Errors of callbacks are reported to `onError`, and the server goes on.
+ *
+ * ```ts
+ * import { readback, serve, serveDatagrams, type ServerOptions } from "@readback/readback";
+ *
+ * const common: Pick<ServerOptions, "maxMessage" | "grace"> = { maxMessage: 100, grace: 1000 };
+ * await using _server = serve(readback(), { ...common, maxClients: 10 });
+ * await using _datagrams = await serveDatagrams(readback(), common);
+ * ```
  */
-export interface ServerOptions<State, Value, At extends Addr> {
+export interface ServerOptions<State = void, Value = unknown, At extends Addr = Addr> {
   /** The address or name to listen on. @default {"127.0.0.1"} */
   hostname?: string | undefined;
   /** The port to listen on; 0 chooses a free one. @default {0} */
@@ -238,7 +246,7 @@ export function checkService(handler: unknown, options: object): void {
   checkOptions<ServeOptions>(options, SERVE_RULES);
   const { cert, key } = options as ServeOptions;
   if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError("cert and key must be given together");
+    throw new TypeError("cert and key go together: one is missing");
   }
 }
 

@@ -97,11 +97,16 @@ export class MessageView<Value = unknown> implements Message<Value> {
  * ```
  */
 export class FramingError extends Error {
+  /** The name of the class. */
   override readonly name: string = "FramingError";
   /** Sent to the client as a reply before the connection is closed. */
   readonly reply: string | Uint8Array | undefined;
 
-  /** @param message one sentence */
+  /**
+   * Makes the error.
+   *
+   * @param message one sentence
+   */
   constructor(message: string, options: ErrorOptions & { reply?: string | Uint8Array } = {}) {
     super(message, options);
     this.reply = options.reply;

@@ -139,8 +139,6 @@ const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
   left: () => told([], (server) => exchange(server, "hello\n")),
   reset: () => told([], ({ port }) => resetAfter(port, "hello\n", 1)),
   "message too long": () => told(["--max-message", "3"], (server) => exchange(server, "hello\n")),
-  idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
-  failed: () => inLibrary(() => Promise.reject(new Error("no"))),
   "framing error": () =>
     inLibrary(() => {}, {
       write: () => ({}),
@@ -148,6 +146,8 @@ const ENDINGS: Record<Ending, () => Promise<Line[]>> = {
         throw new FramingError("no");
       },
     }),
+  idle: () => told(["--idle-timeout", "50ms"], (server) => exchange(server, "")),
+  failed: () => inLibrary(() => Promise.reject(new Error("no"))),
   stopped: () =>
     told(["--grace", "5s"], async (server) => {
       using wire = await Wire.dial(server.port);

@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
-import { type Client, DatagramPeer, Message, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
+import { type Client, DatagramPeer, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
 import { bestOf } from "../../lib/net/datagram_socket.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
 import { readback } from "../../lib/server/readback.ts";
