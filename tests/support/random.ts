@@ -1,20 +1,14 @@
-/** Random numbers that can be had again: the seed is printed, and READBACK_SEED sets it. */
+/** Random numbers that can be had again: tests print the seed, and READBACK_SEED sets it. */
 
-/** A source of random numbers; says its seed. */
-export class Random {
-  readonly seed: number;
-  #state: number;
+import { Random as Numbers } from "../../lib/faults/random.ts";
 
-  constructor(seed = Number(Deno.env.get("READBACK_SEED") ?? Date.now() % 2 ** 31)) {
-    this.seed = this.#state = seed;
-  }
+/** The seed of this run. */
+export const SEED = Number(Deno.env.get("READBACK_SEED") ?? Date.now() % 2 ** 31);
 
-  /** A whole number from 0 up to, not with, `below` (mulberry32). */
-  below(below: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
+/** The library's random numbers, and what tests make of them. */
+export class Random extends Numbers {
+  constructor(readonly seed = SEED) {
+    super(seed);
   }
 
   /** One of these. */
