@@ -12,6 +12,7 @@ import {
 import { close } from "./close.ts";
 import type { Listener, ServerConn } from "./listener.ts";
 import { SocketListener } from "./node_socket.ts";
+import { readPem } from "./pem.ts";
 import { connectAs, describeTlsError, type Identity, secure } from "./tls.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
@@ -336,7 +337,12 @@ export function listenAt(options: ListenOptions): Listener {
 
 /** @throws {TypeError} where one of the two is missing */
 function bothOf({ cert, key }: Pick<ListenOptions, "cert" | "key">): Identity {
-  if (cert !== undefined && key !== undefined) return { cert, key };
+  if (cert !== undefined && key !== undefined) {
+    return {
+      cert: readPem(cert, "cert", "CERTIFICATE"),
+      key: readPem(key, "key", "PRIVATE KEY"),
+    };
+  }
   throw new TypeError("cert and key go together: one is missing");
 }
 

@@ -2,6 +2,7 @@
 
 import { errorMessage } from "../checks.ts";
 import { onAbort } from "../wait.ts";
+import { readCertificates, readKey, readPem } from "./pem.ts";
 
 /** Who a server is, to TLS; both PEM. */
 export interface Identity {
@@ -16,7 +17,7 @@ export interface Identity {
  * @throws {Error} whose message says which can't be read, and why
  */
 export async function readIdentity(cert: string, key: string): Promise<Identity> {
-  return { cert: await readPem(cert, "CERTIFICATE"), key: await readPem(key, "PRIVATE KEY") };
+  return { cert: await readCertificates(cert), key: await readKey(key) };
 }
 
 /** How to speak TLS to a server. All PEM. */
@@ -37,7 +38,7 @@ export async function readTls(
   { ca, cert, key }: TlsOptions,
 ): Promise<TlsOptions> {
   const identity = cert && key ? await readIdentity(cert, key) : {};
-  return { ca: ca && await readPem(ca, "CERTIFICATE"), ...identity };
+  return { ca: ca && await readCertificates(ca), ...identity };
 }
 
 /**
@@ -71,23 +72,25 @@ export async function secure(
   { ca }: TlsOptions,
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
-  const tls = "handshake" in conn
-    ? conn
-    : await Deno.startTls(conn, { hostname, caCerts: listOf(ca) });
-  const letGo = onAbort(signal, () => tls[Symbol.dispose]());
+  let tls = conn;
+  const removeListener = onAbort(signal, () => tls[Symbol.dispose]());
   try {
-    await tls.handshake();
-    return tls;
+    const secured = "handshake" in conn
+      ? conn
+      : await Deno.startTls(conn, { hostname, caCerts: listOf(ca) });
+    tls = secured;
+    await secured.handshake();
+    return secured;
   } catch (error) {
     tls[Symbol.dispose]();
     throw error;
   } finally {
-    letGo();
+    removeListener();
   }
 }
 
 function listOf(ca: string | undefined): string[] {
-  return ca === undefined ? [] : [ca];
+  return ca === undefined ? [] : [readPem(ca, "ca", "CERTIFICATE")];
 }
 
 /** A certificate that will do, for the server's name; a client trusts it with --ca cert.pem. */
@@ -169,18 +172,4 @@ export function describeHandshakeError(error: unknown): string {
 function lookUp(table: readonly (readonly [RegExp, string])[], error: unknown): string | undefined {
   const message = errorMessage(error);
   return table.find(([pattern]) => pattern.test(message))?.[1];
-}
-
-async function readPem(file: string, label: string): Promise<string> {
-  const pem = await Deno.readTextFile(file).catch((error) => {
-    throw new Error(`cannot read ${file}: ${whyNotRead(error)}`);
-  });
-  if (new RegExp(`-----BEGIN [A-Z ]*${label}-----`).test(pem)) return pem;
-  throw new Error(`cannot use ${file}: it holds no ${label} in PEM form`);
-}
-
-function whyNotRead(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file";
-  if (error instanceof Deno.errors.NotCapable) return "run it with --allow-read";
-  return errorMessage(error).replace(/ \(os error.*$/, "");
 }

@@ -6,7 +6,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ConnTransport } from "../../lib/ping/conn_transport.ts";
 import { Measurement } from "../../lib/ping/measurement.ts";
-import { DatagramPeer, Peer, serve, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
+import { DatagramPeer, listen, Peer, serve, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
+import { requires } from "../../lib/testing/requires.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
 
@@ -49,6 +50,15 @@ Deno.test("nobody is there", async () => {
   nobody.close();
   const connecting = () => Peer.connect({ port, timeout: MINUTE, wait: 20 });
   await assertRejects(connecting, Error, "nobody is there");
+});
+
+Deno.test("a listener on a Unix socket", requires("unix sockets"), async () => {
+  const folder = await Deno.makeTempDir({ prefix: "readback-leaks-" });
+  try {
+    for (const listener of await listen({ path: `${folder}/s` })) listener.close();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("datagrams, answered or not", async () => {

@@ -1,0 +1,97 @@
+/** PEM files as they occur in practice, made into what TLS here reads. */
+
+import { errorMessage } from "../checks.ts";
+
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g;
+
+/** What a file is read for, and the labels of its blocks. */
+const USED = { CERTIFICATE: /^(X509 )?CERTIFICATE$/, "PRIVATE KEY": /PRIVATE KEY$/ };
+/** Blocks that TLS here can't read, by use, label and content, with the command that converts them. */
+const FOREIGN: readonly (readonly [RegExp, string])[] = [
+  [/^CERTIFICATE:TRUSTED/, "a TRUSTED CERTIFICATE: openssl x509 -in FILE -out NEW"],
+  [/^PRIVATE KEY:[^]*ENCRYPTED/, "a key with a passphrase: openssl pkey -in FILE -out NEW"],
+  [/^PRIVATE KEY:OPENSSH/, "a key in the form of SSH: ssh-keygen -p -m PEM -f FILE"],
+];
+
+/**
+ * Takes the certificates, or the private key, out of a text in PEM form. A byte order mark, other
+ * blocks, text between the blocks and missing line ends do no harm.
+ * @param name the file's, for the error
+ * @throws {Error} if there is none, or one that can't be used
+ */
+export function readPem(text: string, name: string, use: keyof typeof USED): string {
+  const wrong = (why: string) => new TypeError(`cannot use ${name}: ${why.replace("FILE", name)}`);
+  const pem = text.replaceAll("\0", ""); // of UTF-16, which Windows writes
+  const blocks = [...pem.matchAll(BLOCK)];
+  if (blocks.length !== pem.match(/-----BEGIN /g)?.length && blocks.length > 0) {
+    throw wrong("a block in it has no end");
+  }
+  for (const [_, label = "", content = ""] of blocks) {
+    const what = FOREIGN.find(([pattern]) => pattern.test(`${use}:${label}${content}`))?.[1];
+    if (what !== undefined) throw wrong(`convert it first, it holds ${what}`);
+  }
+  const used = blocks.filter(([_, label = ""]) => USED[use].test(label));
+  if (used.length === 0) throw wrong(`it holds no ${use} in PEM form`);
+  return used.map(([_, label = "", content = ""]) => {
+    const lines = content.replaceAll(/\s/g, "").match(/.{1,64}/g) ?? [];
+    const own = label.replace("X509 ", "");
+    return [`-----BEGIN ${own}-----`, ...lines, `-----END ${own}-----`, ""].join("\n");
+  }).join("");
+}
+
+/**
+ * Reads the certificates of a file.
+ * @throws {Error} whose message names the file
+ */
+export async function readCertificates(file: string): Promise<string> {
+  const pem = readPem(await readText(file), file, "CERTIFICATE");
+  const { X509Certificate } = await import("node:crypto");
+  pem.match(BLOCK)?.forEach((block, at) => {
+    try {
+      new X509Certificate(block);
+    } catch {
+      throw new Error(`cannot use ${file}: certificate ${at + 1} in it is damaged`);
+    }
+  });
+  return pem;
+}
+
+/**
+ * Reads the private key of a file.
+ * @throws {Error} whose message names the file
+ */
+export async function readKey(file: string): Promise<string> {
+  const pem = readPem(await readText(file), file, "PRIVATE KEY");
+  const { createPrivateKey } = await import("node:crypto");
+  const parse = () => {
+    try {
+      return createPrivateKey(pem);
+    } catch {
+      throw new Error(`cannot use ${file}: the key in it is damaged`);
+    }
+  };
+  const { asymmetricKeyType: type = "", asymmetricKeyDetails: details = {} } = parse();
+  const curves = ["prime256v1", "secp384r1", "secp521r1"];
+  const isUsable = type === "rsa"
+    ? (details.modulusLength ?? 0) >= 2048
+    : type === "ec"
+    ? curves.includes(details.namedCurve ?? "")
+    : type === "ed25519";
+  if (isUsable) return pem;
+  throw new Error(
+    `cannot use ${file}: its kind of key is not for TLS here, which takes RSA of 2048 bits or ` +
+      "more, EC on P-256, P-384 or P-521, and Ed25519",
+  );
+}
+
+async function readText(file: string): Promise<string> {
+  return await Deno.readTextFile(file).catch((error) => {
+    throw new Error(`cannot read ${file}: ${describeReadError(error)}`);
+  });
+}
+
+function describeReadError(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "no such file";
+  if (error instanceof Deno.errors.NotCapable) return "run it with --allow-read";
+  return errorMessage(error).replace(/ \(os error.*$/, "");
+}
