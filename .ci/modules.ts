@@ -61,6 +61,8 @@ async function types(into: string, deno: RunDeno): Promise<void> {
       const folder = file.replace(/[^/]*$/, "");
       await Deno.mkdir(`${into}/${folder}`, { recursive: true });
       const own = text.replaceAll("@readback/readback", "readback")
+        // Only constructors that are not for users take these; nobody needs @types/node for them.
+        .replaceAll(/^import type \{ (\w+) \} from "node:\w+";$/gm, "type $1 = unknown;")
         .replaceAll(/\*\/ (?=\S)/g, "*/\n");
       await Deno.writeTextFile(`${into}/${file}`, REFERENCE + own);
       for (const [, path = ""] of text.matchAll(/from "(\.{1,2}\/.*)\.js"/g)) {
