@@ -17,7 +17,8 @@ import { onInputEnd } from "./lib/cli/pipes.ts";
 import { complain, run } from "./lib/cli/program.ts";
 import { openLogFile, ServerLog } from "./lib/cli/server_log.ts";
 import { nameOf, Transcript } from "./lib/cli/transcript.ts";
-import { faultRows, faultsAsked, faultSupport, readFaults } from "./lib/faults/faults.ts";
+import { Faults } from "./lib/faults/faults.ts";
+import { faultRows, readFaults } from "./lib/faults/grammar.ts";
 import type { Addr } from "./lib/net/addr.ts";
 import { addressOrName, cutPort, listen } from "./lib/net/address.ts";
 import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
@@ -85,9 +86,9 @@ const fail = (sentence: string) => complain("server", sentence);
 async function main(options: Values<typeof OPTIONS>): Promise<number> {
   const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once, stamp } = options;
   const { port = command ? 0 : 6969, grace = untilEof ? 0 : 5000 } = options;
-  const faults = faultsAsked(options);
-  const wrong = (udp && endlessFormat(options.reply)) || faults?.whyNot(faultSupport(options));
+  const wrong = udp && endlessFormat(options.reply);
   if (wrong) throw new UsageError(wrong);
+  const faults = faultsOf(options);
   const stop = new AbortController();
   if (command) await checkCommand(command, untilEof);
   else onSignals((code) => stop.signal.aborted ? Deno.exit(code) : stop.abort());
@@ -108,7 +109,7 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   onAbort(stop.signal, () => transcript.stopping());
   const common = {
     ...{ framing: options.framing, maxMessage: options.maxMessage, once, signal: stop.signal },
-    ...{ grace: command ? 0 : grace, ...faults?.options },
+    ...{ grace: command ? 0 : grace, faults },
     onMessage: options.quiet ? undefined : transcript.message.bind(transcript),
     onFault: transcript.fault.bind(transcript),
     onError: ({ message }: Error) => fail(message),
@@ -148,6 +149,16 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   if (code !== undefined) return code;
   if (!once || server.messages > 0 || stop.signal.aborted) return 0;
   throw new Error("the conversation ended before a whole message came");
+}
+
+/** The requested faults, if there are any. */
+function faultsOf({ fault, orders, seed, udp, unix }: Values<typeof OPTIONS>): Faults | undefined {
+  if (fault.length === 0 && !orders) return undefined;
+  const faults = new Faults(fault.flat(), orders, seed);
+  const transport = udp ? "udp" : unix === undefined ? "tcp" : "unix";
+  const why = faults.describeUnsupported({ transport, resets: true });
+  if (why !== undefined) throw new UsageError(why);
+  return faults;
 }
 
 async function checkCommand(command: readonly string[], untilEof: boolean): Promise<void> {

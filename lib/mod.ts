@@ -20,6 +20,7 @@ export { type ConnectOptions, formatAddress, listen, type ListenOptions } from "
 export type { Addr, NetAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, Listener, ServerConn } from "./net/listener.ts";
 export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
+export { Faults } from "./faults/faults.ts";
 export { serve, type Server } from "./server/serve.ts";
 export type { DatagramOptions, ServeOptions, ServerOptions } from "./server/serve_options.ts";
 export type { Client, Ending, Handler } from "./server/handler.ts";

@@ -51,15 +51,9 @@ export type ClientEvent =
   & { server: string }
   & (
     | ReportedEvent
-    | TransferEvent
     | { event: "summary" } & Summary
     | { event: "progress" } & Omit<Summary, "reason">
   );
-
-/** A read or a write. */
-export type TransferEvent =
-  | { event: "received"; bytes: number; data: Uint8Array }
-  | { event: "sent"; bytes: number; data: Uint8Array };
 
 /** Where it is told. */
 export interface TextOutput extends Output {
@@ -122,7 +116,7 @@ export class Report {
   }
 
   /** Tells what happened; settles once that is written. */
-  async tell(event: ReportedEvent | TransferEvent): Promise<void> {
+  async tell(event: ReportedEvent): Promise<void> {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
@@ -177,9 +171,7 @@ export class Report {
     }
   }
 
-  #asJson(
-    { event, ...fields }: ReportedEvent | TransferEvent | { event: string } & Summary,
-  ): Uint8Array {
+  #asJson({ event, ...fields }: ReportedEvent | { event: string } & Summary): Uint8Array {
     const told: Record<string, unknown> = { server: this.server, ...fields };
     for (const name of ["duration", "resolve", "connect", "handshake", "silence"]) {
       if (name in told) told[name] = rounded(told[name] as number);
@@ -189,7 +181,7 @@ export class Report {
     return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
   }
 
-  #asText(event: ReportedEvent | TransferEvent): Uint8Array {
+  #asText(event: ReportedEvent): Uint8Array {
     switch (this.style) {
       case "ping":
         return encoder.encode(this.#asPing(event));
@@ -217,14 +209,14 @@ export class Report {
     return concat([safe, NEWLINE]);
   }
 
-  #asPing(event: ReportedEvent | TransferEvent): string {
+  #asPing(event: ReportedEvent): string {
     const { connections = 1, timestamps } = this.options;
     if (connections > 1 && event.event !== "outage") return "";
     const line = this.#lineAbout(event);
     return timestamps && line !== "" ? `${timeOfDay(new Date(), 3)} ${line}` : line;
   }
 
-  #lineAbout(event: ReportedEvent | TransferEvent): string {
+  #lineAbout(event: ReportedEvent): string {
     const { server } = this;
     switch (event.event) {
       case "reply":
@@ -245,7 +237,7 @@ export class Report {
         return `${SAYS} ${escape(event.data)}\n`;
       case "connection":
         return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
-      default:
+      case "disconnected":
         return ""; // standard error has it
       case "outage":
         return `${describeOutage(event)}\n`;

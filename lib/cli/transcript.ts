@@ -18,7 +18,7 @@ export type Event =
   | { event: "received"; client: string; bytes: number; data: Uint8Array }
   | { event: "sent"; client: string; bytes: number; data: Uint8Array }
   | { event: "message"; client: string; bytes: number; data: Uint8Array }
-  | { event: "fault"; client: string; message?: number; fault: string }
+  | { event: "fault"; client: string; message?: number; fault: string; value?: number }
   | { event: "eof"; client: string }
   | Ended
   | { event: "refused"; client: string; reason: string }
@@ -75,7 +75,9 @@ export function asText(event: Event): string {
     case "message":
       return `Server received data: ${quote(event.data)} from ${event.client}`;
     case "fault":
-      return `fault ${event.fault} for ${event.client}`;
+      return `fault ${drawn(event)} for ${event.client}${
+        event.message === undefined ? "" : `, message ${event.message}`
+      }`;
     case "refused":
       return `client ${event.client} was refused: ${event.reason}`;
     case "ended":
@@ -100,15 +102,20 @@ export function asTrace(trace: TraceText): Format {
       case "dropped":
         return asText(event);
       case "message":
-        return trace.message(event.client, number, event.data);
+        return trace.note(event.client, `message ${number}: ${event.bytes} bytes`, event.data);
       case "fault":
-        return trace.note(event.client, `fault ${event.fault}`);
+        return trace.note(event.client, `fault ${drawn(event)}`);
       case "refused":
         return trace.note(event.client, `refused: ${event.reason}`);
       default:
         return "";
     }
   };
+}
+
+/** A fault as requested, but with the delay that was drawn. */
+function drawn({ fault, value }: { fault: string; value?: number }): string {
+  return value !== undefined && fault.includes("..") ? fault.replace(/=.*/s, `=${value}ms`) : fault;
 }
 
 /** Lists the faults of a server that has some. */
@@ -232,12 +239,14 @@ export class Transcript {
     fault: string,
     client: Pick<Client<Guest | undefined | void>, "addr" | "isHealthCheck" | "state">,
     message?: number,
+    value?: number,
   ): void {
     const { addr, isHealthCheck, state } = client;
     if (this.options.quiet || isHealthCheck) return;
     this.#show(state);
-    const number = message === undefined ? {} : { message };
-    this.#print({ event: "fault", client: state?.name ?? this.#nameOf(addr), ...number, fault });
+    const name = state?.name ?? this.#nameOf(addr);
+    const details = { ...message && { message }, fault, ...value !== undefined && { value } };
+    this.#print({ event: "fault", client: name, ...details });
   }
 
   /** A client half-closed its connection, or closed it. */

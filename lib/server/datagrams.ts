@@ -3,14 +3,13 @@
 import type { Socket } from "node:dgram";
 import { errorMessage } from "../checks.ts";
 import {
-  durationOf,
-  type Fault,
+  type ConnectionFaults,
+  drawDelay,
   type FaultPlan,
-  type Faults,
-  faultsFor,
-  type FaultSupport,
+  Faults,
   find,
 } from "../faults/faults.ts";
+import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import type { NetAddr } from "../net/addr.ts";
 import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
@@ -65,7 +64,7 @@ export async function serveDatagrams(
 ): Promise<DatagramServer> {
   checkDatagramService(handler, options);
   const { hostname = "127.0.0.1", port = 0 } = options;
-  faultsFor(options, SUPPORT); // throws before anything is opened
+  Faults.from(options, SUPPORT); // throws before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
     const why = describeListenError(error);
     throw new Error(`cannot listen on ${formatEndpoint({ hostname, port })}: ${why}`, {
@@ -103,7 +102,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
   readonly #report: ReportError;
-  readonly #faults: Faults | undefined;
+  readonly #faults: ConnectionFaults | undefined;
   readonly #delays = new Sleeps();
   readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
   readonly #pushes = new Set<Promise<void>>();
@@ -122,7 +121,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#options = options;
     this.#sockets = sockets;
     this.#report = errorReporter(options.onError?.bind(options));
-    this.#faults = faultsFor(options, SUPPORT);
+    this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => addrOf(socket.address()));
     for (const socket of sockets) {
@@ -205,7 +204,7 @@ export class DatagramServer implements AsyncDisposable {
       const parts = new Parts();
       if (isTooLong) parts.write(errorReply(new MessageTooLong(maxMessage).message));
       else await this.#inTime(this.#handler(message, parts, client));
-      const plan = isTooLong ? undefined : this.#faults?.lot(1, number, message.bytes, SUPPORT);
+      const plan = isTooLong ? undefined : this.#faults?.plan(number, message.bytes);
       if (plan !== undefined) await this.#misbehave(parts, ending, plan, client, reply);
       else if (parts.isBegun) await reply(fitting(concat([parts.bytes, ending])));
     } catch (error) {
@@ -224,15 +223,15 @@ export class DatagramServer implements AsyncDisposable {
     client: Client<void>,
     send: (datagram: Uint8Array) => Promise<void>,
   ): Promise<void> {
-    const report = ({ asked }: Fault) =>
-      this.#call(() => this.#options.onFault?.(asked, client, plan.number));
-    const seal = (bytes: Uint8Array) => fitting(concat([bytes, ending]));
-    const written = parts.isBegun ? parts.bytes : undefined;
-    const datagrams = applyReplyFaults(written, seal, plan, report);
+    const report = ({ request }: Fault, value?: number) =>
+      this.#call(() => this.#options.onFault?.(request, client, client.messages, value));
+    const replies = applyReplyFaults(parts.isBegun ? parts.bytes : undefined, plan, report);
+    const datagrams = replies.map((bytes) => fitting(concat([bytes, ending])));
     const delay = find(plan.faults, "delay");
     if (delay !== undefined && datagrams.length > 0) {
-      report(delay);
-      await this.#delays.sleep(durationOf(delay, plan));
+      const value = drawDelay(delay, plan);
+      report(delay, value);
+      await this.#delays.sleep(value);
     }
     await Promise.all(datagrams.map(send));
   }

@@ -1,112 +1,131 @@
-/** A server's faults: wraps its handler and its connections. */
+/** A server's faults: wraps its connections and its handler. */
 
+import {
+  type ConnectionFaults,
+  type FaultOptions,
+  type FaultPlan,
+  Faults,
+} from "../faults/faults.ts";
+import type { FaultyOwner } from "../faults/faulty_conn.ts";
+import type { Fault, FaultSupport } from "../faults/grammar.ts";
+import { ReplyConn } from "../faults/reply_conn.ts";
+import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close } from "../net/close.ts";
 import type { ServerConn } from "../net/listener.ts";
-import {
-  durationOf,
-  type Fault,
-  type FaultPlan,
-  type Faults,
-  faultsFor,
-  type FaultSupport,
-  find,
-  NO_FAULTS,
-} from "../faults/faults.ts";
-import { applyReplyFaults } from "../faults/reply_faults.ts";
 import type { Conversation } from "./conversation.ts";
-import { FaultyConn } from "./faulty_outbox.ts";
-import type { Handler } from "./handler.ts";
+import type { Client, Handler } from "./handler.ts";
 import { type LateReply, ReplyBuffer } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
-/** All the faults of a server of connections. */
+/** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {
-  readonly #faults: Faults;
-  #connections = 0;
-  #conversations = 0;
+  #accepted = 0;
+  readonly #chosen = new WeakMap<ServerConn, ConnectionFaults>();
 
   private constructor(
-    faults: Faults,
-    readonly ways: FaultSupport,
-    readonly tell: NonNullable<ServeOptions<State>["onFault"]>,
+    readonly faults: Faults,
+    readonly support: FaultSupport,
+    readonly onFault: NonNullable<ServeOptions<State>["onFault"]>,
     readonly stopping: AbortSignal,
-  ) {
-    this.#faults = faults;
-  }
+  ) {}
 
   /**
-   * The faults in a server's options, if any.
+   * Reads the faults in a server's options, if there are any.
+   *
    * @param call calls a callback
-   * @throws {RangeError} if they can't be read, or done
+   * @param stopping is aborted when the server begins to stop
+   * @param up a relay's transport to its server
+   * @throws {RangeError} if they can't be read, or can't happen there
    */
   static of<State>(
-    options: ServeOptions<State>,
-    call: (told: () => unknown) => void,
+    options: Pick<ServeOptions<State>, "listeners" | "path" | "onFault" | keyof FaultOptions>,
+    call: (callback: () => unknown) => void,
     stopping: AbortSignal,
+    up?: FaultSupport["up"],
   ): FaultInjector<State> | undefined {
-    const { listeners, path } = options;
+    const { listeners, path, onFault } = options;
     const transport = listeners?.[0]?.addr.transport ?? (path === undefined ? "tcp" : "unix");
-    const ways = { transport, resets: listeners?.every(({ resets }) => resets) ?? false };
-    const faults = faultsFor(options, ways);
-    return faults && new FaultInjector<State>(
-      faults,
-      ways,
-      (fault, client, message) => call(() => options.onFault?.(fault, client, message)),
-      stopping,
-    );
+    const resets = listeners?.every(({ resets }) => resets) ?? false;
+    const support = { transport, resets, ...up && { up } };
+    const faults = Faults.from(options, support);
+    return faults &&
+      new FaultInjector(faults, support, (...fault) => call(() => onFault?.(...fault)), stopping);
   }
 
-  /** Closes a connection that is to be refused; returns true if it was. */
+  /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
-    const fault = this.#faults.refusal(++this.#connections);
-    if (fault === undefined) return false;
-    this.tell(fault.asked, { addr: conn.remoteAddr, isHealthCheck: false, state: undefined });
-    if (fault.reset) conn.reset?.();
+    const chosen = this.faults.of(++this.#accepted, this.support);
+    this.#chosen.set(conn, chosen);
+    const refuse = chosen.find("refuse");
+    if (refuse === undefined) return false;
+    const { remoteAddr: addr } = conn;
+    this.onFault(refuse.request, { addr, isHealthCheck: false, state: undefined });
+    if (refuse.reset && conn.reset) conn.reset();
     else close(conn);
     return true;
   }
 
-  wrapConn(conn: ServerConn): ServerConn {
-    return new FaultyConn(conn, ++this.#conversations, this.stopping, this.#faults.list);
+  /** Returns the faults of a connection, unless it is a health check. */
+  chosenFor(conn: ServerConn): ConnectionFaults | undefined {
+    return this.#chosen.get(conn);
   }
 
+  /** Reports the faults of a client. */
+  reporter(client: Client<State>): FaultyOwner["report"] {
+    return ({ request }, message, value) => this.onFault(request, client, message, value);
+  }
+
+  /**
+   * Makes a conversation over a connection with faults.
+   *
+   * @param conn owned from here on
+   */
+  open(
+    conn: ServerConn,
+    converse: (conn: ServerConn) => Conversation<State>,
+  ): Conversation<State> {
+    const chosen = this.chosenFor(conn);
+    if (chosen === undefined) return converse(conn);
+    const faulty = new ReplyConn(conn, chosen, this.stopping);
+    const conversation = converse(faulty);
+    faulty.begin({
+      report: this.reporter(conversation),
+      end: () => conversation.end(),
+      reset: () => {
+        faulty.reset();
+        conversation.cut("done");
+      },
+    }, chosen);
+    return conversation;
+  }
+
+  /** Wraps a handler. */
   wrap(handler: Handler<State>): Handler<State> {
     return (message, reply, client) => {
-      const { messages: number } = client;
       const conversation = client as Conversation<State>;
-      const conn = conversation.conn as FaultyConn;
-      const late = reply as LateReply;
-      conn.tell ??= (fault, message) => this.tell(fault, client, message);
-      conn.conversation ??= conversation as Conversation<unknown>;
-      const lot = conn.isEnding
-        ? { ...NO_FAULTS, number }
-        : this.#faults.lot(conn.number, number, message.bytes, this.ways);
-      conn.meet(lot);
-      const tell = (fault: Fault) => conn.happens(fault, lot);
-      const own = new ReplyBuffer();
+      const { conn } = conversation;
+      if (!(conn instanceof ReplyConn)) return handler(message, reply, client);
+      const plan = conn.plan(conversation.messages, message.bytes);
+      const resumed = conn.deaf(plan);
+      if (resumed !== undefined) conversation.pauseUntil(resumed);
+      const own = ReplyBuffer.take();
       const done = handler(message, own, client);
-      const finish = () => this.#finish(own, late, lot, conn, tell);
+      const finish = () => answer(own, reply as LateReply, conn, plan);
       return done === undefined ? finish() : done.then(finish);
     };
   }
+}
 
-  #finish(
-    own: ReplyBuffer,
-    late: LateReply,
-    lot: FaultPlan,
-    conn: FaultyConn,
-    tell: (fault: Fault) => void,
-  ): void {
-    if (conn.isOver) return;
-    const written = own.isBegun ? own.bytes.slice(0, own.length) : undefined;
-    const replies = applyReplyFaults(written, (bytes) => bytes, lot, tell);
-    for (const bytes of replies) {
-      late.write(bytes);
-      late.finish();
-    }
-    const delay = find(lot.faults, "delay");
-    if (delay === undefined || replies.length === 0) return;
-    tell(delay);
-    late.sendAfter(conn.sleeps.sleep(durationOf(delay, lot)));
+/** Writes what is sent instead of a handler's reply, and delays it. */
+function answer(own: ReplyBuffer, reply: LateReply, conn: ReplyConn, plan: FaultPlan): void {
+  const written = own.isBegun ? own.bytes.slice(0, own.length) : undefined;
+  ReplyBuffer.give(own);
+  const report = (fault: Fault) => conn.happens(fault, plan);
+  const replies = applyReplyFaults(written, plan, report);
+  for (const bytes of replies) {
+    reply.write(bytes);
+    reply.finish();
   }
+  const due = replies.length > 0 ? conn.delay(plan) : undefined;
+  if (due !== undefined) reply.sendAfter(due);
 }

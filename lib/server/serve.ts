@@ -70,6 +70,28 @@ export function serve<State, Value>(
   }
 }
 
+/** What a server runs for a connection: a conversation, or in a relay a connection to another server. */
+export interface Served<State> extends Client<State> {
+  state: State;
+  readonly bytes: number;
+  /** Settles when it is over; never rejects. */
+  run(): Promise<void>;
+  /** Ends it, once what has arrived is answered. */
+  stop(): void | Promise<void>;
+  /** Ends it at once. */
+  cut(ending: Ending): void;
+  /** Milliseconds without activity, by a clock of the caller's. */
+  silentFor(clock: number): number;
+}
+
+/** What a server does with connections. */
+export interface Service<State> {
+  /** Closes a connection that is not to be served; returns true if it did. */
+  refuses(conn: ServerConn): boolean;
+  /** @param conn owned from here on */
+  open(conn: ServerConn): Served<State>;
+}
+
 /**
  * A running server.
  *
@@ -95,9 +117,9 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #options: ServeOptions<State>;
   readonly #config: ConversationConfig<State>;
   readonly #report: ReportError;
-  readonly #faults: FaultInjector<State> | undefined;
+  readonly #service: Service<State>;
   readonly #stopping = new AbortController();
-  readonly #conversations = new Set<Conversation<State>>();
+  readonly #conversations = new Set<Served<State>>();
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
   readonly #admissions: Admissions;
   readonly #openings: Admissions; // async calls of `onOpen`, which have a slot already
@@ -111,8 +133,16 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #timers: (() => void)[] = []; // cancel the timers of the stop
   #waiting: (() => void)[] = []; // for a slot, or for the last conversation to end
 
-  /** Serves at once. See {@linkcode serve}. */
-  constructor(handler: Handler<State>, options: ServeOptions<State>) {
+  /**
+   * Serves at once. See {@linkcode serve}.
+   *
+   * @param service by default, conversations in which the handler answers
+   */
+  constructor(
+    handler: Handler<State>,
+    options: ServeOptions<State>,
+    service?: (over: (served: Served<State>, ending: Ending) => void) => Service<State>,
+  ) {
     checkService(handler, options);
     Conversation.prepare();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
@@ -122,19 +152,26 @@ export class Server<State = void> implements AsyncDisposable {
     this.#openings = new Admissions(idleTimeout, Infinity);
     this.#report = errorReporter(options.onError?.bind(options));
     const call = (callback: () => unknown) => this.#call(callback);
-    this.#faults = FaultInjector.of(options, call, this.#stopping.signal);
+    const over = (served: Served<State>, ending: Ending) => this.#over(served, ending);
+    const faults = FaultInjector.of(options, call, this.#stopping.signal);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
     this.#config = {
       ...{ framing, maxMessage, concurrency, once, handlerTimeout },
-      handler: this.#faults?.wrap(handler) ?? handler,
+      handler: faults?.wrap(handler) ?? handler,
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
-      separate: this.#faults !== undefined,
+      separate: faults !== undefined,
       reads: new FairReads(),
       onMessage: onMessage?.bind(options),
       onEof: onEof && ((client) => call(() => options.onEof?.(client))),
       onFraming: onFraming && ((...decided) => call(() => options.onFraming?.(...decided))),
       failed: (error) => this.#failed(error),
-      over: (conversation, ending) => this.#over(conversation, ending),
+      over,
+    };
+    const converse = (conn: ServerConn) =>
+      new Conversation(conn, conn.remoteAddr, conn.isHealthCheck ?? false, this.#config);
+    this.#service = service?.(over) ?? {
+      refuses: (conn) => faults?.refuses(conn) ?? false,
+      open: (conn) => faults?.open(conn, converse) ?? converse(conn),
     };
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
@@ -227,7 +264,7 @@ export class Server<State = void> implements AsyncDisposable {
     throw new Error(`a server on a Unix socket has no ${what}: use addr.path`);
   }
 
-  #clients(): IteratorObject<Conversation<State>> {
+  #clients(): IteratorObject<Served<State>> {
     return this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
   }
 
@@ -283,8 +320,8 @@ export class Server<State = void> implements AsyncDisposable {
       failures = 0;
       this.#isTroubled = false;
       this.#accepted++;
-      if (this.#faults?.refuses(conn)) continue;
       const { onAccept, verify } = this.#options;
+      if (!onAccept && this.#service.refuses(conn)) continue;
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else this.#burst.add(conn);
     }
@@ -301,6 +338,7 @@ export class Server<State = void> implements AsyncDisposable {
         const accepted = served = onAccept ? await onAccept(conn) : conn;
         const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
         if (accepted === null || isRefused) return close(conn);
+        if (onAccept && !accepted.isHealthCheck && this.#service.refuses(accepted)) return;
         if (await verify?.(accepted.remoteAddr) === false) throw new Error("not let in");
         admission.settle();
         await this.#admit(accepted, admission);
@@ -369,9 +407,7 @@ export class Server<State = void> implements AsyncDisposable {
     } catch {
       return close(accepted); // reset in the listen queue
     }
-    const conn = this.#faults?.wrapConn(accepted) ?? accepted;
-    const isHealthCheck = conn.isHealthCheck ?? false;
-    const conversation = new Conversation(conn, conn.remoteAddr, isHealthCheck, this.#config);
+    const conversation = this.#service.open(accepted);
     let state;
     try {
       state = this.#options.onOpen?.(conversation);
@@ -384,7 +420,7 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Waits for an async `onOpen`, in a slot. */
-  async #open(conversation: Conversation<State>, opening: Promise<State>): Promise<void> {
+  async #open(conversation: Served<State>, opening: Promise<State>): Promise<void> {
     try {
       await this.#openings.admit(async (admission) => {
         try {
@@ -403,7 +439,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#wake();
   }
 
-  #converse(conversation: Conversation<State>, state: State): void {
+  #converse(conversation: Served<State>, state: State): void {
     conversation.state = state;
     this.#conversations.add(conversation);
     this.#config.reads.enter();
@@ -413,7 +449,7 @@ export class Server<State = void> implements AsyncDisposable {
     else if (this.#options.once && !conversation.isHealthCheck) this.#acceptNoMore();
   }
 
-  #over(conversation: Conversation<State>, ending: Ending): void {
+  #over(conversation: Served<State>, ending: Ending): void {
     if (!conversation.isHealthCheck) {
       this.#messages += conversation.messages;
       this.#bytes += conversation.bytes;

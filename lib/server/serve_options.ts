@@ -16,6 +16,7 @@ import {
   textRule,
   timeRule,
 } from "../checks.ts";
+import { Faults } from "../faults/faults.ts";
 import type { Addr, NetAddr } from "../net/addr.ts";
 import type { Listener, ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
@@ -52,7 +53,7 @@ export interface ServerOptions<State = void, Value = unknown, At extends Addr = 
    * Faults to inject, separated by commas, as `--fault` takes them. A reset needs listeners that
    * {@linkcode listen} opened with `resets`. @default {none}
    */
-  faults?: string | undefined;
+  faults?: string | Faults | undefined;
   /** Let messages request faults: `!delay=2s hello`. @default {false} */
   orders?: boolean | undefined;
   /** The seed of random faults: equal seeds make equal choices. By default, one is drawn. */
@@ -138,14 +139,15 @@ export interface ServeOptions<State = void, Value = unknown>
   /** Called when a client has half-closed: no more will be received from it. */
   onEof?: ((client: Client<State>) => void) | undefined;
   /**
-   * Called for each injected fault, as requested, with the number of its message, if it has one. A
-   * refused client has no state.
+   * Called for each injected fault, as requested, with the number of its message, if it has one, and
+   * the milliseconds of a delay. A refused client has no state.
    */
   onFault?:
     | ((
       fault: string,
       client: Pick<Client<State | undefined>, "addr" | "isHealthCheck" | "state">,
       message?: number,
+      value?: number,
     ) => void)
     | undefined;
   /** Called when a conversation is over. */
@@ -176,8 +178,10 @@ export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
    * forged, and two servers that answer each other's replies never stop.
    */
   ignore?: ((message: Message) => boolean) | undefined;
-  /** Called for each injected fault, as requested, with the number of its message. */
-  onFault?: ((fault: string, client: Client<void>, message: number) => void) | undefined;
+  /** Called for each injected fault, as requested, with its message's number and a delay's milliseconds. */
+  onFault?:
+    | ((fault: string, client: Client<void>, message: number, value?: number) => void)
+    | undefined;
 }
 
 const listeners: Rule = {
@@ -191,6 +195,12 @@ function isListener(one: Partial<Listener> | null | undefined): boolean {
     typeof one.close === "function";
 }
 
+const faultsRule: Rule = {
+  right: "a text that is not empty, or Faults",
+  fits: (faults: unknown) =>
+    faults instanceof Faults || (typeof faults === "string" && faults !== ""),
+};
+
 const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   hostname: textRule,
   port: portRule,
@@ -198,7 +208,7 @@ const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   handlerTimeout: timeRule,
   once: booleanRule,
   grace: timeRule,
-  faults: textRule,
+  faults: faultsRule,
   orders: booleanRule,
   seed: seedRule,
   signal: signalRule,

@@ -48,10 +48,10 @@ describe("transcript", () => {
           "waiting connection...\n" +
           `Server received data: "a" from ${name}\n` +
           `Server received data: "b" from ${name}\n` +
-          `fault twice for ${name}\n` +
+          `fault twice for ${name}, message 2\n` +
           `Server received data: "!error=no,delay=1ms" from ${name}\n` +
-          `fault error=no for ${name}\n` +
-          `fault delay=1ms for ${name}\n` +
+          `fault error=no for ${name}, message 3\n` +
+          `fault delay=1ms for ${name}, message 3\n` +
           `Server received data: "!dorp" from ${name}\n` +
           `client ${name} has broken the connection...\n` +
           "waiting connection...\n" +
@@ -320,7 +320,7 @@ describe("over UDP", () => {
     const took = performance.now() - since;
     assertEquals(got.toSorted(), ["[a]", "[b]", "[c]"]);
     assert(took >= 199 && took < 590, `${took} ms`);
-    await server.until(/fault delay=200ms for 127\.0\.0\.1:\d+\n/);
+    await server.until(/fault delay=200ms for 127\.0\.0\.1:\d+, message \d\n/);
     assertMatch(
       await udp.ask("!cut=3", server.port),
       /^error: cannot use "cut=3": a datagram knows no cut/,

@@ -13,7 +13,7 @@ import { once } from "node:events";
 import net from "node:net";
 import { listen, type ListenOptions } from "../../lib/net/address.ts";
 import { SocketListener } from "../../lib/net/node_socket.ts";
-import { type Faults, parseFaults } from "../../lib/faults/faults.ts";
+import { Faults } from "../../lib/faults/faults.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import type { Ending, Handler } from "../../lib/server/handler.ts";
@@ -53,7 +53,7 @@ async function misbehave(
   const server = serve(handler, {
     listeners: await transport.listen(),
     framing: "line",
-    ...typeof faults === "string" ? { faults } : faults.options,
+    faults,
     onFault: (fault, _client, message) => told.push(message ? `${fault} @${message}` : fault),
     onClose: (_client, ending) => endings.push(ending),
     ...others,
@@ -164,7 +164,7 @@ function assertMet(name: string, transport: () => Transport, resets: boolean) {
         assertEquals(server.told, told.map((one) => one.replace("@1", "@2")));
       }
       {
-        const faults = parseFaults("error=not this@1..9", { orders: true });
+        const faults = Faults.read("error=not this@1..9", { orders: true });
         await using server = await misbehave(faults, { transport: transport() });
         using peer = await server.dial();
         const said = `!${fault} hello`;
@@ -206,7 +206,7 @@ function assertMet(name: string, transport: () => Transport, resets: boolean) {
   });
 
   it(`hold over ${name}: the end comes later, and nothing else does`, async () => {
-    for (const faults of ["hold=60ms", parseFaults("drop@9", { orders: true })]) {
+    for (const faults of ["hold=60ms", Faults.read("drop@9", { orders: true })]) {
       await using server = await misbehave(faults, { transport: transport() });
       using peer = await server.dial();
       const message = typeof faults === "string" ? "hello" : "!hold=60ms";
@@ -294,7 +294,7 @@ describe("over TCP", () => {
 
   it("a seed makes the same run", async () => {
     const run = async () => {
-      const faults = parseFaults("corrupt@40%,noise=6@20%,drop@20%,twice@20%", { seed: 7 });
+      const faults = Faults.read("corrupt@40%,noise=6@20%,drop@20%,twice@20%", { seed: 7 });
       await using server = await misbehave(faults);
       const heard: string[] = [];
       for (let round = 0; round < 3; round++) {
@@ -321,7 +321,7 @@ describe("over a Unix socket", requires("unix sockets"), () => {
   it("a reset can't be had", async () => {
     const why = "a Unix socket knows no reset: choose cut, or refuse alone";
     await assertRejects(() => misbehave("reset", { transport: transport() }), RangeError, why);
-    await using server = await misbehave(parseFaults("drop@9", { orders: true }), {
+    await using server = await misbehave(Faults.read("drop@9", { orders: true }), {
       transport: transport(),
     });
     using peer = await server.dial();
@@ -366,7 +366,7 @@ describe("order and time", () => {
   });
 
   it("replies stay in the order of their messages, whatever their delays", async () => {
-    await using server = await misbehave(parseFaults("delay=0..30ms", { seed: 3 }));
+    await using server = await misbehave(Faults.read("delay=0..30ms", { seed: 3 }));
     using peer = await server.dial();
     const said = Array.from({ length: 50 }, (_, at) => `${at}\n`).join("");
     await peer.say(said);
@@ -375,7 +375,7 @@ describe("order and time", () => {
   });
 
   it("one client's faults never slow another", async () => {
-    await using server = await misbehave(parseFaults("drop@999", { orders: true }), { grace: 0 });
+    await using server = await misbehave(Faults.read("drop@999", { orders: true }), { grace: 0 });
     using slow = await server.dial();
     using sliced = await server.dial();
     using stalled = await server.dial();
@@ -456,7 +456,7 @@ describe("order and time", () => {
   });
 
   it("--idle-timeout means what it means: not a delay, but a stall or a deaf server", async () => {
-    await using server = await misbehave(parseFaults("drop@9", { orders: true }), {
+    await using server = await misbehave(Faults.read("drop@9", { orders: true }), {
       idleTimeout: 60,
     });
     using delayed = await server.dial();

@@ -1,0 +1,236 @@
+/** A connection with faults: a wrapper that any connection fits in, on either side. */
+
+import type { Addr } from "../net/addr.ts";
+import type { Conn, ServerConn } from "../net/listener.ts";
+import { Sleeps } from "../wait.ts";
+import { type ConnectionFaults, type FaultPlan, find } from "./faults.ts";
+import type { Fault, FaultOf } from "./grammar.ts";
+
+/** A stall holds the connection of a peer that has half-closed for this long, in ms. */
+export const STALL = 60_000;
+/**
+ * Before a reset, each piece of this many bytes has this long to arrive, in ms: a reset discards what
+ * the peer's system has no room for yet, and on some systems what the peer has not read.
+ */
+const PIECE = 65536;
+const BEFORE_RESET = 50;
+/** With a rate, bytes are sent or read this often, in ms. */
+const TICK = 50;
+
+/** What a connection with faults asks of the one that it belongs to. */
+export interface FaultyOwner {
+  /** Reports a fault that happens, to a message or to the connection; a delay's value is in ms. */
+  report(fault: Fault, message?: number, value?: number): void;
+  /** Ends the connection, once what is due is sent. */
+  end(): void;
+  /** Resets it at once. */
+  reset(): void;
+}
+
+/** A connection whose bytes meet faults. */
+export abstract class FaultyConn implements ServerConn {
+  declare handshake?: () => Promise<unknown>; // only if the connection has one
+  /** In the last two states, nothing more is sent. */
+  protected state: "open" | "stalled" | "over" = "open";
+  protected owner: FaultyOwner | undefined;
+  protected hold: FaultOf<"hold"> | undefined;
+  protected limit: FaultOf<"read"> | undefined;
+  /** Pauses that a stop ends. */
+  protected holds = new Sleeps();
+  /** Pauses that only the connection's end ends. */
+  protected pauses = new Sleeps();
+  #isWaiting = false;
+  #holdingBack: Promise<void> | undefined;
+  #life: ReturnType<typeof setTimeout> | undefined;
+  #nextSend = 0; // with a rate
+  #nextSlice = 0;
+  #nextRead = 0;
+
+  /** @param conn owned from here on */
+  constructor(readonly conn: Conn & Partial<ServerConn>) {
+    if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
+  }
+
+  get remoteAddr(): Addr {
+    return this.conn.remoteAddr as Addr;
+  }
+
+  get localAddr(): Addr | undefined {
+    return this.conn.localAddr;
+  }
+
+  get isHealthCheck(): boolean | undefined {
+    return this.conn.isHealthCheck;
+  }
+
+  /** Whether a pending write waits for its own pace, not for the peer. */
+  get isPacing(): boolean {
+    return this.#isWaiting;
+  }
+
+  setNoDelay(): void {
+    this.conn.setNoDelay?.();
+  }
+
+  /** The connection begins, and with it the life that some faults give it. */
+  begin(owner: FaultyOwner, faults?: ConnectionFaults): void {
+    this.owner = owner;
+    const life = faults?.find("life");
+    if (life !== undefined) this.#life = setTimeout(() => this.#die(life), life.pause);
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    const { limit } = this;
+    if (limit === undefined) return await this.conn.read(into);
+    await this.sleepUntil(this.#nextRead);
+    const count = await this.conn.read(into.subarray(0, perTick(limit.bytes)));
+    if (this.#nextRead === 0) this.report(limit);
+    const now = performance.now();
+    this.#nextRead = Math.max(now, this.#nextRead) + (count ?? 0) / limit.bytes * 1000;
+    return count;
+  }
+
+  abstract write(bytes: Uint8Array, message?: number): Promise<number>;
+
+  async closeWrite(): Promise<void> {
+    await this.conn.closeWrite();
+  }
+
+  /** A stop begins: nothing is held back any more. */
+  stop(): void {
+    this.holds.end();
+  }
+
+  close(): void {
+    this.#over();
+    this.conn.close();
+  }
+
+  reset(): void {
+    this.#over();
+    if (this.conn.reset) this.conn.reset();
+    else this.conn.close();
+  }
+
+  /** Holds the end back: all is sent. */
+  protected holdBack(): Promise<void> {
+    return this.#holdingBack ??= this.#holdBack();
+  }
+
+  async #holdBack(): Promise<void> {
+    if (this.state === "stalled") await this.holds.sleep(STALL);
+    else if (this.hold !== undefined && this.state === "open") {
+      this.report(this.hold);
+      await this.holds.sleep(this.hold.pause);
+    }
+  }
+
+  /** Waits until a time of `performance.now()`, or the connection's end. */
+  protected async sleepUntil(time: number): Promise<void> {
+    const left = time - performance.now();
+    if (left > 0) await this.pauses.sleep(left);
+  }
+
+  /** Reports a fault, unless it would come after the end. */
+  protected report(fault: Fault, message?: number, value?: number): void {
+    if (this.state === "open") this.owner?.report(fault, message, value);
+  }
+
+  /**
+   * Sends bytes as their plan has it.
+   * @param before bytes that were sent under the same plan
+   * @param isAll no more bytes will be sent under this plan
+   * @returns how many were sent
+   */
+  protected async send(
+    bytes: Uint8Array,
+    plan: FaultPlan,
+    before = 0,
+    isAll = true,
+  ): Promise<number> {
+    const end = endOf(plan.faults);
+    const room = end === undefined ? bytes.length : Math.max(0, end.bytes - before);
+    const part = bytes.subarray(0, room);
+    const sent = part.length > 0 ? await this.#pace(part, plan) : 0;
+    if (end !== undefined && (isAll || sent === room)) await this.#end(end, sent, plan.message);
+    return sent;
+  }
+
+  /** Forgets what is paced, and whatever is held back. */
+  protected restart(): void {
+    this.#endPauses();
+    this.pauses = new Sleeps();
+    this.holds = new Sleeps();
+    this.#nextSend = this.#nextRead = 0;
+  }
+
+  /** Sends bytes in slices and at a rate, where that is asked for; returns how many. */
+  async #pace(bytes: Uint8Array, { faults, message }: FaultPlan): Promise<number> {
+    const slice = find(faults, "slice");
+    const rate = find(faults, "rate");
+    if (slice !== undefined) this.report(slice, message);
+    if (rate !== undefined) this.report(rate, message);
+    const most = rate === undefined ? bytes.length : perTick(rate.bytes);
+    // A slice is sent whole, unless that takes more than a second.
+    const piece = Math.min(slice?.bytes ?? most, rate?.bytes ?? Infinity);
+    if (message !== undefined) this.#nextSlice = 0;
+    const { pauses } = this;
+    for (let at = 0; at < bytes.length; at += piece) {
+      const part = bytes.subarray(at, at + piece);
+      if (rate !== undefined) {
+        const from = Math.max(performance.now(), this.#nextSend);
+        this.#nextSend = from + part.length / rate.bytes * 1000;
+      }
+      this.#isWaiting = true;
+      await this.sleepUntil(Math.max(slice ? this.#nextSlice : 0, rate ? this.#nextSend : 0));
+      this.#isWaiting = false;
+      if (this.state === "over") return bytes.length;
+      if (this.pauses !== pauses) return at; // other faults are in force
+      for (let left = part; left.length > 0;) left = left.subarray(await this.conn.write(left));
+      if (slice !== undefined) this.#nextSlice = performance.now() + slice.pause;
+    }
+    return bytes.length;
+  }
+
+  async #end(end: EndingFault, sent: number, message: number | undefined): Promise<void> {
+    if (end.name === "reset") await this.pauses.sleep(Math.ceil(sent / PIECE) * BEFORE_RESET);
+    if (this.state !== "open") return;
+    this.report(end, message);
+    this.state = end.name === "stall" ? "stalled" : "over";
+    if (end.name === "cut") this.owner?.end();
+    if (end.name === "reset") this.owner?.reset();
+  }
+
+  #die(life: FaultOf<"life">): void {
+    this.report(life);
+    this.#over();
+    if (life.reset) return this.owner?.reset();
+    void this.conn.closeWrite().catch(() => {}); // whatever the owner still waits for
+    this.owner?.end();
+  }
+
+  #over(): void {
+    this.state = "over";
+    clearTimeout(this.#life);
+    this.#endPauses();
+  }
+
+  #endPauses(): void {
+    this.pauses.end();
+    this.holds.end();
+  }
+}
+
+type EndingFault = FaultOf<"cut" | "reset" | "stall">;
+
+/** What ends the connection; the first, where there are several. */
+export function endOf(faults: readonly Fault[]): EndingFault | undefined {
+  return faults.find((fault): fault is EndingFault =>
+    fault.name === "cut" || fault.name === "reset" || fault.name === "stall"
+  );
+}
+
+/** The bytes of one tick of a rate. */
+function perTick(bytesPerSecond: number): number {
+  return Math.ceil(bytesPerSecond * TICK / 1000);
+}

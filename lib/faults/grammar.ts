@@ -1,0 +1,295 @@
+/** The words for faults: the table of all faults, and how a text is read. Pure. */
+
+import type { Addr } from "../net/addr.ts";
+import { duration, mustBe, size } from "../checks.ts";
+import { MOST_DATAGRAM } from "../net/udp.ts";
+import { quote } from "../wire/quote.ts";
+
+/** A row of the table: a fault by its name. */
+interface Row {
+  /** The form of its value, after its name; what may be left out is in brackets. */
+  readonly value?: string;
+  /** What the client sees. */
+  readonly means: string;
+  /** What it acts on: the bytes of a reply, a reply's time, the bytes sent, or a whole connection. */
+  readonly on: "reply" | "time" | "bytes" | "connection";
+  /** Reads its value; throws a RangeError that says what the value must be. */
+  read(value: string): unknown;
+}
+
+interface Bytes {
+  readonly bytes: number;
+}
+
+/** The longest noise, in bytes: it is made at once. */
+const MOST_NOISE = 1_000_000;
+
+const none = (): Record<never, never> => ({});
+const bytes = (text: string): Bytes => ({ bytes: text === "" ? 0 : size(text) });
+const some = (text: string): Bytes => ({ bytes: atLeastOne(text === "" ? "1" : text) });
+const words = (text: string): { text: string } => ({ text });
+const pause = (text: string): { pause: number } => ({ pause: duration(text) });
+
+/** All faults. Those that change a reply's bytes come first, then those that change its time, then those that end it. */
+// deno-fmt-ignore
+export const FAULTS = {
+  drop: { on: "reply", read: none, means: "no reply to this message; the conversation continues" },
+  twice: { on: "reply", read: none, means: "the reply, twice" },
+  corrupt: { value: "[=N]", on: "reply", read: some, means: "N (1) of the reply's bytes are changed, but no ending or LF" },
+  noise: { value: "=BYTES", on: "reply", read: noise, means: "random bytes and the reply's ending, instead of the reply" },
+  error: { value: "=TEXT", on: "reply", read: words, means: '"error: TEXT" instead; the conversation continues' },
+  delay: { value: "=DUR[..DUR]", on: "time", read: span, means: "the reply is sent DUR later, or a time drawn from between" },
+  slice: { value: "=BYTES[/DUR]", on: "bytes", read: slices, means: "the reply in segments of BYTES, DUR (1ms) apart" },
+  rate: { value: "=BYTES", on: "bytes", read: some, means: "at most BYTES are sent per second, in a steady stream" },
+  cut: { value: "=BYTES", on: "bytes", read: bytes, means: "the first BYTES of the reply, then end-of-file" },
+  reset: { value: "[=BYTES]", on: "bytes", read: bytes, means: "the first BYTES (0) of the reply, then a reset" },
+  stall: { value: "[=BYTES]", on: "bytes", read: bytes, means: "the first BYTES (0) of the reply, then nothing; it stays open" },
+  deaf: { on: "bytes", read: none, means: "from this message on, the server reads nothing" },
+  hold: { value: "=DUR", on: "connection", read: pause, means: "the server's end-of-file is sent DUR later" },
+  life: { value: "=DUR[/reset]", on: "connection", read: life, means: "DUR after it began, the connection is ended (or reset)" },
+  read: { value: "=BYTES", on: "connection", read: some, means: "the server reads at most BYTES per second" },
+  refuse: { value: "[=reset]", on: "connection", read: refusal, means: "the connection is closed (or reset) at once" },
+} as const satisfies Readonly<Record<string, Row>>;
+
+/** The name of a fault. */
+export type FaultName = keyof typeof FAULTS;
+
+/** Which messages or connections, by number from 1, or which share of them. */
+export type Selection =
+  | { readonly first: number; readonly last: number }
+  | { readonly percent: number };
+
+/** A fault that was requested. */
+interface Requested<Name extends FaultName> {
+  readonly name: Name;
+  /** The text of the request, without what selects messages and connections. */
+  readonly request: string;
+  /** The text that selects messages and connections. */
+  readonly at: string;
+  /** In a relay: on the way to the server. */
+  readonly isUp: boolean;
+  readonly messages: Selection;
+  readonly connections: Selection;
+}
+
+/** A fault that was requested, with its value. */
+export type Fault = {
+  [Name in FaultName]: Requested<Name> & Readonly<ReturnType<typeof FAULTS[Name]["read"]>>;
+}[FaultName];
+
+/** A fault by its name. */
+export type FaultOf<Name extends FaultName> = Fault & { readonly name: Name };
+
+const NAMES = Object.keys(FAULTS) as FaultName[];
+const ALL: Selection = { first: 1, last: Infinity };
+const decoder = new TextDecoder();
+
+/** A value in quotes, which may hold commas and spaces. */
+const QUOTED = String.raw`="(?:\\[^]|[^"\\])*"`;
+const QUOTED_ITEM = new RegExp(`^([^=]*)(${QUOTED})([^]*)$`);
+/** A fault, up to the next comma outside quotes. */
+const ITEM = new RegExp(`[^=,]*(?:${QUOTED})?[^,]*`, "y");
+/** Faults, up to the first space outside quotes; in raw framing, a line's end is in the message. */
+const SPACE = String.raw`\t\n\r `;
+const ORDERED = `[^=,${SPACE}]*(?:${QUOTED})?[^,${SPACE}]*`;
+const ORDER = new RegExp(`^!(${ORDERED}(?:,${ORDERED})*)`);
+
+/** The faults for a help text: how each is written, and what it does. */
+export function faultRows(): [string, string][] {
+  return Object.entries<Row>(FAULTS).map(([name, { value = "", means }]) => [name + value, means]);
+}
+
+/**
+ * Reads faults, separated by commas: each `NAME` or `NAME=VALUE`, then `@3`, `@3..`, `@3..5` or
+ * `@10%` for some messages alone, and `@c3` and so on for some connections alone.
+ *
+ * @throws {RangeError} whose message says what is wrong, and what would be right
+ */
+export function readFaults(text: string): Fault[] {
+  const faults: Fault[] = [];
+  ITEM.lastIndex = 0;
+  for (;;) {
+    const [item = ""] = ITEM.exec(text) ?? [];
+    faults.push(readFault(item.trim()));
+    if (ITEM.lastIndex === text.length) return faults;
+    ITEM.lastIndex++; // the comma
+  }
+}
+
+function readFault(item: string): Fault {
+  const [, head, quoted, tail = item] = QUOTED_ITEM.exec(item) ?? [];
+  const { before, at, messages, connections } = readSelections(tail);
+  const request = item.slice(0, item.length - at.length);
+  const [, whole = "", plain] = /^([^=]*)(?:=([^]*))?$/.exec(head ?? before) ?? [];
+  const value = quoted?.slice(2, -1).replace(/\\(["\\])/g, "$1") ?? plain;
+  const isUp = whole.startsWith("up:");
+  const name = isUp ? whole.slice("up:".length) : whole;
+  if (!isName(name)) {
+    const choice = `choose among ${NAMES.join(", ")}`;
+    throw new RangeError(
+      `${name === "" ? "a fault is missing" : `there is no fault ${quote(name)}`}: ${choice}`,
+    );
+  }
+  const row: Row = FAULTS[name];
+  if (plain?.startsWith('"') || (quoted !== undefined && before !== "")) {
+    throw new RangeError(`the value of ${name} must end at its second quote`);
+  }
+  if (row.value === undefined && value !== undefined) {
+    throw new RangeError(`${name} takes no value: write ${name} alone`);
+  }
+  if (value === "" || (value === undefined && row.value?.startsWith("="))) {
+    const orNone = row.value?.startsWith("[") ? ", or none" : "";
+    throw new RangeError(`${name} needs a value${orNone}: ${name}${row.value}`);
+  }
+  const selected = ofConnections(name, { messages, connections }, at);
+  try {
+    return { name, request, at, isUp, ...selected, ...row.read(value ?? "") as object } as Fault;
+  } catch (error) {
+    throw error instanceof RangeError
+      ? new RangeError(`the value of ${name} ${error.message}`)
+      : error;
+  }
+}
+
+type Selections = Pick<Fault, "messages" | "connections">;
+
+/** Reads what a text ends with: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
+function readSelections(text: string): Selections & { before: string; at: string } {
+  const [, rest = "", last = ""] = /^([^]*?)(@[^@]*)?$/.exec(text) ?? [];
+  const other = last === "" ? /$^/ : last.startsWith("@c") ? /@[\d.%]+$/ : /@c[\d.%]+$/;
+  const [first = ""] = other.exec(rest) ?? [];
+  const of = (kind: RegExp) => readSelection([first, last].find((one) => kind.test(one)) ?? "");
+  return {
+    before: rest.slice(0, rest.length - first.length),
+    at: first + last,
+    messages: of(/^@(?!c)/),
+    connections: of(/^@c/),
+  };
+}
+
+function readSelection(at: string): Selection {
+  if (at === "") return ALL;
+  const [, c = "", numbers = ""] = /^@(c?)([^]*)$/.exec(at) ?? [];
+  const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(numbers) ?? [];
+  if (Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
+  const [, first, to, last] = /^(\d+)(\.\.)?(\d+)?$/.exec(numbers) ?? [];
+  const range = { first: Number(first), last: Number(last ?? (to ? Infinity : first)) };
+  if (range.first >= 1 && range.last >= range.first && (to || last === undefined)) return range;
+  throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
+}
+
+/** What is of a whole connection chooses connections alone; `refuse@3` has always meant `refuse@c3`. */
+function ofConnections(name: FaultName, { messages, connections }: Selections, at: string) {
+  if (FAULTS[name].on !== "connection" || messages === ALL) return { messages, connections };
+  if (name === "refuse" && connections === ALL) return { messages: ALL, connections: messages };
+  throw new RangeError(`${name} can't choose messages: leave out ${quote(at)}, or write it as @c`);
+}
+
+/**
+ * Reads the faults that a message asks for, if it is an order: what is between `!` and the first space.
+ *
+ * @throws {RangeError} whose message says what is wrong
+ */
+export function readOrder(message: Uint8Array, support: FaultSupport): Fault[] | undefined {
+  if (message[0] !== "!".charCodeAt(0)) return undefined;
+  const [, order = ""] = ORDER.exec(decoder.decode(message)) ?? [];
+  try {
+    const faults = readFaults(order);
+    for (const fault of faults) {
+      if (["refuse", "life", "read"].includes(fault.name)) {
+        throw new RangeError(`${fault.name} is no order: its client is here already`);
+      }
+      if (fault.at !== "") {
+        throw new RangeError(`an order is for its own message: leave out ${quote(fault.at)}`);
+      }
+      const why = describeUnsupported(fault, support);
+      if (why !== undefined) throw new RangeError(why);
+    }
+    return faults;
+  } catch (error) {
+    throw error instanceof RangeError
+      ? new RangeError(`cannot use ${quote(order)}: ${error.message}`)
+      : error;
+  }
+}
+
+/** Where faults are to happen: datagrams have no connection, and not all connections can be reset. */
+export interface FaultSupport {
+  readonly transport: Addr["transport"];
+  readonly resets: boolean;
+  /** Of a relay: the transport to the server. */
+  readonly up?: Addr["transport"];
+}
+
+/** Why a fault can't happen there, and what can, in words; undefined if it can. */
+export function describeUnsupported(fault: Fault, support: FaultSupport): string | undefined {
+  const { name, isUp, request } = fault;
+  const { on } = FAULTS[name];
+  const among = (...kinds: Row["on"][]) =>
+    `choose among ${NAMES.filter((name) => kinds.includes(FAULTS[name].on)).join(", ")}`;
+  if (isUp && support.up === undefined) return "only a relay has a way up: leave out up:";
+  if (isUp && ["refuse", "life", "deaf"].includes(name)) return `${name} takes no up: leave it out`;
+  if (support.up !== undefined && on === "reply") {
+    return `a relay has no messages: ${among("time", "bytes", "connection")}`;
+  }
+  if (support.transport === "udp") {
+    if (on === "bytes" || on === "connection") {
+      return `a datagram knows no ${name}: ${among("reply", "time")}`;
+    }
+    if (!isAll(fault.connections)) return "datagrams have no connections: leave out @c";
+    const isShort = name !== "noise" || fault.bytes <= MOST_DATAGRAM;
+    return isShort ? undefined : `a datagram has no room for that: at most ${MOST_DATAGRAM} bytes`;
+  }
+  if (!isReset(fault)) return undefined;
+  if ((isUp ? support.up : support.transport) === "unix") {
+    const alone = name === "life" ? request.replace("/reset", "") : "refuse";
+    return `a Unix socket knows no reset: choose cut, or ${alone} alone`;
+  }
+  return support.resets
+    ? undefined
+    : "for a reset, pass listeners that `listen` opens with `resets: true`";
+}
+
+/** Whether a fault resets a connection. */
+export function isReset(fault: Fault): boolean {
+  const { name } = fault;
+  return name === "reset" || ((name === "refuse" || name === "life") && fault.reset);
+}
+
+/** Whether nothing is left out. */
+export function isAll(selection: Selection): boolean {
+  return selection === ALL;
+}
+
+function isName(name: string): name is FaultName {
+  return Object.hasOwn(FAULTS, name);
+}
+
+function atLeastOne(text: string): number {
+  return size(text) || mustBe("1 byte or more");
+}
+
+function noise(text: string): Bytes {
+  return size(text) <= MOST_NOISE ? { bytes: size(text) } : mustBe(`at most ${MOST_NOISE} bytes`);
+}
+
+/** Two durations, or one: then both are that. */
+function span(text: string): { shortest: number; longest: number } {
+  const [shortest = 0, longest = shortest, ...more] = text.split("..").map(duration);
+  if (more.length === 0 && longest >= shortest) return { shortest, longest };
+  return mustBe("a duration like 100ms, or two like 1s..2s, the shorter first");
+}
+
+function slices(text: string): { bytes: number; pause: number } {
+  const [, bytes = "", pause = "1ms"] = /^([^/]*)(?:\/(.*))?$/s.exec(text) ?? [];
+  return { bytes: atLeastOne(bytes), pause: duration(pause) };
+}
+
+function life(text: string): { pause: number; reset: boolean } {
+  const [, time = "", reset] = /^([^/]*)(\/reset)?$/.exec(text) ?? [undefined, text];
+  return { pause: duration(time), reset: reset !== undefined };
+}
+
+function refusal(text: string): { reset: boolean } {
+  return { reset: text !== "" && (text === "reset" || mustBe("reset, or be left out")) };
+}
