@@ -14,7 +14,7 @@ import { asDenoError } from "./node_errors.ts";
 const BACKLOG = 4096;
 
 /** The most bytes of one write: a client that reads slowly shows activity after each piece. */
-const LARGEST_WRITE = 65536;
+const LARGEST_WRITE = 262_144;
 
 const CLOSED = new Deno.errors.Interrupted("the connection was closed");
 
@@ -84,6 +84,26 @@ export class SocketListener implements Listener {
   }
 }
 
+/**
+ * Connects so that the connection can be reset.
+ *
+ * @param where a host and its port, or the path of a Unix socket
+ * @throws {Error} as Deno.connect does
+ */
+export async function connectSocket(
+  where: { host: string; port: number } | { path: string },
+  signal?: AbortSignal,
+): Promise<SocketConn> {
+  const { connect } = await import("node:net");
+  const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, ...signal && { signal } });
+  await new Promise<void>((done, fail) => {
+    socket.once("connect", done);
+    socket.once("error", (error) => fail(asDenoError(error)));
+  });
+  const path = "path" in where ? where.path : undefined;
+  return new SocketConn(socket, path === undefined ? undefined : { transport: "unix", path });
+}
+
 /** A connection over a socket of `node:net` or `node:tls`. */
 export class SocketConn implements ServerConn {
   readonly remoteAddr: NetAddr | UnixAddr;
@@ -107,20 +127,24 @@ export class SocketConn implements ServerConn {
 
   /** Reads what has arrived; null at end-of-file. */
   async read(into: Uint8Array): Promise<number | null> {
+    const chunk = await this.take(into.length);
+    if (chunk !== null) into.set(chunk);
+    return chunk && chunk.length;
+  }
+
+  /** Returns what has arrived, without a copy, at most this many bytes; null at end-of-file. */
+  async take(most = Infinity): Promise<Uint8Array | null> {
     const { socket } = this;
     for (;;) {
-      const chunk = socket.read(Math.min(into.length, socket.readableLength) || undefined);
-      if (chunk !== null) {
-        into.set(chunk);
-        return chunk.length;
-      }
+      const chunk = socket.read(Math.min(most, socket.readableLength) || undefined);
+      if (chunk !== null) return chunk;
       if (socket.readableEnded) return null;
       if (socket.destroyed) throw this.#failure;
       await this.#news();
     }
   }
 
-  /** Writes at most 64 KiB; returns how many bytes. */
+  /** Writes at most 256 KiB; returns how many bytes. */
   async write(bytes: Uint8Array): Promise<number> {
     const piece = bytes.subarray(0, LARGEST_WRITE);
     await this.#unlessClosed((done) => this.socket.write(piece, done));

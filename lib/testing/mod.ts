@@ -27,19 +27,7 @@ export { type ConnHandler, FakeServer, type FakeServerOptions } from "./fake_ser
 export { type Requirement, requires } from "./requires.ts";
 export { setTimeLimit, type Wait } from "./time_limit.ts";
 export { Program, type ProgramOptions, type Signal } from "./program.ts";
-export {
-  bandwidth,
-  type Bytes,
-  type Fault,
-  type Faults,
-  latency,
-  limit,
-  Proxy,
-  resetAfter,
-  slices,
-  slowClose,
-  stall,
-} from "./proxy.ts";
+export { Proxy, type ProxyFaults, type ProxyTarget } from "./proxy.ts";
 export { ServerProgram, startClient, startServer } from "./readback.ts";
 export { Screen, type ScreenOptions } from "./screen.ts";
 export { Wire } from "./wire.ts";

@@ -1,204 +1,177 @@
-/** A network that has its faults: a TCP proxy for a test to put between a client and a server. */
+/** A network with faults: a TCP proxy for a test to put between a client and a server. */
 
-import { once } from "node:events";
-import net from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { Faults } from "../faults/faults.ts";
+import { type FaultSupport, readFaults } from "../faults/grammar.ts";
+import { FaultyRelayedConnection } from "../faults/relayed_connection.ts";
+import { close } from "../net/close.ts";
+import { connectSocket, type SocketConn, SocketListener } from "../net/node_socket.ts";
 
-/** The bytes of one direction of a connection, in pieces as they come. */
-export type Bytes = AsyncIterable<Uint8Array>;
+/** The server that a proxy leads to. */
+export interface ProxyTarget {
+  /** Its port. */
+  readonly port: number;
+  /**
+   * Its address or name.
+   * @default {"127.0.0.1"}
+   */
+  readonly hostname?: string;
+}
 
 /**
- * What befalls the bytes of one direction; `over` aborts when the connection is. One of your own is
- * an `async function*`.
+ * What a proxy does wrong, in the words of `--fault`: those that need no messages. BYTES are
+ * counted per connection and direction.
  */
-export type Fault = (bytes: Bytes, over: AbortSignal) => Bytes;
-
-/** The faults of each direction, which its bytes pass through in turn. */
-export interface Faults {
+export interface ProxyFaults {
   /** On the way to the server. */
-  readonly up?: readonly Fault[];
+  readonly up?: string;
   /** On the way to the client. */
-  readonly down?: readonly Fault[];
+  readonly down?: string;
+  /** Determines what is random. Without, it is drawn. */
+  readonly seed?: number;
 }
 
-/** The connection is to be closed here and now. */
-class Cut extends Error {}
-
-/** Both ends of the connection are to be reset. */
-class Reset extends Error {}
-
-/** Everything comes this many milliseconds late, end-of-file too. */
-export function latency(milliseconds: number): Fault {
-  return async function* (stream, over) {
-    for await (const { chunk, due } of dated(stream, milliseconds)) {
-      await delay(Math.max(0, due - performance.now()), undefined, { signal: over });
-      yield chunk;
-    }
-  };
-}
-
-/** No more than this many bytes pass in a second. */
-export function bandwidth(bytesPerSecond: number): Fault {
-  return async function* (stream, over) {
-    for await (const chunk of stream) {
-      await delay(1000 * chunk.length / bytesPerSecond, undefined, { signal: over });
-      yield chunk;
-    }
-  };
-}
-
-/** The bytes come in pieces of this size, each sent by itself. */
-export function slices(size: number): Fault {
-  return async function* (stream, over) {
-    for await (const chunk of stream) {
-      for (let at = 0; at < chunk.length; at += size) {
-        yield chunk.subarray(at, at + size);
-        await delay(0, undefined, { signal: over });
-      }
-    }
-  };
-}
-
-/** After this many bytes, both ends of the connection are closed. */
-export function limit(bytes: number): Fault {
-  return async function* (stream) {
-    yield* first(bytes, stream);
-    throw new Cut();
-  };
-}
-
-/** After this many bytes, both ends of the connection are reset. */
-export function resetAfter(bytes: number): Fault {
-  return async function* (stream) {
-    yield* first(bytes, stream);
-    throw new Reset();
-  };
-}
-
-/** After this many bytes, nothing comes any more, not even end-of-file. */
-export function stall(bytes: number): Fault {
-  return async function* (stream, over) {
-    yield* first(bytes, stream);
-    await once(over, "abort");
-  };
-}
-
-/** End-of-file comes this many milliseconds late. */
-export function slowClose(milliseconds: number): Fault {
-  return async function* (stream, over) {
-    yield* stream;
-    await delay(milliseconds, undefined, { signal: over });
-  };
-}
+const HERE = "127.0.0.1";
+const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
 
 /**
- * A proxy between clients and a server of this machine, until the end of the block that it is used
- * in. It takes `--allow-net`.
+ * A proxy between clients and a server, until the end of the block that it is used in. It takes
+ * `--allow-net`.
  *
  * ```ts
- * import { latency, Proxy, slices, startClient, startServer } from "@readback/readback/testing";
+ * import { Proxy, startClient, startServer } from "@readback/readback/testing";
  *
  * await using server = await startServer();
- * await using proxy = await Proxy.start(server.port, { up: [slices(1)], down: [latency(50)] });
+ * await using proxy = await Proxy.start(server, { up: "slice=1", down: "delay=50ms" });
  * await using client = startClient(["--port", proxy.port, "--message", "hello"]);
  * await client.until(/\[hello\] .{24}\n/);
  * await client.ends(0);
+ * proxy.faults = { down: "reset=10" }; // for those that come next
  * ```
  */
 export class Proxy implements AsyncDisposable {
-  readonly #listener = net.createServer({ allowHalfOpen: true });
-  readonly #sockets = new Set<net.Socket>();
-  readonly #pipes = new Set<Promise<void>>();
+  #faults: ProxyFaults = {};
+  #read: Faults;
+  #listener: SocketListener;
+  #serving: Promise<void>;
+  #isOn = true;
+  #accepted = 0; // under these faults
+  readonly #connecting = new Set<SocketConn>(); // clients, while the server is connected to
+  readonly #connections = new Set<FaultyRelayedConnection>();
 
-  private constructor(readonly target: number, readonly faults: Faults) {
-    this.#listener.on("connection", (client) => this.#host(client));
+  private constructor(readonly target: ProxyTarget, faults: ProxyFaults, listener: SocketListener) {
+    this.#read = parsed(faults);
+    this.#faults = faults;
+    this.#listener = listener;
+    this.#serving = this.#serve();
   }
 
   /**
-   * Starts one; it accepts from here on.
-   * @param port the server's port, on 127.0.0.1
+   * Starts a proxy on a free port of 127.0.0.1. It accepts from here on.
+   *
+   * @throws {RangeError} if the faults can't be read; it says what would be right
    */
-  static async start(port: number, faults: Faults = {}): Promise<Proxy> {
-    const proxy = new Proxy(port, faults);
-    proxy.#listener.listen(0, "127.0.0.1");
-    await once(proxy.#listener, "listening");
-    return proxy;
+  static async start(target: ProxyTarget, faults: ProxyFaults = {}): Promise<Proxy> {
+    parsed(faults);
+    return new Proxy(target, faults, await SocketListener.open(HERE, 0));
   }
 
-  /** Its own port, also on 127.0.0.1. */
+  /** Its own port, on 127.0.0.1. */
   get port(): number {
-    const address = this.#listener.address();
-    return address !== null && typeof address === "object" ? address.port : 0;
+    return (this.#listener.addr as { port: number }).port;
+  }
+
+  /**
+   * The faults. Setting them affects all bytes from then on, on connections that are open too, and
+   * restarts the counts of bytes and connections; `@c1` is the next connection then.
+   */
+  get faults(): ProxyFaults {
+    return this.#faults;
+  }
+
+  set faults(faults: ProxyFaults) {
+    this.#read = parsed(faults);
+    this.#faults = faults;
+    this.#accepted = 0;
+    for (const connection of this.#connections) connection.change(this.#read.of(0, SUPPORT));
+  }
+
+  /** Refuses connections until {@linkcode on}, and closes those that are open. */
+  async off(): Promise<void> {
+    this.#isOn = false;
+    close(this.#listener);
+    this.cut();
+    await this.#serving;
+  }
+
+  /** Accepts connections again, on the same port. */
+  async on(): Promise<void> {
+    if (this.#isOn) return;
+    this.#isOn = true;
+    this.#listener = await SocketListener.open(HERE, this.port);
+    this.#serving = this.#serve();
+  }
+
+  /** Closes all connections at once. */
+  cut(): void {
+    for (const client of this.#connecting) client.close();
+    for (const connection of this.#connections) connection.cut("cut");
+  }
+
+  /** Resets all connections, on both sides. */
+  reset(): void {
+    for (const client of this.#connecting) client.reset();
+    for (const connection of this.#connections) connection.reset();
   }
 
   /** Cuts all connections, and accepts no more. */
+  close(): Promise<void> {
+    return this.off();
+  }
+
+  /** Closes it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#listener, "close");
-    this.#listener.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await Promise.all(this.#pipes);
-    await closed;
+    await this.off();
   }
 
-  #host(client: net.Socket): void {
-    const server = net.connect({ port: this.target, host: "127.0.0.1", allowHalfOpen: true });
-    const over = new AbortController();
-    for (const socket of [client, server]) {
-      this.#sockets.add(socket);
-      socket.setNoDelay(true);
-      socket.on("error", () => {}); // the pipe that uses it is told as well
-      socket.on("close", () => {
-        this.#sockets.delete(socket);
-        if (client.destroyed && server.destroyed) over.abort();
-      });
-    }
-    this.#pipe(client, server, this.faults.up ?? [], over.signal);
-    this.#pipe(server, client, this.faults.down ?? [], over.signal);
-  }
-
-  #pipe(from: net.Socket, to: net.Socket, faults: readonly Fault[], over: AbortSignal): void {
-    // A fault that stops listening must not close the socket by that.
-    const bytes: Bytes = from.iterator({ destroyOnReturn: false });
-    const stream = faults.reduce((stream, fault) => fault(stream, over), bytes);
-    const pipe = pump(stream, to).catch((error) => {
-      for (const socket of [from, to]) {
-        if (error instanceof Reset) socket.resetAndDestroy();
-        else socket.destroy();
+  /** Relays connections until the listener is closed and the last one is over. */
+  async #serve(): Promise<void> {
+    const relaying = new Set<Promise<void>>();
+    for (;;) {
+      try {
+        const connection = this.#relay(await this.#listener.accept());
+        relaying.add(connection);
+        void connection.then(() => relaying.delete(connection));
+      } catch (error) {
+        if (error instanceof Deno.errors.BadResource) break; // other errors are of one connection
       }
-    });
-    this.#pipes.add(pipe);
-    pipe.then(() => this.#pipes.delete(pipe));
+    }
+    await Promise.all(relaying);
+  }
+
+  async #relay(client: SocketConn): Promise<void> {
+    const faults = this.#read.of(++this.#accepted, SUPPORT);
+    const refuse = faults.find("refuse");
+    if (refuse !== undefined) return refuse.reset ? client.reset() : client.close();
+    this.#connecting.add(client);
+    const { hostname: host = HERE, port } = this.target;
+    const target = await connectSocket({ host, port }).catch(() => null);
+    this.#connecting.delete(client);
+    if (target === null) return client.reset();
+    if (client.socket.destroyed) return target.close();
+    client.setNoDelay();
+    const connection = new FaultyRelayedConnection(client, target, faults);
+    this.#connections.add(connection);
+    await connection.run();
+    this.#connections.delete(connection);
   }
 }
 
-/** Writes all of a stream, then half-closes. */
-async function pump(stream: Bytes, to: net.Socket): Promise<void> {
-  for await (const chunk of stream) {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    to.write(chunk, (error) => error ? reject(error) : resolve());
-    await promise; // else a reset would throw it away
-  }
-  to.end();
-}
-
-/** The first bytes of a stream. */
-async function* first(bytes: number, stream: Bytes): Bytes {
-  let left = bytes;
-  for await (const chunk of stream) {
-    yield chunk.subarray(0, left);
-    left -= chunk.length;
-    if (left <= 0) return;
-  }
-}
-
-/** A stream and its end, read ahead, each chunk with the time that it is due. */
-function dated(stream: Bytes, late: number): ReadableStream<{ chunk: Uint8Array; due: number }> {
-  const dated = (chunk: Uint8Array) => ({ chunk, due: performance.now() + late });
-  return new ReadableStream({
-    async start(ahead) {
-      for await (const chunk of stream) ahead.enqueue(dated(chunk));
-      ahead.enqueue(dated(new Uint8Array()));
-      ahead.close();
-    },
-  });
+/** @throws {RangeError} if the faults can't be read, or can't happen in a proxy */
+function parsed({ up, down, seed }: ProxyFaults): Faults {
+  const read = (text: string | undefined) => text === undefined ? [] : readFaults(text);
+  const list = [...read(up).map((fault) => ({ ...fault, isUp: true })), ...read(down)];
+  const faults = new Faults(list, false, seed);
+  const why = faults.describeUnsupported(SUPPORT);
+  if (why !== undefined) throw new RangeError(why);
+  return faults;
 }

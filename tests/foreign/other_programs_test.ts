@@ -5,16 +5,11 @@
 
 import { describe, it } from "@std/testing/bdd";
 import {
-  type Faults,
-  latency,
-  limit,
   Program,
   Proxy,
+  type ProxyFaults,
   requires,
-  resetAfter,
   Screen,
-  slices,
-  stall,
   startServer,
 } from "@readback/readback/testing";
 
@@ -67,28 +62,31 @@ describe("calculators and databases at their prompt", requires("tmux"), () => {
 
 describe("a TCP client in Python", requires("python3"), () => {
   /** The client, that says two messages to a server behind a network with these faults. */
-  async function through(faults: Faults, done: (client: Program) => Promise<void>): Promise<void> {
+  async function through(
+    faults: ProxyFaults,
+    done: (client: Program) => Promise<void>,
+  ): Promise<void> {
     await using server = await startServer();
-    await using proxy = await Proxy.start(server.port, faults);
+    await using proxy = await Proxy.start(server, faults);
     await using client = new Program(["python3", "client.py", `${proxy.port}`, "a", "b"], { cwd });
     await done(client);
   }
 
   it("puts together what comes in pieces, and late", () =>
-    through({ up: [slices(1)], down: [latency(20), slices(1)] }, async (client) => {
+    through({ up: "slice=1", down: "delay=20ms,slice=1" }, async (client) => {
       await client.until(/^\[a\] .{24}\n\[b\] .{24}\n$/);
       await client.ends(0);
     }));
 
   for (
     const [what, fault, words] of [
-      ["is cut off", limit(10), "cut off after 10 bytes"],
-      ["is reset", resetAfter(10), "Connection reset by peer"],
-      ["never comes", stall(0), "timed out"],
+      ["is cut off", "cut=10", "cut off after 10 bytes"],
+      ["is reset", "reset=10", "Connection reset by peer"],
+      ["never comes", "stall", "timed out"],
     ] as const
   ) {
     it(`says so when the reply ${what}`, () =>
-      through({ down: [fault] }, async (client) => {
+      through({ down: fault }, async (client) => {
         await client.untilError(words);
         await client.ends(1);
       }));

@@ -4,18 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { Program } from "../../lib/testing/program.ts";
 import { startClient, startServer } from "../../lib/testing/readback.ts";
-import {
-  bandwidth,
-  type Fault,
-  type Faults,
-  latency,
-  limit,
-  Proxy,
-  resetAfter,
-  slices,
-  slowClose,
-  stall,
-} from "../../lib/testing/proxy.ts";
+import { Proxy, type ProxyFaults } from "../../lib/testing/proxy.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 
@@ -50,11 +39,11 @@ const EACH_MODE = Object.keys(MODES) as Mode[];
 /** Runs the client in a mode, through a proxy to a server; gives what it was like. */
 async function talk(
   mode: Mode,
-  faults: Faults,
+  faults: ProxyFaults,
   more: { client?: readonly string[]; server?: readonly string[] } = {},
 ): Promise<{ code: number; shown: string; stderr: string; took: number }> {
   await using server = await startServer(more.server ?? []);
-  await using proxy = await Proxy.start(server.port, faults);
+  await using proxy = await Proxy.start(server, faults);
   const { args, input } = MODES[mode];
   const start = performance.now();
   await using client: Program = startClient(["--port", proxy.port, ...args, ...more.client ?? []]);
@@ -69,15 +58,15 @@ describe("a network that only takes its time: every reply comes", () => {
   for (
     const [what, faults, server] of [
       ["no fault", {}],
-      ["50 ms of latency each way", { up: [latency(50)], down: [latency(50)] }],
-      ["pieces of one byte", { up: [slices(1)], down: [slices(1)] }, ["--framing", "line"]],
-      ["300 bytes a second", { up: [bandwidth(300)], down: [bandwidth(300)] }],
-      ["an end that comes late", { up: [slowClose(100)], down: [slowClose(100)] }],
-      ["all of it", { up: [slices(2), latency(20)], down: [slices(2), latency(20)] }, [
+      ["50 ms of latency each way", { up: "delay=50ms", down: "delay=50ms" }],
+      ["pieces of one byte", { up: "slice=1", down: "slice=1" }, ["--framing", "line"]],
+      ["300 bytes a second", { up: "rate=300", down: "rate=300" }],
+      ["an end that comes late", { up: "hold=100ms", down: "hold=100ms" }],
+      ["all of it", { up: "slice=2,delay=20ms", down: "slice=2,delay=20ms" }, [
         "-f",
         "line",
       ]],
-    ] satisfies [string, Faults, string[]?][]
+    ] satisfies [string, ProxyFaults, string[]?][]
   ) {
     it(`${what}: every mode`, async () => {
       await Promise.all(EACH_MODE.map(async (mode) => {
@@ -92,16 +81,20 @@ describe("a network that only takes its time: every reply comes", () => {
 describe("a network that fails in the middle of the second reply", () => {
   for (
     const [what, fault, sentence] of [
-      ["a reset", resetAfter, "the server has reset the connection"],
-      ["an end", limit, "the server closed the connection in the middle of a reply"],
-      ["a stall", stall, "no reply within 0.4s"],
-    ] satisfies [string, (bytes: number) => Fault, string][]
+      ["a reset", "reset", "the server has reset the connection"],
+      ["an end", "cut", "the server closed the connection in the middle of a reply"],
+      ["a stall", "stall", "no reply within 0.4s"],
+    ] as const
   ) {
     for (const mode of EACH_MODE) {
       it(`${what}: ${mode} says so and exits 1`, async () => {
-        const { code, shown, stderr, took } = await talk(mode, { down: [fault(IN_MID_REPLY)] }, {
-          client: ["--timeout", "400ms"],
-        });
+        const { code, shown, stderr, took } = await talk(
+          mode,
+          { down: `${fault}=${IN_MID_REPLY}` },
+          {
+            client: ["--timeout", "400ms"],
+          },
+        );
         const [, due] = /^client: .*: 1 of (\d) messages were answered\n$/.exec(stderr) ?? [];
         assertEquals(stderr, `client: ${sentence}: 1 of ${due} messages were answered\n`);
         assertEquals(code, 1);
@@ -116,13 +109,13 @@ describe("a network that fails in the middle of the second reply", () => {
 describe("a network that fails before the first reply", () => {
   for (
     const [what, fault, sentence] of [
-      ["a reset", resetAfter(1), /the server has (reset the connection|gone away)/],
-      ["an end", limit(1), /the server (has closed|closed) the connection/],
-      ["a stall", stall(1), /no reply within 0.4s/],
-    ] satisfies [string, Fault, RegExp][]
+      ["a reset", "reset=1", /the server has (reset the connection|gone away)/],
+      ["an end", "cut=1", /the server (has closed|closed) the connection/],
+      ["a stall", "stall=1", /no reply within 0.4s/],
+    ] as const
   ) {
     it(`${what} on the way up`, async () => {
-      const { code, stderr } = await talk("--message", { up: [fault] }, {
+      const { code, stderr } = await talk("--message", { up: fault }, {
         client: ["--timeout", "400ms"],
         server: ["--framing", "line"],
       });
@@ -138,7 +131,7 @@ describe("a network that fails before the first reply", () => {
 describe("the filter", () => {
   it("prints all replies that are outstanding when its input ends", async () => {
     await using server = await startServer(["--quiet"]);
-    await using proxy = await Proxy.start(server.port, { down: [latency(300)] });
+    await using proxy = await Proxy.start(server, { down: "delay=300ms" });
     await using client = startClient(["--port", proxy.port, "--quiet"]);
     const numbers = Array.from({ length: 1000 }, (_, number) => number);
     await client.type(numbers.map((number) => `${number}\n`).join(""));
@@ -149,7 +142,7 @@ describe("the filter", () => {
 
   it("counts what was lost: a reset among a thousand replies", async () => {
     await using server = await startServer(["--quiet"]);
-    await using proxy = await Proxy.start(server.port, { down: [resetAfter(10_000)] });
+    await using proxy = await Proxy.start(server, { down: "reset=10k" });
     await using client = startClient(["--port", proxy.port, "--quiet"]);
     await client.type("hello\n".repeat(1000));
     await client.endInput();
@@ -164,7 +157,7 @@ describe("the filter", () => {
 describe("the server", () => {
   it("lets a stalled client go at --idle-timeout, and serves the next", async () => {
     await using server = await startServer(["--idle-timeout", "300ms", "--framing", "line"]);
-    await using proxy = await Proxy.start(server.port, { up: [stall(3)] });
+    await using proxy = await Proxy.start(server, { up: "stall=3" });
     using wire = await Wire.dial(proxy.port);
     await wire.send("half a line\n");
     await server.until("idle");
@@ -175,7 +168,7 @@ describe("the server", () => {
 
   it("tells of a client that a fault reset, and serves the next", async () => {
     await using server = await startServer();
-    await using proxy = await Proxy.start(server.port, { up: [resetAfter(10)] });
+    await using proxy = await Proxy.start(server, { up: "reset=10" });
     using wire = await Wire.dial(proxy.port);
     await wire.send("hello\n");
     await wire.until(/^\[hello\] .*\n/);

@@ -6,7 +6,6 @@ import { shortened } from "../../lib/testing/time_limit.ts";
 import {
   type ConnHandler,
   FakeServer,
-  latency,
   Program,
   Proxy,
   requires,
@@ -214,7 +213,7 @@ Deno.test(
 
     const silent: ConnHandler = async (conn) => void await conn.read(new Uint8Array(10));
     await using server = FakeServer.start(silent, { keepOpen: true });
-    await using proxy = await Proxy.start(server.port, { up: [latency(1)] });
+    await using proxy = await Proxy.start(server, { up: "delay=1ms" });
     using wire = await Wire.dial(proxy.port);
     await wire.send("hello");
     await assertRejects(() => wire.until("x", { timeout: 10 }), Error, "in 10 ms");

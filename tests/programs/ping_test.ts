@@ -7,7 +7,7 @@ import { Peer } from "../../lib/client/peer.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
-import { latency, Proxy } from "../../lib/testing/proxy.ts";
+import { Proxy } from "../../lib/testing/proxy.ts";
 import { Screen } from "../../lib/testing/screen.ts";
 import { text, Wire } from "../../lib/testing/wire.ts";
 import { Certificates } from "../support/certificates.ts";
@@ -82,7 +82,7 @@ describe("--ping", () => {
 
   it("behind 50 ms of latency measures 50 ms, within 5 %", async () => {
     await using server = await startServer();
-    await using proxy = await Proxy.start(server.port, { up: [latency(20)], down: [latency(30)] });
+    await using proxy = await Proxy.start(server, { up: "delay=20ms", down: "delay=30ms" });
     const args = ["-p", proxy.port, "--ping", "-c", 20, "-i", 0, "--log", "json"];
     await using client = startClient(args);
     using wire = await Wire.dial(proxy.port);

@@ -12,7 +12,7 @@ export class Certificates implements AsyncDisposable {
   static async make(): Promise<Certificates> {
     const made = new Certificates(await Deno.makeTempDir({ prefix: "readback-certificates-" }));
     const days = ["-days", "2", "-subj", "/CN=readback's signer for tests"];
-    made.#openssl(["req", "-x509", ...KEY, "ca.key", "-out", "ca.pem", ...days]);
+    await made.#openssl(["req", "-x509", ...KEY, "ca.key", "-out", "ca.pem", ...days]);
     return made;
   }
 
@@ -30,18 +30,18 @@ export class Certificates implements AsyncDisposable {
   async sign(name: string, names: string, days = 2, version = 3): Promise<string[]> {
     const subject = names === "" ? "" : `subjectAltName=${names}\n`;
     await Deno.writeTextFile(this.path("extensions"), `${subject}basicConstraints=CA:FALSE\n`);
-    this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
+    await this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
     const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     const validity = ["-days", String(days)];
     const extensions = version === 3 ? ["-extfile", "extensions"] : [];
     const files = ["-in", "request", "-out", `${name}.pem`, ...extensions];
-    this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
+    await this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
     return ["--tls-cert", this.path(`${name}.pem`), "--tls-key", this.path(`${name}.key`)];
   }
 
-  #openssl(args: readonly string[]): void {
+  async #openssl(args: readonly string[]): Promise<void> {
     const command = new Deno.Command("openssl", { args: [...args], cwd: this.folder });
-    const { success, stderr } = command.outputSync();
+    const { success, stderr } = await command.output();
     assert(success, `openssl ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
   }
 
