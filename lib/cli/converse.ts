@@ -56,7 +56,9 @@ export async function converse(
 ): Promise<string | undefined> {
   const peer = await connectTo(where, options, desk.progress);
   const failure = await talkTo(peer, options, desk).then(() => undefined, errorMessage);
-  await desk.report.summary(peer, options.udp ? 0 : 1, failure);
+  const { sent, answered } = peer;
+  const reason = failure === undefined ? {} : { reason: failure };
+  await desk.report.summary({ sent, answered, connects: options.udp ? 0 : 1, ...reason });
   const due = Math.max(peer.sent, options.messages.length);
   if (failure === undefined || peer.answered >= due) return failure;
   return `${failure}: ${peer.answered} of ${due} messages were answered`;

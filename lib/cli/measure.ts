@@ -1,17 +1,24 @@
 /** The client as an instrument: measures a server, reports what it finds, and whether all was well. */
 
 import { errorMessage } from "../checks.ts";
+import { sleep } from "../wait.ts";
 import { connect, type FamilyOptions } from "../net/address.ts";
 import { DatagramSocket } from "../net/datagram_socket.ts";
 import { connectAttempts } from "../ping/connect_transport.ts";
 import { ConnTransport } from "../ping/conn_transport.ts";
 import { datagrams } from "../ping/datagram_transport.ts";
 import { Measurement, type MeasurementOptions } from "../ping/measurement.ts";
-import { emphasizeLosses, line } from "../ping/picture.ts";
+import { emphasizeLosses, line } from "./picture.ts";
 import { warmUpConnections, warmUpDatagrams, warmUpMessages } from "../ping/warm_up.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Report } from "./report.ts";
 import { connectVisibly, describeWait, SHOWN_AFTER, type StatusLine } from "./status_line.ts";
+
+/**
+ * The time in which the system acknowledges a TLS server's session tickets, in ms: until then, a
+ * server that leaves Nagle's algorithm on holds back its first reply.
+ */
+const ACKNOWLEDGED = 50;
 
 /** What to measure, and how. */
 export interface MeasureOptions extends MeasurementOptions {
@@ -61,13 +68,15 @@ export async function measure(
       complaint = sentence;
     },
   }, options.connections);
-  const summary = (reason?: string, event?: "progress") => {
-    const { findings } = measurement;
-    return report.summary(findings, findings.connects, reason, event);
+  const summary = (event: "summary" | "progress", reason?: string) => {
+    const { tally: { pending: _, ...counts }, elapsed, outages, timeline } = measurement;
+    const rate = elapsed > 0 ? 1000 * counts.answered / elapsed : 0;
+    const why = reason === undefined ? {} : { reason };
+    return report.summary({ ...counts, ...why, elapsed, rate, outages }, event, timeline);
   };
   onProgress(() => {
     status.hide();
-    summary(undefined, "progress").catch(() => {}); // the next event can't be written either
+    summary("progress").catch(() => {}); // the next event can't be written either
   });
   let failure;
   try {
@@ -77,14 +86,14 @@ export async function measure(
   } catch (error) {
     failure = errorMessage(error);
   }
-  const { sent, answered, wrong } = measurement.findings;
+  const { sent, answered, wrong } = measurement.tally;
   const isWell = failure === undefined && answered > 0 &&
     (options.count === undefined || answered === sent);
   const why = failure ?? measurement.trouble ?? `${answered} of ${sent} messages were answered` +
       (wrong > 0
         ? `: ${wrong} wrong (a reply holds its message; with --any, any line is one)`
         : "");
-  await summary(isWell ? undefined : why);
+  await summary("summary", isWell ? undefined : why);
   if (!isWell && why !== complaint) complain(why);
   return isWell;
 }
@@ -125,6 +134,7 @@ async function open(
   const opened = await status.during(opening, (s) => describeWait(where, s));
   const failures = opened.flatMap((one) => one.status === "rejected" ? [one.reason] : []);
   if (failures.length === each.length) throw failures[0];
+  if (where.tls !== undefined) await sleep(ACKNOWLEDGED);
 }
 
 /** What a terminal shows while it runs. */
@@ -132,7 +142,7 @@ function progressOf(measurement: Measurement, { size, colours }: StatusLine): st
   const { waiting } = measurement;
   const columns = size().columns - 1;
   const delay = waiting < SHOWN_AFTER ? "" : `no reply yet: ${waiting / 1000 | 0} s`;
-  const picture = line(measurement.findings.timeline, columns - delay.length);
+  const picture = line(measurement.timeline, columns - delay.length);
   if (picture === undefined || picture.length > columns) return delay || undefined;
   return (colours ? emphasizeLosses(picture) : picture) + (delay && `, ${delay}`);
 }

@@ -5,28 +5,12 @@ import { asJson, escape, quote } from "../wire/quote.ts";
 import type { Output } from "./pipes.ts";
 import type { ReportedEvent } from "../ping/events.ts";
 import type { Outage } from "../ping/outages.ts";
-import { digits, emphasizeLosses, histogram, line, span } from "../ping/picture.ts";
+import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
 import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
 import type { Timeline } from "../ping/timeline.ts";
 
 /** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
-
-/** What became of the messages, and more where the server was measured. Durations are in ms. */
-export interface Outcome {
-  readonly sent: number;
-  readonly answered: number;
-  readonly wrong?: number;
-  readonly late?: number;
-  readonly duplicate?: number;
-  /** Since the first message was due. */
-  readonly elapsed?: number;
-  /** By how much the client itself sent a message too late, at most, and how many so. */
-  readonly behind?: number;
-  readonly delayed?: number;
-  readonly outages?: readonly Outage[];
-  readonly timeline?: Timeline;
-}
 
 /** How a conversation went, or goes. Durations are in ms. */
 interface Summary extends Partial<Figures> {
@@ -36,11 +20,15 @@ interface Summary extends Partial<Figures> {
   lost: number;
   late: number;
   duplicate: number;
+  /** Connections made. */
   connects: number;
+  /** Since the first message was due. */
   elapsed?: number;
   /** Replies a second. */
   rate?: number;
+  /** By how much the client itself sent a message too late, at most. */
   behind?: number;
+  /** Messages that the client itself sent too late. */
   delayed?: number;
   outages?: readonly Outage[];
   reason?: string;
@@ -126,32 +114,18 @@ export class Report {
 
   /**
    * Writes how it went: to people if they measure, to programs always.
-   * @param connects connections made
-   * @param reason why it failed, if it did
+   * @param outcome what is known of it
    * @param event `progress` while it continues
+   * @param timeline of a measurement
    */
   async summary(
-    outcome: Outcome,
-    connects: number,
-    reason?: string,
+    outcome: Pick<Summary, "sent" | "answered" | "connects"> & Partial<Summary>,
     event: "summary" | "progress" = "summary",
+    timeline?: Timeline,
   ): Promise<void> {
-    const { timeline, ...counts } = outcome;
-    const { sent, answered, wrong = 0, duplicate = 0, late = 0 } = counts;
-    const { elapsed, behind = 0, delayed = 0, outages = [] } = counts;
-    const measured = elapsed === undefined ? {} : {
-      elapsed: rounded(elapsed),
-      rate: elapsed > 0 ? rounded(1000 * answered / elapsed) : 0,
-      behind: rounded(behind),
-      delayed,
-      outages,
-    };
-    const summary: Summary = {
-      ...{ sent, answered, wrong, lost: sent - answered - wrong, late, duplicate },
-      ...{ connects, ...reason === undefined ? {} : { reason } },
-      ...measured,
-      ...this.#roundTrips.figures,
-    };
+    const { sent, answered, connects, wrong = 0, late = 0, duplicate = 0, ...more } = outcome;
+    const counts = { sent, answered, wrong, lost: sent - answered - wrong, late, duplicate };
+    const summary = { ...counts, connects, ...more, ...this.#roundTrips.figures };
     if (this.style === "json") await this.#write(this.#asJson({ event, ...summary }));
     if (this.style !== "ping") return;
     await this.#write(encoder.encode(this.#summaryAsText(summary, timeline)));
@@ -173,7 +147,18 @@ export class Report {
 
   #asJson({ event, ...fields }: ReportedEvent | { event: string } & Summary): Uint8Array {
     const told: Record<string, unknown> = { server: this.server, ...fields };
-    for (const name of ["duration", "resolve", "connect", "handshake", "silence"]) {
+    for (
+      const name of [
+        "duration",
+        "resolve",
+        "connect",
+        "handshake",
+        "silence",
+        "elapsed",
+        "rate",
+        "behind",
+      ]
+    ) {
       if (name in told) told[name] = rounded(told[name] as number);
     }
     const reason = told["reason"]; // the server's words may be in it: escaped as its data is
@@ -267,7 +252,7 @@ export class Report {
       counts.join(", "),
       `elapsed ${span(elapsed)}, ${digits(rate)} ${connect ? "connections" : "replies"}/s`,
       ...delayed > 0
-        ? [`the client itself was late with ${delayed} messages, by up to ${digits(behind)} ms`]
+        ? [`the client itself was late: ${delayed} of ${sent}, by up to ${digits(behind)} ms`]
         : [],
       ...figures
         ? [`${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`]

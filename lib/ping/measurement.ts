@@ -19,8 +19,8 @@ const MOST_UNWRITTEN = 10_000;
  * is sent; what is sent later counts from when it was due, and the client is reported as late.
  */
 const EARLY = 0.5, LATE = 5;
-/** Messages are sent for so long at a time before the event loop turns, in ms. */
-const SLICE = 5;
+/** Messages sent before the runtime looks for input: it does 128 operations a turn, the rest wait for long. */
+const BURST = 64;
 /** The pause before a message where there is no interval and messages fail, in ms. */
 const RETRY = 50;
 /** With several connections, the least time from one complaint to the next, in ms. */
@@ -52,19 +52,6 @@ export interface MeasurementCallbacks {
   complain(sentence: string): void;
 }
 
-/** What a measurement has found so far, besides how long the replies took. */
-export interface Findings extends Readonly<Tally> {
-  /** Connections made. */
-  readonly connects: number;
-  /** Since the first message was due, in ms. */
-  readonly elapsed: number;
-  /** By how much the client itself sent a message too late, at most, in ms; and how many so. */
-  readonly behind: number;
-  readonly delayed: number;
-  readonly outages: readonly Outage[];
-  readonly timeline: Timeline;
-}
-
 /** A connection, or what stands for one. */
 interface Lane {
   readonly number: number;
@@ -79,8 +66,8 @@ export class Measurement {
   /** What is wrong at the moment, in a sentence. */
   trouble: string | undefined;
 
-  readonly #tally = new Tally();
-  readonly #timeline = new Timeline();
+  readonly tally = new Tally();
+  readonly timeline = new Timeline();
   readonly #outages = new Outages();
   readonly #lanes: Lane[] = [];
   readonly #idle = new Queue<Lane>(); // without an interval: those whose message is answered
@@ -88,7 +75,6 @@ export class Measurement {
   readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
   readonly #due = new Queue<{ probe: Probe; lane: Lane }>(); // from the oldest that is pending on
   readonly #done = Promise.withResolvers<void>();
-  #connects = 0;
   #begun: number | undefined;
   #ended: number | undefined;
   #isComplete = false; // no more messages are due
@@ -97,8 +83,6 @@ export class Measurement {
   #expiry: ReturnType<typeof setTimeout> | undefined;
   #unwritten = 0;
   #openSince = 0; // when messages were last held up by a limit
-  #behind = 0;
-  #delayed = 0;
   #complaint = { sentence: "", at: -Infinity };
 
   /** @param connections that are going to be opened */
@@ -110,18 +94,15 @@ export class Measurement {
     this.#done.promise.catch(() => {}); // it may fail before it runs
   }
 
-  /** What is known so far. */
-  get findings(): Findings {
+  /** The time since the first message was due, in ms. */
+  get elapsed(): number {
     const now = this.#ended ?? performance.now();
-    return {
-      ...this.#tally,
-      connects: this.#connects,
-      elapsed: now - (this.#begun ?? now),
-      behind: this.#behind,
-      delayed: this.#delayed,
-      outages: this.#outages.until(now),
-      timeline: this.#timeline,
-    };
+    return now - (this.#begun ?? now);
+  }
+
+  /** The outages so far. */
+  get outages(): Outage[] {
+    return this.#outages.until(this.#ended ?? performance.now());
   }
 
   /** How long the oldest pending reply has been awaited, in ms. */
@@ -137,9 +118,9 @@ export class Measurement {
   add<T extends Transport>(make: (callbacks: TransportCallbacks) => T): T {
     const { any, messages } = this.options;
     const keys = any ? anyLine : messages.length > 0 ? inTurn(messages) : numbered;
-    const matcher = new ReplyMatcher(keys, this.#tally, this.connections);
+    const matcher = new ReplyMatcher(keys, this.tally, this.connections);
     const transport = make({
-      opened: () => void this.#connects++,
+      opened: () => void this.tally.connects++,
       sent: (probe) => matcher.sent(probe),
       received: (line) => this.#received(lane, line),
       connected: (probe, steps) => {
@@ -151,18 +132,14 @@ export class Measurement {
       disconnected: (failure, silence) => {
         if (failure !== undefined) {
           this.#complain(failure);
-          this.trouble = failure;
           this.#report(lane, { event: "disconnected", reason: failure, silence });
         }
-        this.#reportLost(lane, matcher.disconnect(), failure);
-        this.#settled(lane);
+        this.#lost(lane, matcher.disconnect(), failure);
       },
       unreachable: (probes, failure) => {
         this.#complain(failure);
-        this.trouble = failure;
         for (const probe of probes) matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
-        this.#reportLost(lane, probes, failure);
-        this.#settled(lane);
+        this.#lost(lane, probes, failure);
       },
       blocked: () =>
         this.#complain(
@@ -192,20 +169,20 @@ export class Measurement {
       this.#wake?.();
       clearTimeout(this.#expiry);
       this.#retries.end();
-      this.#findOutages(true);
+      this.#findOutages();
       for (const { transport } of this.#lanes) transport[Symbol.dispose]();
     }
   }
 
   get #isHeldUp(): boolean {
-    return this.#tally.pending >= MOST_PENDING || this.#unwritten >= MOST_UNWRITTEN;
+    return this.tally.pending >= MOST_PENDING || this.#unwritten >= MOST_UNWRITTEN;
   }
 
   /** When the next message is due; Infinity while that depends on a reply. */
   get #nextDue(): number {
     const { interval } = this.options;
     const begun = this.#begun ?? 0;
-    if (interval > 0) return begun + this.#tally.sent * interval / this.#lanes.length;
+    if (interval > 0) return begun + this.tally.sent * interval / this.#lanes.length;
     if (this.#idle.length === 0) return Infinity;
     return performance.now();
   }
@@ -216,12 +193,12 @@ export class Measurement {
     this.#wake = undefined;
     const { count = Infinity, duration = Infinity } = this.options;
     const end = (this.#begun ?? 0) + duration;
-    const slice = performance.now() + SLICE;
+    let room = BURST;
     this.#isSending = true;
-    while (!(this.#isComplete ||= this.#tally.sent >= count) && !this.#isHeldUp) {
+    while (!(this.#isComplete ||= this.tally.sent >= count) && !this.#isHeldUp) {
       const due = this.#nextDue;
       const now = performance.now();
-      if (Math.min(due, end) > now + EARLY || now > slice) {
+      if (Math.min(due, end) > now + EARLY || room-- === 0) {
         this.#wakeAt(Math.min(due, end));
         break;
       }
@@ -229,34 +206,28 @@ export class Measurement {
       else this.#isComplete = true;
     }
     this.#isSending = false;
-    if (this.#isComplete && this.#tally.pending === 0) this.#done.resolve();
+    if (this.#isComplete && this.tally.pending === 0) this.#done.resolve();
   }
 
-  /** Looks at what is due then. */
+  /** Looks at what is due then; between immediates, the runtime would look for input only now and then. */
   #wakeAt(due: number): void {
     if (due === Infinity) return;
-    const look = () => this.#sendDue();
-    const delay = due - performance.now();
-    if (delay > 0) {
-      const timer = setTimeout(look, Math.min(delay, 2 ** 31 - 1));
-      this.#wake = () => clearTimeout(timer);
-    } else {
-      const immediate = setImmediate(look);
-      this.#wake = () => clearImmediate(immediate);
-    }
+    const delay = Math.max(0, due - performance.now());
+    const timer = setTimeout(() => this.#sendDue(), Math.min(delay, 2 ** 31 - 1));
+    this.#wake = () => clearTimeout(timer);
   }
 
   #send(due: number): void {
     const { messages, interval } = this.options;
-    const number = this.#tally.sent;
+    const number = this.tally.sent;
     const paced = this.#lanes[number % this.#lanes.length];
     const lane = (interval > 0 ? paced : this.#idle.shift()) as Lane;
     const message = messages[number % messages.length] ?? encoder.encode(`ping ${number + 1}`);
     const now = performance.now();
     const delay = now - Math.max(due, this.#openSince);
     if (delay > LATE) {
-      this.#behind = Math.max(this.#behind, delay);
-      this.#delayed++;
+      this.tally.behind = Math.max(this.tally.behind, delay);
+      this.tally.delayed++;
     }
     const probe = lane.matcher.add(message, now - due > LATE ? due : now);
     lane.last = probe;
@@ -281,61 +252,60 @@ export class Measurement {
 
   #expire(timeout: number): void {
     const latest = performance.now() - timeout;
-    const late = new Map<Lane, Probe[]>();
-    for (let index = 0, next; (next = this.#due.at(index))?.probe; index++) {
-      const { probe, lane } = next;
-      if (probe.since > latest) break;
-      if (!isPending(probe)) continue;
-      lane.matcher.lose(probe, "lost");
-      const probes = late.get(lane);
-      if (probes === undefined) late.set(lane, [probe]);
-      else probes.push(probe);
+    const expired = [];
+    for (let first; (first = this.#due.first) !== undefined && first.probe.since <= latest;) {
+      if (isPending(first.probe)) expired.push(first);
+      if (isPending(first.probe)) first.lane.matcher.lose(first.probe, "lost");
+      this.#findOutages();
     }
-    if (late.size === 0) return;
-    this.trouble = `no reply within ${timeout / 1000}s`;
-    for (const [lane, probes] of late) {
-      this.#reportLost(lane, probes, this.trouble);
-      lane.transport.expired?.(timeout);
-      this.#settled(lane);
+    for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
+      const reason = `no reply within ${timeout / 1000}s`;
+      this.#lost(
+        lane,
+        lost.map(({ probe }) => probe),
+        reason,
+        () => lane.transport.expired?.(timeout),
+      );
     }
   }
 
   #received(lane: Lane, line: Uint8Array): Promise<void> | undefined {
     const now = performance.now();
     const match = lane.matcher.match(line, now);
-    const { kind, ...fields } = match;
-    const data = line.slice();
-    const event = { event: kind, ...fields, bytes: data.length, data };
-    this.#report(lane, event as ReportedEvent);
-    if (match.kind === "reply") this.#answered(now - match.duration, match.duration);
-    if (match.kind === "reply" || match.kind === "wrong") this.#settled(lane);
+    this.#report(lane, { ...match, bytes: line.length, data: line.slice() } as ReportedEvent);
+    if (match.event === "reply") this.#answered(now - match.duration, match.duration);
+    if (match.event === "reply" || match.event === "wrong") this.#settled(lane);
     if (this.#unwritten < MOST_UNWRITTEN) return undefined;
     return new Promise((resolve) => this.#readers.push(resolve));
   }
 
   #answered(since: number, duration: number): void {
-    this.#timeline.record(since - (this.#begun ?? 0), duration);
+    this.timeline.record(since - (this.#begun ?? 0), duration);
     this.trouble = undefined;
     if (this.#lanes.length === 1) this.#complaint.sentence = "";
   }
 
-  #reportLost(lane: Lane, probes: readonly Probe[], reason: string | undefined): void {
+  /** @param react what the transport does before it sends more */
+  #lost(lane: Lane, probes: readonly Probe[], reason?: string, react = () => {}): void {
+    this.trouble = reason ?? this.trouble;
     for (const { seq, since } of probes) {
-      this.#timeline.record(since - (this.#begun ?? 0));
+      this.timeline.record(since - (this.#begun ?? 0), Infinity);
       this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
     }
+    react();
+    this.#settled(lane);
   }
 
   /** Sends what waited for a message of this connection to be answered or lost. */
   #settled(lane: Lane): void {
-    const { interval } = this.options;
-    this.#findOutages(false);
+    this.#findOutages();
     lane.transport.settled?.();
-    if (interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
-      lane.last = undefined;
-      if (this.trouble === undefined) this.#rest(lane);
-      else this.#retries.sleep(RETRY).then(() => this.#rest(lane));
-    } else this.#resume();
+    if (this.options.interval > 0 || lane.last === undefined || isPending(lane.last)) {
+      return this.#resume();
+    }
+    lane.last = undefined;
+    if (this.trouble === undefined) this.#rest(lane);
+    else this.#retries.sleep(RETRY).then(() => this.#rest(lane));
   }
 
   /** Without an interval: a connection can send its next message. */
@@ -352,19 +322,19 @@ export class Measurement {
     this.#sendDue();
   }
 
-  /** @param isOver whether messages that are pending now count as neither answered nor lost */
-  #findOutages(isOver: boolean): void {
-    for (let first; (first = this.#due.first?.probe) !== undefined;) {
-      if (!isOver && isPending(first)) return;
-      this.#due.shift();
-      if (isPending(first)) continue;
-      const isLost = first.state === "lost" || first.state === "late" || first.state === "cut";
-      if (isLost) this.#outages.lost(first.since, first.state === "cut");
-      else {
-        const outage = this.#outages.answered(first.since);
+  /** Looks at the messages before the oldest that is pending. */
+  #findOutages(): void {
+    this.#due.skip(({ probe }) => {
+      const { state, since } = probe;
+      if (this.#ended === undefined && isPending(probe)) return false;
+      if (state === "lost" || state === "late" || state === "cut") {
+        this.#outages.lost(since, state === "cut");
+      } else if (!isPending(probe)) {
+        const outage = this.#outages.answered(since);
         if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
       }
-    }
+      return true;
+    });
   }
 
   #report(lane: Lane | undefined, event: ReportedEvent): void {

@@ -16,24 +16,24 @@ export class Queue<T> {
     return this.#items[this.#start];
   }
 
-  /** @param index from the first item on */
-  at(index: number): T | undefined {
-    return this.#items[this.#start + index];
-  }
-
   push(item: T): void {
     this.#items.push(item);
   }
 
   shift(): T | undefined {
-    if (this.length === 0) return undefined;
-    const item = this.#items[this.#start++];
-    if (this.length === 0) this.drain();
-    else if (this.#start >= COMPACT && this.#start > this.length) {
+    const { first } = this;
+    if (this.length > 0) this.#start++;
+    if (this.length === 0 || this.#start >= Math.max(COMPACT, this.length)) {
       this.#items = this.#items.slice(this.#start);
       this.#start = 0;
     }
-    return item;
+    return first;
+  }
+
+  /** Removes the first item while it is so, and returns the one that is first then. */
+  skip(isSo: (item: T) => boolean): T | undefined {
+    while (this.length > 0 && isSo(this.first as T)) this.shift();
+    return this.first;
   }
 
   /** Removes all items, and returns them. */

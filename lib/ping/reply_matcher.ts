@@ -22,9 +22,9 @@ export interface Probe {
 
 /** What a line from the server is. Durations are in ms. */
 export type Match =
-  | { readonly kind: "reply" | "late"; readonly seq: number; readonly duration: number }
-  | { readonly kind: "wrong" | "duplicate"; readonly seq: number }
-  | { readonly kind: "unsolicited" };
+  | { readonly event: "reply" | "late"; readonly seq: number; readonly duration: number }
+  | { readonly event: "wrong" | "duplicate"; readonly seq: number }
+  | { readonly event: "unsolicited" };
 
 /** What became of the messages, counted over all connections. */
 export class Tally {
@@ -39,6 +39,11 @@ export class Tally {
   late = 0;
   /** Replies to messages that had been answered. */
   duplicate = 0;
+  /** Connections made. */
+  connects = 0;
+  /** Messages that the client itself sent too late, and by how much at most, in ms. */
+  delayed = 0;
+  behind = 0;
 }
 
 /** How messages are recognized in replies: equal messages have equal keys. */
@@ -47,6 +52,8 @@ export interface Keys {
   keyOf(seq: number): number;
   /** The keys of all messages that a line holds. */
   keysIn(line: Uint8Array): readonly number[];
+  /** Whether no two messages are equal: then a reply can be late or a duplicate. */
+  readonly areUnique: boolean;
 }
 
 /** Messages that are remembered once they are settled, over all connections. */
@@ -61,46 +68,47 @@ const NUMBERED = new RegExp(`(?<!${WORD})ping ([1-9]\\d*)(?!${WORD})`, "g");
 
 /** Keys of the messages `ping 1`, `ping 2` and so on. */
 export const numbered: Keys = {
+  areUnique: true,
   keyOf: (seq) => seq,
-  keysIn: (line) => [...latin1.decode(line).matchAll(NUMBERED)].map(([, seq]) => Number(seq)),
+  keysIn: (line) =>
+    isErrorReply(line)
+      ? []
+      : [...latin1.decode(line).matchAll(NUMBERED)].map(([, seq]) => Number(seq)),
 };
 
 /** The single key of messages that any line answers. */
-export const anyLine: Keys = { keyOf: () => 0, keysIn: () => [0] };
+export const anyLine: Keys = { areUnique: false, keyOf: () => 0, keysIn: () => [0] };
 
 /** Keys of messages that are sent in turn, over and over. */
 export function inTurn(messages: readonly Uint8Array[]): Keys {
   const texts = messages.map((message) => latin1.decode(message));
   const keys = texts.map((text) => texts.indexOf(text));
-  const distinct = [...new Set(keys)].map((key) => ({ key, words: wordsOf(texts[key] as string) }));
+  const patterns = [...new Set(keys)].map((key) => ({ key, words: wordsOf(texts[key] as string) }));
   return {
+    areUnique: false,
     keyOf: (seq) => keys[(seq - 1) % keys.length] as number,
     keysIn: (line) => {
       const text = latin1.decode(line);
-      return distinct.filter(({ words }) => words.test(text)).map(({ key }) => key);
+      const held = patterns.filter(({ words }) => words.test(text)).map(({ key }) => key);
+      return isErrorReply(line) ? [] : held;
     },
   };
 }
 
 /** Matches lines to the messages of one connection. */
 export class ReplyMatcher {
-  readonly #sent: Shelf;
-  readonly #settled: readonly Shelf[];
+  readonly #byKey = new Map<number, Queue<Probe>>();
+  readonly #sent = new Queue<Probe>(); // some are settled already
+  readonly #next = new Queue<Probe>(); // likewise, after the last that a line was matched to
+  readonly #answered = new Queue<Probe>();
+  readonly #lost = new Queue<Probe>();
   #last = 0; // the highest number that a line was matched to
 
   /**
    * @param tally counts for several matchers
    * @param matchers that share the memory for settled messages
    */
-  constructor(readonly keys: Keys, readonly tally: Tally, matchers = 1) {
-    const limit = (most: number) => keys === anyLine ? 0 : Math.ceil(most / matchers);
-    this.#sent = new Shelf(keys, ["sent"], Infinity);
-    this.#settled = [
-      new Shelf(keys, ["wrong"], limit(MOST_ANSWERED)),
-      new Shelf(keys, ["lost"], limit(MOST_LOST)),
-      new Shelf(keys, ["answered", "late"], limit(MOST_ANSWERED)),
-    ];
-  }
+  constructor(readonly keys: Keys, readonly tally: Tally, readonly matchers = 1) {}
 
   /**
    * Adds a message that is due.
@@ -114,22 +122,32 @@ export class ReplyMatcher {
   /** Records that a message is sent: from now on a line can answer it. */
   sent(probe: Probe): void {
     probe.state = "sent";
-    this.#sent.push(probe);
+    this.#skipSettled();
+    for (const queue of [this.#sent, this.#next, this.#equal(probe)]) queue.push(probe);
   }
 
   /** Finds the message that a line answers. */
   match(line: Uint8Array, now: number): Match {
-    const isRefusal = this.keys !== anyLine && isErrorReply(line);
-    const keys = isRefusal ? [] : this.keys.keysIn(line);
-    for (const shelf of [this.#sent, ...this.#settled]) {
-      const probe = shelf.find(keys);
-      if (probe !== undefined) return this.#matched(probe, now);
+    const probe = this.#find(this.keys.keysIn(line));
+    if (probe === undefined) {
+      const next = this.#skipSettled();
+      if (next === undefined) return { event: "unsolicited" };
+      this.tally.wrong++;
+      this.#settle(next, "wrong");
+      return { event: "wrong", seq: next.seq };
     }
-    const next = this.#next;
-    if (next === undefined) return { kind: "unsolicited" };
-    this.tally.wrong++;
-    this.#settle(next, "wrong");
-    return { kind: "wrong", seq: next.seq };
+    const { seq, since, state } = probe;
+    if (state === "lost") {
+      this.tally.late++;
+      this.#settle(probe, "late");
+      return { event: "late", seq, duration: now - since };
+    }
+    if (state === "answered" || state === "late") {
+      this.tally.duplicate++;
+      return { event: "duplicate", seq };
+    }
+    if (state === "wrong") this.tally.wrong--; // that line was unsolicited
+    return { event: "reply", seq, duration: this.answer(probe, now) };
   }
 
   /**
@@ -152,110 +170,53 @@ export class ReplyMatcher {
    * @returns the messages given up
    */
   disconnect(): Probe[] {
-    const cut = this.#sent.drain();
+    this.#byKey.clear();
+    const cut = this.#sent.drain().filter(({ state }) => state === "sent");
     for (const probe of cut) this.lose(probe, "cut");
-    for (const shelf of this.#settled) shelf.drain();
     return cut;
   }
 
-  #matched(probe: Probe, now: number): Match {
-    const { seq, since, state } = probe;
-    if (state === "lost") {
-      this.tally.late++;
-      this.#settle(probe, "late");
-      return { kind: "late", seq, duration: now - since };
-    }
-    if (state === "answered" || state === "late") {
-      this.tally.duplicate++;
-      return { kind: "duplicate", seq };
-    }
-    if (state === "wrong") this.tally.wrong--; // that line was unsolicited
-    return { kind: "reply", seq, duration: this.answer(probe, now) };
+  /** The oldest message with one of these keys that is pending, or else one that is settled. */
+  #find(keys: readonly number[]): Probe | undefined {
+    const isForgotten = ({ state }: Probe) => !this.keys.areUnique && state !== "sent";
+    return keys.flatMap((key) => this.#byKey.get(key)?.skip(isForgotten) ?? [])
+      .sort((a, b) => RANK.indexOf(a.state) - RANK.indexOf(b.state) || a.seq - b.seq)[0];
+  }
+
+  /** The message whose turn it is to be answered: servers answer in order, or leave one out. */
+  #skipSettled(): Probe | undefined {
+    const first = this.#sent.skip(({ state }) => state !== "sent");
+    return this.#next.skip(({ seq, state }) => seq <= this.#last || state !== "sent") ?? first;
   }
 
   #settle(probe: Probe, state: ProbeState): void {
     if (probe.state === "queued" || probe.state === "sent") this.tally.pending--;
-    if (state === "answered" || state === "wrong") this.#last = Math.max(this.#last, probe.seq);
     probe.state = state;
-    for (const shelf of this.#settled) if (shelf.states.includes(state)) shelf.push(probe);
+    if (state === "lost" || state === "cut") return this.#forget(this.#lost, MOST_LOST, probe);
+    this.#last = Math.max(this.#last, probe.seq);
+    this.#forget(this.#answered, MOST_ANSWERED, probe);
   }
 
-  /** The message whose turn it is to be answered: servers answer in order, or leave one out. */
-  get #next(): Probe | undefined {
-    return this.#sent.after(this.#last) ?? this.#sent.after(0);
+  /** Remembers a settled message, and forgets the oldest of too many. */
+  #forget(settled: Queue<Probe>, most: number, probe: Probe): void {
+    if (!this.keys.areUnique) return;
+    settled.push(probe);
+    if (settled.length <= most / this.matchers) return;
+    const oldest = settled.shift() as Probe;
+    const isLate = settled === this.#lost && oldest.state === "late";
+    if (!isLate) this.#byKey.delete(this.keys.keyOf(oldest.seq));
   }
-}
 
-/** Messages in some states, in the order in which they got there. Those that leave are removed later. */
-class Shelf {
-  readonly #all = new Queue<Probe>();
-  readonly #byKey = new Map<number, Queue<Probe>>();
-
-  /** @param most older messages are forgotten */
-  constructor(
-    readonly keys: Keys,
-    readonly states: readonly ProbeState[],
-    readonly most: number,
-  ) {}
-
-  push(probe: Probe): void {
-    const key = this.keys.keyOf(probe.seq);
+  #equal({ seq }: Probe): Queue<Probe> {
+    const key = this.keys.keyOf(seq);
     const equal = this.#byKey.get(key) ?? new Queue();
-    equal.push(probe);
     this.#byKey.set(key, equal);
-    this.#all.push(probe);
-    this.#trim();
-  }
-
-  /** The oldest message with one of these keys. */
-  find(keys: readonly number[]): Probe | undefined {
-    let found: Probe | undefined;
-    for (const key of keys) {
-      const equal = this.#byKey.get(key);
-      while (equal?.first !== undefined && !this.#has(equal.first)) equal.shift();
-      const first = equal?.first;
-      if (first !== undefined && !(found !== undefined && found.seq < first.seq)) found = first;
-    }
-    return found;
-  }
-
-  /** The first message after this number; only where they came in the order of their numbers. */
-  after(seq: number): Probe | undefined {
-    this.#trim();
-    let [from, to] = [0, this.#all.length];
-    while (from < to) {
-      const middle = (from + to) >>> 1;
-      if ((this.#all.at(middle)?.seq ?? 0) > seq) to = middle;
-      else from = middle + 1;
-    }
-    for (; from < this.#all.length; from++) {
-      const probe = this.#all.at(from);
-      if (probe !== undefined && this.#has(probe)) return probe;
-    }
-    return undefined;
-  }
-
-  /** Removes all messages, and returns those that had not left. */
-  drain(): Probe[] {
-    this.#byKey.clear();
-    return this.#all.drain().filter((probe) => this.#has(probe));
-  }
-
-  #has({ state }: Probe): boolean {
-    return this.states.includes(state);
-  }
-
-  #trim(): void {
-    for (let first; (first = this.#all.first) !== undefined;) {
-      if (this.#has(first) && this.#all.length <= this.most) return;
-      this.#all.shift();
-      const key = this.keys.keyOf(first.seq);
-      const equal = this.#byKey.get(key);
-      if (equal?.first === first) equal.shift();
-      if (equal?.length === 0) this.#byKey.delete(key);
-    }
+    return equal;
   }
 }
+
+/** Which of several messages a line answers: states in the order of preference. */
+const RANK: readonly ProbeState[] = ["sent", "wrong", "lost", "answered", "late"];
 
 /** Finds a message in a line, as words of their own: `ping 12` does not hold `ping 1`. */
 function wordsOf(message: string): RegExp {

@@ -8,11 +8,7 @@ const LEAST = 0.001;
 const BUCKETS = Math.ceil(Math.log(86_400_000 / LEAST) / Math.log(STEP));
 
 /** Percentiles, and the round trips that are needed to know them. */
-const PERCENTILES = [["p50", 0.5, 1], ["p90", 0.9, 10], ["p99", 0.99, 100], [
-  "p999",
-  0.999,
-  1000,
-]] as const;
+const PERCENTILES = { p50: 1, p90: 10, p99: 100, p999: 1000 };
 
 /** Figures of all round trips, in ms; percentiles if there are enough to know them. */
 export interface Figures {
@@ -51,8 +47,8 @@ export class RoundTrips {
   /** The figures, to the microsecond; undefined if there are no round trips. */
   get figures(): Figures | undefined {
     if (this.count === 0) return undefined;
-    const percentiles = PERCENTILES.filter(([, , enough]) => this.count >= enough)
-      .map(([name, share]) => [name, this.#percentile(share)]);
+    const percentiles = Object.entries(PERCENTILES).filter(([, enough]) => this.count >= enough)
+      .map(([name]) => [name, this.#percentile(Number(`.${name.slice(1)}`))]);
     return {
       min: rounded(this.#min),
       avg: rounded(this.#sum / this.count),

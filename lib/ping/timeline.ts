@@ -4,13 +4,11 @@
 const CELLS = 1024;
 
 /** A stretch of time. */
-export interface Cell {
+interface Cell {
   /** When its first message was due, in ms since the start. */
-  at: number;
-  /** Its longest round trip, in ms; undefined if no message of it was answered. */
-  worst?: number | undefined;
-  /** Whether a message of it was lost. */
-  isLost: boolean;
+  readonly at: number;
+  /** Its longest round trip, in ms; Infinity if a message was lost. */
+  readonly worst: number;
 }
 
 /** What became of messages, by when they were due. */
@@ -28,51 +26,48 @@ export class Timeline {
   /**
    * Records a round trip, or a loss.
    * @param at when the message was due, in ms since the start
-   * @param duration in ms; undefined for a loss
+   * @param duration in ms; Infinity for a loss
    */
-  record(at: number, duration?: number): void {
+  record(at: number, duration: number): void {
+    const isLoss = duration === Infinity;
     this.count++;
-    this.end = Math.max(this.end, at + (duration ?? 0));
-    this.worst = Math.max(this.worst, duration ?? 0);
-    this.hasLosses ||= duration === undefined;
-    while (at >= this.#width * CELLS) this.#halve();
-    const index = Math.max(0, at / this.#width | 0);
-    this.#cells[index] = merged(this.#cells[index], {
-      at,
-      worst: duration,
-      isLost: duration === undefined,
-    });
-  }
-
-  /** The run in this many cells of equal length; undefined where no message was due. */
-  cells(count: number): (Cell | undefined)[] {
-    const cells = new Array<Cell | undefined>(count).fill(undefined);
-    const last = this.#cells.at(-1)?.at ?? 0;
-    for (const cell of this.#cells) {
-      if (cell === undefined) continue;
-      // The last message has a cell as wide as the others.
-      const index = Math.round(cell.at / Math.max(last, 1e-3) * (count - 1));
-      cells[index] = merged(cells[index], cell);
+    this.hasLosses ||= isLoss;
+    this.end = Math.max(this.end, isLoss ? at : at + duration);
+    if (!isLoss) this.worst = Math.max(this.worst, duration);
+    for (; at >= this.#width * CELLS; this.#width *= 2) {
+      this.#cells = grouped(this.#cells, CELLS / 2, (_, index) => index / 2 | 0);
     }
-    return cells;
+    const index = Math.max(0, at / this.#width | 0);
+    this.#cells[index] = merged(this.#cells[index], { at, worst: duration });
   }
 
-  #halve(): void {
-    const half = Math.ceil(this.#cells.length / 2);
-    this.#cells = Array.from({ length: half }, (_, index) => {
-      const [one, other] = [this.#cells[2 * index], this.#cells[2 * index + 1]];
-      return one && other ? merged(one, other) : one ?? other;
-    });
-    this.#width *= 2;
+  /**
+   * The longest round trips of cells of equal length, from the first message to the last.
+   * @returns for each in ms; Infinity where a message was lost, undefined where none was due
+   */
+  cells(count: number): (number | undefined)[] {
+    const scale = (count - 1) / (this.#cells.at(-1)?.at || 1);
+    const cells = grouped(this.#cells, count, ({ at }) => Math.round(at * scale));
+    return cells.map((cell) => cell?.worst);
   }
+}
+
+/** Merges the cells that get the same index. */
+function grouped(
+  cells: readonly (Cell | undefined)[],
+  count: number,
+  indexOf: (cell: Cell, index: number) => number,
+): (Cell | undefined)[] {
+  const groups = new Array<Cell | undefined>(count).fill(undefined);
+  for (const [index, cell] of cells.entries()) {
+    if (cell === undefined) continue;
+    const group = indexOf(cell, index);
+    groups[group] = merged(groups[group], cell);
+  }
+  return groups;
 }
 
 function merged(one: Cell | undefined, other: Cell): Cell {
   if (one === undefined) return other;
-  const worst = Math.max(one.worst ?? -1, other.worst ?? -1);
-  return {
-    at: Math.min(one.at, other.at),
-    worst: worst < 0 ? undefined : worst,
-    isLost: one.isLost || other.isLost,
-  };
+  return { at: Math.min(one.at, other.at), worst: Math.max(one.worst, other.worst) };
 }

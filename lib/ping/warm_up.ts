@@ -19,7 +19,7 @@ const COUNT = 10, TIME = 60;
 /** Warms up by messages over a connection in memory, which needs no permission. */
 export async function warmUpMessages(): Promise<void> {
   const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
-  const connect = () => Promise.resolve(new Echo());
+  const connect = () => Promise.resolve(echo());
   await measure((callbacks) => new ConnTransport(callbacks, connect, how));
 }
 
@@ -65,24 +65,17 @@ async function measure(make: (callbacks: TransportCallbacks) => Transport): Prom
 }
 
 /** A connection that returns what was written, one message at a time. */
-class Echo implements Conn {
-  #written = Promise.withResolvers<Uint8Array>();
-
-  write(bytes: Uint8Array): Promise<number> {
-    this.#written.resolve(bytes);
-    return Promise.resolve(bytes.length);
-  }
-
-  async read(into: Uint8Array): Promise<number> {
-    const bytes = await this.#written.promise;
-    this.#written = Promise.withResolvers();
-    into.set(bytes);
-    return bytes.length;
-  }
-
-  closeWrite(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  close(): void {}
+function echo(): Conn {
+  let written = Promise.withResolvers<Uint8Array>();
+  return {
+    write: (bytes) => (written.resolve(bytes), Promise.resolve(bytes.length)),
+    async read(into) {
+      const bytes = await written.promise;
+      written = Promise.withResolvers();
+      into.set(bytes);
+      return bytes.length;
+    },
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  };
 }

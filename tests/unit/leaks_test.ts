@@ -87,7 +87,7 @@ Deno.test("a measurement: done, or called off while it waits", async () => {
     const stop = new AbortController();
     const run = measurement.run(stop.signal);
     if (interval > 0) {
-      while (measurement.findings.answered === 0) await sleep(1);
+      while (measurement.tally.answered === 0) await sleep(1);
       stop.abort();
     }
     await run;

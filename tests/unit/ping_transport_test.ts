@@ -174,7 +174,7 @@ describe("Measurement", () => {
     assertEquals(events.length, 10_000);
     read.resolve();
     await run;
-    assertEquals([events.length, measurement.findings.answered], [10_100, 10_100]);
+    assertEquals([events.length, measurement.tally.answered], [10_100, 10_100]);
   });
 
   it("spreads messages evenly over the connections and the interval, numbered across all", async () => {
@@ -187,7 +187,7 @@ describe("Measurement", () => {
 
   it("without an interval has a message pending on each connection, and the total is exact", async () => {
     const { events, measurement } = await measured({ count: 1001 }, 10, 1);
-    assertEquals([events.length, measurement.findings.answered], [1001, 1001]);
+    assertEquals([events.length, measurement.tally.answered], [1001, 1001]);
     const counts = Object.values(
       Object.groupBy(events, (one) => one.event === "reply" ? one.connection ?? 0 : 0),
     );
@@ -202,7 +202,7 @@ describe("Measurement", () => {
     }, 50);
     const { events, measurement } = await measured({ count: 40, interval: 10 });
     clearTimeout(busy);
-    const { behind, delayed } = measurement.findings;
+    const { behind, delayed } = measurement.tally;
     const most = Math.max(...events.map((one) => one.event === "reply" ? one.duration ?? 0 : 0));
     assert(behind > 150 && delayed >= 10, `${behind} ms, ${delayed}`);
     assert(Math.abs(most - behind) < 5, `${most} ms, ${behind} ms late`);
@@ -221,7 +221,7 @@ describe("Measurement", () => {
     const timer = setInterval(() => turns++, 1);
     const { measurement } = await measured({ count: 100_000, interval: 0.0001 });
     clearInterval(timer);
-    assertEquals(measurement.findings.answered, 100_000);
+    assertEquals(measurement.tally.answered, 100_000);
     assert(turns > 5, `${turns} turns`);
   });
 });

@@ -28,7 +28,7 @@ function sent(messages: readonly string[], keys: Keys): { matcher: ReplyMatcher;
 function kinds(matcher: ReplyMatcher, lines: readonly string[]): string[] {
   return lines.map((line) => {
     const match = matcher.match(latin1(line), 100);
-    return "seq" in match ? `${match.kind} ${match.seq}` : match.kind;
+    return "seq" in match ? `${match.event} ${match.seq}` : match.event;
   });
 }
 
@@ -140,7 +140,7 @@ describe("a line is", () => {
 describe("ReplyMatcher", () => {
   it("times replies from when their messages were due", () => {
     const { matcher } = sent(three, numbered);
-    assertEquals(matcher.match(latin1(line(3)), 7.5), { kind: "reply", seq: 3, duration: 5.5 });
+    assertEquals(matcher.match(latin1(line(3)), 7.5), { event: "reply", seq: 3, duration: 5.5 });
   });
 
   it("counts what was sent as answered, wrong, pending or given up", () => {

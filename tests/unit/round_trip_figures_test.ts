@@ -3,7 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Outages } from "../../lib/ping/outages.ts";
-import { histogram, line } from "../../lib/ping/picture.ts";
+import { histogram, line } from "../../lib/cli/picture.ts";
 import { RoundTrips } from "../../lib/ping/round_trips.ts";
 import { Timeline } from "../../lib/ping/timeline.ts";
 
@@ -82,8 +82,8 @@ describe("histogram", () => {
   });
 });
 
-/** A run of messages that are due so many ms apart; undefined is a loss. */
-function run(durations: readonly (number | undefined)[], interval = 100): Timeline {
+/** A run of messages that are due so many ms apart; Infinity is a loss. */
+function run(durations: readonly number[], interval = 100): Timeline {
   const timeline = new Timeline();
   for (const [at, duration] of durations.entries()) timeline.record(at * interval, duration);
   return timeline;
@@ -99,7 +99,7 @@ describe("line", () => {
 
   it("shows a stall as a slope, losses as crosses, and the scale", () => {
     const stall = Array.from({ length: 8 }, (_, at) => 800 - 100 * at);
-    const durations = [...calm, ...stall, ...calm.slice(10), undefined, undefined, 1];
+    const durations = [...calm, ...stall, ...calm.slice(10), Infinity, Infinity, 1];
     assertEquals(
       line(run(durations), 80),
       "▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁█▇▆▅▄▃▂▁▁▁▁▁▁▁▁▁▁▁××▁ █ 800 ms, × lost, 4.0 s",
@@ -116,7 +116,7 @@ describe("line", () => {
     it(`covers a long run in ${columns} columns, with its single loss and its worst round trip`, () => {
       const timeline = new Timeline();
       for (let at = 0; at < 100_000; at++) {
-        timeline.record(at * 37, at === 25_000 ? undefined : at === 75_000 ? 100 : 1);
+        timeline.record(at * 37, at === 25_000 ? Infinity : at === 75_000 ? 100 : 1);
       }
       const text = line(timeline, columns) ?? fail();
       assertEquals([...text].length, columns);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,16 @@ static inline int connection(int port, int wait) {
   if (connect(fd, (void *)&to, sizeof to) && errno != EINPROGRESS) die("cannot connect");
   fcntl(fd, F_SETFL, O_NONBLOCK);
   return fd;
+}
+
+/** Waits for events until a time, to the microsecond; gives how many there are. */
+static inline int wait_until(int poller, struct epoll_event *events, int most, double due) {
+  double left = due - now();
+  if (left < 0) left = 0;
+  struct timespec pause = {(time_t)left, (long)((left - (time_t)left) * 1e9)};
+  struct pollfd wish = {.fd = poller, .events = POLLIN};
+  if (ppoll(&wish, 1, &pause, NULL) < 0) die("cannot wait");
+  return wish.revents ? epoll_wait(poller, events, most, 0) : 0;
 }
 
 /** Whether these 24 bytes are ctime's text of a time near now. */

@@ -1,7 +1,7 @@
 /** Round trips as pictures in text: how many took how long, and how long they took over time. Pure. */
 
-import type { RoundTrips } from "./round_trips.ts";
-import type { Cell, Timeline } from "./timeline.ts";
+import type { RoundTrips } from "../ping/round_trips.ts";
+import type { Timeline } from "../ping/timeline.ts";
 
 /** Round trips that a histogram needs, and messages that a line needs. */
 const ENOUGH_FOR_BARS = 10, ENOUGH_FOR_LINE = 20;
@@ -43,7 +43,7 @@ export function line(timeline: Timeline, columns: number): string | undefined {
   const scale = ` █ ${digits(worst)} ms${hasLosses ? `, ${LOSS} lost` : ""}, ${span(end)}`;
   const room = Math.max(10, columns - scale.length);
   const cells = timeline.cells(Math.min(room, timeline.count));
-  return cells.map((cell) => block(cell, worst)).join("") + scale;
+  return cells.map((trip) => block(trip, worst)).join("") + scale;
 }
 
 /** Colours the crosses of a line red. */
@@ -51,11 +51,9 @@ export function emphasizeLosses(line: string): string {
   return line.replaceAll(LOSS, `\x1b[31m${LOSS}\x1b[39m`);
 }
 
-function block(cell: Cell | undefined, most: number): string {
-  if (cell === undefined) return " ";
-  if (cell.isLost) return LOSS;
-  const height = Math.ceil((cell.worst ?? 0) / most * HEIGHTS.length) || 1;
-  return HEIGHTS[height - 1] ?? " ";
+function block(trip: number | undefined, most: number): string {
+  if (trip === undefined || trip === Infinity) return trip === undefined ? " " : LOSS;
+  return HEIGHTS[(Math.ceil(trip / most * HEIGHTS.length) || 1) - 1] ?? " ";
 }
 
 /** A bar of so many characters; anything above 0 shows as an eighth. */
@@ -64,8 +62,9 @@ function bar(length: number): string {
   return "█".repeat(eighths / 8 | 0) + EIGHTHS[eighths % 8];
 }
 
-/** A number in at least three digits. */
+/** A number in at least three digits; 0 in one. */
 export function digits(number: number): string {
+  if (number === 0) return "0";
   return number >= 100 ? number.toFixed(0) : number.toPrecision(3);
 }
 
