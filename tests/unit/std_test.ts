@@ -69,7 +69,7 @@ describe("bdd", () => {
           it("second", says("second"));
           it.skip("never", says("never"));
           describe.ignore("not at all", () => it("x", says("not at all")));
-          it("nor this", { ignore: true }, says("nor this"));
+          it("nor this", { ignore: true, skip: "for a reason" }, says("nor this"));
         });
       });`,
     );
@@ -81,6 +81,7 @@ describe("bdd", () => {
       "inner after",
       "after",
     ]);
+    assertMatch(printed, /nor this \(for a reason\) \.\.\. ignored/);
     assertMatch(printed, /1 passed \(3 steps\) \| 0 failed \| 0 ignored \(3 steps\)/);
   });
 

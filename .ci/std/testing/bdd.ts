@@ -4,7 +4,8 @@
  */
 
 type Body = (t: Deno.TestContext) => void | Promise<void>;
-type Options = Partial<Omit<Deno.TestDefinition, "fn" | "name">>;
+/** As in std; beside that, `skip` may hold the reason to ignore a test, which its title then shows. */
+type Options = Partial<Omit<Deno.TestDefinition, "fn" | "name">> & { skip?: string | false };
 type Definition<Fn> = Options & { name: string; fn: Fn };
 type Arguments<Fn> =
   | [name: string, fn: Fn]
@@ -61,9 +62,13 @@ async function runSuite(suite: Suite, t: Deno.TestContext, around: Suite[]): Pro
 }
 
 function definition<Fn>(args: Arguments<Fn>): Definition<Fn> {
-  if (args.length === 1) return args[0];
-  const [name, options, fn] = args.length === 2 ? [args[0], {}, args[1]] : args;
-  return { ...options, name, fn };
+  const [title, given, fn] = args.length === 1
+    ? [args[0].name, args[0], args[0].fn]
+    : args.length === 2
+    ? [args[0], {}, args[1]]
+    : args;
+  const { skip, ...options } = given;
+  return { ...options, name: skip ? `${title} (${skip})` : title, fn };
 }
 
 function register(step: Step): void {
