@@ -16,6 +16,7 @@ import {
 import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
 import * as program from "./lib/cli/program.ts";
 import { Report, type Style } from "./lib/cli/report.ts";
+import { reportTrace } from "./lib/cli/trace.ts";
 import { StatusLine } from "./lib/cli/status_line.ts";
 import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
@@ -66,6 +67,7 @@ const OPTIONS = {
 
   timestamps: { group: "What it prints", short: "D", needs: ["ping|connect"], help: "print the local time before each line of --ping" },
   log: { value: "text|json", fallback: "text", read: oneOf("text", "json"), help: "the replies, or a JSON object per line" },
+  trace: { not: ["udp"], help: "print every read and write, with its time, on standard error" },
 } as const;
 
 const PROGRAM = {
@@ -119,16 +121,18 @@ async function main(options: Options): Promise<number> {
     timestamps,
     summaryAlone: ping && quiet,
   });
+  const trace = options.trace ? reportTrace(report, printTrace) : undefined;
+  const target = { ...where, trace };
   if (ping) {
     const io = { report, status: progress, complain, onProgress };
     const measuring = { ...options, messages, duration: options.for };
-    return await measure(where, measuring, io, stopSignal()) ? 0 : 1;
+    return await measure(target, measuring, io, stopSignal()) ? 0 : 1;
   }
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
   const person = prompt && isTerminal && Deno.stdin.isTerminal() ? talkOnTerminal : undefined;
   const desk = { input: wordedInput(Deno.stdin), report, progress, isTerminal, person, aside };
-  const failure = await converse(where, { ...options, messages, prompt }, desk);
+  const failure = await converse(target, { ...options, messages, prompt }, desk);
   if (failure !== undefined) complain(failure);
   return failure === undefined ? 0 : 1;
 }
@@ -195,6 +199,11 @@ async function talkOnTerminal(
 /** Prints what a server sent that is no reply, beside replies that go elsewhere. */
 function aside(words: Uint8Array): void {
   program.printError(`Server says: ${escape(words)}`);
+}
+
+function printTrace(line: string): void {
+  progress.hide();
+  program.printError(line);
 }
 
 /** Prints what went wrong; words of the server may be in it. */

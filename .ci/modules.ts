@@ -1,6 +1,6 @@
 /** Builds the modules `readback` and `readback/testing` for Node, with their types. */
 
-import { build } from "esbuild";
+import { build, transform } from "esbuild";
 
 /** The modules' entry points, under `lib`. */
 const ENTRIES = ["mod", "testing/mod"];
@@ -15,7 +15,8 @@ type RunDeno = (...args: readonly string[]) => Promise<void>;
  * @param deno runs Deno with arguments
  */
 export async function modules(into: string, deno: RunDeno): Promise<void> {
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: Object.fromEntries(ENTRIES.map((name) => [name, `lib/${name}.ts`])),
     outdir: `${into}/lib`,
     bundle: true,
@@ -33,7 +34,19 @@ export async function modules(into: string, deno: RunDeno): Promise<void> {
     }],
     logLevel: "warning",
   });
+  for (const { path, text } of outputFiles) {
+    await checkNames(text);
+    await Deno.mkdir(path.replace(/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(path, text);
+  }
   await types(into, deno);
+}
+
+/** Checks that every name of Deno's has been replaced. */
+async function checkNames(code: string): Promise<void> {
+  const { code: bare } = await transform(code, { minifyWhitespace: true }); // without comments
+  const left = /\bDeno\.[\w.]+/.exec(bare);
+  if (left) throw new Error(`lib/node/deno.ts lacks ${left[0]}`);
 }
 
 /** Takes the types that `deno pack` makes of what is exported, and of all that this mentions. */
@@ -48,6 +61,8 @@ async function types(into: string, deno: RunDeno): Promise<void> {
       const folder = file.replace(/[^/]*$/, "");
       await Deno.mkdir(`${into}/${folder}`, { recursive: true });
       const own = text.replaceAll("@readback/readback", "readback")
+        // Only constructors that are not for users take these; nobody needs @types/node for them.
+        .replaceAll(/^import type \{ (\w+) \} from "node:\w+";$/gm, "type $1 = unknown;")
         .replaceAll(/\*\/ (?=\S)/g, "*/\n");
       await Deno.writeTextFile(`${into}/${file}`, REFERENCE + own);
       for (const [, path = ""] of text.matchAll(/from "(\.{1,2}\/.*)\.js"/g)) {

@@ -44,6 +44,11 @@ const env = {
   toObject: () => ({ ...process.env }),
 };
 const makeTempDir = ({ prefix = "", dir = tmpdir() } = {}) => fs.mkdtemp(`${dir}/${prefix}`);
+async function makeTempFile({ prefix = "", suffix = "" } = {}): Promise<string> {
+  const file = `${tmpdir()}/${prefix}${crypto.randomUUID()}${suffix}`;
+  await fs.writeFile(file, "");
+  return file;
+}
 const makeTempDirSync = ({ prefix = "" } = {}) => mkdtempSync(`${tmpdir()}/${prefix}`);
 const remove = (path: string, options = {}) => fs.rm(path, options);
 const writeTextFile = (path: string, text: string, { mode = 0o666 } = {}) =>
@@ -80,6 +85,7 @@ export {
   kill as "Deno.kill",
   makeTempDir as "Deno.makeTempDir",
   makeTempDirSync as "Deno.makeTempDirSync",
+  makeTempFile as "Deno.makeTempFile",
   readFile as "Deno.readFile",
   realPathSync as "Deno.realPathSync",
   remove as "Deno.remove",

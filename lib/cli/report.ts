@@ -39,9 +39,15 @@ export type ClientEvent =
   & { server: string }
   & (
     | ReportedEvent
+    | TransferEvent
     | { event: "summary" } & Summary
     | { event: "progress" } & Omit<Summary, "reason">
   );
+
+/** A read or a write. */
+export type TransferEvent =
+  | { event: "received"; bytes: number; data: Uint8Array }
+  | { event: "sent"; bytes: number; data: Uint8Array };
 
 /** Where it is told. */
 export interface TextOutput extends Output {
@@ -104,7 +110,7 @@ export class Report {
   }
 
   /** Tells what happened; settles once that is written. */
-  async tell(event: ReportedEvent): Promise<void> {
+  async tell(event: ReportedEvent | TransferEvent): Promise<void> {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
@@ -145,7 +151,9 @@ export class Report {
     }
   }
 
-  #asJson({ event, ...fields }: ReportedEvent | { event: string } & Summary): Uint8Array {
+  #asJson(
+    { event, ...fields }: ReportedEvent | TransferEvent | { event: string } & Summary,
+  ): Uint8Array {
     const told: Record<string, unknown> = { server: this.server, ...fields };
     for (
       const name of [
@@ -166,7 +174,7 @@ export class Report {
     return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
   }
 
-  #asText(event: ReportedEvent): Uint8Array {
+  #asText(event: ReportedEvent | TransferEvent): Uint8Array {
     switch (this.style) {
       case "ping":
         return encoder.encode(this.#asPing(event));
@@ -194,14 +202,14 @@ export class Report {
     return concat([safe, NEWLINE]);
   }
 
-  #asPing(event: ReportedEvent): string {
+  #asPing(event: ReportedEvent | TransferEvent): string {
     const { connections = 1, timestamps } = this.options;
     if (connections > 1 && event.event !== "outage") return "";
     const line = this.#lineAbout(event);
     return timestamps && line !== "" ? `${timeOfDay(new Date(), 3)} ${line}` : line;
   }
 
-  #lineAbout(event: ReportedEvent): string {
+  #lineAbout(event: ReportedEvent | TransferEvent): string {
     const { server } = this;
     switch (event.event) {
       case "reply":
@@ -222,7 +230,7 @@ export class Report {
         return `${SAYS} ${escape(event.data)}\n`;
       case "connection":
         return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
-      case "disconnected":
+      default:
         return ""; // standard error has it
       case "outage":
         return `${describeOutage(event)}\n`;

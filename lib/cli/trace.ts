@@ -1,10 +1,29 @@
 /** The lines of a trace: what was read and written, with its time. */
 
-import type { TraceEvent } from "../net/traced.ts";
+import type { Trace, TraceEvent } from "../net/traced.ts";
 import { quote } from "../wire/quote.ts";
+import type { Report } from "./report.ts";
 
+/** Characters that take two columns of a terminal, or nearly so. */
+const WIDE =
+  /[\p{sc=Han}\p{sc=Hangul}\p{sc=Hiragana}\p{sc=Katakana}\p{Emoji_Presentation}\u3000-\u303f\uff01-\uff60]/u;
+/** The least width of data, in a terminal that is too narrow for a line, in characters. */
+const LEAST_SHOWN = 12;
 /** The width of a line where there is no terminal, in characters. */
 const COLUMNS = 80;
+
+/** Reports a client's reads and writes: as events, or as lines that are printed elsewhere. */
+export function reportTrace(report: Report, print: (line: string) => void): Trace {
+  const columns = () => Deno.stderr.isTerminal() ? Deno.consoleSize().columns : undefined;
+  const text = new TraceText("self", columns);
+  return (event) => {
+    if (report.style !== "json") return print(text.line(event, report.server));
+    const { kind, from, data } = event;
+    if (kind !== "data") return;
+    const name = from === "peer" ? "received" : "sent";
+    report.tell({ event: name, bytes: data.length, data }).catch(() => {}); // the next one fails too
+  };
+}
 
 /** Formats the lines of one program's trace. */
 export class TraceText {
@@ -29,12 +48,19 @@ export class TraceText {
     }
     const count = String(data.length);
     this.#countWidth = Math.max(this.#countWidth, count.length);
-    return this.#line(time, address, mark, `${count.padStart(this.#countWidth)} bytes`, data);
+    const unit = data.length === 1 ? "byte " : "bytes";
+    return this.#line(time, address, mark, `${count.padStart(this.#countWidth)} ${unit}`, data);
   }
 
   /** Formats what is neither a read nor a write, such as a message. */
   note(address: string, text: string, data?: Uint8Array): string {
     return this.#line(performance.now(), address, " ", text, data);
+  }
+
+  /** Formats a message. */
+  message(address: string, number: number, data: Uint8Array): string {
+    const { length } = data;
+    return this.note(address, `message ${number}: ${length} byte${length === 1 ? "" : "s"}`, data);
   }
 
   #line(time: number, address: string, mark: string, text: string, data?: Uint8Array): string {
@@ -44,9 +70,16 @@ export class TraceText {
     return data === undefined ? line : `${line} ${this.#cut(quote(data), line.length + 1)}`;
   }
 
-  /** Shortens a quoted text to the rest of the line. */
+  /** Shortens a quoted text to the rest of the line, between characters and escapes. */
   #cut(quoted: string, start: number): string {
-    const room = Math.max((this.columns() ?? COLUMNS) - start, 12);
-    return quoted.length <= room ? quoted : `${[...quoted].slice(0, room - 2).join("")}…"`;
+    const room = Math.max((this.columns() ?? COLUMNS) - start, LEAST_SHOWN);
+    let width = 0;
+    let shown = "";
+    for (const [piece] of quoted.matchAll(/\\x..|\\.|./gu)) {
+      width += WIDE.test(piece) ? 2 : piece.length;
+      if (width > room) return `${shown}…"`;
+      if (width <= room - 2) shown += piece;
+    }
+    return quoted;
   }
 }

@@ -102,7 +102,7 @@ export function asTrace(trace: TraceText): Format {
       case "dropped":
         return asText(event);
       case "message":
-        return trace.note(event.client, `message ${number}: ${event.bytes} bytes`, event.data);
+        return trace.message(event.client, number, event.data);
       case "fault":
         return trace.note(event.client, `fault ${drawn(event)}`);
       case "refused":

@@ -16,6 +16,7 @@ import { readPem } from "./pem.ts";
 import { connectAs, describeTlsError, type Identity, secure } from "./tls.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath, TOO_LONG } from "./unix.ts";
+import { type Trace, traced } from "./traced.ts";
 import { sleep } from "../wait.ts";
 
 /**
@@ -181,6 +182,8 @@ export class ConnectError extends Error {
 export interface FamilyOptions extends ConnectOptions {
   /** Uses only the name's addresses of this version of IP. @default {undefined} any */
   readonly family?: 4 | 6 | undefined;
+  /** Called for each read and write of the connection. */
+  readonly trace?: Trace | undefined;
 }
 
 /** A connection, and how long each step of making it took, in ms. */
@@ -223,7 +226,9 @@ async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promi
     const late = patience > 0 ? AbortSignal.timeout(Math.ceil(patience)) : undefined;
     const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
-      return await attempt(options, stop);
+      const connected = await attempt(options, stop);
+      const { conn } = connected;
+      return options.trace ? { ...connected, conn: traced(conn, options.trace) } : connected;
     } catch (error) {
       const until = isInQueue(error) ? latestInQueue : latest;
       if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {

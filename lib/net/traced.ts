@@ -73,7 +73,7 @@ const NOTHING = new Uint8Array();
  * @param trace called for each event
  * @returns a connection or listener to use in its place
  */
-export function traced(conn: ServerConn, trace: Trace): ServerConn;
+export function traced(conn: ServerConn, trace: Trace): ServerConn & Disposable;
 /**
  * Wraps a listener, likewise.
  *
@@ -92,7 +92,7 @@ export function traced(inner: ServerConn | Listener, trace: Trace): ServerConn |
   };
 }
 
-class TracedConn implements ServerConn {
+class TracedConn implements ServerConn, Disposable {
   declare handshake?: () => Promise<unknown>; // only if the connection has one
   declare reset?: () => void;
   readonly #ended = { peer: false, self: false };
@@ -144,6 +144,10 @@ class TracedConn implements ServerConn {
     else this.#over("cut", "self");
     this.#isOver = true;
     this.conn.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   setNoDelay(): void {

@@ -9,6 +9,7 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import net from "node:net";
 import process from "node:process";
+import path from "node:path";
 import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
 import { getSystemErrorName } from "node:util";
@@ -39,6 +40,13 @@ function mappedAsync<A extends unknown[], R>(
   return (...args) => call(...args).catch((error) => Promise.reject(asDenoError(error)));
 }
 
+/** Waits for a callback. */
+function settled(start: (done: (error?: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) =>
+    start((error) => error ? reject(asDenoError(error)) : resolve())
+  );
+}
+
 // --- the system
 
 const build = { os: process.platform === "win32" ? "windows" : process.platform };
@@ -53,28 +61,14 @@ const removeSignalListener = (signal: NodeJS.Signals, listener: () => void) =>
   void process.off(signal, listener);
 const stderr = {
   write: (bytes: Uint8Array) =>
-    new Promise<number>((resolve, reject) =>
-      process.stderr.write(
-        bytes,
-        (error) => error ? reject(asDenoError(error)) : resolve(bytes.length),
-      )
-    ),
+    settled((done) => process.stderr.write(bytes, done)).then(() => bytes.length),
 };
 /** `RegExp.escape`, which Node has from version 24 on. */
 const escape = (text: string) => text.replace(/[$()*+\-./?[\\\]^{|}]/g, "\\$&");
 
 // --- files
 
-function info(stats: fs.Stats) {
-  return {
-    isFile: stats.isFile(),
-    isDirectory: stats.isDirectory(),
-    isSocket: stats.isSocket(),
-    dev: stats.dev,
-    ino: stats.ino,
-  };
-}
-
+const info = (stats: fs.Stats) => ({ ...stats, isSocket: stats.isSocket() });
 const stat = mappedAsync(async (path: string) => info(await fs.promises.stat(path)));
 const lstat = mappedAsync(async (path: string) => info(await fs.promises.lstat(path)));
 const lstatSync = mapped((path: string) => info(fs.lstatSync(path)));
@@ -82,11 +76,11 @@ const linkSync = mapped(fs.linkSync);
 const renameSync = mapped(fs.renameSync);
 const removeSync = mapped(fs.unlinkSync);
 const readTextFile = mappedAsync((path: string | URL) => fs.promises.readFile(path, "utf8"));
-/** Opens a folder, to lock it: that Node can't do, so the caller goes without. */
+/** Opens a folder. Node has no locks, so the caller goes without. */
 const open = mappedAsync(async (path: string) => {
   await fs.promises.access(path);
   return {
-    lock: () => Promise.reject(new Error("Node can't lock a folder")),
+    lock: () => Promise.reject(new Error("Node has no locks")),
     [Symbol.dispose]() {},
   };
 });
@@ -94,16 +88,18 @@ const open = mappedAsync(async (path: string) => {
 // --- sockets
 
 interface Place {
-  transport?: "tcp" | "unix";
   hostname?: string;
   port?: number;
   path?: string;
 }
 
-/** Binds a socket at once, which net.Server does later; so a failure is thrown, and the port known. */
-const createHandle = (net as unknown as {
+/**
+ * Binds a socket at once, where a `net.Server` does so later: so that a failure is thrown, and the
+ * port known. Undocumented, and in every Node since 0.11; it returns a negative errno on failure.
+ */
+const { _createServerHandle: createHandle } = net as unknown as {
   _createServerHandle(address: string, port: number, family: number): Handle | number;
-})._createServerHandle;
+};
 
 interface Handle {
   getsockname(into: { address?: string; port?: number }): number;
@@ -127,18 +123,14 @@ function listen(
     );
   }
   const handle = bind(hostname, port, family);
-  const own: { address?: string; port?: number } = {};
-  const failed = handle.getsockname(own); // also where the port is taken
-  if (failed) {
+  const own = { address: hostname, port };
+  const errno = handle.getsockname(own); // an error where the port is taken
+  if (errno < 0) {
     handle.close();
-    throw systemError(failed, `${hostname}:${port}`);
+    throw systemError(errno, `${hostname}:${port}`);
   }
   server.listen(handle, tcpBacklog);
-  return new SocketListener(server, {
-    transport: "tcp",
-    hostname: own.address ?? hostname,
-    port: own.port ?? port,
-  });
+  return new SocketListener(server, { transport: "tcp", hostname: own.address, port: own.port });
 }
 
 function bind(address: string, port: number, family: number): Handle {
@@ -152,7 +144,7 @@ function systemError(errno: number, where: string): unknown {
   return asDenoError(Object.assign(new Error(`${code}: ${where}`), { code }));
 }
 
-/** Only tells whether that is a certificate and its key: see lib/net/tls_listener.ts. */
+/** Checks only the certificate and its key: lib/net/tls_listener.ts listens. */
 const listenTls = mapped(({ cert, key }: { cert: string; key: string }) => {
   tls.createSecureContext({ cert, key });
   return { close() {} };
@@ -182,13 +174,27 @@ async function happens(socket: net.Socket, event: string, signal?: AbortSignal):
   }
 }
 
+interface TlsOptions {
+  hostname: string;
+  caCerts: string[];
+  cert?: string;
+  key?: string;
+}
+
 /** A TLS client's connection. Its handshake has begun. */
 class TlsConn extends SocketConn {
   readonly #handshake;
 
-  constructor(socket: tls.TLSSocket) {
-    super(socket);
-    this.#handshake = happens(socket, "secureConnect");
+  constructor(socket: net.Socket, { hostname, caCerts, cert, key }: TlsOptions) {
+    const secured = tls.connect({
+      socket,
+      host: hostname, // whose name is verified
+      ...net.isIP(hostname) ? {} : { servername: hostname },
+      ...caCerts.length === 0 ? {} : { ca: [...tls.rootCertificates, ...caCerts] },
+      ...cert === undefined ? {} : { cert, key },
+    });
+    super(secured);
+    this.#handshake = happens(secured, "secureConnect");
     this.#handshake.catch(() => {}); // handshake() reports it
   }
 
@@ -198,38 +204,13 @@ class TlsConn extends SocketConn {
   }
 }
 
-interface Trust {
-  hostname: string;
-  caCerts: string[];
-  cert?: string;
-  key?: string;
+async function connectTls(options: TlsOptions & { port: number }): Promise<TlsConn> {
+  const { socket } = await connect(options);
+  return new TlsConn(socket, options);
 }
 
-function tlsOptions({ hostname, caCerts, cert, key }: Trust): tls.ConnectionOptions {
-  return {
-    ...cert === undefined ? {} : { cert, key },
-    ...net.isIP(hostname) ? {} : { servername: hostname },
-    ...caCerts.length === 0 ? {} : { ca: [...tls.rootCertificates, ...caCerts] },
-  };
-}
-
-async function connectTls(options: Trust & { port: number }): Promise<TlsConn> {
-  const { hostname, port } = options;
-  const socket = net.connect({ host: hostname, port, allowHalfOpen: true });
-  await happens(socket, "connect");
-  return layTls(socket, options);
-}
-
-// deno-lint-ignore require-await -- Deno's is async
-async function startTls(conn: SocketConn, options: Trust): Promise<TlsConn> {
-  return layTls(conn.socket, options);
-}
-
-function layTls(socket: net.Socket, options: Trust): TlsConn {
-  return new TlsConn(
-    tls.connect({ ...tlsOptions(options), host: options.hostname, socket }),
-  );
-}
+const startTls = (conn: SocketConn, options: TlsOptions) =>
+  Promise.resolve(new TlsConn(conn.socket, options));
 
 // --- programs
 
@@ -246,134 +227,79 @@ interface CommandOptions {
   stderr?: Stdio;
 }
 
-class Command {
-  constructor(readonly command: string, readonly options: CommandOptions = {}) {}
-
-  spawn(): ChildProcess {
-    const child = childProcess.spawn(this.command, this.options.args ?? [], this.#how("inherit"));
-    child.on("error", () => {}); // thrown below, with its reason
-    if (child.pid === undefined) throw this.#failure();
-    return new ChildProcess(child);
-  }
-
-  async output(): Promise<Output> {
-    const child = new Command(this.command, {
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-      ...this.options,
-    }).spawn();
-    const [status, stdout, stderr] = await Promise.all([
-      child.status,
-      bytesOf(child.stdout),
-      bytesOf(child.stderr),
-    ]);
-    return { ...status, stdout, stderr };
-  }
-
-  outputSync(): Output {
-    const { status, signal, stdout, stderr, error } = childProcess.spawnSync(
-      this.command,
-      this.options.args ?? [],
-      this.#how("piped"),
-    );
-    if (error) throw asDenoError(error);
-    return { ...statusOf(status, signal), stdout, stderr };
-  }
-
-  #how(usual: Stdio): childProcess.SpawnOptions {
-    const { cwd, env, clearEnv, detached, stdin = usual, stdout = usual, stderr = usual } =
-      this.options;
-    const names = { piped: "pipe", inherit: "inherit", null: "ignore" } as const;
-    return {
-      ...cwd === undefined ? {} : { cwd },
-      env: clearEnv ? { ...env } : { ...process.env, ...env },
-      detached: detached ?? false,
-      stdio: [names[stdin], names[stdout], names[stderr]],
-    };
-  }
-
-  /** Why the system started nothing: Node says so only later. */
-  #failure(): Error {
-    const { cwd } = this.options;
-    if (cwd !== undefined && !fs.existsSync(cwd)) {
-      return new errors.NotFound(`no such folder: ${cwd}`);
-    }
-    const folders = this.command.includes("/")
-      ? [""]
-      : (process.env["PATH"] ?? "").split(":").map((folder) => `${folder}/`);
-    const isThere = folders.some((folder) => fs.existsSync(folder + this.command));
-    return isThere
-      ? new errors.PermissionDenied(`cannot execute ${this.command}`)
-      : new errors.NotFound(`no such program: ${this.command}`);
-  }
-}
-
 interface Status {
   success: boolean;
   code: number;
   signal: string | null;
 }
 
-type Output = Status & { stdout: Uint8Array; stderr: Uint8Array };
+class Command {
+  constructor(readonly command: string, readonly options: CommandOptions = {}) {}
 
-function statusOf(code: number | null, signal: NodeJS.Signals | null): Status {
-  return {
-    success: code === 0,
-    code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]),
-    signal,
-  };
-}
-
-async function bytesOf(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-class ChildProcess {
-  readonly pid: number;
-  readonly status: Promise<Status>;
-  readonly #child: childProcess.ChildProcess;
-  readonly stdin: WritableStream<Uint8Array>;
-  readonly stdout: ReadableStream<Uint8Array>;
-  readonly stderr: ReadableStream<Uint8Array>;
-
-  constructor(child: childProcess.ChildProcess) {
-    this.#child = child;
-    this.pid = child.pid ?? 0;
-    this.stdin = child.stdin === null ? new WritableStream() : writable(child.stdin);
-    this.stdout = readable(child.stdout);
-    this.stderr = readable(child.stderr);
-    this.status = new Promise((resolve) =>
+  spawn() {
+    const child = childProcess.spawn(this.command, this.options.args ?? [], this.#how("inherit"));
+    child.on("error", () => {}); // thrown here, with its reason
+    if (child.pid === undefined) throw this.#failure();
+    const status = new Promise<Status>((resolve) =>
       child.once("exit", (code, signal) => resolve(statusOf(code, signal)))
     );
+    return {
+      pid: child.pid,
+      status,
+      stdin: child.stdin && writable(child.stdin),
+      stdout: child.stdout && Readable.toWeb(child.stdout),
+      stderr: child.stderr && Readable.toWeb(child.stderr),
+      kill(signal: NodeJS.Signals = "SIGTERM"): void {
+        if (!child.kill(signal)) throw new TypeError("the program has ended");
+      },
+    };
   }
 
-  kill(signal: NodeJS.Signals = "SIGTERM"): void {
-    if (!this.#child.kill(signal)) throw new TypeError("the program has ended");
+  outputSync() {
+    const args = this.options.args ?? [];
+    const done = childProcess.spawnSync(this.command, args, this.#how("piped"));
+    if (done.error) throw asDenoError(done.error);
+    return { ...statusOf(done.status, done.signal), stdout: done.stdout, stderr: done.stderr };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill();
-    await this.status;
+  #how(usual: Stdio): childProcess.SpawnOptions {
+    const { cwd, env, clearEnv, detached = false, stdin, stdout, stderr } = this.options;
+    const names = { piped: "pipe", inherit: "inherit", null: "ignore" } as const;
+    return {
+      ...cwd === undefined ? {} : { cwd },
+      env: clearEnv ? { ...env } : { ...process.env, ...env },
+      detached,
+      stdio: [stdin, stdout, stderr].map((stream) => names[stream ?? usual]),
+    };
   }
+
+  /** Returns why the system started nothing, which Node tells only later. */
+  #failure(): Error {
+    const { command, options: { cwd } } = this;
+    if (cwd !== undefined && !fs.existsSync(cwd)) {
+      return new errors.NotFound(`no such folder: ${cwd}`);
+    }
+    const folders = command.includes("/") ? [""] : process.env["PATH"]?.split(":") ?? [];
+    return folders.some((folder) => fs.existsSync(path.join(folder, command)))
+      ? new errors.PermissionDenied(`cannot execute ${command}`)
+      : new errors.NotFound(`no such program: ${command}`);
+  }
+}
+
+/** A signal's code is 128 and its number, as a shell's. */
+function statusOf(code: number | null, signal: NodeJS.Signals | null): Status {
+  const number = signal === null ? 0 : constants.signals[signal];
+  return { success: code === 0, code: code ?? 128 + number, signal };
 }
 
 /** A write settles once the system has taken the bytes; Node's own `toWeb` settles before. */
 function writable(stream: Writable): WritableStream<Uint8Array> {
   stream.on("error", () => {}); // the write reports it
-  const settled = (start: (done: (error?: Error | null) => void) => void) =>
-    new Promise<void>((resolve, reject) =>
-      start((error) => error ? reject(asDenoError(error)) : resolve())
-    );
   return new WritableStream({
     write: (bytes) => settled((done) => stream.write(bytes, done)),
     close: () => settled((done) => stream.end(done)),
     abort: () => void stream.destroy(),
   });
-}
-
-function readable(stream: Readable | null): ReadableStream<Uint8Array> {
-  return Readable.toWeb(stream ?? Readable.from([])) as unknown as ReadableStream<Uint8Array>;
 }
 
 export {

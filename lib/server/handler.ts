@@ -10,14 +10,15 @@ import type { Reply } from "./reply.ts";
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { serve } from "@readback/readback";
+ * import { Wire } from "@readback/readback/testing";
  *
  * await using server = serve((_message, reply, client) => {
  *   reply.write("bye");
  *   client.end();
  * }, { onOpen: (client) => void client.write("hello\n") });
- * using conn = await Deno.connect({ port: server.port });
- * await conn.write(new TextEncoder().encode("anything\n"));
- * assertEquals(await new Response(conn.readable).text(), "hello\nbye\n");
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("anything\n");
+ * assertEquals(await wire.rest(), "hello\nbye\n");
  * ```
  */
 export interface Client<State = unknown> {

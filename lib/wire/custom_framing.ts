@@ -36,6 +36,7 @@ export interface Frame<Value = unknown> {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { type CustomFraming, serve } from "@readback/readback";
+ * import { Wire } from "@readback/readback/testing";
  *
  * // Each message follows its length, which is one byte.
  * const counted: CustomFraming = {
@@ -46,10 +47,10 @@ export interface Frame<Value = unknown> {
  *   framing: counted,
  *   maxMessage: 255,
  * });
- * using conn = await Deno.connect({ port: server.port });
- * await conn.write(Uint8Array.of(2, 104, 105, 1, 33)); // "hi", "!"
- * await conn.closeWrite();
- * assertEquals(await new Response(conn.readable).bytes(), Uint8Array.of(2, 72, 73, 1, 33));
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("\x02hi\x01!");
+ * await wire.end();
+ * assertEquals(await wire.rest(), "\x02HI\x01!");
  * ```
  */
 export interface CustomFraming<Value = unknown> {

@@ -82,6 +82,7 @@ export class MessageView<Value = unknown> implements Message<Value> {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { type CustomFraming, FramingError, serve } from "@readback/readback";
+ * import { Wire } from "@readback/readback/testing";
  *
  * const numbers: CustomFraming = {
  *   read(bytes) {
@@ -91,9 +92,9 @@ export class MessageView<Value = unknown> implements Message<Value> {
  *   write: () => ({ after: "\n" }),
  * };
  * await using server = serve((message, reply) => reply.write(message), { framing: numbers });
- * using conn = await Deno.connect({ port: server.port });
- * await conn.write(Uint8Array.of(65, 0));
- * assertEquals(await new Response(conn.readable).text(), "A\nno zeros\n");
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("A\0");
+ * assertEquals(await wire.rest(), "A\nno zeros\n");
  * ```
  */
 export class FramingError extends Error {

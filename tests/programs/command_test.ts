@@ -1,6 +1,6 @@
 /** A command beside the server: what it gets, how both end, and that nothing is left. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Program } from "../../lib/testing/program.ts";
 import { program } from "../../lib/testing/readback.ts";

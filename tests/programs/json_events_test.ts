@@ -133,6 +133,8 @@ const CLIENT: Fields<ClientEvent> = {
     lost: "number",
   },
   progress: SUMMARY,
+  received: { server: "string", bytes: "number", data: "string" },
+  sent: { server: "string", bytes: "number", data: "string" },
   summary: { ...SUMMARY, reason: "string, optional" },
 };
 
@@ -437,6 +439,19 @@ describe("what the client tells", () => {
     await using client = startClient([...tls, ...args]);
     await client.ends(0);
     for (const line of linesOf(client.stdout)) check(line, CLIENT);
+  });
+
+  it("of reads and writes, with --trace", async () => {
+    await using server = await startServer();
+    const args = ["-p", server.port, "-m", "hello", "--log", "json", "--trace"];
+    await using client = startClient(args);
+    await client.ends(0);
+    const lines = linesOf(client.stdout);
+    for (const line of lines) check(line, CLIENT);
+    assertEquals(
+      lines.map(({ event, bytes }) => `${event} ${bytes}`).slice(0, 3),
+      ["sent 6", "received 33", "reply 32"],
+    );
   });
 
   it("is every event and field that there is", requires("openssl"), () => {

@@ -87,7 +87,7 @@ describe("the package for npm", requires("sh", "npm", "signals"), () => {
   it("the types need neither Deno's nor skipLibCheck, nor those of Node", async () => {
     await run("npm", "install", "typescript@5", "@types/node@22");
     await Deno.writeTextFile(`${app}/consumer.mts`, CONSUMER);
-    for (const [types, lib] of [[["node"], ["es2023"]]]) {
+    for (const [types, lib] of [[["node"], ["es2023"]], [[], ["es2023", "dom"]]]) {
       const compilerOptions = { ...STRICT, types, lib };
       const settings = JSON.stringify({ compilerOptions, files: ["consumer.mts"] });
       await Deno.writeTextFile(`${app}/tsconfig.json`, settings);

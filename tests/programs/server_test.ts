@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, type ServerProgram, startServer } from "../../lib/testing/readback.ts";
-import { resetUnaccepted } from "../battery/vanishing.ts";
+import { resetAfter, resetUnaccepted } from "../battery/vanishing.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { assertReplies, unstamped } from "../support/replies.ts";
 import { sleep } from "../../lib/wait.ts";
@@ -26,6 +26,12 @@ async function greet(server: ServerProgram): Promise<Wire> {
 }
 
 describe("transcript", () => {
+  it("says when a client vanished instead of closing", requires("linux"), async () => {
+    await using server = await startServer();
+    await resetAfter(server.port, "hello\n", 1);
+    await server.until(/client .* has broken the connection... \(reset\)\n/);
+  });
+
   it("is the tutorial's, with addresses", async () => {
     await using server = await startServer();
     let address = "";
@@ -97,6 +103,101 @@ describe("transcript", () => {
     assertEquals([message.bytes, message.data], [5, "hello"]);
     assertEquals([ended.reason, ended.messages], ["left", 1]);
     for (const { time } of events) assertMatch(time, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+});
+
+describe("--log-file", () => {
+  it("has all lines from the start; standard output has the address alone", async () => {
+    const file = await Deno.makeTempFile();
+    try {
+      await Deno.writeTextFile(file, "a longer line of the run before\n".repeat(99));
+      await using server = await startServer(["--log-file", file]);
+      (await greet(server))[Symbol.dispose]();
+      const all =
+        /^listening on .*:\d+\nwaiting connection...\nServer .*\nclient .*\nwaiting connection...\n$/;
+      while (!all.test(await Deno.readTextFile(file))) await sleep(10);
+      server.signal("SIGTERM");
+      await server.ends(0);
+      assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
+    } finally {
+      await Deno.remove(file);
+    }
+  });
+
+  it("that can't be written is a sentence, exit 1", async () => {
+    await using server = new Program([
+      ...program("server", ["--log-file"]),
+      ...["--port", "0", "--log-file", "/no/such/folder/log"],
+    ]);
+    await server.ends(1);
+    assertMatch(server.stderr, /^server: cannot write to "\/no\/such\/folder\/log": .+\n$/);
+  });
+});
+
+describe("--until-eof", requires("sh"), () => {
+  it("stops when standard input ends, without a grace period", async () => {
+    await using server = await startServer(["--until-eof", "--log", "json"]);
+    using _stays = await greet(server);
+    await server.type("ignored\n");
+    await server.endInput();
+    await server.ends(0);
+    assertMatch(server.stdout, /"stopping"[^]*"ended".*"reason":"(cut|stopped)"/);
+  });
+
+  it("lets conversations finish for --grace", async () => {
+    await using server = await startServer(["--until-eof", "--grace", "1m", "--log", "json"]);
+    using wire = await greet(server);
+    await server.endInput();
+    await wire.rest();
+    wire[Symbol.dispose]();
+    await server.ends(0);
+    assertMatch(server.stdout, /"ended".*"reason":"stopped"/);
+  });
+
+  it("with an input that has ended is a sentence, exit 2", async () => {
+    const command = [...program("server"), "--port", "0", "--until-eof"];
+    await using server = new Program(["sh", "-c", 'exec "$@" </dev/null', "sh", ...command]);
+    await server.ends(2);
+    assertMatch(
+      server.stderr,
+      /^server: cannot use --until-eof: standard input has already ended; give it a pipe .*\n$/,
+    );
+    assertEquals(server.stdout, "");
+  });
+});
+
+describe("--hide-silent", () => {
+  it("prints nothing about a client that sends nothing, connected or not", async () => {
+    await using server = await startServer(["--hide-silent", "--log", "json"]);
+    for (let check = 0; check < 3; check++) (await Wire.dial(server.port))[Symbol.dispose]();
+    using _silent = await Wire.dial(server.port);
+    const before = new Date().toISOString();
+    using wire = await Wire.dial(server.port);
+    await sleep(50);
+    const between = new Date().toISOString();
+    await wire.send("half");
+    const [, time = "", port] = await server.until(
+      /"time":"(.*)","event":"connected".*:(\d+)"\}\n/,
+    );
+    assertEquals(Number(port), (wire.conn.localAddr as Deno.NetAddr).port);
+    assert(time >= before && time <= between, `${before} ${time} ${between}`);
+    await wire.send(" a line\n");
+    await wire.end();
+    await wire.rest();
+    await server.until('"ended"');
+    const events = server.stdout.trimEnd().split("\n").map((line) => JSON.parse(line).event);
+    assertEquals(events.slice(0, 6), [
+      ...["listening", "waiting", "connected", "message", "eof", "ended"],
+    ]);
+  });
+
+  it("prints a silent client that the server disconnects, or whose connection has a fault", async () => {
+    const args = ["--hide-silent", "--idle-timeout", "50ms", "--fault", "refuse@1"];
+    await using server = await startServer(args);
+    using _refused = await Wire.dial(server.port);
+    await server.until(/fault refuse for 127/);
+    using _idle = await Wire.dial(server.port);
+    await server.until(/was disconnected: idle/);
   });
 });
 

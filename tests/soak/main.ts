@@ -8,15 +8,14 @@
  * another program's work is in the others' round trips too.
  */
 
+import { parseArgs } from "@std/cli/parse-args";
 import { Random } from "../support/random.ts";
 import { ROWS } from "./rows.ts";
 
-const args = [...Deno.args];
-const at = args.indexOf("--seed");
-const [, seed] = at < 0 ? [] : args.splice(at, 2);
+const { seed, _: parts } = parseArgs(Deno.args, { string: ["seed", "_"] });
 const random = seed === undefined ? new Random() : new Random(Number(seed));
 const chosen = ROWS.filter(({ name }) =>
-  args.length === 0 || args.some((part) => name.includes(part))
+  parts.length === 0 || parts.some((part) => name.includes(`${part}`))
 );
 if (chosen.length === 0 || Number.isNaN(random.seed)) {
   console.error(`soak: no such row or seed: ${Deno.args.join(" ")}`);

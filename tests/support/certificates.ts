@@ -12,7 +12,7 @@ export class Certificates implements AsyncDisposable {
   static async make(): Promise<Certificates> {
     const made = new Certificates(await Deno.makeTempDir({ prefix: "readback-certificates-" }));
     const days = ["-days", "2", "-subj", "/CN=readback's signer for tests"];
-    await made.#openssl(["req", "-x509", ...KEY, "ca.key", "-out", "ca.pem", ...days]);
+    made.#openssl(["req", "-x509", ...KEY, "ca.key", "-out", "ca.pem", ...days]);
     return made;
   }
 
@@ -30,18 +30,18 @@ export class Certificates implements AsyncDisposable {
   async sign(name: string, names: string, days = 2, version = 3): Promise<string[]> {
     const subject = names === "" ? "" : `subjectAltName=${names}\n`;
     await Deno.writeTextFile(this.path("extensions"), `${subject}basicConstraints=CA:FALSE\n`);
-    await this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
+    this.#openssl(["req", ...KEY, `${name}.key`, "-out", "request", "-subj", `/CN=${name}`]);
     const signer = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"];
     const validity = ["-days", String(days)];
     const extensions = version === 3 ? ["-extfile", "extensions"] : [];
     const files = ["-in", "request", "-out", `${name}.pem`, ...extensions];
-    await this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
+    this.#openssl(["x509", "-req", ...files, ...signer, ...validity]);
     return ["--tls-cert", this.path(`${name}.pem`), "--tls-key", this.path(`${name}.key`)];
   }
 
-  async #openssl(args: readonly string[]): Promise<void> {
+  #openssl(args: readonly string[]): void {
     const command = new Deno.Command("openssl", { args: [...args], cwd: this.folder });
-    const { success, stderr } = await command.output();
+    const { success, stderr } = command.outputSync();
     assert(success, `openssl ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
   }
 
