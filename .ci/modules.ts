@@ -61,9 +61,9 @@ async function types(into: string, deno: RunDeno): Promise<void> {
       const folder = file.replace(/[^/]*$/, "");
       await Deno.mkdir(`${into}/${folder}`, { recursive: true });
       const own = text.replaceAll("@readback/readback", "readback")
+        .replaceAll(/\*\/ (?=\S)/g, "*/\n")
         // Only constructors that are not for users take these; nobody needs @types/node for them.
-        .replaceAll(/^import type \{ (\w+) \} from "node:\w+";$/gm, "type $1 = unknown;")
-        .replaceAll(/\*\/ (?=\S)/g, "*/\n");
+        .replaceAll(/^import type \{ (\w+) \} from "node:\w+";$/gm, "type $1 = unknown;");
       await Deno.writeTextFile(`${into}/${file}`, REFERENCE + own);
       for (const [, path = ""] of text.matchAll(/from "(\.{1,2}\/.*)\.js"/g)) {
         const mentioned = new URL(`${path}.d.ts`, `file:///${file}`).pathname.slice(1);
