@@ -18,7 +18,7 @@ import * as program from "./lib/cli/program.ts";
 import { Report, type Style } from "./lib/cli/report.ts";
 import { reportTrace } from "./lib/cli/trace.ts";
 import { StatusLine } from "./lib/cli/status_line.ts";
-import { talk, type TalkCallbacks, type TalkPeer } from "./lib/cli/talk.ts";
+import type { MessageSource } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import {
   addressesOf,
@@ -51,6 +51,8 @@ const OPTIONS = {
 
   message: { group: "What it sends", short: "m", value: "TEXT", many: true, empty: true, read: line, help: "send this and print only the reply; may be repeated" },
   quiet: { short: "q", help: "be a filter: send each input line, print only replies; with --ping, print only the summary" },
+  duplex: { not: ["message", "quiet", "once", "ping", "connect", "udp"], help: "send and receive without taking turns; the end of input half-closes" },
+  crlf: { needs: ["duplex"], help: "end lines with CRLF" },
   once: { not: ["quiet", "message", "ping", "connect"], help: "one prompt, one message, one reply, then exit" },
   framing: { short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how the end of a message is found" },
   greeting: { not: ["udp", "connect"], help: "wait for the server's first words, and print them" },
@@ -130,9 +132,11 @@ async function main(options: Options): Promise<number> {
   }
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
-  const person = prompt && isTerminal && Deno.stdin.isTerminal() ? talkOnTerminal : undefined;
-  const desk = { input: wordedInput(Deno.stdin), report, progress, isTerminal, person, aside };
-  const failure = await converse(target, { ...options, messages, prompt }, desk);
+  const isOnTerminal = prompt && isTerminal && Deno.stdin.isTerminal();
+  const failure = await converse(target, { ...options, messages, prompt }, {
+    ...{ input: wordedInput(Deno.stdin), report, progress, isTerminal, aside },
+    openTerminal: isOnTerminal ? openTerminal : undefined,
+  });
   if (failure !== undefined) complain(failure);
   return failure === undefined ? 0 : 1;
 }
@@ -165,15 +169,12 @@ function onProgress(print: () => void): void {
   if (Deno.build.os !== "windows") Deno.addSignalListener("SIGQUIT", print);
 }
 
-async function talkOnTerminal(
-  peer: TalkPeer,
-  listener: TalkCallbacks,
-  most: number,
-): Promise<void> {
+/** Opens a line editor on the terminal. */
+async function openTerminal(): Promise<MessageSource & Disposable> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
   process.env = {}; // before Deno 2.6, node:readline reads TERM, which we have no right to
   const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
-  using terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
+  const terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {
     progress.hide();
     terminal.leave();
@@ -186,14 +187,16 @@ async function talkOnTerminal(
       Deno.addSignalListener(signal as Deno.Signal, () => leave(code));
     }
   }
-  const next = async () => {
-    const line = await terminal.ask();
-    if (line === null) await paper.write(encoder.encode("\n"));
-    return line ? encoder.encode(line) : null;
+  return {
+    async next() {
+      const line = await terminal.ask();
+      if (line === null) await paper.write(encoder.encode("\n"));
+      return line === null ? null : encoder.encode(line);
+    },
+    abandon: () => Promise.resolve(terminal.leave()),
+    interrupt: (write) => terminal.interrupt(write),
+    [Symbol.dispose]: () => terminal[Symbol.dispose](),
   };
-  const abandon = () => Promise.resolve(terminal.leave());
-  const interrupt = terminal.interrupt.bind(terminal);
-  await talk(peer, { next, abandon, interrupt }, listener, most);
 }
 
 /** Prints what a server sent that is no reply, beside replies that go elsewhere. */

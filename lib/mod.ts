@@ -7,16 +7,20 @@
  * import { Peer, serve } from "@readback/readback";
  *
  * await using server = serve((message, reply) => reply.write(message.text.toUpperCase()));
- * const { port } = server.addr as Deno.NetAddr;
- * using peer = await Peer.connect({ port });
- * const reply = await peer.request("hello");
- * assertEquals(new TextDecoder().decode(reply), "HELLO");
+ * using peer = await Peer.connect({ port: server.port });
+ * assertEquals((await peer.request("hello")).text, "HELLO");
  * ```
  *
  * @module
  */
 
-export { type ConnectOptions, formatAddress, listen, type ListenOptions } from "./net/address.ts";
+export {
+  ConnectError,
+  type ConnectOptions,
+  formatAddress,
+  listen,
+  type ListenOptions,
+} from "./net/address.ts";
 export type { Addr, NetAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, Listener, ServerConn } from "./net/listener.ts";
 export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
@@ -29,8 +33,10 @@ export { type DatagramServer, serveDatagrams } from "./server/datagrams.ts";
 export { proxyProtocol } from "./net/proxy_protocol.ts";
 export { isReply, type Stamp } from "./server/stamp.ts";
 export { readback, type ReadbackOptions } from "./server/readback.ts";
-export { ErrorReply, Peer, type PeerOptions } from "./client/peer.ts";
-export { DatagramPeer, type DatagramPeerOptions, TimeoutError } from "./client/datagram_peer.ts";
+export { Peer, type PeerOptions } from "./client/peer.ts";
+export { DatagramPeer, type DatagramPeerOptions } from "./client/datagram_peer.ts";
+export { Closed, TimeoutError } from "./net/errors.ts";
+export { ErrorReply } from "./wire/error_reply.ts";
 export { FramingError, type Message } from "./wire/message.ts";
 export type { Framing } from "./wire/framing.ts";
 export type { CustomFraming, Frame } from "./wire/custom_framing.ts";

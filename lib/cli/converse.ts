@@ -1,113 +1,198 @@
-/** The client in conversation: says what it is given, by whoever gives it, and prints the replies. */
+/** The client in conversation: sends the messages that it is given, and reports the replies. */
 
 import { errorMessage } from "../checks.ts";
 import type { ConnectOptions } from "../net/address.ts";
+import { TimeoutError } from "../net/errors.ts";
 import type { Framing } from "../wire/framing.ts";
+import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
+import { MessageView } from "../wire/message.ts";
 import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Filter, filter } from "./filter.ts";
-import { hearGreeting, Peer } from "../client/peer.ts";
+import { Peer } from "../client/peer.ts";
 import type { Input } from "./pipes.ts";
 import { connectVisibly, type StatusLine } from "./status_line.ts";
 import type { Report } from "./report.ts";
-import { piped, saying } from "./sources.ts";
+import { linesOf, listed, piecesOf, piped, untilBlank, withCrlf } from "./sources.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
-import { talk, type TalkCallbacks, type TalkPeer } from "./talk.ts";
+import {
+  datagramExchange,
+  type Exchange,
+  type MessageSource,
+  talk,
+  talkFreely,
+  Turns,
+} from "./talk.ts";
 
-/** How to talk. */
+/** How to talk to the server. */
 export interface ConverseOptions {
   readonly udp: boolean;
   readonly framing: Framing;
-  /** Say these; without, what the input says. */
+  /** The messages to send; without any, the lines of the input. */
   readonly messages: readonly Uint8Array[];
-  /** Be a filter: say every line of the input, write nothing but replies. */
+  /** Be a filter: send every line of the input, and write nothing but replies. */
   readonly quiet: boolean;
+  /** Send and receive without taking turns. */
+  readonly duplex: boolean;
+  /** End lines with CRLF, if duplex. */
+  readonly crlf: boolean;
   /** End after one message. */
   readonly once: boolean;
-  /** The server speaks first: its first words are waited for. */
+  /** Wait for the server's first data before sending. */
   readonly greeting: boolean;
-  /** Shown before each message that the input says. */
+  /** Shown before each message of the input. */
   readonly prompt: string;
 }
 
-/** Who is at this end. */
+/** The client's input and output. */
 export interface Io {
   readonly input: Input;
   readonly report: Report;
   readonly progress: StatusLine;
-  /** The replies are read on a terminal. */
+  /** Whether the replies go to a terminal. */
   readonly isTerminal: boolean;
-  /** Tells what is no reply, where nothing but replies is written. */
-  aside(words: Uint8Array): void;
-  /** Talks with a person at a terminal; undefined where there is none. */
-  readonly person?:
-    | ((peer: TalkPeer, listener: TalkCallbacks, most: number) => Promise<void>)
-    | undefined;
+  /** Reports unsolicited data where only replies go to the output. */
+  aside(data: Uint8Array): void;
+  /** Opens a line editor on the terminal; undefined without one. */
+  readonly openTerminal?: (() => Promise<MessageSource & Disposable>) | undefined;
+}
+
+/** A conversation that is about to begin. */
+interface Session {
+  run(): Promise<void>;
+  /** Counts for the summary; a duplex conversation has none. */
+  readonly tally?: { readonly sent: number; readonly answered: number };
 }
 
 /**
  * Talks to a server until the end.
- * @return what went wrong, in a sentence
- * @throws {Error} when there is no connection
+ * @returns what went wrong, in a sentence
+ * @throws {ConnectError} if there is no connection
  */
 export async function converse(
   where: ConnectOptions,
   options: ConverseOptions,
-  desk: Io,
+  io: Io,
 ): Promise<string | undefined> {
-  const peer = await connectTo(where, options, desk.progress);
-  const failure = await talkTo(peer, options, desk).then(() => undefined, errorMessage);
-  const { sent, answered } = peer;
+  const { run, tally } = await (options.udp ? openDatagrams : open)(where, options, io);
+  const failure = await run().then(() => undefined, errorMessage);
+  if (tally === undefined) return failure;
+  const { sent, answered } = tally;
   const reason = failure === undefined ? {} : { reason: failure };
-  await desk.report.summary({ sent, answered, connects: options.udp ? 0 : 1, ...reason });
-  const due = Math.max(peer.sent, options.messages.length);
-  if (failure === undefined || peer.answered >= due) return failure;
-  return `${failure}: ${peer.answered} of ${due} messages were answered`;
+  await io.report.summary({ sent, answered, connects: options.udp ? 0 : 1, ...reason });
+  const due = Math.max(tally.sent, options.messages.length);
+  if (failure === undefined || tally.answered >= due) return failure;
+  return `${failure}: ${tally.answered} of ${due} messages were answered`;
 }
 
-/** The server at the other end, as the options want to talk to it. */
-async function connectTo(
-  where: ConnectOptions,
-  { udp, framing, quiet }: ConverseOptions,
-  progress: StatusLine,
-): Promise<Peer | DatagramPeer | Filter> {
-  const { hostname = "", port = 0, timeout = 0 } = where;
-  if (udp) return await DatagramPeer.connect({ hostname, port, framing, timeout });
-  const conn = await connectVisibly(progress, where);
-  // Any line is the reply that is due, if one is.
-  if (!quiet) return new Peer(conn, framing, timeout, () => true);
-  return new Filter(new BufferedConn(conn, timeout), framing);
+async function openDatagrams(
+  { hostname, port, timeout }: ConnectOptions,
+  options: ConverseOptions,
+  io: Io,
+): Promise<Session> {
+  const { framing, quiet } = options;
+  const peer = await DatagramPeer.connect({ hostname, port, framing, timeout });
+  const closed = new Promise<never>(() => {}); // UDP has no connection
+  const onLost = (seq: number) => io.report.reply(null, seq);
+  const run = () =>
+    quiet
+      ? filterInput(peer, io)
+      : takeTurns(datagramExchange(peer), options, io, () => closed, onLost);
+  return { run, tally: peer };
 }
 
-async function talkTo(
-  peer: Peer | DatagramPeer | Filter,
-  { framing, messages, quiet, once, greeting, prompt }: ConverseOptions,
-  desk: Io,
-): Promise<void> {
-  const { input, report, progress, person, aside } = desk;
-  const onUnasked = async (data: Uint8Array) => {
-    if (report.style === "replies") aside(data);
-    else await report.tell({ event: "unsolicited", bytes: data.length, data });
-  };
-  if (greeting) {
-    const heard = peer instanceof Filter
-      ? hearGreeting(peer.stream, framing)
-      : (peer as Peer).receive();
-    await onUnasked(await progress.during(heard, (s) => `no greeting yet: ${s} s`));
+async function open(where: ConnectOptions, options: ConverseOptions, io: Io): Promise<Session> {
+  const { framing, quiet, duplex, greeting } = options;
+  const { timeout = 0 } = where;
+  const conn = await connectVisibly(io.progress, where);
+  if (!quiet && !duplex) {
+    const turns = new Turns(new Peer(conn, { framing, timeout: 0 }), timeout);
+    const run = async () => {
+      const greet = async () => (await turns.peer.receive(timeout)).bytes;
+      if (greeting) await waitForGreeting(greet, timeout, io);
+      await takeTurns(turns.exchange, options, io, (onData) => turns.receive(onData));
+    };
+    return { run, tally: turns };
   }
-  if (quiet || peer instanceof Filter) return await filterInput(peer as Filter, desk);
-  const patient: TalkPeer = {
-    request: (message) => progress.during(peer.request(message), (s) => `no reply yet: ${s} s`),
-    gone: () => peer.gone(),
-    ...peer instanceof Peer ? { receive: () => peer.receive(0) } : {},
+  const buffered = new BufferedConn(conn, timeout);
+  const filter = new Filter(buffered, framing);
+  const run = async () => {
+    using deadline = buffered.deadline();
+    const greet = async () => (await buffered.receive({ framing })).reply;
+    if (greeting) await waitForGreeting(greet, timeout, io);
+    deadline[Symbol.dispose]();
+    await (quiet ? filterInput(filter, io) : duplexInput(buffered, options, io));
   };
-  const listener = { onReply: report.reply.bind(report), onUnasked };
-  if (messages.length > 0) return await talk(patient, saying(messages), listener);
-  const most = once ? 1 : Infinity;
-  if (person !== undefined) return await person(patient, listener, most);
-  await talk(patient, piped(input, report.paper, prompt), listener, most);
+  return duplex ? { run } : { run, tally: filter };
 }
 
-/** Says every line of the input; where the replies go elsewhere, counts them on the terminal. */
+/** Reports the first data of a server that speaks first. */
+async function waitForGreeting(
+  receive: () => Promise<Uint8Array>,
+  timeout: number,
+  io: Io,
+): Promise<void> {
+  const receiving = receive().catch((error) => {
+    throw error instanceof TimeoutError ? new TimeoutError("no greeting", timeout) : error;
+  });
+  await reportUnsolicited(
+    await io.progress.during(receiving, (s) => `no greeting yet: ${s} s`),
+    io,
+  );
+}
+
+async function reportUnsolicited(data: Uint8Array, { report, progress, aside }: Io): Promise<void> {
+  progress.hide();
+  if (report.style === "replies") aside(data);
+  else await report.tell({ event: "unsolicited", bytes: data.length, data });
+}
+
+/**
+ * Sends the messages of the options or of the input in turn. An error reply is a reply like any
+ * other in a conversation, and a failure of `--message`.
+ * @param receive reports unsolicited data, and rejects when the connection is closed
+ */
+async function takeTurns(
+  exchange: Exchange,
+  { messages, prompt, once }: ConverseOptions,
+  io: Io,
+  receive: (onData: (data: Uint8Array) => Promise<void>) => Promise<never>,
+  onLost?: (seq: number) => Promise<void>,
+): Promise<void> {
+  const { input, report, progress, openTerminal } = io;
+  const isList = messages.length > 0;
+  using terminal = isList ? undefined : await openTerminal?.();
+  const source = isList
+    ? listed(messages)
+    : untilBlank(terminal ?? piped(input, report.paper, prompt));
+  const visibly: Exchange = (message, onReply) =>
+    progress.during(exchange(message, onReply), (s) => `no reply yet: ${s} s`);
+  const onReply = async (reply: Uint8Array, seq: number, duration: number) => {
+    progress.hide();
+    if (isList && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
+    await report.reply(reply, seq, duration);
+  };
+  const closed = receive((data) => {
+    const write = () => reportUnsolicited(data, io);
+    return source.interrupt?.(write) ?? write();
+  });
+  await talk(source, visibly, { onReply, onLost }, closed, once ? 1 : Infinity);
+}
+
+/** Sends the input, and reports what is received, without taking turns. */
+async function duplexInput(
+  conn: BufferedConn,
+  { framing, crlf }: ConverseOptions,
+  io: Io,
+): Promise<void> {
+  using terminal = await io.openTerminal?.();
+  const pieces = terminal ? linesOf(terminal) : piecesOf(io.input);
+  await talkFreely(conn, crlf ? withCrlf(pieces) : pieces, framing, (data) => {
+    const write = () => reportUnsolicited(data, io);
+    return terminal?.interrupt?.(write) ?? write();
+  }).finally(() => terminal?.abandon?.());
+}
+
+/** Sends every line of the input; where the replies go elsewhere, shows their count on the terminal. */
 async function filterInput(
   peer: Filter | DatagramPeer,
   { input, report, progress, isTerminal }: Io,

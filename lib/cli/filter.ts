@@ -1,24 +1,27 @@
-/** The client as a filter: lines in, replies out, sent on without waiting. */
+/** The client as a filter: sends the lines of its input, and writes the replies, without taking turns. */
 
 import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
-import { isErrorReply } from "../wire/error_reply.ts";
+import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Deadline } from "../net/deadline.ts";
+import { MessageView } from "../wire/message.ts";
 import { countLines, Lines } from "./lines.ts";
-import { ErrorReply, frame, hearReply, MOST_ADDED } from "../client/peer.ts";
+import { frame } from "../wire/replies.ts";
 import type { Input, Output } from "./pipes.ts";
 import type { Report } from "./report.ts";
-import type { BufferedConn } from "../net/buffered_conn.ts";
-import { talkAhead } from "./talk.ts";
+import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
+import { requestAhead } from "./talk.ts";
+import { pause } from "../wait.ts";
 
-/** What one read of the input may bring, in bytes. */
+/** The size of a read of the input, in bytes. */
 const READ = 262144;
-/** The longest message that is held as a whole, in bytes: the longest that a server can be told to take. */
-const LONGEST_MESSAGE = 1 << 30;
+/** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
+const MAX_MESSAGE = 1 << 30;
 const LF = 10;
+const BY_LF = Uint8Array.of(LF);
 const CRLF = Uint8Array.of(13, LF);
 
-/** Says every line of the input, and tells every reply as the report's style has it. */
+/** Sends every line of the input, and reports every reply in the report's style. */
 export async function filter(
   peer: Filter | DatagramPeer,
   input: Input,
@@ -30,10 +33,10 @@ export async function filter(
   await peer.run(input, lines).finally(() => lines.end());
 }
 
-/** As over TCP, the reply to a line that ended in CRLF does too. */
+/** As over TCP, the reply to a line that ended in CRLF ends in CRLF. */
 async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report): Promise<void> {
   const { paper } = report;
-  const framer = new Framer("line", LONGEST_MESSAGE);
+  const framer = new Framer("line", MAX_MESSAGE);
   const byCrlf = new Set<number>(); // messages by number
   async function* messages() {
     let seq = 0;
@@ -44,7 +47,7 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
     }
   }
   const isCopied = report.style !== "json" && paper.columns === undefined;
-  await talkAhead(peer, messages(), async (reply, seq) => {
+  await requestAhead(peer, messages(), async (reply, seq) => {
     if (byCrlf.delete(seq) && isCopied) await paper.write(concat([reply, CRLF]));
     else await report.reply(reply, seq);
   });
@@ -54,123 +57,141 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
 export class Filter {
   /** Messages sent. */
   sent = 0;
-  /** Messages whose reply was written. */
+  /** Messages whose reply was written to the output. */
   answered = 0;
 
   #framing: Framing;
   #input: "open" | "ended" | "ended without LF" = "open";
   #isWriting = false;
-  #lineLength = 0; // of what was sent of the line under way
-  readonly #allHere = Promise.withResolvers<void>(); // the input has ended, and every reply has come
+  #lineLength = 0; // of the part sent of a line
+  readonly #settled = Promise.withResolvers<void>(); // the input has ended, and every reply was received or never will be
 
-  /**
-   * @param stream nobody else reads from it or writes to it
-   * @param framing how a message's end is told
-   */
-  constructor(readonly stream: BufferedConn, framing: Framing) {
+  /** @param conn used by the filter alone */
+  constructor(readonly conn: BufferedConn, framing: Framing) {
     this.#framing = framing;
   }
 
   /**
-   * Says every line of the input, writes every reply to the output. Until the first reply has
-   * shown what the server speaks, and to one that then speaks raw, one at a time. Where the
+   * Sends every line of the input, and writes every reply to the output. Lines are sent one at a
+   * time until the first reply has shown the server's framing, and always if that is raw. If the
    * framing is `raw` from the start, both directions are copied, and nothing is counted.
-   * @throws {Error} when not every message was answered
+   * @throws {Error} if a message was not answered
    */
   async run(input: Input, output: Output): Promise<void> {
-    if (this.#framing === "raw") return await this.#pump(input, new Uint8Array(0), output);
-    const framer = new Framer("line", LONGEST_MESSAGE);
-    if (this.#framing === "auto") await this.#exchangeEach(input, framer, output);
-    if (this.#framing === "line") await this.#pump(input, framer.rest, output);
+    if (this.#framing === "raw") return await this.#copy(input, new Uint8Array(0), output);
+    const framer = new Framer("line", MAX_MESSAGE);
+    if (this.#framing === "auto") await this.#takeTurns(input, framer, output);
+    if (this.#framing === "line") await this.#copy(input, framer.rest, output);
   }
 
-  async #exchangeEach(input: Input, framer: Framer, output: Output): Promise<void> {
-    for await (const message of messagesOf(input, framer)) {
-      const reply = await this.#exchange(message);
-      await output.write(concat([reply, framer.ending]));
+  async #takeTurns(input: Input, framer: Framer, output: Output): Promise<void> {
+    const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
+    for await (const message of messagesOf(watched, framer)) {
+      await output.write(await this.#exchange(message, framer.ending));
       this.answered++;
       if (this.#framing === "line") break;
     }
   }
 
-  async #exchange(message: Uint8Array): Promise<Uint8Array> {
-    const framed = frame(message, this.#framing);
+  /** Reads the input; rejects if the server closes the connection meanwhile. */
+  async #readInput(input: Input, into: Uint8Array): Promise<number | null> {
+    const { promise: closed, reject } = Promise.withResolvers<never>();
+    let isReading = true;
+    const watch = async () => {
+      while (isReading && await this.conn.more());
+      if (isReading) await pause(0); // the input may have ended too
+      if (isReading) throw this.conn.endError();
+    };
+    watch().catch(reject);
+    return await Promise.race([input.read(into), closed]).finally(() => isReading = false);
+  }
+
+  /** Sends a message; returns its reply, with the ending to print. */
+  async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
+    const { conn } = this;
+    // A line keeps its ending, since a CR before LF could be data.
+    const sentEnding = ending.length > 0 ? ending : BY_LF;
+    const isAuto = this.#framing === "auto";
+    const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.#framing);
     this.sent++;
-    using _deadline = this.stream.deadline();
-    await this.stream.send(framed);
-    const { reply, framing } = await hearReply(this.stream, message, this.#framing);
-    this.#framing = framing;
-    if (isErrorReply(reply)) throw new ErrorReply(reply);
-    return reply;
+    using _deadline = conn.deadline();
+    const sending = conn.send(bytes);
+    sending.catch(() => {}); // reading explains more
+    const found = await conn.receive({ message, framing: this.#framing, ending: sentEnding });
+    await sending;
+    this.#framing = found.framing as Framing;
+    if (isErrorReply(found.reply)) throw new ErrorReply(new MessageView(found.reply));
+    return concat([found.reply, ending]);
   }
 
   /**
-   * Both directions at once, each with its own back-pressure, in constant memory. When nothing
-   * more can be sent, what has arrived is still written.
-   * @param begun was read of the input, and is not sent yet
+   * Copies both directions at once, each with its own back-pressure, in constant memory. When
+   * nothing more can be sent, the replies that have arrived are still written.
+   * @param begun read from the input and not sent yet
    */
-  async #pump(input: Input, begun: Uint8Array, output: Output): Promise<void> {
-    // Waiting is for replies that are due and for the end, not for a reader of ours that is slow.
-    const waits = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
-    using deadline = this.stream.deadline(waits);
+  async #copy(input: Input, begun: Uint8Array, output: Output): Promise<void> {
+    // The time limit is for replies that are due and for the end, not for a slow reader of our output.
+    const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
+    using deadline = this.conn.deadline({ isWaiting });
     let failure: unknown;
-    const saying = this.#sayAll(input, begun, deadline).catch((error) => {
+    const sending = this.#sendAll(input, begun, deadline).catch((error) => {
       failure = error;
       this.#endInput("ended", deadline);
-      return this.stream.end();
+      return this.conn.closeWrite();
     });
-    await this.#hearAll(output, deadline);
-    if (this.#input !== "open") await saying;
+    await this.#receiveAll(output, deadline).finally(() => this.#settled.resolve());
+    if (this.#input === "open") await pause(0); // the input may have ended too
+    if (this.#input !== "open") await sending;
     if (failure !== undefined) throw failure;
-    if (this.#input === "open" || this.#isOwed) throw this.stream.over();
+    if (this.#input === "open" || this.#isOwed) throw this.conn.endError();
   }
 
-  async #sayAll(input: Input, begun: Uint8Array, deadline: Deadline): Promise<void> {
-    await this.#say(begun, deadline);
+  async #sendAll(input: Input, begun: Uint8Array, deadline: Deadline): Promise<void> {
+    await this.#send(begun, deadline);
     const buffer = new Uint8Array(READ);
     for (let count; (count = await input.read(buffer)) !== null;) {
-      await this.#say(buffer.subarray(0, count), deadline);
+      await this.#send(buffer.subarray(0, count), deadline);
     }
     const isUnended = this.#framing === "line" && this.#lineLength > 0;
     if (isUnended) this.sent++;
     this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended", deadline);
-    // Some proxies take a half-close for the end, and drop what is on its way.
-    if (this.#input === "ended") await this.#allHere.promise;
-    await this.stream.end();
+    // Some proxies take a half-close for the end, and drop the bytes in flight.
+    if (this.#input === "ended") await this.#settled.promise;
+    await this.conn.closeWrite();
   }
 
-  async #say(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+  async #send(bytes: Uint8Array, deadline: Deadline): Promise<void> {
     if (bytes.length === 0) return;
-    if (!this.#isOwed) deadline.putOff();
+    if (!this.#isOwed) deadline.restart();
     const whole = bytes.lastIndexOf(LF) + 1;
     const longest = this.#lineLength + bytes.length; // or shorter: that is only a limit
-    this.stream.mostHeld = Math.max(this.stream.mostHeld, longest + MOST_ADDED);
+    this.conn.maxHeld = Math.max(this.conn.maxHeld, longest + MAX_ADDED);
     this.#lineLength = whole === 0 ? longest : bytes.length - whole;
     if (this.#framing === "line") this.sent += countLines(bytes);
-    await this.stream.send(bytes);
+    await this.conn.send(bytes);
   }
 
   #endInput(how: "ended" | "ended without LF", deadline: Deadline): void {
     this.#input = how;
-    if (!this.#isOwed) deadline.putOff();
-    this.#lookIfAllHere();
+    if (!this.#isOwed) deadline.restart();
+    this.#checkSettled();
   }
 
-  async #hearAll(output: Output, deadline: Deadline): Promise<void> {
-    const { stream } = this;
+  async #receiveAll(output: Output, deadline: Deadline): Promise<void> {
+    const { conn } = this;
     do {
-      const replies = this.#framing === "raw" ? stream.held : wholeReplies(stream.held);
+      const replies = this.#framing === "raw" ? conn.held : wholeReplies(conn.held);
       if (replies.length > 0) await this.#write(replies, countLines(replies), output, deadline);
-      this.#lookIfAllHere();
+      this.#checkSettled();
     } while (await this.#more());
-    const last = stream.held;
-    if (isErrorReply(last)) throw new ErrorReply(last);
+    const last = conn.held;
+    if (isErrorReply(last)) throw new ErrorReply(new MessageView(last.slice()));
     if (last.length === 0) return;
-    if (this.#input !== "ended without LF") throw stream.over();
+    if (this.#input !== "ended without LF") throw conn.endError();
     await this.#write(last, 1, output, deadline);
   }
 
-  /** Writes whole replies; only then they are answers. */
+  /** Writes whole replies, and counts them once they are written. */
   async #write(
     bytes: Uint8Array,
     replies: number,
@@ -180,20 +201,20 @@ export class Filter {
     this.#isWriting = true;
     await output.write(bytes);
     this.#isWriting = false;
-    deadline.putOff();
-    this.stream.drop(bytes.length);
+    deadline.restart();
+    this.conn.consume(bytes.length);
     if (this.#framing === "raw") return;
     this.answered += replies;
     if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
   }
 
-  /** Waits for more; a server that has answered all need not end. */
+  /** Reads once. A server that has answered everything need not close the connection. */
   async #more(): Promise<boolean> {
     try {
-      return await this.stream.more();
+      return await this.conn.more();
     } catch (error) {
-      const isFine = this.#input !== "open" && !this.#isOwed && this.stream.held.length === 0;
-      if (!isFine || this.#framing === "raw") throw error;
+      const isDone = this.#input !== "open" && !this.#isOwed && this.conn.held.length === 0;
+      if (!isDone || this.#framing === "raw") throw error;
       return false;
     }
   }
@@ -202,14 +223,14 @@ export class Filter {
     return this.sent > this.answered;
   }
 
-  /** A refusal is held back, and is the last reply if nothing follows. */
-  #lookIfAllHere(): void {
+  /** An error reply is held back, and is the last reply if nothing follows. */
+  #checkSettled(): void {
     const owed = this.sent - this.answered;
-    if (this.#input !== "open" && owed <= countLines(this.stream.held)) this.#allHere.resolve();
+    if (this.#input !== "open" && owed <= countLines(this.conn.held)) this.#settled.resolve();
   }
 }
 
-/** The whole lines; but a refusal at their end is held back: it is no reply if nothing follows. */
+/** The whole lines, except an error reply at the end, which is no reply if nothing follows. */
 function wholeReplies(held: Uint8Array): Uint8Array {
   const end = held.lastIndexOf(LF) + 1;
   const last = end < 2 ? 0 : held.lastIndexOf(LF, end - 2) + 1;

@@ -1,10 +1,10 @@
-/** Lines that pass: cut, numbered and counted. */
+/** Lines in a stream of bytes: cut, numbered and counted. */
 
 import { Framer } from "../wire/framing.ts";
 import type { Output } from "./pipes.ts";
 
 const LF = 10;
-/** LF in each byte of a word; and each byte's lower seven bits. */
+/** LF in each byte of a word; and the lower seven bits of each byte. */
 const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
 
 /** Cuts what is written into lines, and passes them on with their numbers. */
@@ -12,8 +12,13 @@ export class Lines implements Output {
   readonly #framer = new Framer("line", Infinity);
   #count = 0;
 
-  /** @param tell is given each line without its ending; a view that holds until it is done */
-  constructor(readonly tell: (line: Uint8Array, seq: number) => Promise<unknown>) {}
+  /** @param onLine receives each line without its ending; a view, valid until it resolves */
+  constructor(readonly onLine: (line: Uint8Array, seq: number) => Promise<unknown>) {}
+
+  /** Bytes of a line that has not ended yet. */
+  get held(): number {
+    return this.#framer.rest.length;
+  }
 
   async write(bytes: Uint8Array): Promise<void> {
     while (bytes.length > 0) {
@@ -21,7 +26,7 @@ export class Lines implements Output {
       const taken = bytes.subarray(0, room.length);
       room.set(taken);
       this.#framer.took(taken.length);
-      await this.#tellAll();
+      await this.#passOn();
       bytes = bytes.subarray(taken.length);
     }
   }
@@ -29,12 +34,12 @@ export class Lines implements Output {
   /** Passes on the last line, if it has no ending. */
   async end(): Promise<void> {
     this.#framer.end();
-    await this.#tellAll();
+    await this.#passOn();
   }
 
-  async #tellAll(): Promise<void> {
+  async #passOn(): Promise<void> {
     for (let line; (line = this.#framer.next()) !== null;) {
-      await this.tell(line.bytes, ++this.#count);
+      await this.onLine(line.bytes, ++this.#count);
     }
   }
 }
@@ -42,13 +47,13 @@ export class Lines implements Output {
 /** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */
 export function countLines(bytes: Uint8Array): number {
   const { buffer, byteOffset, length } = bytes;
-  const before = Math.min(-byteOffset & 3, length); // what is in no whole word, there and after
+  const before = Math.min(-byteOffset & 3, length); // bytes outside whole words, here and at the end
   const whole = (length - before) >> 2;
   const words = new Uint32Array(buffer, whole > 0 ? byteOffset + before : 0, whole);
   let count = 0;
   for (let at = 0; at < whole; at++) {
-    const word = words[at] as number ^ LFS; // an LF is a zero byte now
-    const low = (word & LOW) + LOW; // and it alone sets no bit 7, here or in the word
+    const word = words[at] as number ^ LFS; // an LF is now a zero byte
+    const low = (word & LOW) + LOW; // only a zero byte leaves bit 7 clear, here and in the word
     count += Math.imul(~(low | word | LOW) >>> 7, 0x01010101) >>> 24; // the sum of four bytes
   }
   for (let at = 0; at < before; at++) if (bytes[at] === LF) count++;

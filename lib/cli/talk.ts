@@ -1,142 +1,233 @@
-/** The client's part in a conversation: says what it is given, tells what comes back. */
+/** The client's part in a conversation: sends messages in turn, ahead, or freely, and reports what it receives. */
 
-import { TimeoutError } from "../client/datagram_peer.ts";
+import type { DatagramPeer } from "../client/datagram_peer.ts";
+import type { Peer } from "../client/peer.ts";
+import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
+import { Deadline } from "../net/deadline.ts";
+import { TimeoutError } from "../net/errors.ts";
+import { isPending } from "../wait.ts";
+import { ErrorReply } from "../wire/error_reply.ts";
+import type { Framing } from "../wire/framing.ts";
+import { Lines } from "./lines.ts";
 
-/** Whom to talk to: a peer, or who stands for one. */
-export interface TalkPeer {
-  /** Says a message; gives its reply. */
-  request(message: Uint8Array): Promise<Uint8Array>;
-  /** Rejects when it goes away, and never resolves. */
-  gone(): Promise<never>;
-  /** What it says next that is no reply. */
-  receive?(): Promise<Uint8Array>;
-}
-
-/** Where messages come from. */
+/** The source of the messages of a conversation. */
 export interface MessageSource {
   /** The next message; null at the end. */
   next(): Promise<Uint8Array | null>;
-  /** The server has gone away while it was asked for one. */
+  /** Gives up the pending call of `next`, since the conversation has ended. */
   abandon?(): Promise<void>;
-  /** Writes something else, while it is asked or not. */
+  /** Writes something else without breaking the line that is being typed. */
   interrupt?(write: () => Promise<void>): Promise<void>;
 }
 
-/** Who is told. */
+type OnReply = (reply: Uint8Array) => Promise<void>;
+
+/** Exchanges a message for its reply, which is reported before this resolves. */
+export type Exchange = (message: Uint8Array, onReply: OnReply) => Promise<void>;
+
+/** Callbacks for what becomes of messages. */
 export interface TalkCallbacks {
-  /** A reply came. */
-  readonly onReply: OnReply;
-  /** Something came that nobody asked for. */
-  onUnasked?(words: Uint8Array): Promise<void>;
+  /** A message was answered, after so many milliseconds. */
+  onReply(reply: Uint8Array, seq: number, duration: number): Promise<void>;
+  /** A message got no reply in time; without this callback, the conversation fails. */
+  onLost?: ((seq: number) => Promise<void>) | undefined;
 }
 
-/** Is told a reply, null where it was lost, the number of its message from 1, and how long it took, in ms. */
-export type OnReply = (reply: Uint8Array | null, seq: number, duration: number) => Promise<void>;
-
 /**
- * Talks until the source ends, or the server goes away, even while the source is asked.
- * @param most the number of messages after which it ends
- * @throws {Error} when a message was not answered, or the server has gone away; of lost replies at the end
+ * Sends the messages of a source in turn, until it ends.
+ * @param closed rejects when the connection is closed, even while the source waits
+ * @param most the number of messages after which the conversation ends
+ * @throws {TimeoutError} at the end, if a message was lost
+ * @throws {Error} if a message was not answered, or the connection was closed
  */
 export async function talk(
-  peer: TalkPeer,
   source: MessageSource,
-  { onReply, onUnasked }: TalkCallbacks,
+  exchange: Exchange,
+  { onReply, onLost }: TalkCallbacks,
+  closed: Promise<never>,
   most = Infinity,
 ): Promise<void> {
-  let fail = (_: unknown) => {};
   let lost: TimeoutError | undefined;
-  peer.gone().catch((error) => fail(error));
-  if (onUnasked !== undefined) hearUnasked(peer, source, onUnasked).catch((error) => fail(error));
-  for (let seq = 1; seq <= most; seq++) {
-    // Not Promise.race: a promise that is raced for ever keeps something of each race.
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | null>();
-    fail = reject;
-    source.next().then(resolve, reject);
-    const message = await promise.catch(async (error) => {
-      await source.abandon?.();
-      throw error;
-    });
-    if (message === null) break;
-    const since = performance.now();
-    const reply = await hear(peer, message);
-    if (reply instanceof TimeoutError) lost = reply;
-    await onReply(reply instanceof TimeoutError ? null : reply, seq, performance.now() - since);
+  let isAsking = false;
+
+  async function sendAll(): Promise<void> {
+    for (let seq = 1; seq <= most; seq++) {
+      isAsking = true;
+      const message = await source.next();
+      isAsking = false;
+      if (message === null) return;
+      const since = performance.now();
+      try {
+        await exchange(message, (reply) => onReply(reply, seq, performance.now() - since));
+      } catch (error) {
+        if (!(error instanceof TimeoutError && onLost)) throw error;
+        lost = error;
+        await onLost(seq);
+      }
+    }
+  }
+
+  try {
+    await Promise.race([sendAll(), closed]);
+  } catch (error) {
+    if (isAsking) await source.abandon?.();
+    throw error;
   }
   if (lost !== undefined) throw lost;
 }
 
-async function hearUnasked(
-  peer: TalkPeer,
-  source: MessageSource,
-  onUnasked: (words: Uint8Array) => Promise<void>,
-): Promise<void> {
-  for (let words; (words = await peer.receive?.()) !== undefined;) {
-    const heard = words;
-    const write = () => onUnasked(heard);
-    await (source.interrupt?.(write) ?? write());
+/** Takes turns over a connection: the next data from the server is the reply that is due, if one is. */
+export class Turns {
+  /** Messages answered. */
+  answered = 0;
+  #onReply: OnReply | undefined; // of the message that waits for its reply
+
+  /** @param timeout the time limit of a reply, in milliseconds; 0 is none */
+  constructor(readonly peer: Peer, readonly timeout: number) {}
+
+  /** Messages sent. */
+  get sent(): number {
+    return this.peer.sent;
+  }
+
+  /** Exchanges a message for its reply; {@linkcode receive} must be running. */
+  readonly exchange: Exchange = async (message, onReply) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    using deadline = new Deadline(this.timeout, () => {
+      reject(new TimeoutError("no reply", this.timeout));
+    });
+    this.#onReply = (reply) => {
+      deadline[Symbol.dispose]();
+      return onReply(reply).then(resolve, reject);
+    };
+    this.peer.send(message).catch(reject);
+    await promise;
+    this.answered++;
+  };
+
+  /** Reports what the server sends, one message at a time and in order; rejects at the end. */
+  async receive(onUnsolicited: (data: Uint8Array) => Promise<void>): Promise<never> {
+    for (;;) {
+      const { bytes } = await this.peer.receive();
+      const report = this.#onReply ?? onUnsolicited;
+      this.#onReply = undefined;
+      await report(bytes);
+    }
   }
 }
 
-/**
- * The most bytes of messages under way at once: much less than the least that systems hold
- * for a socket, where more would be lost.
- */
-const MOST_AHEAD = 65536;
-/** What a message counts for at least, in bytes: of short ones 32 are under way. */
-const LEAST_COUNTED = MOST_AHEAD / 32;
+/** Exchanges messages over UDP. */
+export function datagramExchange(peer: DatagramPeer): Exchange {
+  return async (message, onReply) => {
+    const reply = await peer.request(message).catch((error) => {
+      if (error instanceof ErrorReply) return error.reply;
+      throw error;
+    });
+    await onReply(reply.bytes);
+  };
+}
+
+/** A partial line is shown when nothing follows for this time, in milliseconds. */
+const PARTIAL_LINE = 50;
 
 /**
- * Talks with some messages under way at once; replies are told in the order of their messages.
- * @throws {Error} as {@linkcode talk} does
+ * Sends and receives freely, until the server closes the connection. The end of the input
+ * half-closes it.
+ * @param input bytes to send; each piece is sent before the next is asked for
+ * @param show reports a line, or in raw framing what a read returned
+ * @throws {TimeoutError} if nothing is received in time after the end of the input
+ * @throws {Closed} if the server resets the connection
  */
-export async function talkAhead(
-  peer: TalkPeer,
+export async function talkFreely(
+  conn: BufferedConn,
+  input: AsyncIterable<Uint8Array>,
+  framing: Framing,
+  show: (data: Uint8Array) => Promise<void>,
+): Promise<void> {
+  let isInputOver = false;
+  let failure: unknown;
+  using deadline = conn.deadline({ isWaiting: () => isInputOver }, "nothing was received");
+
+  async function sendAll(): Promise<void> {
+    try {
+      for await (const bytes of input) await conn.send(bytes);
+    } catch (error) {
+      failure = error;
+    }
+    isInputOver = true;
+    deadline.restart();
+    await conn.closeWrite();
+  }
+
+  void sendAll();
+  let lines = new Lines(show);
+  for (;;) {
+    const more = conn.more();
+    const isStuck = framing === "auto" && lines.held > 0 && await isPending(more, PARTIAL_LINE);
+    if (isStuck || lines.held > MAX_ADDED) {
+      await lines.end();
+      lines = new Lines(show);
+    }
+    if (!await more) break;
+    const { held } = conn;
+    await (framing === "raw" ? show(held) : lines.write(held));
+    conn.consume(held.length);
+    deadline.restart();
+  }
+  await lines.end();
+  if (failure !== undefined) throw failure;
+}
+
+/**
+ * The most bytes of messages in flight over UDP: much less than the smallest receive buffer of
+ * any system, past which datagrams are lost.
+ */
+const MAX_IN_FLIGHT = 65536;
+/** The bytes that a shorter message counts for: 32 messages are in flight. */
+const MIN_COUNTED = MAX_IN_FLIGHT / 32;
+
+/**
+ * Sends messages while others wait for their replies. Replies are reported in the order of the messages.
+ * @throws {TimeoutError} at the end, if a message was lost
+ * @throws {Error} if a message can't be sent, or was refused
+ */
+export async function requestAhead(
+  peer: DatagramPeer,
   messages: AsyncIterable<Uint8Array>,
   onReply: (reply: Uint8Array, seq: number) => Promise<void>,
 ): Promise<void> {
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
-  const waiting: { telling: Promise<void>; bytes: number }[] = [];
-  let underWay = 0;
+  const inFlight: { reported: Promise<void>; bytes: number }[] = [];
+  let bytesInFlight = 0;
   let seq = 0;
   let lost: TimeoutError | undefined;
 
-  async function tellNext(
-    reply: Promise<Uint8Array | TimeoutError>,
-    before = waiting.at(-1),
-  ): Promise<void> {
-    const heard = await reply;
-    await before?.telling;
+  async function reportNext(message: Uint8Array, before = inFlight.at(-1)): Promise<void> {
+    const reply = await peer.request(message).catch((error) => {
+      if (!(error instanceof TimeoutError)) throw error;
+      lost = error;
+    });
+    await before?.reported;
     seq++;
-    if (heard instanceof TimeoutError) lost = heard;
-    else await onReply(heard, seq);
+    if (reply) await onReply(reply.bytes, seq);
   }
 
-  async function talkAll(): Promise<void> {
+  async function sendAll(): Promise<void> {
     for await (const message of messages) {
-      const bytes = Math.max(message.length, LEAST_COUNTED);
-      for (let first; underWay + bytes > MOST_AHEAD && (first = waiting[0]); waiting.shift()) {
-        await first.telling;
-        underWay -= first.bytes;
+      const bytes = Math.max(message.length, MIN_COUNTED);
+      for (let first; bytesInFlight + bytes > MAX_IN_FLIGHT && (first = inFlight[0]);) {
+        await first.reported;
+        bytesInFlight -= first.bytes;
+        inFlight.shift();
       }
-      const telling = tellNext(hear(peer, message));
-      telling.catch(fail);
-      underWay += bytes;
-      waiting.push({ telling, bytes });
+      const reported = reportNext(message);
+      reported.catch(fail);
+      bytesInFlight += bytes;
+      inFlight.push({ reported, bytes });
     }
-    await waiting.at(-1)?.telling;
+    await inFlight.at(-1)?.reported;
   }
 
-  peer.gone().catch(fail);
-  await Promise.race([talkAll(), failed]);
+  await Promise.race([sendAll(), failed]);
   if (lost !== undefined) throw lost;
-}
-
-async function hear(peer: TalkPeer, message: Uint8Array): Promise<Uint8Array | TimeoutError> {
-  try {
-    return await peer.request(message);
-  } catch (error) {
-    if (error instanceof TimeoutError) return error;
-    throw error;
-  }
 }

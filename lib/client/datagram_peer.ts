@@ -1,9 +1,8 @@
-/** The client's side, in datagrams: a message is one, so is its reply, and any may be lost. */
+/** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
 import {
   checkOptions,
   connectPortRule,
-  errorMessage,
   framingNameRule,
   functionRule,
   type Rules,
@@ -13,13 +12,16 @@ import {
 } from "../checks.ts";
 import { onAbort } from "../wait.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
-import { isErrorReply } from "../wire/error_reply.ts";
+import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
+import { type Message, MessageView } from "../wire/message.ts";
+import { answeredBy, ENDS_WITH_CR, isReplyTo, type Matches, Queue } from "../wire/replies.ts";
 import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
-import { ErrorReply } from "./peer.ts";
-import { isReplyTo } from "../wire/replies.ts";
+import { Deadline } from "../net/deadline.ts";
+import { Closed, TimeoutError } from "../net/errors.ts";
+import { bytesOf, REPLY_TIMEOUT } from "./peer.ts";
 
 /**
- * How to reach a server of datagrams.
+ * How to reach a server over UDP.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -27,55 +29,30 @@ import { isReplyTo } from "../wire/replies.ts";
  *
  * await using server = await serveDatagrams((message, reply) => reply.write(`${message.text}!`));
  * const options: DatagramPeerOptions = {
- *   port: server.addr.port,
+ *   port: server.port,
  *   timeout: 1000,
  *   matches: (message, reply) => reply.length === message.length + 1,
  * };
  * using peer = await DatagramPeer.connect(options);
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "hello!");
+ * assertEquals((await peer.request("hello")).text, "hello!");
  * ```
  */
 export interface DatagramPeerOptions {
-  /** Its address or name; of a name's addresses the first, IPv4 before IPv6. @default {"127.0.0.1"} */
+  /** The server's address or name; of a name's addresses, the first, IPv4 before IPv6. @default {"127.0.0.1"} */
   hostname?: string | undefined;
-  /** Its port. @default {6969} */
+  /** The server's port. @default {6969} */
   port?: number | undefined;
-  /** With `line` each message is sent with LF; with `raw` what ends a reply's line is data. @default {"auto"} */
-  framing?: Framing | undefined;
-  /** How long a reply is waited for, in ms; 0: for ever. @default {10000} */
-  timeout?: number | undefined;
-  /** Calls the conversation off: whoever waits gets an error. */
-  signal?: AbortSignal | undefined;
-  /** Whether a datagram is the reply to a message. By default: begins with it, in brackets. */
-  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
-}
-
-/**
- * No reply came in time: it, or the message, may be lost.
- *
- * ```ts
- * import { assertRejects } from "@std/assert";
- * import { DatagramPeer, TimeoutError, serveDatagrams } from "@readback/readback";
- *
- * await using server = await serveDatagrams(() => {}); // hears, and says nothing
- * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 50 });
- * await assertRejects(() => peer.request("hello"), TimeoutError, "no reply within 0.05s");
- * ```
- */
-export class TimeoutError extends Error {
   /**
-   * Makes the error.
-   * @param timeout how long it was waited for, in ms
+   * With `line`, each message is sent with LF. With `raw`, a line ending at the end of a reply is
+   * part of it. @default {"auto"}
    */
-  constructor(timeout: number) {
-    super(`no reply within ${timeout / 1000}s`);
-  }
-}
-
-interface Waiting {
-  readonly message: Uint8Array;
-  resolve(reply: Uint8Array): void;
-  reject(error: unknown): void;
+  framing?: Framing | undefined;
+  /** Milliseconds to wait for a reply; 0 is no limit. @default {10000} */
+  timeout?: number | undefined;
+  /** Closes the peer when aborted. */
+  signal?: AbortSignal | undefined;
+  /** Whether a reply answers a message. By default, a reply begins with its message in brackets. */
+  matches?: Matches | undefined;
 }
 
 const RULES: Rules<DatagramPeerOptions> = {
@@ -86,18 +63,27 @@ const RULES: Rules<DatagramPeerOptions> = {
   signal: signalRule,
   matches: functionRule,
 };
-const LF = new Uint8Array([10]);
-const encoder = new TextEncoder();
+
+const CR = 13;
+const LF = Uint8Array.of(10);
+
+interface Request {
+  readonly message: Uint8Array;
+  readonly isSent: true;
+  isSettled: boolean;
+  resolve(reply: Message): void;
+  reject(error: unknown): void;
+}
 
 /**
- * The server at the other end. Its errors' messages are sentences.
+ * A server that is reached over UDP. The messages of its errors are sentences.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { DatagramPeer, readback, serveDatagrams } from "@readback/readback";
  *
  * await using server = await serveDatagrams(readback());
- * using peer = await DatagramPeer.connect({ port: server.addr.port, timeout: 1000 });
+ * using peer = await DatagramPeer.connect({ port: server.port, timeout: 1000 });
  * await Promise.all([peer.request("one"), peer.request("two")]);
  * assertEquals([peer.sent, peer.answered], [2, 2]);
  * ```
@@ -105,32 +91,35 @@ const encoder = new TextEncoder();
 export class DatagramPeer implements Disposable {
   /** Messages sent. */
   sent = 0;
-  /** Messages that got their reply in time. */
+  /** Messages that were answered in time. */
   answered = 0;
 
-  readonly #waiting = new Set<Waiting>();
-  readonly #gone = Promise.withResolvers<never>();
+  readonly #pending = new Queue<Request>(({ isSettled }) => isSettled);
   readonly #socket: DatagramSocket;
+  readonly #removeAbort: () => void;
   #failure: Error | undefined;
 
   private constructor(
     socket: DatagramSocket,
-    /** How to talk to it. */
+    /** The options that were given. */
     readonly options: DatagramPeerOptions,
   ) {
     this.#socket = socket;
     socket.listen({
-      heard: (datagram) => this.#hear(datagram),
-      failed: (error) => this.close(error),
+      received: (datagram) => this.#receive(datagram),
+      refused: (error) => this.#rejectAll(error),
+      failed: (error) => this.#fail(error),
     });
-    const stop = () => this.close(new Error("the conversation was called off"));
-    const letGo = onAbort(options.signal, stop);
-    this.#gone.promise.catch(letGo); // and so whoever waits hears of it, or nobody does
+    this.#removeAbort = onAbort(options.signal, () => {
+      this.#fail(new Closed("the socket is closed: its signal was aborted"));
+    });
   }
 
   /**
-   * Makes a socket for a server. That nobody is there can't be told: nobody replies then.
-   * @throws {Error} whose message says why not
+   * Opens a socket for a server. Nothing is sent yet, so a server that does not exist is not
+   * noticed here.
+   *
+   * @throws {ConnectError} if the name is unknown, or there is no permission
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
     checkOptions<DatagramPeerOptions>(options, RULES);
@@ -139,68 +128,83 @@ export class DatagramPeer implements Disposable {
   }
 
   /**
-   * Says a message and waits for its reply. Others may be said meanwhile.
-   * @return the reply, without its ending
-   * @throws {TimeoutError} when none came in time; the next message may be said
-   * @throws {Error} when the message fits no datagram, or the server refused one
+   * Sends a message and waits for its reply. Several requests may be pending.
+   *
+   * @param message copied; except in raw framing, a line ending at its end is not part of it
+   * @returns the reply without its ending
+   * @throws {TimeoutError} if there was no reply in time; the peer stays open
+   * @throws {ErrorReply} if an error reply came; it settles the oldest request
+   * @throws {ConnectError} if the system reports that no program receives at the port. Node does
+   *   so, and Deno 2.9 does not: there, the request times out
+   * @throws {Error} if the message is too long for a datagram, or could not be sent
+   * @throws {Closed} if the peer was closed
    */
-  async request(message: string | Uint8Array): Promise<Uint8Array> {
-    const { framing = "auto", timeout = 10_000 } = this.options;
-    const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
+  async request(message: string | Uint8Array | Message): Promise<Message> {
+    const { framing = "auto", timeout = REPLY_TIMEOUT } = this.options;
+    const bytes = bytesOf(message);
     const datagram = framing === "line" ? concat([bytes, LF]) : bytes;
+    if (framing === "line" && bytes.at(-1) === CR) throw new Error(ENDS_WITH_CR);
     checkLength(datagram, bytes);
     if (this.#failure !== undefined) throw this.#failure;
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-    const waiting = { message: bytes, resolve, reject };
-    const late = timeout > 0
-      ? setTimeout(() => reject(new TimeoutError(timeout)), timeout)
-      : undefined;
-    this.#waiting.add(waiting);
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+    const request: Request = { message: bytes, isSent: true, isSettled: false, resolve, reject };
+    using _deadline = new Deadline(timeout, () => reject(new TimeoutError("no reply", timeout)));
+    this.#pending.push(request);
     this.sent++;
     this.#socket.send(datagram);
     try {
       return await promise;
     } finally {
-      clearTimeout(late);
-      this.#waiting.delete(waiting);
+      request.isSettled = true;
     }
   }
 
-  /** Rejects when the conversation fails, and never resolves. */
-  gone(): Promise<never> {
-    return this.#gone.promise;
+  /** Closes the socket. Pending requests reject with {@linkcode Closed}. */
+  close(): void {
+    this.#fail(new Closed("the socket is closed"));
   }
 
-  /** Ends the conversation; whoever waits gets `failure`. */
-  close(failure: Error = new Error("the conversation is over")): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = failure;
-    this.#socket[Symbol.dispose]();
-    for (const { reject } of this.#waiting) reject(failure);
-    this.#gone.reject(failure);
-  }
-
-  /** Ends the conversation. */
+  /** Closes the socket. */
   [Symbol.dispose](): void {
     this.close();
   }
 
-  /** Finds whose reply it is. One that is late, or came twice, is nobody's. */
-  #hear(datagram: Uint8Array): void {
-    const { framing = "auto", matches = isReplyTo } = this.options;
-    const reply = datagram.subarray(0, datagram.length - endingOf(datagram, framing).length);
-    let waiting;
+  /** Settles the request that a datagram answers. A late or duplicate reply is ignored. */
+  #receive(datagram: Uint8Array): void {
+    const { framing = "auto" } = this.options;
+    const content = (bytes: Uint8Array) =>
+      bytes.subarray(0, bytes.length - endingOf(bytes, framing).length);
+    // The server, too, takes a line ending at the end of a message for its ending.
+    const { matches = (message, reply) => isReplyTo(content(message), reply) } = this.options;
+    const reply = new MessageView(content(datagram));
+    reply.receivedAt = Date.now();
     try {
-      waiting = this.#waiting.values().find(({ message }) => matches(message, reply));
-    } catch (error) { // it is somebody else's function, and nobody here could catch that
-      return this.close(
-        new Error(`cannot tell whose reply it is: ${errorMessage(error)}`, { cause: error }),
-      );
+      const request = answeredBy(reply.bytes, this.#pending, matches);
+      if (request !== undefined) this.#settle(request, reply);
+    } catch (error) {
+      this.#fail(error as Error);
     }
-    if (waiting !== undefined) {
-      this.#waiting.delete(waiting);
-      this.answered++;
-      waiting.resolve(reply);
-    } else if (isErrorReply(reply) && this.#waiting.size > 0) this.close(new ErrorReply(reply));
+  }
+
+  #settle(request: Request, reply: Message): void {
+    request.isSettled = true;
+    if (isErrorReply(reply.bytes)) return request.reject(new ErrorReply(reply));
+    this.answered++;
+    request.resolve(reply);
+  }
+
+  #rejectAll(error: Error): void {
+    for (let request; (request = this.#pending.first) !== undefined;) {
+      request.isSettled = true;
+      request.reject(error);
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#removeAbort?.();
+    this.#socket[Symbol.dispose]();
+    this.#rejectAll(error);
   }
 }

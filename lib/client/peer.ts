@@ -1,6 +1,5 @@
-/** The client's side of a conversation: says a message, gets its reply, in order. */
+/** The client's side of a conversation: sends messages, and receives replies in order. */
 
-import type { Conn } from "../net/listener.ts";
 import { connect, type ConnectOptions } from "../net/address.ts";
 import {
   checkOne,
@@ -14,22 +13,24 @@ import {
   timeRule,
   tlsRule,
 } from "../checks.ts";
-import { onAbort } from "../wait.ts";
-import { type CustomFraming, findFrame, framed } from "../wire/custom_framing.ts";
-import { concat, type Framing } from "../wire/framing.ts";
-import { errorReplyReason, isErrorReply } from "../wire/error_reply.ts";
-import { type Found, replyTo } from "../wire/replies.ts";
-import { BufferedConn } from "../net/buffered_conn.ts";
+import { onAbort, pause } from "../wait.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
+import type { Framing } from "../wire/framing.ts";
+import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
+import { type Message, MessageView } from "../wire/message.ts";
+import { answeredBy, frame, type Matches, Queue } from "../wire/replies.ts";
+import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
+import type { Deadline } from "../net/deadline.ts";
+import { Closed } from "../net/errors.ts";
+import type { Conn } from "../net/listener.ts";
 
-/** A reply may be longer than its message by this much, in bytes. */
-export const MOST_ADDED = 1 << 20;
+/** The default time limit of a reply, in milliseconds. */
+export const REPLY_TIMEOUT = 10_000;
 
 const encoder = new TextEncoder();
-const LF = 10;
-const BY_LF = Uint8Array.of(LF);
 
 /**
- * How to reach a server, and talk to it.
+ * How to reach a server, and how to exchange messages with it.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -40,21 +41,25 @@ const BY_LF = Uint8Array.of(LF);
  *   reply.write(`re: ${message.text}`);
  * });
  * const matches: PeerOptions["matches"] = (message, reply) => reply.length === message.length + 4;
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, matches });
- * assertEquals(new TextDecoder().decode(await peer.request("hello")), "re: hello");
- * assertEquals(new TextDecoder().decode(await peer.receive()), "news");
+ * using peer = await Peer.connect({ port: server.port, matches });
+ * assertEquals((await peer.request("hello")).text, "re: hello");
+ * assertEquals((await peer.receive()).text, "news");
  * ```
  */
 export interface PeerOptions extends ConnectOptions {
-  /** How a message's end is told: by name, or by a framing of one's own. @default {"auto"} */
+  /** How to find the end of a message: the name of a framing, or a custom framing. @default {"auto"} */
   framing?: Framing | CustomFraming | undefined;
-  /** How long it may take to connect, and then each reply, in ms. @default {0} for ever */
+  /**
+   * Milliseconds to connect, and then for each reply, counted from the reply before; 0 is no limit.
+   * A reply that takes longer closes the connection. @default {10000}
+   */
   timeout?: number | undefined;
   /**
-   * Whether what the server says is the reply to a message; what is none is for {@linkcode Peer.receive}.
-   * By default what comes is taken in order, by whoever has asked first.
+   * Whether a reply answers a message. Anything that answers no pending request is unsolicited,
+   * and returned by {@linkcode Peer.receive}. By default, the calls of `request` and `receive`
+   * take what the server sends in the order of the calls.
    */
-  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
+  matches?: Matches | undefined;
 }
 
 const RULES: Rules<PeerOptions> = {
@@ -69,22 +74,27 @@ const RULES: Rules<PeerOptions> = {
   matches: functionRule,
 };
 
-/** Somebody waits for what the server says. */
-interface Awaited {
-  /** What it is to be the reply to; undefined: to nothing. */
+/** A call of `request`, or of `receive`, which has no message. */
+interface Call {
   readonly message: Uint8Array | undefined;
-  words?: Uint8Array;
+  /** Whether something received may settle the call. */
+  isSent: boolean;
+  isSettled: boolean;
+  resolve(message: Message): void;
+  reject(error: unknown): void;
 }
 
+const isRequest = ({ message }: Call): boolean => message !== undefined;
+
 /**
- * The server at the other end. Its errors' messages are sentences.
+ * A connection to a server, for messages and replies. The messages of its errors are sentences.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Peer, serve } from "@readback/readback";
+ * import { Peer, readback, serve } from "@readback/readback";
  *
- * await using server = serve((message, reply) => reply.write(message));
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * await using server = serve(readback());
+ * using peer = await Peer.connect({ port: server.port });
  * await peer.request("hello");
  * assertEquals([peer.sent, peer.answered, peer.framing], [1, 1, "line"]);
  * ```
@@ -92,33 +102,35 @@ interface Awaited {
 export class Peer implements Disposable {
   /** Messages sent. */
   sent = 0;
-  /** Messages that got their reply. */
+  /** Requests that were answered. */
   answered = 0;
 
-  readonly #stream: BufferedConn;
-  readonly #matches: PeerOptions["matches"];
+  readonly #conn: BufferedConn;
+  readonly #matches: Matches | undefined;
+  readonly #calls = new Queue<Call>(({ isSettled }) => isSettled);
   #framing: Framing | CustomFraming;
-  #sending = Promise.resolve();
-  #turn = Promise.resolve(); // settles once what was asked for before has come
-  readonly #awaited: Awaited[] = [];
-  #unasked: Uint8Array[] = []; // what nobody has asked for yet
-  #unaskedBytes = 0;
-  #letGo = () => {}; // of the signal
+  #received: Message[] = []; // while no call waited for them
+  #receivedBytes = 0;
+  #lastSent: Uint8Array | undefined; // by `send`, and nothing received since
+  #lastRequest: Promise<unknown> = Promise.resolve();
+  #writing = Promise.resolve();
+  #isReading = false;
+  #isHalfClosed = false;
+  #requests = 0; // pending
+  #deadline: Deadline | undefined; // of the oldest request, while one is pending
+  #failure: Error | undefined;
+  #removeAbort = () => {};
 
   /**
-   * Talks on a connection.
-   * @param conn owned from here on
-   * @param timeout for each reply, in ms; 0 is for ever
-   * @param matches as in {@linkcode PeerOptions}
+   * Exchanges messages on a connection.
+   *
+   * @param conn the connection, which the peer closes
+   * @param options as in {@linkcode PeerOptions}
    */
-  constructor(
-    conn: Conn,
-    framing: Framing | CustomFraming,
-    timeout: number,
-    matches?: PeerOptions["matches"],
-  ) {
-    checkOptions<PeerOptions>({ framing, timeout, matches }, RULES);
-    this.#stream = new BufferedConn(conn, timeout);
+  constructor(conn: Conn, options: Pick<PeerOptions, "framing" | "timeout" | "matches"> = {}) {
+    checkOptions<PeerOptions>(options, RULES);
+    const { framing = "auto", timeout = REPLY_TIMEOUT, matches } = options;
+    this.#conn = new BufferedConn(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
   }
@@ -131,44 +143,77 @@ export class Peer implements Disposable {
    * import { Peer, serve } from "@readback/readback";
    *
    * await using server = serve((message, reply) => reply.write(message));
-   * const { port } = server.addr as Deno.NetAddr;
-   * using peer = await Peer.connect({ port, framing: "line", timeout: 1000 });
+   * using peer = await Peer.connect({ port: server.port, framing: "line", timeout: 1000 });
    * const replies = await Promise.all(["one", "two"].map((text) => peer.request(text)));
-   * assertEquals(replies.map((reply) => new TextDecoder().decode(reply)), ["one", "two"]);
+   * assertEquals(replies.map(({ text }) => text), ["one", "two"]);
    * ```
    *
-   * @throws {Error} whose message says why not
+   * @throws {ConnectError} if there is no connection
    */
   static async connect(options: PeerOptions = {}): Promise<Peer> {
     checkOptions<PeerOptions>(options, RULES);
-    const { framing = "auto", timeout = 0, matches, signal } = options;
-    const peer = new Peer(await connect(options), framing, timeout, matches);
-    const stop = () => peer.close(new Error("the conversation was called off"));
-    peer.#letGo = onAbort(signal, stop);
+    const { framing, timeout = REPLY_TIMEOUT, matches } = options;
+    const peer = new Peer(await connect({ ...options, timeout }), { framing, timeout, matches });
+    peer.#removeAbort = onAbort(options.signal, () => {
+      peer.#fail(new Closed("the connection is closed: its signal was aborted"));
+    });
     return peer;
   }
 
-  /** What the server speaks; `auto` until its first reply. */
+  /** The server's framing; `auto` until a reply has shown it. */
   get framing(): Framing | CustomFraming {
     return this.#framing;
   }
 
   /**
-   * Says a message and waits for its reply. The next may be said at once: they are
-   * sent without waiting, unless the server speaks raw, or it is not known yet what it speaks.
-   * @param message where lines are messages, without a line end
-   * @return the reply, without its ending
-   * @throws {ErrorReply} when the reply begins with `error: `; the next message may be said
-   * @throws {Error} when none came in time, or the server went away
+   * Sends a message and waits for its reply. Several requests may be pending: with lines or a
+   * custom framing, each message is sent at once. In raw framing, and before the first reply has
+   * shown the framing, a message is sent after the reply before.
+   *
+   * @param message copied; with lines, it has no line end
+   * @returns the reply without its ending
+   * @throws {ErrorReply} if the reply begins with `error: `; the connection stays open
+   * @throws {TimeoutError} if there was no reply in time; the connection is closed, since a late
+   *   reply would be taken for the next
+   * @throws {Closed} if the connection was closed
    */
-  request(message: string | Uint8Array): Promise<Uint8Array> {
-    const bytes = typeof message === "string" ? encoder.encode(message) : message.slice();
-    return this.#next(this.#say(this.#await(bytes), bytes, this.#turn));
+  request(message: string | Uint8Array | Message): Promise<Message> {
+    const bytes = bytesOf(message);
+    const call = this.#call(bytes);
+    const previous = this.#lastRequest;
+    this.#lastRequest = call.promise.catch(() => {});
+    this.#write(bytes, previous, call).catch((error) => {
+      call.reject(error);
+      this.#advance(); // a call behind this one may take what was received
+    });
+    return call.promise;
   }
 
   /**
-   * Waits for what the server says by itself: a greeting, the next line of a reply of several
-   * lines, what others said. Without `matches`, {@linkcode request} and this take what comes in the order of the calls.
+   * Sends a message. Anything that the server answers is returned by {@linkcode receive}.
+   *
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Peer, serve } from "@readback/readback";
+   *
+   * await using server = serve((message, reply) => reply.write(message));
+   * using peer = await Peer.connect({ port: server.port });
+   * await peer.send("one");
+   * assertEquals((await peer.receive()).text, "one");
+   * ```
+   *
+   * @param message as in {@linkcode request}
+   * @returns resolves once the message is written
+   * @throws {TimeoutError} if the server does not read; the connection is closed
+   * @throws {Closed} if the connection was closed
+   */
+  send(message: string | Uint8Array | Message): Promise<void> {
+    return this.#write(bytesOf(message), Promise.resolve());
+  }
+
+  /**
+   * Waits for data that the server sends unprompted: a greeting, the next line of a reply of
+   * several lines, the answer to {@linkcode send}.
    *
    * ```ts
    * import { assertEquals } from "@std/assert";
@@ -177,226 +222,198 @@ export class Peer implements Disposable {
    * await using server = serve((_message, reply) => reply.write("one\ntwo\n."), {
    *   onOpen: (client) => void client.write("welcome\n"),
    * });
-   * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
-   * const heard = [await peer.receive(), await peer.request("list"), await peer.receive(), await peer.receive()];
-   * const texts = heard.map((words) => new TextDecoder().decode(words));
-   * assertEquals(texts, ["welcome", "one", "two", "."]);
+   * using peer = await Peer.connect({ port: server.port });
+   * const messages = [
+   *   ...[await peer.receive(), await peer.request("list")],
+   *   ...[await peer.receive(), await peer.receive()],
+   * ];
+   * assertEquals(messages.map(({ text }) => text), ["welcome", "one", "two", "."]);
    * ```
    *
-   * @param timeout how long it may take, in ms; 0 is for ever; by default, what a reply may take
-   * @return a line without its ending, or a message by the framing; in raw framing, what has come
-   * @throws {Error} when nothing came in time, or the server went away
+   * @param timeout milliseconds to wait; 0 is no limit
+   * @returns a line without its ending, or a message by the custom framing; in raw framing, all
+   *   that has been received
+   * @throws {TimeoutError} if nothing was received in time; the connection stays open
+   * @throws {Closed} if the connection was closed
    */
-  receive(timeout: number = this.#stream.timeout): Promise<Uint8Array> {
+  receive(timeout = 0): Promise<Message> {
     checkOne("timeout", timeout, timeRule);
-    const words = this.#unasked.shift();
-    if (words !== undefined) {
-      this.#unaskedBytes -= words.length;
-      return Promise.resolve(words);
+    const message = this.#received.shift();
+    if (message !== undefined) {
+      this.#receivedBytes -= message.length;
+      return Promise.resolve(message);
     }
-    const awaited = this.#await(undefined);
-    if (this.#matches !== undefined) return this.#come(awaited, timeout);
-    const turn = this.#turn;
-    return this.#next(turn.then(() => this.#come(awaited, timeout)));
+    const call = this.#call(undefined);
+    this.#advance();
+    if (timeout === 0 || call.isSettled) return call.promise;
+    const deadline = this.#conn.deadline({}, "nothing was received", timeout, call.reject);
+    return call.promise.finally(() => deadline[Symbol.dispose]());
   }
 
-  /** Rejects when the server goes away, and never resolves. */
-  gone(): Promise<never> {
-    return this.#stream.gone();
+  /** Half-closes the connection, after the messages before: the server sees end-of-file. */
+  async closeWrite(): Promise<void> {
+    const before = this.#writing;
+    this.#isHalfClosed = true;
+    await before;
+    await this.#conn.closeWrite();
   }
 
-  /** Ends the conversation; whoever waits gets `failure`. */
-  close(failure?: Error): void {
-    this.#letGo();
-    this.#stream.close(failure);
+  /** Closes the connection. Pending calls reject with {@linkcode Closed}. */
+  close(): void {
+    this.#received = [];
+    this.#fail(new Closed("the connection is closed"));
   }
 
-  /** Ends the conversation. */
+  /** Closes the connection. */
   [Symbol.dispose](): void {
     this.close();
   }
 
-  async #say(awaited: Awaited, message: Uint8Array, before: Promise<void>): Promise<Uint8Array> {
-    if (this.#framing === "auto" || this.#framing === "raw") await before;
-    let framed;
-    try {
-      framed = frame(message, this.#framing);
-    } catch (error) {
-      this.#forget(awaited);
-      throw error;
+  #call(message: Uint8Array | undefined): Call & { promise: Promise<Message> } {
+    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+    const settle = <T>(how: (value: T) => void) => (value: T) => {
+      if (call.isSettled) return;
+      call.isSettled = true;
+      if (message !== undefined) this.#requests--;
+      this.#limitTime();
+      how(value);
+    };
+    const call = {
+      ...{ message, promise, isSent: message === undefined, isSettled: false },
+      ...{ resolve: settle(resolve), reject: settle(reject) },
+    };
+    if (message !== undefined) this.#requests++;
+    if (this.#failure !== undefined) call.reject(this.#failure);
+    else this.#calls.push(call);
+    this.#limitTime();
+    return call;
+  }
+
+  /** Restarts the time limit, while requests are pending. */
+  #limitTime(): void {
+    if (this.#requests === 0) {
+      this.#deadline?.[Symbol.dispose]();
+      this.#deadline = undefined;
+    } else if (this.#deadline !== undefined) this.#deadline.restart();
+    else {
+      const isWaiting = () =>
+        this.#matches !== undefined || this.#calls.first?.message !== undefined;
+      const { timeout } = this.#conn;
+      this.#deadline = this.#conn.deadline({ isWaiting }, "no reply", timeout, (error) => {
+        this.#fail(error);
+      });
     }
-    this.sent++;
-    const sending = this.#sending.then(() => this.#stream.send(framed));
-    this.#sending = sending.catch(() => {});
-    await before;
-    const reply = await this.#come(awaited, this.#stream.timeout, sending);
-    if (isErrorReply(reply)) throw new ErrorReply(reply);
-    this.answered++;
-    return reply;
   }
 
-  /** What is asked for next comes after this. */
-  #next(words: Promise<Uint8Array>): Promise<Uint8Array> {
-    this.#turn = words.then(() => {}, () => {});
-    return words;
-  }
-
-  #await(message: Uint8Array | undefined): Awaited {
-    const awaited = { message };
-    this.#awaited.push(awaited);
-    return awaited;
-  }
-
-  #forget(awaited: Awaited): void {
-    this.#awaited.splice(this.#awaited.indexOf(awaited), 1);
-  }
-
-  /** Waits for somebody's words, for whom all that comes is sorted. */
-  async #come(awaited: Awaited, timeout: number, sending?: Promise<void>): Promise<Uint8Array> {
+  /** Writes a message after those before it; that of a request only when its reply can be told. */
+  async #write(message: Uint8Array, previous: Promise<unknown>, request?: Call): Promise<void> {
+    if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
+    const before = this.#writing;
+    const { promise: written, resolve } = Promise.withResolvers<void>();
+    this.#writing = written;
     try {
-      using _deadline = this.#stream.deadline(undefined, timeout);
-      await sending;
-      for (;;) {
-        this.#sort();
-        if (awaited.words !== undefined) return awaited.words;
-        if (!await this.#stream.more()) throw this.#stream.over();
-      }
+      await before;
+      if (request && (this.#framing === "auto" || this.#framing === "raw")) await previous;
+      if (this.#failure !== undefined) throw this.#failure;
+      if (request?.isSettled) return;
+      const framed = frame(message, this.#framing);
+      this.sent++;
+      if (request) request.isSent = true;
+      else this.#lastSent = message;
+      this.#advance();
+      await this.#writeAll(framed, request === undefined);
     } finally {
-      this.#forget(awaited);
+      resolve();
     }
   }
 
-  /** Gives what has come to those who wait for it, as long as somebody does. */
-  #sort(): void {
-    const waits = ({ words }: Awaited) => words === undefined;
-    for (let first; (first = this.#awaited.find(waits)) !== undefined;) {
-      // What a server speaks is seen by its reply to a message, should somebody wait for one.
-      const says = ({ words, message }: Awaited) => words === undefined && message !== undefined;
-      if (this.#matches !== undefined) first = this.#awaited.find(says) ?? first;
-      const { message } = first;
-      this.#stream.mostHeld = (message?.length ?? 0) + MOST_ADDED;
-      const found = nextWords(this.#stream, message, this.#framing);
+  async #writeAll(bytes: Uint8Array, isTimed: boolean): Promise<void> {
+    const { timeout } = this.#conn;
+    using _deadline = this.#conn.deadline({}, "the server read nothing", isTimed ? timeout : 0);
+    try {
+      await this.#conn.send(bytes);
+    } catch (error) {
+      await pause(0); // what the server sent before it closed the connection explains more
+      this.#fail(error as Error);
+      throw this.#failure;
+    }
+  }
+
+  /** Gives what was received to the calls that wait, and reads while one does. */
+  #advance(isOver = false): void {
+    if (this.#failure !== undefined) return;
+    try {
+      this.#dispatch();
+    } catch (error) {
+      return this.#fail(error as Error);
+    }
+    if (isOver) this.#rejectAll(this.#conn.endError());
+    if (this.#isReading || this.#calls.first === undefined) return;
+    this.#isReading = true;
+    this.#conn.more().then((more) => {
+      this.#isReading = false;
+      this.#advance(!more);
+    }, (error) => this.#fail(error));
+  }
+
+  #dispatch(): void {
+    for (let call; (call = this.#next) !== undefined;) {
+      const message = call.message ?? this.#lastSent;
+      const found = this.#conn.take({ message, framing: this.#framing });
       if (found === null) return;
       this.#framing = found.framing;
-      const words = found.reply.slice();
-      this.#stream.drop(found.length);
-      const taker = this.#matches === undefined ? first : this.#takerOf(words);
-      if (taker !== undefined) taker.words = words;
-      else this.#keep(words);
+      this.#lastSent = undefined;
+      const reply = new MessageView(found.reply);
+      reply.receivedAt = this.#conn.receivedAt;
+      reply.value = found.value;
+      const taker = this.#matches === undefined ? call : this.#takerOf(found.reply, this.#matches);
+      if (taker === undefined) this.#keep(reply);
+      else this.#settle(taker, reply);
     }
   }
 
-  /** Whose reply it is; a refusal is the oldest message's; what is nobody's is for one who hears. */
-  #takerOf(words: Uint8Array): Awaited | undefined {
-    const waiting = this.#awaited.filter(({ words }) => words === undefined);
-    const says = waiting.filter(({ message }) => message !== undefined);
-    return says.find(({ message }) => this.#matches?.(message as Uint8Array, words)) ??
-      (isErrorReply(words) ? says[0] : undefined) ??
-      waiting.find(({ message }) => message === undefined);
+  /** The call for which to look at what was received. A reply shows the server's framing, so requests are first. */
+  get #next(): Call | undefined {
+    const { first } = this.#calls;
+    if (this.#matches === undefined) return first?.isSent ? first : undefined;
+    return this.#calls.find((call) => isRequest(call) && call.isSent) ??
+      this.#calls.find((call) => !isRequest(call));
   }
 
-  #keep(words: Uint8Array): void {
-    this.#unasked.push(words);
-    this.#unaskedBytes += words.length;
-    if (this.#unaskedBytes <= MOST_ADDED) return;
-    throw new Error(`the server said over ${MOST_ADDED} bytes that nobody has heard`);
+  #takerOf(reply: Uint8Array, matches: Matches): Call | undefined {
+    return answeredBy(reply, this.#calls, matches) ?? this.#calls.find((call) => !isRequest(call));
+  }
+
+  #settle(call: Call, reply: Message): void {
+    if (isRequest(call) && isErrorReply(reply.bytes)) return call.reject(new ErrorReply(reply));
+    if (isRequest(call)) this.answered++;
+    call.resolve(reply);
+  }
+
+  #keep(message: Message): void {
+    this.#received.push(message);
+    this.#receivedBytes += message.length;
+    if (this.#receivedBytes <= MAX_ADDED) return;
+    throw new Error(
+      `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`,
+    );
+  }
+
+  #rejectAll(error: Error): void {
+    for (let call; (call = this.#calls.first) !== undefined;) call.reject(error);
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#removeAbort();
+    this.#conn.close(error);
+    this.#rejectAll(error);
   }
 }
 
-/**
- * A message as it is sent; until it is known what the server speaks, as a line.
- * @throws {Error} where it can't be said
- */
-export function frame(message: Uint8Array, framing: Framing | CustomFraming): Uint8Array {
-  if (typeof framing !== "string") {
-    const [before, after] = framed(framing, message);
-    return concat([before, message, after]);
-  }
-  if (framing === "raw") {
-    if (message.length > 0) return message;
-    throw new Error("a server that speaks raw can't be told an empty message");
-  }
-  if (!message.includes(LF)) return concat([message, BY_LF]);
-  throw new Error(
-    "a message with a line end would be two where lines are messages: say each line by itself",
-  );
-}
-
-/**
- * Waits for what a server says before anything was said to it, and takes it from the stream.
- * @throws {Error} when it says nothing in time, or goes away
- */
-export async function hearGreeting(stream: BufferedConn, framing: Framing): Promise<Uint8Array> {
-  using _deadline = stream.deadline(undefined, stream.timeout, "no greeting");
-  for (;;) {
-    const found = nextWords(stream, undefined, framing);
-    if (found !== null) {
-      const words = found.reply.slice();
-      stream.drop(found.length);
-      return words;
-    }
-    if (!await stream.more()) throw stream.over();
-  }
-}
-
-/** What the server says next, if all of it is here: the reply to a message, or words of its own. */
-function nextWords(
-  { held, mostHeld }: BufferedConn,
-  message: Uint8Array | undefined,
-  framing: Framing | CustomFraming,
-): { reply: Uint8Array; length: number; framing: Framing | CustomFraming } | null {
-  if (typeof framing !== "string") {
-    const frame = held.length > 0 ? findFrame(framing, held, 0, false, mostHeld) : 0;
-    if (typeof frame === "number" || held.length < frame.next) return null;
-    return { reply: held.subarray(frame.start, frame.end), length: frame.next, framing };
-  }
-  if (message !== undefined) return replyTo(message, held, framing);
-  if (framing !== "raw") {
-    const line = replyTo(held, held, "line");
-    return line && { ...line, framing };
-  }
-  return held.length > 0 ? { reply: held, length: held.length, framing } : null;
-}
-
-/**
- * Waits for the reply to a message that was sent, and takes it from the stream.
- * @throws {Error} when the server goes away
- */
-export async function hearReply(
-  stream: BufferedConn,
-  message: Uint8Array,
-  framing: Framing,
-): Promise<Found> {
-  stream.mostHeld = message.length + MOST_ADDED;
-  for (;;) {
-    const found = replyTo(message, stream.held, framing);
-    if (found !== null) {
-      const reply = found.reply.slice();
-      stream.drop(found.length);
-      return { ...found, reply };
-    }
-    if (!await stream.more()) throw stream.over();
-  }
-}
-
-/**
- * The server would not have a message, and said why.
- *
- * ```ts
- * import { assertRejects } from "@std/assert";
- * import { Peer, ErrorReply, serve } from "@readback/readback";
- *
- * await using server = serve((_, reply) => reply.write("error: not today"));
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
- * await assertRejects(() => peer.request("hello"), ErrorReply, "the server refused: not today");
- * ```
- */
-export class ErrorReply extends Error {
-  /**
-   * Makes the error.
-   * @param line what it said
-   */
-  constructor(line: Uint8Array) {
-    super(`the server refused: ${errorReplyReason(line)}`);
-  }
+/** A copy of a message's bytes. */
+export function bytesOf(message: string | Uint8Array | Message): Uint8Array {
+  if (typeof message === "string") return encoder.encode(message);
+  return (message instanceof Uint8Array ? message : message.bytes).slice();
 }

@@ -1,36 +1,42 @@
-/** A connection with a buffer: what has come is held until it is dropped. */
+/** The client's end of a connection, with a buffer for the bytes received and not yet consumed. */
 
+import { type FoundReply, nextReply, type ReplySearch } from "../wire/replies.ts";
+import { Deadline, type DeadlineOptions } from "./deadline.ts";
+import { Closed, TimeoutError } from "./errors.ts";
 import type { Conn } from "./listener.ts";
 import { describeTlsError } from "./tls.ts";
-import { Deadline } from "./deadline.ts";
 
-/** The least and the most room for a read, in bytes: it grows while reads fill it. */
-const LEAST_READ = 4096;
-const MOST_READ = 262144;
-/** What may be held at first, in bytes. */
-const MOST_HELD = 1 << 20;
-/** What TLS answers to plain text begins with this, and with its version, 3. */
+/** A reply may be longer than its message by this, in bytes. */
+export const MAX_ADDED: number = 1 << 20;
+/** The room for a read grows from MIN_READ to MAX_READ while reads fill it, in bytes. */
+const MIN_READ = 4096;
+const MAX_READ = 262144;
+/** The content type of a TLS alert, the first byte with which a TLS server answers plain text. */
 const TLS_ALERT = 21;
 
-/** The client's end of a connection to a server. Its errors' messages are sentences. */
+/** A connection to a server. The messages of its errors are sentences. */
 export class BufferedConn {
-  /** How much may be held before it counts as a reply without an end, in bytes. */
-  mostHeld = MOST_HELD;
+  /** The most bytes to hold for a reply that has no end yet. */
+  maxHeld = MAX_ADDED;
+  /** The time of the last read, in milliseconds since 1970. */
+  receivedAt = 0;
 
-  #bytes = new Uint8Array(LEAST_READ);
-  #room = LEAST_READ; // for the next read
+  #bytes = new Uint8Array(MIN_READ);
+  #room = MIN_READ; // for the next read
   #start = 0;
   #end = 0;
   #reading: Promise<boolean> | undefined;
+  #reads = 0;
+  #isOver = false; // the server sends no more
   #failure: Error | undefined;
 
   /**
    * @param conn owned from here on
-   * @param timeout how long a reply may take, in ms; 0 is for ever
+   * @param timeout the time limit of a reply, in milliseconds; 0 is none
    */
   constructor(readonly conn: Conn, readonly timeout: number) {}
 
-  /** What has come and is not dropped yet: a view that holds until the next {@linkcode more}. */
+  /** The bytes received and not consumed: a view, valid until the next read. */
   get held(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
   }
@@ -40,81 +46,112 @@ export class BufferedConn {
     try {
       while (bytes.length > 0) bytes = bytes.subarray(await this.conn.write(bytes));
     } catch (error) {
-      throw this.#failed(error, "the server has gone away");
+      throw this.#failed(error, "the server has disconnected");
     }
   }
 
-  /** Waits until more has come; false at the end. All who wait share one read. */
+  /** Reads once; false at the end. Calls at the same time share one read. */
   more(): Promise<boolean> {
     return this.#reading ??= this.#read().finally(() => this.#reading = undefined);
   }
 
-  /** Forgets the first bytes of what is held. */
-  drop(count: number): void {
+  /** Removes the first bytes of what is held. */
+  consume(count: number): void {
     this.#start += count;
   }
 
-  /** Rejects when the server goes away, and never resolves. */
-  async gone(): Promise<never> {
-    while (await this.more());
-    throw this.over();
+  /** Finds a reply in what is held, and consumes it; null until more is read. */
+  take(search: ReplySearch): FoundReply | null {
+    const maxLength = (search.message?.length ?? 0) + MAX_ADDED;
+    this.maxHeld = maxLength;
+    const found = nextReply(this.held, { ...search, maxLength, isOver: this.#isOver });
+    if (found === null) return null;
+    const reply = found.reply.slice();
+    this.consume(found.length);
+    return { ...found, reply };
   }
 
-  /** What is to be said of the server's end of the stream. */
-  over(): Error {
+  /**
+   * Reads until a reply is complete, and consumes it.
+   * @throws {Closed} when the server closes the connection before that
+   */
+  async receive(search: ReplySearch): Promise<FoundReply> {
+    for (;;) {
+      const found = this.take(search);
+      if (found !== null) return found;
+      if (!await this.more()) throw this.endError();
+    }
+  }
+
+  /** Reads to the end, and rejects with the reason. */
+  async drain(): Promise<never> {
+    while (await this.more());
+    throw this.endError();
+  }
+
+  /** The error to report at the end of the server's data. */
+  endError(): Closed {
     const [first, second] = this.held;
     if (first === TLS_ALERT && second === 3) {
-      return new Error("the server speaks TLS: say --tls, and --ca FILE if it needs that");
+      return new Closed("the server uses TLS: add --tls, and --ca FILE if needed");
     }
-    return new Error(
+    return new Closed(
       this.held.length > 0
         ? "the server closed the connection in the middle of a reply"
         : "the server has closed the connection",
     );
   }
 
-  /** Says that no more messages will come. */
-  async end(): Promise<void> {
-    await this.conn.closeWrite().catch(() => {}); // the reading side tells what happened
+  /** Half-closes the connection. */
+  async closeWrite(): Promise<void> {
+    await this.conn.closeWrite().catch(() => {}); // a read reports what happened
   }
 
   /**
-   * Fails the conversation when a reply takes longer than the timeout, unless disposed of, or put off, in time.
-   * @param waits whether a reply is waited for
-   * @param timeout in ms, where it is another
-   * @param lacks what did not come then
+   * Closes the connection when a reply takes longer than the time limit.
+   * @param missing what did not happen then
+   * @param passed replaces closing the connection
    */
-  deadline(waits?: () => boolean, timeout = this.timeout, lacks = "no reply"): Deadline {
-    const late = () => this.close(new Error(`${lacks} within ${timeout / 1000}s`));
-    return new Deadline(timeout, late, waits);
+  deadline(
+    options: Pick<DeadlineOptions, "isWaiting"> = {},
+    missing = "no reply",
+    timeout: number = this.timeout,
+    passed: (error: TimeoutError) => void = (error) => this.close(error),
+  ): Deadline {
+    const late = () => passed(new TimeoutError(missing, timeout));
+    return new Deadline(timeout, late, { ...options, reads: () => this.#reads });
   }
 
-  /** Closes the connection; whoever waits gets `failure`. */
-  close(failure: Error = new Error("the conversation is over")): void {
+  /** Closes the connection; reads and writes under way reject with `failure`. */
+  close(failure: Error = new Closed("the connection is closed")): void {
     if (this.#failure !== undefined) return;
     this.#failure = failure;
     this.conn.close();
   }
 
   async #read(): Promise<boolean> {
-    if (this.held.length > this.mostHeld) {
-      throw new Error(`a reply of over ${this.mostHeld} bytes`);
+    if (this.held.length > this.maxHeld) {
+      throw new Error(`a reply is longer than ${this.maxHeld} bytes`);
     }
     const room = this.#makeRoom();
     try {
       const count = await this.conn.read(room);
+      this.#isOver = count === null;
       this.#end += count ?? 0;
-      if (count === room.length) this.#room = Math.min(2 * this.#room, MOST_READ);
+      this.#reads++;
+      this.receivedAt = Date.now();
+      if (count === room.length) this.#room = Math.min(2 * this.#room, MAX_READ);
       return count !== null;
     } catch (error) {
       throw this.#failed(error, "the server has reset the connection");
     }
   }
 
-  /** Why a read or a write failed. A TLS server may look at our certificate only after its handshake. */
+  /** Explains a failed read or write. A TLS server may check our certificate only after its handshake. */
   #failed(error: unknown, otherwise: string): Error {
     const why = describeTlsError(error);
-    return this.#failure ?? new Error(why ? `the server has broken off: ${why}` : otherwise);
+    return this.#failure ??
+      new Closed(why ? `the server has ended the TLS connection: ${why}` : otherwise);
   }
 
   #makeRoom(): Uint8Array {

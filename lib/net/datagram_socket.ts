@@ -1,98 +1,123 @@
-/** A socket that says datagrams to one server, and hears what that server says. */
+/** A UDP socket that sends to one server, and receives from it alone. */
 
-import type { NetAddr } from "./addr.ts";
 import type { Socket } from "node:dgram";
-import { describeConnectError, formatEndpoint, resolve } from "./address.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "./udp.ts";
+import type { NetAddr } from "./addr.ts";
+import { ConnectError, describeConnectError, formatEndpoint, resolve } from "./address.ts";
+import { close } from "./close.ts";
+import { addrOf, bind, describeSendError, MOST_DATAGRAM } from "./udp.ts";
 
-/** What is sent to any address of this machine goes to this one. */
-const ANY: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+/** The loopback address for a wildcard address, to which datagrams can't be sent everywhere. */
+const LOOPBACK: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+/** Addresses of more than one receiver: broadcast, multicast. */
+const GROUP = /^(255\.255\.255\.255$|22[4-9]\.|23\d\.|ff[0-9a-f]{2}:)/i;
 
-/** Who is told what comes. */
+/** Callbacks for what happens to a socket. */
 export interface DatagramHandlers {
-  /** The server said this; it may be kept. */
-  heard(datagram: Uint8Array): void;
-  /** The socket is of no use any more. */
+  /** The server sent this datagram; the handler may keep it. */
+  received(datagram: Uint8Array): void;
+  /** The system reported that no program receives at the port; the socket is still usable. */
+  refused?(error: Error): void;
+  /** The socket is no longer usable. */
   failed(error: Error): void;
 }
 
-/** The client's end of a conversation in datagrams. Its errors' messages are sentences. */
+/** The client's end of a conversation over UDP. The messages of its errors are sentences. */
 export class DatagramSocket implements Disposable {
-  #listener: DatagramHandlers | undefined;
+  #handlers: DatagramHandlers | undefined;
   #sending = Promise.resolve(); // one after the other: else they leave in any order
-  #isClosed = false;
+  #isUsable = true;
+  #failure: Error | undefined; // before there were handlers
 
   private constructor(readonly socket: Socket, readonly addr: NetAddr) {
     socket.on("message", (datagram, from) => {
-      // The socket hears strangers too.
+      // In Deno, a connected socket receives from anybody.
       const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
-      if (isServer) this.#listener?.heard(new Uint8Array(datagram));
+      if (isServer) this.#handlers?.received(new Uint8Array(datagram));
     });
-    socket.on("error", (error) => this.#listener?.failed(error));
+    socket.on("error", (error) => this.#report(error));
+    socket.connect(addr.port, addr.hostname); // at once: bind() gave it a lookup that is
   }
 
   /**
-   * Makes a socket for a server; of a name's addresses the first, IPv4 before IPv6.
-   * That nobody is there can't be told: nobody replies then.
-   * @throws {Error} whose message says why not
+   * Opens a socket for a server: of a name's addresses, the first, IPv4 before IPv6. Nothing is
+   * sent yet, so a server that does not exist is not noticed here.
+   * @throws {ConnectError} if the name is unknown, or there is no permission
    */
   static async connect(hostname: string, port: number): Promise<DatagramSocket> {
     try {
       const address = bestOf(await resolve(hostname)) ?? hostname;
-      const addr = addrOf({ address: ANY[address] ?? address, port });
+      if (GROUP.test(address)) {
+        throw new Error("that is the address of a group: use the address of one server");
+      }
+      const addr = addrOf({ address: LOOPBACK[address] ?? address, port });
       return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr);
     } catch (error) {
       const why = describeConnectError(error);
-      throw new Error(`cannot connect to ${formatEndpoint({ hostname, port })}: ${why}`, {
-        cause: error,
-      });
+      throw new ConnectError(formatEndpoint({ hostname, port }), why, error);
     }
   }
 
-  /** Says from now on what comes. */
-  listen(listener: DatagramHandlers): void {
-    this.#listener = listener;
+  /** Sets the callbacks. */
+  listen(handlers: DatagramHandlers): void {
+    this.#handlers = handlers;
+    if (this.#failure !== undefined) handlers.failed(this.#failure);
   }
 
   /** Sends a datagram, after those before it. */
   send(datagram: Uint8Array): void {
     this.#sending = this.#sending.then(async () => {
-      if (this.#isClosed) return;
-      const why = await send(this.socket, datagram, this.addr);
-      if (why !== null) this.#listener?.failed(new Error(why));
+      if (!this.#isUsable) return;
+      const error = await new Promise<Error | null>((done) => this.socket.send(datagram, done));
+      if (error) this.#report(error);
     });
   }
 
-  /** Closes it. */
+  /** Node reports that a port is closed; Deno 2.9, whose sockets are never really connected, does not. */
+  #report(error: Error): void {
+    if ((error as { code?: unknown }).code !== "ECONNREFUSED") {
+      this.#failure = new Error(describeSendError(error, this.addr));
+      this.#isUsable = false;
+      return this.#handlers?.failed(this.#failure);
+    }
+    const why = "no program receives there: start a server, or check --host and --port";
+    this.#handlers?.refused?.(new ConnectError(formatEndpoint(this.addr), why, error));
+  }
+
+  /** Closes the socket. */
   [Symbol.dispose](): void {
-    if (!this.#isClosed) this.socket.close();
-    this.#isClosed = true;
+    this.#isUsable = false;
+    close(this.socket);
   }
 }
 
-/** Of a name's addresses the first, IPv4 before IPv6. */
+/** The first of a name's addresses, IPv4 before IPv6. */
 export function bestOf(addresses: readonly string[]): string | undefined {
   return addresses.find((address) => !address.includes(":")) ?? addresses[0];
 }
 
 /**
- * Checks that a message fits a datagram.
- * @throws {Error} where it does not
+ * Checks that a message fits in a datagram.
+ * @throws {Error} if it does not
  */
 export function checkLength(datagram: Uint8Array, message: Uint8Array): void {
   if (datagram.length <= MOST_DATAGRAM) return;
-  throw new Error(`a message of ${message.length} bytes fits no datagram: ${MOST_DATAGRAM} do`);
+  throw new Error(
+    `a message of ${message.length} bytes is too long for a datagram: at most ${MOST_DATAGRAM} fit`,
+  );
 }
 
-/** Where to hear from when talking to an address: nobody from outside talks to the loopback. */
+/** The local address to send from: for loopback, one that receives nothing from outside. */
 function localFor(address: string): string {
   if (address === "127.0.0.1" || address === "::1") return address;
   return address.includes(":") ? "::" : "0.0.0.0";
 }
 
-/** Whether two addresses are one, however written. */
+/** Whether two texts are the same address; the zone of a link-local address may be left out. */
 function isSame(address: string, other: string): boolean {
-  const canonical = (hostname: string) =>
-    URL.parse(`http://${formatEndpoint({ hostname, port: 1 })}`)?.hostname ?? hostname;
-  return address === other || canonical(address) === canonical(other);
+  if (address === other) return true;
+  const canonical = (text: string) => {
+    const hostname = text.replace(/%.*/, "");
+    return URL.parse(`http://${formatEndpoint({ hostname, port: 1 })}`)?.hostname ?? hostname;
+  };
+  return canonical(address) === canonical(other);
 }

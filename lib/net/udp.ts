@@ -54,11 +54,19 @@ export async function send(
   const error = await new Promise<Error | null>((done) =>
     socket.send(datagram, port, hostname, done)
   );
-  if (error === null) return null;
-  const place = formatEndpoint({ hostname, port });
+  return error && describeSendError(error, { hostname, port });
+}
+
+/** Explains in a sentence why a datagram was not sent. */
+export function describeSendError(error: Error, addr: Omit<NetAddr, "transport">): string {
+  const place = formatEndpoint(addr);
   const { state } = Deno.permissions.querySync({ name: "net", host: place });
+  // Deno gives no reason, whatever it is.
+  const reason = /UNKNOWN/.test(error.message)
+    ? "the system refuses to: is it a broadcast address, or without a route?"
+    : error.message;
   const why = state === "granted"
-    ? error.message
+    ? reason
     : "Deno was not given that right: run it with --allow-net";
   return `cannot send to ${place}: ${why}`;
 }

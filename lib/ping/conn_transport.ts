@@ -1,12 +1,11 @@
 /** Messages over a connection, which is made anew when it is lost. */
 
 import { errorMessage } from "../checks.ts";
-import { frame, MOST_ADDED } from "../client/peer.ts";
 import type { Conn } from "../net/listener.ts";
-import { BufferedConn } from "../net/buffered_conn.ts";
+import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import type { Framing } from "../wire/framing.ts";
 import { concat } from "../wire/framing.ts";
-import { replyTo } from "../wire/replies.ts";
+import { frame, nextReply } from "../wire/replies.ts";
 import { Queue } from "./queue.ts";
 import type { Probe } from "./reply_matcher.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
@@ -138,14 +137,14 @@ export class ConnTransport implements Transport {
       this.callbacks.sent(probe);
       this.#first ??= probe;
       this.#turn = probe;
-      conn.mostHeld = Math.max(conn.mostHeld, probe.message.length + MOST_ADDED);
+      conn.maxHeld = Math.max(conn.maxHeld, probe.message.length + MAX_ADDED);
     }
     this.#blockedSince = performance.now();
     try {
       await conn.send(frames.length === 1 ? frames[0] as Uint8Array : concat(frames));
       this.#transferred = performance.now();
     } catch (error) {
-      await conn.gone().catch(() => {}); // what the server sent before comes first, and how it ended
+      await conn.drain().catch(() => {}); // what the server sent before comes first, and how it ended
       this.#fail(conn, error);
     }
     this.#blockedSince = undefined;
@@ -167,7 +166,7 @@ export class ConnTransport implements Transport {
       this.#isReceiving = false;
       this.settled();
     }
-    throw conn.over();
+    throw conn.endError();
   }
 
   /** The next line that has come whole, or what is one where the server speaks raw. */
@@ -176,15 +175,15 @@ export class ConnTransport implements Transport {
     if (held.length === 0) return null;
     const probe = this.#framing === "auto" ? this.#first : this.#turn;
     if (probe !== undefined && this.#framing !== "line") {
-      const found = replyTo(probe.message, held, this.#framing);
+      const found = nextReply(held, { message: probe.message, framing: this.#framing });
       if (found === null) return null;
-      this.#framing = found.framing;
-      conn.drop(found.length);
+      this.#framing = found.framing as Framing;
+      conn.consume(found.length);
       return found.reply;
     }
     const lf = held.indexOf(LF);
     if (lf === -1) return null;
-    conn.drop(lf + 1);
+    conn.consume(lf + 1);
     return held.subarray(0, held[lf - 1] === CR ? lf - 1 : lf);
   }
 

@@ -16,7 +16,7 @@ export function datagrams(
   framing: Framing,
 ): Transport {
   socket.listen({
-    heard(datagram) {
+    received(datagram) {
       const { length } = endingOf(datagram, framing);
       void callbacks.received(datagram.subarray(0, datagram.length - length));
     },

@@ -1,20 +1,42 @@
 /** Error replies, which a server sends in place of a reply: `error: ` and the reason. Pure. */
 
+import type { Message } from "./message.ts";
+
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 const OPENING = encoder.encode("error: ");
 
-/** Returns an error reply, without a line ending. */
+/** An error reply as bytes, without its line ending. */
 export function errorReply(reason: string): Uint8Array {
   return encoder.encode(`error: ${reason}`);
 }
 
-/** Returns true if a line is an error reply. No other reply of readback's is: those begin with `[`. */
+/** Whether a line is an error reply. No reply of readback's is: those begin with `[`. */
 export function isErrorReply(line: Uint8Array): boolean {
   return OPENING.every((byte, at) => line[at] === byte);
 }
 
-/** Returns the reason in an error reply. */
-export function errorReplyReason(line: Uint8Array): string {
-  return decoder.decode(line.subarray(OPENING.length)).trim();
+/**
+ * The server refused a message: its reply began with `error: `.
+ *
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ErrorReply, Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve((_, reply) => reply.write("error: not today"));
+ * using peer = await Peer.connect({ port: server.port });
+ * await assertRejects(() => peer.request("hello"), ErrorReply, "the server refused: not today");
+ * ```
+ */
+export class ErrorReply extends Error {
+  /** The name of the class. */
+  override readonly name = "ErrorReply";
+
+  /**
+   * Makes the error.
+   *
+   * @param reply the whole reply, `error: ` and a reason
+   */
+  constructor(readonly reply: Message) {
+    super(`the server refused: ${reply.text.slice(OPENING.length).trim()}`);
+  }
 }

@@ -1,5 +1,8 @@
-/** Whose reply is this: what a server sent, against what it was told. Pure. */
+/** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
+import { errorMessage } from "../checks.ts";
+import { type CustomFraming, findFrame, framed } from "./custom_framing.ts";
+import { isErrorReply } from "./error_reply.ts";
 import { concat, type Framing } from "./framing.ts";
 
 const CR = 13, LF = 10;
@@ -7,40 +10,107 @@ const OPEN = 0x5b, CLOSE = 0x5d, SPACE = 0x20;
 const NONE = new Uint8Array(0);
 const BY_LF = Uint8Array.of(LF);
 
-/** A reply, found at the beginning of what a server sent. */
-export interface Found {
-  /** Without its ending. */
+/** The reason why a message is not sent as a line. */
+export const ENDS_WITH_CR =
+  "a message that ends with CR would be received without it: use another framing";
+
+/**
+ * Frames a message as it is sent; in `auto`, as a line.
+ * @throws {Error} if the server would receive another message than this
+ */
+export function frame(message: Uint8Array, framing: Framing | CustomFraming): Uint8Array {
+  if (typeof framing !== "string") {
+    const [before, after] = framed(framing, message);
+    return concat([before, message, after]);
+  }
+  if (framing === "raw") {
+    if (message.length > 0) return message;
+    throw new Error("an empty message can't be sent to a server that uses raw framing");
+  }
+  if (message.includes(LF)) {
+    throw new Error(
+      "a message with a line end would be received as two: send each line as a message",
+    );
+  }
+  if (message.at(-1) === CR) throw new Error(ENDS_WITH_CR);
+  return concat([message, BY_LF]);
+}
+
+/** A reply at the beginning of what a server sent. */
+export interface FoundReply {
+  /** The reply without its ending, mostly a view. */
   readonly reply: Uint8Array;
-  /** How many bytes it took, its ending counted. */
+  /** Bytes to consume, the ending included. */
   readonly length: number;
-  /** What the reply shows the server to speak; never `auto`. */
-  readonly framing: Framing;
+  /** The server's framing, as far as this reply shows it. */
+  readonly framing: Framing | CustomFraming;
+  /** The value that a custom framing gave the reply. */
+  readonly value?: unknown;
+}
+
+/** How to look for a reply. */
+export interface ReplySearch {
+  readonly framing: Framing | CustomFraming;
+  /** The message that waits for the reply; without one, the search is for unsolicited data. */
+  readonly message?: Uint8Array | undefined;
+  /** The line ending that was sent after the message while the framing was `auto`. @default LF */
+  readonly ending?: Uint8Array;
+  /** The longest reply by a custom framing, in bytes. @default {Infinity} */
+  readonly maxLength?: number;
+  /** The server will send no more. @default {false} */
+  readonly isOver?: boolean;
 }
 
 /**
- * The reply to a message that was sent with LF (in raw framing: without), or null
- * until more has come. A server that reads the LF back as data speaks raw; any
- * other speaks lines.
- * @param held all that came since the reply before
+ * Finds the next reply, or the next piece of unsolicited data.
+ *
+ * In `auto`, a server that reads the message's line ending back as data shows that it uses raw
+ * framing. Any other reply shows that it uses lines.
+ *
+ * @param held bytes received since the reply before
+ * @returns null until more has been received
  */
-export function replyTo(message: Uint8Array, held: Uint8Array, framing: Framing): Found | null {
-  const told = framing === "auto" ? framingOf(message, held) : framing;
-  if (told === null) return null;
-  if (told === "raw") return rawReply(message, held, framing === "auto" ? BY_LF : NONE);
+export function nextReply(held: Uint8Array, search: ReplySearch): FoundReply | null {
+  const { framing, message, ending = BY_LF } = search;
+  if (held.length === 0) return null;
+  if (typeof framing !== "string") {
+    const frame = findFrame(framing, held, 0, search.isOver ?? false, search.maxLength ?? Infinity);
+    if (typeof frame === "number" || held.length < frame.next) return null;
+    return {
+      reply: held.subarray(frame.start, frame.end),
+      length: frame.next,
+      framing,
+      value: frame.value,
+    };
+  }
+  if (message === undefined) {
+    return framing === "raw" ? { reply: held, length: held.length, framing } : line(held, framing);
+  }
+  const shown = framing === "auto" ? framingOf(message, held, ending) : framing;
+  if (shown === null) return null;
+  if (shown === "line") return line(held, shown);
+  return rawReply(message, held, framing === "auto" ? ending : NONE);
+}
+
+function line(held: Uint8Array, framing: Framing): FoundReply | null {
   const lf = held.indexOf(LF);
   if (lf === -1) return null;
   const end = held[lf - 1] === CR ? lf - 1 : lf;
-  return { reply: held.subarray(0, end), length: lf + 1, framing: told };
+  return { reply: held.subarray(0, end), length: lf + 1, framing };
 }
 
-function framingOf(message: Uint8Array, held: Uint8Array): "line" | "raw" | null {
-  const raw = concat([Uint8Array.of(OPEN), message, BY_LF]);
+function framingOf(
+  message: Uint8Array,
+  held: Uint8Array,
+  ending: Uint8Array,
+): "line" | "raw" | null {
+  const raw = concat([Uint8Array.of(OPEN), message, ending]);
   if (!startsAlike(raw, held)) return "line";
   return held.length < raw.length ? null : "raw";
 }
 
-/** What has come is the reply, unless it is plainly the beginning of one. `extra` was read back as data. */
-function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): Found | null {
+/** All that is held, unless it is only the beginning of a reply. `extra` was read back as data. */
+function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): FoundReply | null {
   const opening = concat([Uint8Array.of(OPEN), message, extra, Uint8Array.of(CLOSE, SPACE)]);
   if (held.length <= opening.length && startsAlike(opening, held)) return null;
   const read = 1 + message.length;
@@ -55,8 +125,79 @@ function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** Whether a datagram begins with a message in brackets. None comes after it: stamps have none. */
+/** Whether a reply begins with a message in brackets. No bracket follows, since stamps have none. */
 export function isReplyTo(message: Uint8Array, reply: Uint8Array): boolean {
   return reply[0] === OPEN && reply.lastIndexOf(CLOSE) === message.length + 1 &&
     message.every((byte, at) => reply[at + 1] === byte);
+}
+
+/** Whether a reply answers a message. */
+export type Matches = (message: Uint8Array, reply: Uint8Array) => boolean;
+
+/** A message that waits for its reply; without `message`, something else that waits. */
+export interface PendingMessage {
+  readonly message: Uint8Array | undefined;
+  /** Whether the message was written; until then, nothing can be its reply. */
+  readonly isSent: boolean;
+}
+
+/**
+ * Finds the message that a reply answers: the oldest that matches. An error reply that matches
+ * none answers the oldest of all.
+ * @throws {Error} if `matches` throws
+ */
+export function answeredBy<T extends PendingMessage>(
+  reply: Uint8Array,
+  pending: Queue<T>,
+  matches: Matches,
+): T | undefined {
+  const find = (isWanted: (message: Uint8Array) => boolean) =>
+    pending.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
+  try {
+    return find((message) => matches(message, reply)) ??
+      (isErrorReply(reply) ? find(() => true) : undefined);
+  } catch (error) {
+    throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
+  }
+}
+
+/** Items in order, removed when settled. The cost of an item does not depend on how many there are. */
+export class Queue<T extends object> {
+  #items: T[] = [];
+  #start = 0; // items before this are settled
+
+  /**
+   * @param isSettled whether an item no longer belongs to the queue, for good
+   * @param limit with more items, the oldest is removed
+   */
+  constructor(readonly isSettled: (item: T) => boolean, readonly limit = Infinity) {}
+
+  push(item: T): void {
+    this.#items.push(item);
+    if (this.#items.length - this.#start > this.limit) this.#start++;
+    if (this.#start <= this.#items.length / 2) return;
+    this.#items = this.#items.slice(this.#start);
+    this.#start = 0;
+  }
+
+  /** The oldest item. */
+  get first(): T | undefined {
+    return this.find(() => true);
+  }
+
+  /** Finds the oldest item of which this is true. */
+  find(isWanted: (item: T) => boolean): T | undefined {
+    const items = this.#items;
+    while (this.#start < items.length && this.isSettled(items[this.#start] as T)) this.#start++;
+    for (let at = this.#start; at < items.length; at++) {
+      const item = items[at] as T;
+      if (!this.isSettled(item) && isWanted(item)) return item;
+    }
+    return undefined;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#start = 0;
+  }
 }

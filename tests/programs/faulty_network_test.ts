@@ -109,7 +109,7 @@ describe("a network that fails in the middle of the second reply", () => {
 describe("a network that fails before the first reply", () => {
   for (
     const [what, fault, sentence] of [
-      ["a reset", "reset=1", /the server has (reset the connection|gone away)/],
+      ["a reset", "reset=1", /the server has (reset the connection|disconnected)/],
       ["an end", "cut=1", /the server (has closed|closed) the connection/],
       ["a stall", "stall=1", /no reply within 0.4s/],
     ] as const

@@ -120,7 +120,7 @@ describe("a client says of a server", requires("openssl"), () => {
     const tls = await readTls({ ca: path(ca), ...identity });
     try {
       using peer = await Peer.connect({ port, tls, timeout: 10_000, framing: "line" });
-      return new TextDecoder().decode(await peer.request("hello"));
+      return (await peer.request("hello")).text;
     } catch (error) {
       return (error as Error).message.replace(/ to 127.0.0.1:\d+/, "");
     }
@@ -131,13 +131,13 @@ describe("a client says of a server", requires("openssl"), () => {
       ["server", "", undefined, "olleh"],
       ["server", "-Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
       ["server", "-tls1_2 -Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
-      ["server", "-Verify 1", undefined, `the server has broken off: ${ASKS}`],
+      ["server", "-Verify 1", undefined, `the server has ended the TLS connection: ${ASKS}`],
       ["server", "-tls1_2 -Verify 1", undefined, `cannot connect: ${OR_ASKS}`],
       [
         "server",
         "-Verify 1 -CAfile version1.pem -verify_return_error",
         "client",
-        `the server has broken off: ${UNKNOWN}`,
+        `the server has ended the TLS connection: ${UNKNOWN}`,
       ],
       [
         "server",

@@ -116,7 +116,7 @@ describe("TLS", requires("openssl"), () => {
     await using server = await startServer(identity);
     await using client = startClient(["-p", server.port, "-m", "hello"]);
     await client.ends(1);
-    assertMatch(client.stderr, /^client: the server speaks TLS: say --tls/);
+    assertMatch(client.stderr, /^client: the server uses TLS: add --tls/);
   });
 
   it("takes no half of a reply for TLS", async () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { replyTo } from "../../lib/wire/replies.ts";
+import { nextReply } from "../../lib/wire/replies.ts";
 import { Framer, type Framing } from "../../lib/wire/framing.ts";
 import { type Message, MessageTooLong } from "../../lib/wire/message.ts";
 import { Random } from "../support/random.ts";
@@ -154,9 +154,9 @@ describe("a message's copy", () => {
   });
 });
 
-describe("replyTo", () => {
+describe("nextReply", () => {
   const find = (message: string, held: string, framing: Framing) => {
-    const found = replyTo(latin1(message), latin1(held), framing);
+    const found = nextReply(latin1(held), { message: latin1(message), framing });
     return found && [text(found.reply), found.length, found.framing];
   };
 

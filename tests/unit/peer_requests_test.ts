@@ -3,6 +3,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Peer, type PeerOptions } from "../../lib/client/peer.ts";
+import { Closed, TimeoutError } from "../../lib/net/errors.ts";
+import type { Message } from "../../lib/wire/message.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import type { Client, Handler } from "../../lib/server/handler.ts";
@@ -12,9 +14,10 @@ import { Random } from "../support/random.ts";
 import { netstring } from "../support/services/netstring.ts";
 import { sleep } from "../../lib/wait.ts";
 
-const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const text = (message: Message) => message.text;
+const latin1 = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const echo: Handler<void> = (message, reply) => reply.write(message);
-const isEcho = (message: Uint8Array, reply: Uint8Array) => text(message) === text(reply);
+const isEcho = (message: Uint8Array, reply: Uint8Array) => latin1(message) === latin1(reply);
 
 /** A server and somebody who talks to it. */
 async function pair(handler: Handler<void>, serving: ServeOptions, talking: PeerOptions = {}) {
@@ -55,7 +58,7 @@ async function sending(pieces: readonly Uint8Array[], talking: PeerOptions) {
   };
 }
 
-describe("Peer.hear", () => {
+describe("Peer.receive", () => {
   for (const framing of ["auto", "line"] as const) {
     it(`gives a greeting, and the rest of a reply of several lines (${framing})`, async () => {
       await using all = await pair((_, reply) => reply.write("one\r\ntwo\n."), {
@@ -100,22 +103,29 @@ describe("Peer.hear", () => {
     assertEquals(text(await all.peer.request("a\nb")), "a\nb");
   });
 
-  it("fails when nothing comes in time, by the peer's or its own", async () => {
-    await using all = await pair(() => {}, {}, { timeout: 50 });
-    await assertRejects(() => all.peer.receive(), Error, "no reply within 0.05s");
-    await using other = await pair(() => {}, {});
-    await assertRejects(() => other.peer.receive(20), Error, "no reply within 0.02s");
-    await assertRejects(() => other.peer.request("a"), Error, "no reply within 0.02s");
+  it("rejects when nothing is received in time, and the next call gets what comes later", async () => {
+    const came = Promise.withResolvers<Client<void>>();
+    await using all = await pair(echo, { onOpen: (client) => came.resolve(client) }, {
+      framing: "line",
+      timeout: 50,
+    });
+    const { peer } = all;
+    await assertRejects(() => peer.receive(20), TimeoutError, "nothing was received within 0.02s");
+    const next = peer.receive();
+    await sleep(100); // past the time limit of requests
+    (await came.promise).write("late\n");
+    assertEquals(text(await next), "late");
+    assertEquals(text(await peer.request("a")), "a");
   });
 
-  it("fails when the server goes away", async () => {
+  it("rejects when the server closes the connection", async () => {
     await using all = await pair(() => {}, { onOpen: (client) => client.end() });
-    await assertRejects(() => all.peer.receive(), Error, "the server has closed the connection");
+    await assertRejects(() => all.peer.receive(), Closed, "the server has closed the connection");
   });
 });
 
 describe("Peer with matches", () => {
-  it("keeps what is no reply for hear, whatever comes between", async () => {
+  it("keeps what is no reply for receive, whatever comes between", async () => {
     const came = Promise.withResolvers<Client<void>>();
     await using all = await pair(
       (message, reply, client) => {
@@ -140,48 +150,48 @@ describe("Peer with matches", () => {
     assertEquals(text(await peer.receive()), "pushed after");
   });
 
-  it("takes replies in any order, and a refusal for the oldest message's", async () => {
+  it("takes replies in any order, and an error reply as that of the oldest message", async () => {
     const pieces = ["2\nerror: no\nnews\nmore news\n3\n"].map((text) =>
       new TextEncoder().encode(text)
     );
     await using all = await sending(pieces, { framing: "line", matches: isEcho });
     const replies = ["1", "2", "3"].map((message) => all.peer.request(message).then(text, String));
-    assertEquals(await Promise.all(replies), ["Error: the server refused: no", "2", "3"]);
+    assertEquals(await Promise.all(replies), ["ErrorReply: the server refused: no", "2", "3"]);
     const heard = [await all.peer.receive(), await all.peer.receive()];
     assertEquals(heard.map(text), ["news", "more news"]);
   });
 
-  it("holds no more than a megabyte that nobody hears", async () => {
+  it("holds no more than 1 MiB for which there is no call", async () => {
     const line = new TextEncoder().encode(`${"x".repeat(99_999)}\n`);
     await using all = await sending(Array(12).fill(line), { framing: "line", matches: isEcho });
     await assertRejects(
       () => all.peer.request("a"),
       Error,
-      "over 1048576 bytes that nobody has heard",
+      "over 1048576 unsolicited bytes were received",
     );
   });
 });
 
-describe("Peer.say", () => {
+describe("Peer.request", () => {
   for (const framing of ["auto", "line"] as const) {
     it(`refuses a message with a line end (${framing}), and no reply is shifted`, async () => {
       await using all = await pair(echo, {}, { framing });
       const replies = ["a", "b\nc", "d"].map((message) =>
         all.peer.request(message).then(text, String)
       );
-      const refused = "Error: a message with a line end would be two where lines are messages: " +
-        "say each line by itself";
+      const refused = "Error: a message with a line end would be received as two: " +
+        "send each line as a message";
       assertEquals(await Promise.all(replies), ["a", refused, "d"]);
       assertEquals([all.peer.sent, all.peer.answered], [2, 2]);
     });
   }
 
-  it("by a framing of one's own says anything, and hears it, however it is cut", async () => {
+  it("by a custom framing sends any bytes, and receives them, however they are cut", async () => {
     const random = new Random();
     await using all = await pair(echo, { framing: netstring }, { framing: netstring });
     const messages = Array.from({ length: 300 }, () => random.bytes(random.below(2000)));
     const replies = await Promise.all(messages.map((message) => all.peer.request(message)));
-    assertEquals(replies, messages, `seed ${random.seed}`);
+    assertEquals(replies.map(({ bytes }) => bytes), messages, `seed ${random.seed}`);
 
     const stream = concat(
       messages.slice(0, 40).flatMap((message) => {
@@ -191,11 +201,11 @@ describe("Peer.say", () => {
     );
     await using cut = await sending(random.cut(stream, 900), { framing: netstring });
     for (const message of messages.slice(0, 40)) {
-      assertEquals(await cut.peer.receive(), message, `seed ${random.seed}`);
+      assertEquals((await cut.peer.receive()).bytes, message, `seed ${random.seed}`);
     }
   });
 
-  it("by a framing of one's own hears a refusal, and of what is no frame", async () => {
+  it("by a custom framing receives an error reply, and rejects if there is no frame", async () => {
     const refusing: Handler<void> = (_, reply) => reply.write("error: no");
     await using all = await pair(refusing, { framing: netstring }, { framing: netstring });
     await assertRejects(() => all.peer.request("a"), Error, "the server refused: no");

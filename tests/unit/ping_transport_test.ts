@@ -8,7 +8,6 @@ import type { ReportedEvent } from "../../lib/ping/events.ts";
 import { Measurement, type MeasurementOptions } from "../../lib/ping/measurement.ts";
 import { numbered, type Probe, ReplyMatcher, Tally } from "../../lib/ping/reply_matcher.ts";
 import type { Transport, TransportCallbacks } from "../../lib/ping/transport.ts";
-import { hearGreeting } from "../../lib/client/peer.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import type { Conn } from "../../lib/net/listener.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
@@ -118,9 +117,9 @@ describe("connectAttempts", () => {
 describe("a greeting", () => {
   it("stays what it was while more comes", async () => {
     const conn = new BufferedConn(new Sending("220 ready\n", "other words\n"), 0);
-    const greeting = await hearGreeting(conn, "line");
+    const greeting = await conn.receive({ framing: "line" });
     await conn.more();
-    assertEquals(text(greeting), "220 ready");
+    assertEquals(text(greeting.reply), "220 ready");
     conn.close();
   });
 });

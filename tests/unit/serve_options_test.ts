@@ -130,8 +130,12 @@ describe("an option", () => {
 
   it("of a peer on a connection of one's own is checked too", () => {
     const conn = {} as Deno.Conn;
-    assertThrows(() => new Peer(conn, "lines" as "line", 0), RangeError, "framing must be");
-    assertThrows(() => new Peer(conn, "line", -1), RangeError, "timeout must be");
+    assertThrows(
+      () => new Peer(conn, { framing: "lines" as "line" }),
+      RangeError,
+      "framing must be",
+    );
+    assertThrows(() => new Peer(conn, { timeout: -1 }), RangeError, "timeout must be");
   });
 
   it("that is wrong closes the listeners that were passed: nobody else would", async () => {

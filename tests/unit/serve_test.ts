@@ -4,6 +4,7 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/ass
 import { describe, it } from "@std/testing/bdd";
 import type { Client, Ending, Handler } from "../../lib/server/handler.ts";
 import { Peer } from "../../lib/client/peer.ts";
+import { Closed } from "../../lib/net/errors.ts";
 import { serve, Server } from "../../lib/server/serve.ts";
 import type { ServerConn } from "../../lib/net/listener.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
@@ -746,7 +747,7 @@ describe("Peer", () => {
       using peer = await Peer.connect({ port: here.port, timeout: 5000 });
       const words = Array.from({ length: 20 }, (_, at) => `word ${at}`);
       const replies = await Promise.all(words.map((word) => peer.request(word)));
-      const texts = replies.map((reply) => new TextDecoder().decode(reply));
+      const texts = replies.map(({ text }) => text);
       assertEquals(texts, words.map((word) => `[${word}] now`));
       assertEquals([peer.sent, peer.answered], [20, 20]);
     }
@@ -762,14 +763,16 @@ describe("Peer", () => {
     }, { concurrency: 3 });
     using peer = await Peer.connect({ port: here.port, framing: "line" });
     const replies = await Promise.all(["a", "b", "c"].map((text) => peer.request(text)));
-    assertEquals(replies.map(String), ["97", "98", "99"]);
+    assertEquals(replies.map(({ text }) => text), ["a", "b", "c"]);
   });
 
   it("goes on after a reply that begins with error:", async () => {
     await using here = serveHere((message, reply) => reply.write(message));
     using peer = await Peer.connect({ port: here.port });
-    const replies = ["a", "error: b", "c"].map((text) => peer.request(text).then(String, String));
-    assertEquals(await Promise.all(replies), ["97", "Error: the server refused: b", "99"]);
+    const replies = ["a", "error: b", "c"].map((message) =>
+      peer.request(message).then(({ text }) => text, String)
+    );
+    assertEquals(await Promise.all(replies), ["a", "ErrorReply: the server refused: b", "c"]);
   });
 
   it("says the bytes that it was given, whatever becomes of them", async () => {
@@ -778,7 +781,7 @@ describe("Peer", () => {
     const bytes = new Uint8Array([97]);
     const replies = [peer.request(bytes), peer.request(bytes)];
     bytes[0] = 98;
-    assertEquals((await Promise.all(replies)).map(String), ["97", "97"]);
+    assertEquals((await Promise.all(replies)).map(({ text }) => text), ["a", "a"]);
   });
 
   it("fails when no reply comes in time, and then for good", async () => {
@@ -809,6 +812,6 @@ describe("Peer", () => {
     using peer = await Peer.connect({ port: here.port, framing: "line", signal: stop.signal });
     const reply = peer.request("a");
     stop.abort();
-    await assertRejects(() => reply, Error, "called off");
+    await assertRejects(() => reply, Closed, "its signal was aborted");
   });
 });

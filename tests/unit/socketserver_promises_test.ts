@@ -20,7 +20,7 @@ function start(handler: Handler, options: ServeOptions = {}) {
 
 async function echoed(options: { port?: number; path?: string }): Promise<string> {
   using peer = await Peer.connect({ ...options, framing: "line", timeout: 5000 });
-  return new TextDecoder().decode(await peer.request("hello world"));
+  return (await peer.request("hello world")).text;
 }
 
 describe("test_socketserver", () => {
