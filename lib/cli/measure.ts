@@ -20,6 +20,9 @@ import { connectVisibly, describeWait, SHOWN_AFTER, type StatusLine } from "./st
  */
 const ACKNOWLEDGED = 50;
 
+/** Columns that are left free, for the terminal's echo of a key such as `^C`. */
+const KEYS = 3;
+
 /** What to measure, and how. */
 export interface MeasureOptions extends MeasurementOptions {
   readonly udp: boolean;
@@ -57,11 +60,7 @@ export async function measure(
   // An attempt to connect has a time limit of its own.
   const timeout = options.connect ? 0 : options.timeout;
   const measurement = new Measurement({ ...options, timeout }, {
-    async report(event) {
-      status.hide();
-      await report.tell(event);
-      status.restore();
-    },
+    report: (event) => status.around(() => report.tell(event)),
     complain(sentence) {
       if (options.connect || report.options.summaryAlone) return;
       complain(sentence);
@@ -72,12 +71,11 @@ export async function measure(
     const { tally: { pending: _, ...counts }, elapsed, outages, timeline } = measurement;
     const rate = elapsed > 0 ? 1000 * counts.answered / elapsed : 0;
     const why = reason === undefined ? {} : { reason };
-    return report.summary({ ...counts, ...why, elapsed, rate, outages }, event, timeline);
+    const outcome = { ...counts, ...why, elapsed, rate, outages };
+    return status.around(() => report.summary(outcome, event, timeline));
   };
-  onProgress(() => {
-    status.hide();
-    summary("progress").catch(() => {}); // the next event can't be written either
-  });
+  // If it can't be written, the next event can't be written either.
+  onProgress(() => void summary("progress").catch(() => {}));
   let failure;
   try {
     await open(measurement, { ...where, signal }, options, status);
@@ -140,7 +138,7 @@ async function open(
 /** What a terminal shows while it runs. */
 function progressOf(measurement: Measurement, { size, colours }: StatusLine): string | undefined {
   const { waiting } = measurement;
-  const columns = size().columns - 1;
+  const columns = size().columns - KEYS;
   const delay = waiting < SHOWN_AFTER ? "" : `no reply yet: ${waiting / 1000 | 0} s`;
   const picture = line(measurement.timeline, columns - delay.length);
   if (picture === undefined || picture.length > columns) return delay || undefined;

@@ -23,6 +23,7 @@ export class StatusLine {
   #look: (() => string | undefined) | undefined;
   #isDrawn = false;
   #drawnAt = 0;
+  #writes = 0; // of other output that are pending
 
   /**
    * @param size of the terminal, which may change
@@ -56,7 +57,7 @@ export class StatusLine {
    */
   watch(look: () => string | undefined): Disposable {
     this.#look = look;
-    if (this.stream.isTerminal()) this.#timer = setInterval(() => this.#draw(), REDRAW);
+    this.#timer = setInterval(() => this.#draw(), REDRAW);
     return {
       [Symbol.dispose]: () => {
         clearInterval(this.#timer);
@@ -72,12 +73,20 @@ export class StatusLine {
     this.#isDrawn = false;
   }
 
-  /** Draws the line anew, after other output. */
-  restore(): void {
-    if (performance.now() - this.#drawnAt > RESTORE && this.stream.isTerminal()) this.#draw();
+  /** Writes other output, and removes the line meanwhile. */
+  async around<T>(write: () => Promise<T>): Promise<T> {
+    this.#writes++;
+    this.hide();
+    try {
+      return await write();
+    } finally {
+      this.#writes--;
+      if (performance.now() - this.#drawnAt > RESTORE) this.#draw();
+    }
   }
 
   #draw(): void {
+    if (this.#writes > 0 || !this.stream.isTerminal()) return;
     const text = this.#look?.();
     if (text === undefined) return this.hide();
     this.#write(`\r${text}\x1b[K`);
