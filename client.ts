@@ -20,14 +20,9 @@ import { reportTrace } from "./lib/cli/trace.ts";
 import { StatusLine } from "./lib/cli/status_line.ts";
 import type { MessageSource } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
-import {
-  addressesOf,
-  addressOrName,
-  type ConnectOptions,
-  cutPort,
-  formatEndpoint,
-} from "./lib/net/address.ts";
-import { readTls } from "./lib/net/tls.ts";
+import { addressesOf, addressOrName, cutPort, formatEndpoint } from "./lib/net/address.ts";
+import type { ConnectOptions } from "./lib/net/connect.ts";
+import { readTls } from "./lib/net/pem.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { readback } from "./lib/server/readback.ts";
 import { serve } from "./lib/server/serve.ts";

@@ -14,13 +14,9 @@
  * @module
  */
 
-export {
-  ConnectError,
-  type ConnectOptions,
-  formatAddress,
-  listen,
-  type ListenOptions,
-} from "./net/address.ts";
+export { formatAddress } from "./net/address.ts";
+export { ConnectError, type ConnectOptions } from "./net/connect.ts";
+export { listen, type ListenOptions } from "./net/listen.ts";
 export type { Addr, NetAddr, UnixAddr } from "./net/addr.ts";
 export type { Conn, Listener, ServerConn } from "./net/listener.ts";
 export { type Trace, traced, type TraceEvent } from "./net/traced.ts";

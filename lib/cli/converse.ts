@@ -1,7 +1,7 @@
 /** The client in conversation: sends the messages that it is given, and reports the replies. */
 
 import { errorMessage } from "../checks.ts";
-import type { ConnectOptions } from "../net/address.ts";
+import type { ConnectOptions } from "../net/connect.ts";
 import { TimeoutError } from "../net/errors.ts";
 import type { Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";

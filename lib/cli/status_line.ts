@@ -1,6 +1,7 @@
 /** A line on a terminal that shows what is awaited, or how a measurement goes, and is removed again. */
 
-import { connect, type FamilyOptions, formatEndpoint } from "../net/address.ts";
+import { formatEndpoint } from "../net/address.ts";
+import { connect, type FamilyOptions } from "../net/connect.ts";
 import type { ServerConn } from "../net/listener.ts";
 
 /** What is over sooner is not shown, in ms. */

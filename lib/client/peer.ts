@@ -1,6 +1,6 @@
 /** The client's side of a conversation: sends messages, and receives replies in order. */
 
-import { connect, type ConnectOptions } from "../net/address.ts";
+import { connect, type ConnectOptions } from "../net/connect.ts";
 import {
   checkOne,
   checkOptions,

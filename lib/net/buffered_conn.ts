@@ -4,7 +4,7 @@ import { type FoundReply, nextReply, type ReplySearch } from "../wire/replies.ts
 import { Deadline, type DeadlineOptions } from "./deadline.ts";
 import { Closed, TimeoutError } from "./errors.ts";
 import type { Conn } from "./listener.ts";
-import { describeTlsError } from "./tls.ts";
+import { describeTlsError } from "./describe_error.ts";
 
 /** A reply may be longer than its message by this, in bytes. */
 export const MAX_ADDED: number = 1 << 20;

@@ -1,10 +1,10 @@
-/** To close what may be closed already. */
+/** Closes what may be closed already. */
 
-/** Closes it, whatever comes of that: it may be closed, or somebody else's and faulty. */
+/** Closes a connection or listener. Ignores errors: it may be closed, or be a caller's and faulty. */
 export function close(one: { close(): void }): void {
   try {
     one.close();
   } catch {
-    // It is closed, or as good as that.
+    // It is closed.
   }
 }

@@ -2,7 +2,9 @@
 
 import type { Socket } from "node:dgram";
 import type { NetAddr } from "./addr.ts";
-import { ConnectError, describeConnectError, formatEndpoint, resolve } from "./address.ts";
+import { formatEndpoint, resolve } from "./address.ts";
+import { ConnectError } from "./connect.ts";
+import { describeConnectError } from "./describe_error.ts";
 import { close } from "./close.ts";
 import { addrOf, bind, describeSendError, MOST_DATAGRAM } from "./udp.ts";
 

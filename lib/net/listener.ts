@@ -1,4 +1,4 @@
-/** What a server accepts connections from, and what it gets. */
+/** Connections and listeners, as the library needs them. */
 
 import type { Addr } from "./addr.ts";
 
@@ -18,7 +18,7 @@ import type { Addr } from "./addr.ts";
  * await using server = serve((message, reply) => reply.write(message), {
  *   onAccept: (conn) => Promise.resolve({ ...bytewise(conn), remoteAddr: conn.remoteAddr }),
  * });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * using peer = await Peer.connect({ port: server.port });
  * await peer.request("hello");
  * ```
  */
@@ -56,7 +56,7 @@ export interface Conn {
  *   return Promise.resolve(conn);
  * };
  * await using server = serve((message, reply) => reply.write(message), { onAccept: prepare });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * using peer = await Peer.connect({ port: server.port });
  * await peer.request("hello");
  * assertEquals(seen.length, 1);
  * ```
@@ -66,24 +66,24 @@ export interface ServerConn extends Conn {
   readonly remoteAddr: Addr;
   /** The address of this end. */
   readonly localAddr?: Addr | undefined;
-  /** It is a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
+  /** True for a proxy's health check: see {@linkcode Client}. A server that drains refuses it. */
   readonly isHealthCheck?: boolean | undefined;
-  /** Completes the TLS handshake; without TLS there is none. */
+  /** Completes the TLS handshake. Missing without TLS. */
   handshake?(): Promise<unknown>;
-  /** Turns Nagle's algorithm off: with it, a small reply waits until the one before is acknowledged. */
+  /** Switches Nagle's algorithm off: with it, a small reply waits until the last is acknowledged. */
   setNoDelay?(): void;
-  /** Turns TCP keep-alive on: the system detects clients that vanished. */
+  /** Switches TCP keep-alive on: the system detects clients that vanished. */
   setKeepAlive?(): void;
 }
 
 /**
- * What the server needs of a listener.
+ * Accepts connections for a server; listeners of Deno can.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { listen, type Listener, Peer, serve } from "@readback/readback";
  *
- * // Counts whom it accepts.
+ * // Counts the connections that it accepts.
  * function counting(inner: Listener): Listener & { count: number } {
  *   return {
  *     addr: inner.addr,
@@ -98,18 +98,22 @@ export interface ServerConn extends Conn {
  * }
  * const listeners = (await listen()).map(counting);
  * await using server = serve((message, reply) => reply.write(message), { listeners });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port });
+ * using peer = await Peer.connect({ port: server.port });
  * await peer.request("hello");
  * assertEquals(listeners.map(({ count }) => count), [1]);
  * ```
  */
 export interface Listener {
-  /** Where it listens. */
+  /** The address that it listens on. */
   readonly addr: Addr;
-  /** Its connections can be reset. @default {false} */
+  /** True if its connections can be reset. @default {false} */
   readonly resets?: boolean;
-  /** The next connection; rejects with `BadResource` once closed. */
+  /**
+   * Waits for the next connection.
+   *
+   * @throws {Deno.errors.BadResource} once the listener is closed
+   */
   accept(): Promise<ServerConn>;
-  /** Accepts no more. */
+  /** Stops accepting. */
   close(): void;
 }

@@ -1,8 +1,8 @@
-/** Node's errors as the classes that Deno has for them. */
+/** Converts Node's errors to the classes that Deno has for them. */
 
 const errors = Deno.errors;
 
-/** By the code of a system call. */
+/** Classes by the code of a system call's error. */
 const SYSTEM: Readonly<Record<string, new (message: string) => Error>> = {
   EACCES: errors.PermissionDenied,
   EADDRINUSE: errors.AddrInUse,
@@ -18,7 +18,7 @@ const SYSTEM: Readonly<Record<string, new (message: string) => Error>> = {
   EPIPE: errors.BrokenPipe,
 };
 
-/** By the code of OpenSSL, Node's TLS: the words of rustls, Deno's, which lib/net/tls.ts explains. */
+/** The messages of rustls, Deno's TLS, by the codes of OpenSSL, Node's. See describe_error.ts. */
 const TLS: readonly (readonly [RegExp, string])[] = [
   [/^(UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_)/, "invalid peer certificate: UnknownIssuer"],
   [/ALTNAME_INVALID/, "invalid peer certificate: NotValidForName"],
@@ -41,14 +41,14 @@ const TLS: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** One of Node's errors as Deno's, if its code is known; otherwise as it is. */
+/** Returns one of Node's errors as Deno's if its code is known, otherwise as it is. */
 export function asDenoError(error: unknown): unknown {
   if (!(error instanceof Error) || !("code" in error)) return error;
   const { message, code } = error;
   if (/before secure TLS/.test(message)) return new errors.UnexpectedEof("tls handshake eof");
   const Known = SYSTEM[String(code)];
   if (Known) return Object.assign(new Known(message), { code });
-  // Deno's node:tls has such codes too, but rustls's words already.
+  // Deno's node:tls has such codes too, but already the messages of rustls.
   const isRustls = /^ERR_SSL/.test(String(code)) && !message.includes("SSL routines");
   const tls = isRustls ? undefined : TLS.find(([pattern]) => pattern.test(String(code)));
   return tls ? Object.assign(new Error(tls[1], { cause: error }), { code }) : error;

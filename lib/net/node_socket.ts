@@ -1,8 +1,7 @@
 /**
- * Connections and listeners over `node:net`. In Deno they are for connections that can be reset,
- * as Deno's own can't; in Node they are all there is. Limits: connections are accepted before
- * there is a place for them, and in Deno 2.9 a listener that was out of descriptors accepts
- * none any more, without an error.
+ * Connections and listeners over `node:net`: in Deno those that can be reset, in Node all. Limits:
+ * connections are accepted before the server has a slot for them. In Deno 2.9, a listener that ran
+ * out of descriptors stops accepting, without an error.
  */
 
 import type { NetAddr, UnixAddr } from "./addr.ts";
@@ -10,10 +9,10 @@ import type { Server, Socket } from "node:net";
 import type { Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
 
-/** The most connections that wait to be accepted; one more is closed. */
+/** Connections that may wait to be accepted. One more is closed. */
 const BACKLOG = 4096;
 
-/** The most bytes of one write: a client that reads slowly shows activity after each piece. */
+/** The most bytes of one write: a slow reader shows activity after each. */
 const LARGEST_WRITE = 262_144;
 
 const CLOSED = new Deno.errors.Interrupted("the connection was closed");
@@ -35,7 +34,7 @@ export class SocketListener implements Listener {
   }
 
   /**
-   * Listens at an address, no name.
+   * Listens on an IP address.
    * @throws {Error} as Deno.listen does
    */
   static async open(host: string, port: number): Promise<SocketListener> {
@@ -59,7 +58,7 @@ export class SocketListener implements Listener {
     return this.#accepting.promise;
   }
 
-  /** Stops accepting; resets the connections that wait. */
+  /** Stops accepting, and resets the connections that wait. */
   close(): void {
     if (this.#isClosed) throw new Deno.errors.BadResource("listener closed");
     this.#isClosed = true;
@@ -108,10 +107,10 @@ export async function connectSocket(
 export class SocketConn implements ServerConn {
   readonly remoteAddr: NetAddr | UnixAddr;
   readonly localAddr: NetAddr | UnixAddr;
-  #wake: (() => void) | undefined; // there is something to be read, or an end
+  #wake: (() => void) | undefined; // called when there is input, or an end
   readonly #pending = new Set<(error: unknown) => void>();
 
-  /** @param own the address of a Unix socket: the kernel gives none */
+  /** @param own the address of a Unix socket, which the kernel does not give */
   constructor(readonly socket: Socket, own?: NetAddr | UnixAddr) {
     const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
     const isUnix = own?.transport === "unix";
@@ -156,7 +155,7 @@ export class SocketConn implements ServerConn {
     await this.#unlessClosed((done) => this.socket.end(done));
   }
 
-  /** Turns Nagle's algorithm off or on. */
+  /** Switches Nagle's algorithm off, or on. */
   setNoDelay(isOff = true): void {
     this.socket.setNoDelay(isOff);
   }
@@ -165,12 +164,12 @@ export class SocketConn implements ServerConn {
     this.socket.setKeepAlive(true);
   }
 
-  /** Closes it with a reset. */
+  /** Closes the connection with a reset. */
   reset(): void {
     this.socket.resetAndDestroy();
   }
 
-  /** Closes it. */
+  /** Closes the connection. */
   close(): void {
     this.socket.destroy();
   }
@@ -183,7 +182,7 @@ export class SocketConn implements ServerConn {
     return asDenoError(this.socket.errored ?? CLOSED);
   }
 
-  /** Waits for bytes or an end. Listens only once somebody reads: TLS may be laid over it before. */
+  /** Waits for bytes or an end. Adds listeners at the first read: before it, TLS may take the socket. */
   #news(): Promise<void> {
     if (this.#wake === undefined) {
       for (const event of ["readable", "end", "close"]) this.socket.on(event, () => this.#wake?.());
@@ -191,7 +190,7 @@ export class SocketConn implements ServerConn {
     return new Promise((resolve) => this.#wake = resolve);
   }
 
-  /** Waits until something is done. Once the socket is closed, that may never be. */
+  /** Waits for a callback, or for the socket's close: after that, it may never be called. */
   async #unlessClosed(start: (done: (error?: Error | null) => void) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (this.socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");

@@ -2,6 +2,21 @@
 
 import { errorMessage } from "../checks.ts";
 
+/** A certificate and its private key, in PEM form. */
+export interface Identity {
+  /** The certificate, and those that signed it. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A client's options of TLS, in PEM form or as names of files. */
+export interface TlsOptions {
+  /** Certificates that are trusted besides the system's. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g;
 
 /** What a file is read for, and the labels of its blocks. */
@@ -19,7 +34,7 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
  * @param name the file's, for the error
  * @throws {Error} if there is none, or one that can't be used
  */
-export function readPem(text: string, name: string, use: keyof typeof USED): string {
+function readPem(text: string, name: string, use: keyof typeof USED): string {
   const wrong = (why: string) => new TypeError(`cannot use ${name}: ${why.replace("FILE", name)}`);
   const pem = text.replaceAll("\0", ""); // of UTF-16, which Windows writes
   const blocks = [...pem.matchAll(BLOCK)];
@@ -37,6 +52,44 @@ export function readPem(text: string, name: string, use: keyof typeof USED): str
     const own = label.replace("X509 ", "");
     return [`-----BEGIN ${own}-----`, ...lines, `-----END ${own}-----`, ""].join("\n");
   }).join("");
+}
+
+/**
+ * Returns certificates in PEM form, as TLS here reads them.
+ * @param name the option, for the error
+ * @throws {TypeError} if there are none
+ */
+export function certificatesOf(pem: string, name: string): string {
+  return readPem(pem, name, "CERTIFICATE");
+}
+
+/**
+ * Returns an identity as TLS here reads it, if there is one.
+ * @throws {TypeError} if one half is missing, or can't be used
+ */
+export function identityOf({ cert, key }: TlsOptions): Identity | undefined {
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined) {
+    throw new TypeError("cert and key go together: one is missing");
+  }
+  return { cert: certificatesOf(cert, "cert"), key: readPem(key, "key", "PRIVATE KEY") };
+}
+
+/**
+ * Reads the two files of an identity.
+ * @throws {Error} whose message names the file and the reason
+ */
+export async function readIdentity(cert: string, key: string): Promise<Identity> {
+  return { cert: await readCertificates(cert), key: await readKey(key) };
+}
+
+/**
+ * Reads the files of a client's options.
+ * @throws {Error} whose message names the file and the reason
+ */
+export async function readTls({ ca, cert, key }: TlsOptions): Promise<TlsOptions> {
+  const identity = cert && key ? await readIdentity(cert, key) : {};
+  return { ca: ca && await readCertificates(ca), ...identity };
 }
 
 /**

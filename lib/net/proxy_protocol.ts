@@ -1,5 +1,5 @@
 /**
- * Who the client behind a proxy is: the PROXY protocol, versions 1 and 2
+ * The PROXY protocol, versions 1 and 2, by which a proxy tells its client's address
  * (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
  */
 
@@ -7,27 +7,27 @@ import type { Addr, NetAddr } from "./addr.ts";
 import type { BlockList } from "node:net";
 import type { ServerConn } from "./listener.ts";
 
-/** What a header says. */
+/** The content of a header. */
 export interface ProxyHeader {
-  /** Its length in bytes; what comes after is the client's. */
+  /** The header's length in bytes. What follows is the client's. */
   readonly length: number;
-  /** The client; `unknown`: its address is not told; `local`: the proxy itself, to see how we are. */
+  /** The client's address; `unknown` if the proxy gives none; `local` for its own health check. */
   readonly client: NetAddr | "unknown" | "local";
-  /** Where the client connected to, if that is told. */
+  /** The address that the client connected to, if the proxy gives it. */
   readonly target?: NetAddr;
 }
 
-/** The longest line of version 1, in bytes, with its CRLF. */
+/** The most bytes of a line of version 1, with its CRLF. */
 const LONGEST_LINE = 107;
-/** The longest header of version 2 that is read, in bytes: room for all that proxies say in one. */
+/** The most bytes of a header of version 2: room for everything that proxies put into one. */
 const LONGEST = 4096;
 
 const [CR, LF] = [13, 10];
 const LINE = "PROXY ";
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
-/** What is fixed of a header of version 2, in bytes. */
+/** The bytes of the fixed part of a header of version 2. */
 const FIXED = 16;
-/** The length of the addresses in version 2, by family: none, IPv4, IPv6, Unix; in bytes. */
+/** The bytes of both addresses in version 2, by family: none, IPv4, IPv6, Unix. */
 const ADDRESSES = [0, 12, 36, 216];
 const [TCP4, TCP6] = [0x11, 0x21];
 
@@ -36,9 +36,9 @@ const IPV6 = /^[\da-f:.]+$/i;
 const PORT = /^(?:0|[1-9]\d{0,4})$/;
 
 /**
- * Reads the header that is at the beginning of what a proxy sent. Pure.
- * @return null while bytes are missing
- * @throws {Error} as soon as the bytes can't be a header; its message says why
+ * Reads the header at the beginning of what a proxy sent. Pure.
+ * @returns null while bytes are missing
+ * @throws {Error} as soon as the bytes can't be a header
  */
 export function readHeader(bytes: Uint8Array): ProxyHeader | null {
   if (begins(bytes, LINE)) return readLine(bytes);
@@ -47,18 +47,16 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
 }
 
 /**
- * Makes a `onAccept` for {@linkcode serve}, which learns from the proxies that are trusted
- * who the client is. Who comes from another address is a client like any, and no header
- * is read. A header that is malformed is a client that is not let in.
+ * Returns an `onAccept` for {@linkcode serve} that takes the client's address from the PROXY header
+ * of trusted proxies. From other addresses, no header is read. A client with a malformed header is
+ * refused.
  *
- * A connection that the proxy makes for itself (`LOCAL`, or it tells its own two ends)
- * is a health check: it is answered like any, but nobody is told of it ({@linkcode ServerConn}'s
- * `isHealthCheck`). One that ends before its header does is forgotten. A client whose address
- * the header doesn't tell (`UNKNOWN`, a Unix socket) has the proxy's. Limit: in version 2
- * HAProxy says `LOCAL` for clients of its Unix sockets too, so nobody is told of those.
+ * A connection that the proxy makes for itself (`LOCAL`, or with its own two addresses) is a health
+ * check: it is answered, but not reported (`isHealthCheck` of {@linkcode ServerConn}). One that ends
+ * before its header is ignored. A client without an address (`UNKNOWN`, a Unix socket) gets the
+ * proxy's. Limit: HAProxy sends `LOCAL` in version 2 also for clients of its Unix sockets.
  *
- * With TLS the header would have to come inside it, and proxies send it before: let
- * the proxy do the TLS.
+ * Not for TLS: proxies send the header before the handshake, so let the proxy do the TLS.
  *
  * ```ts
  * import { proxyProtocol, serve } from "@readback/readback";
@@ -68,8 +66,8 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * });
  * ```
  *
- * @param trusted the proxies' addresses, or networks of such, with commas between them
- * @throws {RangeError} when it is not that
+ * @param trusted addresses or networks of proxies, separated by commas
+ * @throws {RangeError} if one is malformed
  */
 export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<ServerConn | null> {
   const proxies = readNetworks(trusted.split(","));
@@ -77,16 +75,16 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
     const { remoteAddr } = conn;
     const isProxy = "hostname" in remoteAddr &&
       (await proxies).check(remoteAddr.hostname, familyOf(remoteAddr.hostname));
-    return isProxy ? await Proxied.meet(conn, remoteAddr) : conn;
+    return isProxy ? await ProxiedConn.accept(conn, remoteAddr) : conn;
   };
 }
 
-/** A proxy's connection, from after the header. */
-class Proxied implements ServerConn {
+/** A proxy's connection after its header. */
+class ProxiedConn implements ServerConn {
   readonly remoteAddr: Addr;
   readonly localAddr: Addr | undefined;
   readonly isHealthCheck: boolean;
-  #early: Uint8Array; // came with the header
+  #early: Uint8Array; // received together with the header
 
   private constructor(
     readonly conn: ServerConn,
@@ -96,22 +94,22 @@ class Proxied implements ServerConn {
   ) {
     this.localAddr = conn.localAddr;
     this.remoteAddr = typeof client === "string" ? proxy : client;
-    // Version 1 has no word for a health check: a proxy tells this very connection's two ends. (One
-    // end alone can be a client's too: of the proxy's machine, and by chance from the same port.)
+    // Version 1 has no word for a health check: the proxy gives this connection's own two ends. One
+    // of them alone can be a client's: on the proxy's machine, by chance from the same port.
     const isItself = isSame(client, proxy) && isSame(target, conn.localAddr);
     this.isHealthCheck = isItself || client === "local";
     this.#early = early;
   }
 
-  /** Reads the header; null: the connection ended before it did. */
-  static async meet(conn: ServerConn, proxy: NetAddr): Promise<ServerConn | null> {
+  /** Reads the header. Returns null if the connection ends first. */
+  static async accept(conn: ServerConn, proxy: NetAddr): Promise<ServerConn | null> {
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
       const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
       if (count === null) return null;
       length += count;
       const header = readHeader(bytes.subarray(0, length));
-      if (header) return new Proxied(conn, proxy, header, bytes.slice(header.length, length));
+      if (header) return new ProxiedConn(conn, proxy, header, bytes.slice(header.length, length));
     }
   }
 
@@ -148,7 +146,7 @@ class Proxied implements ServerConn {
   }
 }
 
-/** Version 1: a line of text. */
+/** Reads version 1, a line of text. */
 function readLine(bytes: Uint8Array): ProxyHeader | null {
   const end = bytes.indexOf(LF);
   const length = end < 0 ? bytes.length : end + 1;
@@ -172,14 +170,14 @@ function readLine(bytes: Uint8Array): ProxyHeader | null {
   return { length, client: addr(source, from), target: addr(target, to) };
 }
 
-/** Version 2: fixed fields, addresses, and more that is skipped. */
+/** Reads version 2: a fixed part, addresses, and extensions, which are skipped. */
 function readBinary(bytes: Uint8Array): ProxyHeader | null {
   const [versionAndCommand = 0x20, familyAndProtocol = 0] = bytes.subarray(SIGNATURE.length);
   if (versionAndCommand >> 4 !== 2) throw malformed("its version is not 2");
   const command = versionAndCommand & 0xf;
   if (command > 1) throw malformed("its command is not LOCAL or PROXY");
   const least = ADDRESSES[familyAndProtocol >> 4];
-  const isLocal = command === 0; // the rest means nothing, but its length
+  const isLocal = command === 0; // then only the length matters
   if (!isLocal && (least === undefined || (familyAndProtocol & 0xf) > 2)) {
     throw malformed("its family or protocol is unknown");
   }
@@ -197,23 +195,23 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
       return { length, client: ipv4(view, 16, 24), target: ipv4(view, 20, 26) };
     case TCP6:
       return { length, client: ipv6(view, 16, 48), target: ipv6(view, 32, 50) };
-    default: // UDP, a Unix socket or nothing: no address that means anything here
+    default: // UDP, a Unix socket or nothing: no address of use here
       return { length, client: "unknown" };
   }
 }
 
-/** To a health check's maker, a reset is an end like any. */
+/** Takes a reset for an end: some health checks end so. */
 function nullIfReset(error: unknown): null {
   if (error instanceof Deno.errors.ConnectionReset) return null;
   throw error;
 }
 
-/** Whether bytes begin as a text does, as far as they go. */
+/** Returns whether bytes begin as a text does, as far as they go. */
 function begins(bytes: Uint8Array, text: string): boolean {
   return bytes.subarray(0, text.length).every((byte, at) => byte === text.charCodeAt(at));
 }
 
-/** Bytes as Latin-1: any byte is some character. */
+/** Decodes bytes as Latin-1, in which any byte is a character. */
 function text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
 }
@@ -234,30 +232,30 @@ function familyOf(address: string): "ipv4" | "ipv6" {
   return address.includes(":") ? "ipv6" : "ipv4";
 }
 
-/** An address and a port from their places in a header of version 2. */
+/** Reads an address and a port of a header of version 2. */
 function ipv4(view: DataView, at: number, port: number): NetAddr {
   const bytes = Array.from({ length: 4 }, (_, more) => view.getUint8(at + more));
   return addr(bytes.join("."), view.getUint16(port));
 }
 
-/** The same for IPv6. */
+/** Reads the same for IPv6. */
 function ipv6(view: DataView, at: number, port: number): NetAddr {
   const groups = Array.from({ length: 8 }, (_, more) => view.getUint16(at + 2 * more).toString(16));
   return addr(groups.join(":"), view.getUint16(port));
 }
 
-/** Whether these are one address and port, of which the second is as the runtime tells it. */
+/** Returns whether an address of a header is one that the runtime gave. */
 function isSame(one: NetAddr | string | undefined, other: Addr | undefined): boolean {
   return typeof one === "object" && other !== undefined && "hostname" in other &&
     one.port === other.port && one.hostname === plain(other.hostname);
 }
 
-/** An address that is right, in the one way the runtime writes it. */
+/** Makes an address as the runtime writes it. */
 function addr(hostname: string, port: number): NetAddr {
   return { transport: "tcp", hostname: plain(hostname), port };
 }
 
-/** An address as the runtime writes it, IPv4 in IPv6 as IPv4. */
+/** Returns an address as the runtime writes it, IPv4 in IPv6 as IPv4. */
 function plain(address: string): string {
   if (familyOf(address) === "ipv4") return address;
   const shortest = new URL(`http://[${address}]`).hostname.slice(1, -1);
@@ -267,7 +265,7 @@ function plain(address: string): string {
     .join(".");
 }
 
-/** Reads addresses and networks; to load what compares them takes 8 ms, so only who asks waits for it. */
+/** Parses addresses and networks. Loads the list that compares them on demand: that takes 8 ms. */
 function readNetworks(texts: readonly string[]): Promise<BlockList> {
   const networks = texts.map((text) => {
     const [, address = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];

@@ -10,7 +10,8 @@ import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
 import type { Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
-import { describeHandshakeError, type Identity } from "./tls.ts";
+import { describeHandshakeError } from "./describe_error.ts";
+import type { Identity } from "./pem.ts";
 
 /** The first version of Deno whose layer tells the other end that no more will come. */
 const SINCE = [2, 9, 2];

@@ -64,7 +64,7 @@ const NOTHING = new Uint8Array();
  * };
  * const listeners = (await listen()).map((listener) => traced(listener, trace));
  * await using server = serve((message, reply) => reply.write(message), { listeners });
- * using peer = await Peer.connect({ port: (server.addr as Deno.NetAddr).port, framing: "line" });
+ * using peer = await Peer.connect({ port: server.port, framing: "line" });
  * await peer.request("hello");
  * assertEquals(lines, ["> connected", "> data hello", "< data hello"]);
  * ```

@@ -1,26 +1,26 @@
-/** UDP sockets, by `node:dgram`: Deno's own are behind an unstable flag. */
+/** UDP sockets, over `node:dgram`: those of Deno need an unstable flag. */
 
 import type { NetAddr } from "./addr.ts";
 import type { Socket } from "node:dgram";
 import { formatEndpoint } from "./address.ts";
 import { asDenoError } from "./node_errors.ts";
 
-/** What a datagram holds, in bytes. */
+/** The most bytes of a datagram. */
 export const MOST_DATAGRAM = 65507;
 
 /**
- * Opens a socket. It hears everybody: its `connect` would not change that in Deno 2.9, nor
- * does it ever hear that a port is closed.
- * @param address no name
- * @param port 0 takes a free one
+ * Opens a socket that receives from any address. In Deno 2.9 `connect` would not change that, nor
+ * report a closed port.
+ * @param address an IP address
+ * @param port the port; 0 takes a free one
  * @throws {Error} as Deno.listen does
  */
 export async function bind(address: string, port: number): Promise<Socket> {
-  // Not at the top: it is a good part of the time that a program takes to start.
+  // Imported here: it takes a good part of a program's startup.
   const { createSocket } = await import("node:dgram");
   const family = address.includes(":") ? 6 : 4;
-  // No name comes here. Node's own lookup costs a quarter of a reply, and with it nobody
-  // could catch what bind() throws where Deno was not given the right.
+  // Only addresses come here. Node's own lookup costs a quarter of a reply's time, and makes what
+  // bind() throws without permission impossible to catch.
   const lookup: Lookup = (address, _, found) => found(null, address, family);
   const socket = createSocket({ type: `udp${family}`, lookup });
   try {
@@ -44,7 +44,7 @@ type Lookup = (
 
 /**
  * Sends a datagram. Never rejects.
- * @return why it was not sent, in a sentence; null where it was, which is not to say that it arrives
+ * @returns null once it is sent, which does not mean that it arrives; otherwise the reason
  */
 export async function send(
   socket: Socket,
@@ -63,15 +63,13 @@ export function describeSendError(error: Error, addr: Omit<NetAddr, "transport">
   const { state } = Deno.permissions.querySync({ name: "net", host: place });
   // Deno gives no reason, whatever it is.
   const reason = /UNKNOWN/.test(error.message)
-    ? "the system refuses to: is it a broadcast address, or without a route?"
+    ? "the system refuses: the address is a broadcast address, or has no route"
     : error.message;
-  const why = state === "granted"
-    ? reason
-    : "Deno was not given that right: run it with --allow-net";
+  const why = state === "granted" ? reason : "permission denied: run it with --allow-net";
   return `cannot send to ${place}: ${why}`;
 }
 
-/** A socket's own address, or that of a datagram. */
+/** Returns the address of a socket, or of a datagram's sender. */
 export function addrOf({ address, port }: { address: string; port: number }): NetAddr {
   return { transport: "udp", hostname: address, port };
 }

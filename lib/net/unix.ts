@@ -1,51 +1,49 @@
-/** A Unix socket's file: to have it for one's own, and to remove it at the end only if it still is. */
+/** Claims a Unix socket's path, and removes the file on close only if it is still ours. */
 
 import type { UnixAddr } from "./addr.ts";
 import type { Listener } from "./listener.ts";
 import { isPending } from "../wait.ts";
 
-/** The longest path of a socket, in bytes. */
-const LONGEST_PATH = 107;
-/** What is wrong with a longer one. */
-export const TOO_LONG = `a socket's path has at most ${LONGEST_PATH} bytes`;
-/** How long others may take to have a socket's file, in ms; who stops half-way is not waited for. */
-const PATIENCE = 2000;
+/** The most bytes of a socket's path. */
+export const LONGEST_PATH = 107;
+/** Milliseconds to wait for another server that is claiming the path: it may be stopped. */
+const LOCK_TIMEOUT = 2000;
 
 /**
- * Listens at a path where there is nothing.
+ * Listens on a path where there is no file.
  * @throws {Error} as Deno.listen does
  */
 export function listenAtPath(path: string): Listener {
   return listenThenMove(path, (own) => {
     try {
-      Deno.linkSync(own, path); // unlike a rename it replaces nothing
+      Deno.linkSync(own, path); // unlike a rename, replaces nothing
     } catch (error) {
       const isTaken = error instanceof Deno.errors.AlreadyExists;
-      throw isTaken ? new Deno.errors.AddrInUse(`${path} is there`) : error;
+      throw isTaken ? new Deno.errors.AddrInUse(`${path} exists`) : error;
     }
     Deno.removeSync(own);
   });
 }
 
 /**
- * Listens at a path; the file that a killed server left is replaced, a live server's is not. Of
- * several servers that do so at once, one listens, and the others find it alive.
- * @throws {Error} as Deno.listen does; also where there is a file that is no socket
+ * Listens on a path. Replaces the file of a server that was killed, not that of a running one. Of
+ * several servers that do so at once, one listens, and the others fail.
+ * @throws {Error} as Deno.listen does, and if a file that is not a socket is there
  */
 export async function takePath(path: string): Promise<Listener> {
-  // Whether nobody listens must be true still when the file is replaced. The system lets go of
-  // the lock when its holder dies; where a folder can't be locked, this goes without.
+  // The lock keeps the path free from the check until the file is replaced. The system releases it
+  // if its holder dies. A folder that can't be locked is used without.
   using folder = await Deno.open(folderOf(path));
-  await isPending(folder.lock(true), PATIENCE);
-  if (!await isFree(path)) throw new Deno.errors.AddrInUse(`somebody listens at ${path}`);
+  await isPending(folder.lock(true), LOCK_TIMEOUT);
+  if (!await isFree(path)) throw new Deno.errors.AddrInUse(`a server listens on ${path}`);
   return listenThenMove(path, (own) => Deno.renameSync(own, path));
 }
 
-/** Whether nobody listens at a path. */
+/** Returns whether no server listens on a path. */
 async function isFree(path: string): Promise<boolean> {
   const { NotFound, ConnectionRefused } = Deno.errors;
   try {
-    if (!(await Deno.lstat(path)).isSocket) throw new Error("there is a file that is no socket");
+    if (!(await Deno.lstat(path)).isSocket) throw new Error("a file that is not a socket is there");
   } catch (error) {
     if (error instanceof NotFound) return true;
     throw error;
@@ -53,19 +51,21 @@ async function isFree(path: string): Promise<boolean> {
   try {
     (await Deno.connect({ transport: "unix", path })).close();
     return false;
-  } catch (error) { // any other one is of somebody who is there
+  } catch (error) { // any other error means that a server is there
     return error instanceof NotFound || error instanceof ConnectionRefused;
   }
 }
 
 /**
- * When the runtime closes a listener, it unlinks the path that was bound, whoever's the file is by
- * then. So what is bound is a name that nobody else has, and the file is moved to its place.
+ * Binds a name that nobody else has, then moves the file to its path: on close, the runtime unlinks
+ * the name that was bound, even if the file there is now another server's.
  */
 function listenThenMove(path: string, move: (own: string) => void): Listener {
   const folder = folderOf(path);
   const room = LONGEST_PATH - lengthOf(folder);
-  if (lengthOf(path) > LONGEST_PATH) throw new Error(TOO_LONG);
+  if (lengthOf(path) > LONGEST_PATH) {
+    throw new Error(`a socket's path has at most ${LONGEST_PATH} bytes`);
+  }
   const name = `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
   const listener = Deno.listen({ transport: "unix", path: `${folder}${name}` });
   try {
@@ -77,11 +77,11 @@ function listenThenMove(path: string, move: (own: string) => void): Listener {
   }
 }
 
-/** Is known by the path where its file is, and removes that when it is closed, if it still is its own. */
+/** A listener whose address is the path that its file was moved to. */
 class UnixListener implements Listener {
   readonly addr: UnixAddr;
   readonly #listener: Deno.UnixListener;
-  #file: Deno.FileInfo | undefined; // as long as it is open: then another file may get its number
+  #file: Deno.FileInfo | undefined; // while it is open: later, another file may get its number
 
   constructor(listener: Deno.UnixListener, path: string) {
     this.addr = { transport: "unix", path };
@@ -109,7 +109,7 @@ class UnixListener implements Listener {
       const { dev, ino } = Deno.lstatSync(path);
       if (dev === this.#file?.dev && ino === this.#file.ino) Deno.removeSync(path);
     } catch {
-      // It is gone, or the right to remove it is: then the next server replaces it.
+      // It is gone; or may not be removed: the next server replaces it.
     }
   }
 }

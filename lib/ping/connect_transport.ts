@@ -1,7 +1,7 @@
 /** Connections whose making is measured: each is closed again, and nothing is sent. */
 
 import { errorMessage } from "../checks.ts";
-import { connectTimed, type FamilyOptions } from "../net/address.ts";
+import { connectTimed, type FamilyOptions } from "../net/connect.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
 /** A transport that makes a connection for each message. */

@@ -1,6 +1,6 @@
 /** Carries the messages of a measurement to a server, over one connection at a time. */
 
-import type { Connected } from "../net/address.ts";
+import type { Connected } from "../net/connect.ts";
 import type { Probe } from "./reply_matcher.ts";
 
 /** Carries messages. */

@@ -3,7 +3,7 @@
  * runs for the first time, which would add 5 to 50 ms to the first round trip.
  */
 
-import type { FamilyOptions } from "../net/address.ts";
+import type { FamilyOptions } from "../net/connect.ts";
 import { DatagramSocket } from "../net/datagram_socket.ts";
 import type { Conn } from "../net/listener.ts";
 import { bind } from "../net/udp.ts";

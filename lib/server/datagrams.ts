@@ -12,7 +12,8 @@ import {
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import type { NetAddr } from "../net/addr.ts";
-import { describeListenError, formatEndpoint, resolve } from "../net/address.ts";
+import { formatEndpoint, resolve } from "../net/address.ts";
+import { describeListenError } from "../net/describe_error.ts";
 import { close } from "../net/close.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";

@@ -2,7 +2,7 @@
 
 import { errorMessage } from "../checks.ts";
 import type { Addr } from "../net/addr.ts";
-import { listenAt } from "../net/address.ts";
+import { listenAt } from "../net/listen.ts";
 import { close } from "../net/close.ts";
 import type { Listener, ServerConn } from "../net/listener.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";

@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
-import { connect } from "../../lib/net/address.ts";
+import { connect } from "../../lib/net/connect.ts";
 
 /** A server that runs, and what it stands on. */
 interface Running extends AsyncDisposable {

@@ -1,15 +1,17 @@
 /** Where a server can be: Unix sockets, both families, names; and a server that is not up yet. */
 
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
   addressOrName,
-  connect,
+  asciiHost,
+  cutPort,
   formatAddress,
   formatEndpoint,
-  listen,
   resolve,
 } from "../../lib/net/address.ts";
+import { connect, ConnectError } from "../../lib/net/connect.ts";
+import { listen } from "../../lib/net/listen.ts";
 import type { Listener } from "../../lib/net/listener.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
@@ -93,7 +95,7 @@ describe("--unix", UNIX, () => {
       }
       const reasons = starts.flatMap((start) => "reason" in start ? String(start.reason) : []);
       assertEquals(reasons.length, 3, `round ${round}: ${4 - reasons.length} listen`);
-      for (const reason of reasons) assertMatch(reason, /: somebody is there: /);
+      for (const reason of reasons) assertMatch(reason, /: another server listens there: /);
       (await Deno.connect({ transport: "unix", path: here.socket })).close();
     }
     assertEquals([...Deno.readDirSync(here.folder)], [], "a file was left");
@@ -105,14 +107,17 @@ describe("--unix", UNIX, () => {
     const args = ["--unix", here.socket];
     await using second = new Program([...program("server", args), ...args]);
     await second.ends(1);
-    assertMatch(second.stderr, /^server: cannot listen on .*: somebody is there: /);
+    assertMatch(second.stderr, /^server: cannot listen on .*: another server listens there: /);
     assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
 
     const file = `${here.socket}.txt`;
     await Deno.writeTextFile(file, "precious");
     await using third = new Program([...program("server", args), "--unix", file]);
     await third.ends(1);
-    assertMatch(third.stderr, /^server: cannot listen on .*: there is a file that is no socket\n$/);
+    assertMatch(
+      third.stderr,
+      /^server: cannot listen on .*: a file that is not a socket is there\n$/,
+    );
     assertEquals(await Deno.readTextFile(file), "precious");
   });
 
@@ -121,7 +126,7 @@ describe("--unix", UNIX, () => {
     const long = `${here.socket}${"x".repeat(107)}`;
     for (
       const [path, server, client] of [
-        [`${here.socket}/none/s`, "no such folder", "nobody is there: start a server, or"],
+        [`${here.socket}/none/s`, "no such folder", "connection refused: start a server, or"],
         [long, "a socket's path has at most 107 bytes", "a socket's path has at most 107 bytes"],
       ] as const
     ) {
@@ -136,12 +141,12 @@ describe("--unix", UNIX, () => {
       const [code, , stderr] = await say(["--unix", path]);
       assertEquals([code, stderr], [
         1,
-        `client: cannot connect to ${path}: that is no socket: check --unix\n`,
+        `client: cannot connect to ${path}: that is not a socket: check --unix\n`,
       ]);
     }
     await using unable = new Program([...program("server"), "--unix", here.socket]);
     await unable.ends(1);
-    assertMatch(unable.stderr, /: Deno was not given that right: run it with --allow-\w+\n$/);
+    assertMatch(unable.stderr, /: permission denied: run it with --allow-\w+\n$/);
   });
 
   it("waits while the listen queue is full, within --timeout, then says so", async () => {
@@ -153,7 +158,7 @@ describe("--unix", UNIX, () => {
       for (;;) queue.use(await Deno.connect({ transport: "unix", path: here.socket }));
     }, Deno.errors.WouldBlock);
     const where = { path: here.socket };
-    const full = ": its listen queue is full: too many others wait to be accepted";
+    const full = ": its listen queue is full: too many connections wait in it";
     await assertRejects(() => connect({ ...where, timeout: 100 }), Error, full);
     const connecting = connect({ ...where, timeout: 20_000 });
     queue.use(await listener.accept());
@@ -212,11 +217,88 @@ describe("both families", () => {
         ["", "must be an address or a name"],
         ["[]", "must be an address or a name"],
         ["6969", "for a port"],
-        ["localhost:6969", "its port apart"],
+        ["localhost:6969", "give the port separately"],
+        [
+          "http://localhost",
+          "must be HOST:PORT or tcp://HOST:PORT: messages are sent over plain TCP",
+        ],
+        ["bü cher.example", "must be an address or a name"],
+        ["bücher@example", "must be an address or a name"],
       ] as const
     ) {
       assertEquals(complaint(() => addressOrName(bad)).includes(reason), true);
     }
+  });
+});
+
+describe("a host", () => {
+  it("with its port, as tcp:// too, is cut in two", () => {
+    const places = [
+      "a:1",
+      "[::1]:1",
+      "tcp://a:1",
+      "tcp://[::1]:1/",
+      "::1",
+      "http://a:1",
+      "http://a",
+    ];
+    assertEquals(places.map(cutPort), [
+      ["a", "1"],
+      ["[::1]", "1"],
+      ["a", "1"],
+      ["[::1]", "1"],
+      ["::1"],
+      ["http://a:1"],
+      ["http://a"],
+    ]);
+  });
+
+  it("is a name in any letters, as in a browser", () => {
+    const hosts = ["a_b", "bücher.example", "BÜCHER.example", "faß.de", "１２７．１", "日本.jp"];
+    assertEquals(hosts.map(asciiHost), [
+      "a_b",
+      "xn--bcher-kva.example",
+      "xn--bcher-kva.example",
+      "xn--fa-hia.de",
+      "127.0.0.1",
+      "xn--wgv71a.jp",
+    ]);
+  });
+
+  it("in other letters is looked up, connected to and verified in its ASCII form", async () => {
+    const bad = await assertRejects(
+      () => connect({ hostname: "bücher.invalid", port: 1 }),
+      ConnectError,
+    );
+    assertEquals(bad.message, "cannot connect to bücher.invalid:1: no such name: check --host");
+    await assertRejects(() => listen({ hostname: "bücher.invalid" }), Error, "no such name");
+    const [listener] = await listen();
+    assert(listener && "port" in listener.addr);
+    const accepting = listener.accept();
+    using _conn = await connect({ hostname: "１２７.0.0.1", port: listener.addr.port });
+    (await accepting).close();
+    listener.close();
+  });
+
+  it("that may have been meant with a port brings up the brackets", async () => {
+    const { message } = await assertRejects(
+      () => connect({ hostname: "::1:7000", port: 1 }),
+      Error,
+    );
+    assertMatch(message, / \(for port 7000 of ::1, write \[::1\]:7000\)$/);
+    const other = await assertRejects(() => connect({ hostname: "::1", port: 1 }), Error);
+    assertEquals(other.message.includes("write ["), false);
+  });
+
+  it("of another protocol is refused", async () => {
+    for (const place of ["http://127.0.0.1:80/", "https://localhost"]) {
+      await using client = startClient(["-m", "hello", place]);
+      await client.ends(2);
+      const [scheme] = place.split(":");
+      assertMatch(client.stderr, new RegExp(`"${place}": must be HOST:PORT or .* not ${scheme}\n`));
+    }
+    await using server = await startServer();
+    assertEquals(await say([`tcp://127.0.0.1:${server.port}`]), [0, "[hello] STAMP\n", ""]);
   });
 });
 
@@ -243,7 +325,7 @@ describe("--wait", () => {
     listener.close();
     const [code, , stderr] = await say(["--wait", "200ms", "-p", port]);
     assertEquals(code, 1);
-    assertMatch(stderr, /^client: cannot connect to .*: nobody is there/);
+    assertMatch(stderr, /^client: cannot connect to .*: connection refused/);
   });
 });
 
@@ -257,7 +339,7 @@ describe("without --wait", () => {
     };
     Object.assign(Deno, { connect: counted });
     try {
-      await assertRejects(() => connect({ port: 1 }), Error, "nobody is there");
+      await assertRejects(() => connect({ port: 1 }), Error, "connection refused");
     } finally {
       Object.assign(Deno, { connect: real });
     }

@@ -249,7 +249,7 @@ describe("when it goes wrong", () => {
         "nobody there",
         ["127.0.0.1", 1],
         1,
-        /cannot connect to 127\.0\.0\.1:1: nobody is there: .+/,
+        /cannot connect to 127\.0\.0\.1:1: connection refused: .+/,
       ],
       [
         "no such name",

@@ -399,7 +399,10 @@ describe("--ping in an outage", () => {
   it("ends at once where the first connection can't be made", async () => {
     await using client = startClient(["-p", 1, "--ping"]);
     await client.ends(1);
-    assertMatch(client.stderr, /^client: cannot connect to 127\.0\.0\.1:1: nobody is there: .*\n$/);
+    assertMatch(
+      client.stderr,
+      /^client: cannot connect to 127\.0\.0\.1:1: connection refused: .*\n$/,
+    );
   });
 });
 
@@ -524,7 +527,7 @@ describe("--ping --connect", () => {
 
   it("tells each that was not made, and why; exit 1", async () => {
     const sentence =
-      "cannot connect to HERE: nobody is there: start a server, or check --host and --port";
+      "cannot connect to HERE: connection refused: start a server, or check --host and --port";
     const told = await ping(1, ["--connect", "-c", 2, "-i", "1ms"], 1);
     assertEquals(told.lines, range(2).map((seq) => `no connection: seq=${seq} ${sentence}`));
     assertEquals(told.summary, "2 tried, 0 connected, 2 lost (100 %)");

@@ -233,7 +233,7 @@ describe("options", () => {
     await using server = await startServer();
     const { code, stdout, stderr } = await run("--port", String(server.port));
     assertEquals([code, stdout], [1, ""]);
-    assertMatch(stderr, /^server: cannot listen on 127\.0\.0\.1:\d+: somebody else does: .+\n$/);
+    assertMatch(stderr, /^server: cannot listen on 127\.0\.0\.1:\d+: the port is in use: .+\n$/);
     await assertReplies(server.port, "still\n", "[still] STAMP\n");
   });
 

@@ -4,17 +4,16 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "../support/certificates.ts";
 import { Peer } from "../../lib/client/peer.ts";
-import { readTls } from "../../lib/net/tls.ts";
+import { readTls } from "../../lib/net/pem.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { type ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 
-const TOO_OLD = "it speaks no version of TLS that we do: 1.2 or 1.3";
-const NOTHING_IN_COMMON =
-  "it has no cipher, or no group, in common with us, or none for our kind of key";
-const NO_TLS = "it does not speak TLS, and must here";
-const UNTRUSTED = "it does not trust whoever signed our certificate: it must be told to";
+const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
+const NOTHING_IN_COMMON = "no cipher or key exchange in common, or none for our kind of key";
+const NO_TLS = "it does not speak TLS, which is required here";
+const UNTRUSTED = "it does not trust the signer of our certificate";
 
 describe("a server says of a client why it was not let in:", requires("openssl"), () => {
   let certificates: Certificates;
@@ -38,8 +37,8 @@ describe("a server says of a client why it was not let in:", requires("openssl")
       ["GET / HTTP/1.0\r\n\r\n", NO_TLS],
       ["PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", NO_TLS],
       ["\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", NO_TLS],
-      ["\x16\x03\x01", "it hung up in the handshake"],
-      ["", "it hung up in the handshake"],
+      ["\x16\x03\x01", "it closed the connection in the handshake"],
+      ["", "it closed the connection in the handshake"],
     ] as const
   ) {
     it(`${JSON.stringify(said)}, then end-of-file`, async () => {
@@ -62,7 +61,7 @@ describe("a server says of a client why it was not let in:", requires("openssl")
       ["-tls1_3 -CAfile other.pem -verify_return_error", UNTRUSTED],
       [
         "-CAfile ca.pem -verify_return_error -verify_hostname elsewhere",
-        "it does not accept our certificate: that may be for another name",
+        "it rejects our certificate, which may be for another name",
       ],
     ] as const
   ) {
@@ -78,13 +77,13 @@ describe("a server says of a client why it was not let in:", requires("openssl")
 });
 
 const RECIPE =
-  "make a right one, and trust it with --ca cert.pem: openssl req -x509 -newkey rsa:2048 -nodes " +
+  "make a suitable one, and trust it with --ca cert.pem: openssl req -x509 -newkey rsa:2048 -nodes " +
   "-keyout key.pem -out cert.pem -days 365 -subj /CN=127.0.0.1 " +
   "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=CA:FALSE";
-const NO_CIPHER = "it has no cipher, or no group, in common with us";
-const OR_ASKS = `${NO_CIPHER}, or it asks for a certificate of ours: say --cert and --key`;
-const ASKS = "it asks for a certificate of ours: say --cert and --key";
-const UNKNOWN = "it does not trust whoever signed our certificate: name another with --cert";
+const NO_CIPHER = "no cipher or key exchange in common";
+const OR_ASKS = `${NO_CIPHER}, or it requires a client certificate: give one with --cert and --key`;
+const ASKS = "it requires a client certificate: give one with --cert and --key";
+const UNKNOWN = "it does not trust the signer of our certificate: choose another --cert";
 
 /** An `openssl s_server`, which says every line backwards. */
 async function startOpenssl(
@@ -159,19 +158,19 @@ describe("a client says of a server", requires("openssl"), () => {
         "nameless",
         "",
         undefined,
-        `cannot connect: its certificate says no name (in a subjectAltName): ${RECIPE}`,
+        `cannot connect: its certificate has no name (in a subjectAltName): ${RECIPE}`,
       ],
       [
         "version1",
         "",
         undefined,
-        `cannot connect: its certificate is of X.509 version 1, and only version 3 has names: ${RECIPE}`,
+        `cannot connect: its certificate is X.509 version 1, and only version 3 has names: ${RECIPE}`,
       ],
       [
         "ca",
         "",
         undefined,
-        `cannot connect: its certificate is a signer's own, and the server needs one that is not: ${RECIPE}`,
+        `cannot connect: its certificate is a signer's, and the server needs one that is not: ${RECIPE}`,
       ],
     ] as const
   ) {

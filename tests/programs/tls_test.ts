@@ -10,7 +10,7 @@ import {
 import { after, before, describe, it } from "@std/testing/bdd";
 import { Certificates } from "../support/certificates.ts";
 import { Peer } from "../../lib/client/peer.ts";
-import { readTls } from "../../lib/net/tls.ts";
+import { readTls } from "../../lib/net/pem.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
@@ -80,7 +80,7 @@ describe("TLS", requires("openssl"), () => {
         "a signer nobody trusts",
         () => Promise.resolve(identity),
         false,
-        "nobody we trust has signed its certificate: name the signer's with --ca FILE",
+        "the signer of its certificate is not trusted: name the signer's certificate with --ca FILE",
       ],
       [
         "a certificate that has expired",
@@ -92,7 +92,7 @@ describe("TLS", requires("openssl"), () => {
         "a signer's own certificate",
         () => Promise.resolve(["--tls-cert", ca, "--tls-key", certificates.path("ca.key")]),
         true,
-        "its certificate is a signer's own, and the server needs one that is not",
+        "its certificate is a signer's, and the server needs one that is not",
       ],
     ] as const
   ) {
@@ -133,7 +133,7 @@ describe("TLS", requires("openssl"), () => {
     assertEquals(await say(server.port), [
       1,
       "",
-      "client: cannot connect to ADDRESS: it hung up in the TLS handshake\n",
+      "client: cannot connect to ADDRESS: it closed the connection in the TLS handshake\n",
     ]);
   });
 
@@ -251,7 +251,7 @@ describe("TLS", requires("openssl"), () => {
       [
         "one of X.509 version 1",
         () => [certificates.path("version1.pem"), certificates.path("version1.key")],
-        /: the certificate is of X.509 version 1, and .*: openssl .* subjectAltName=IP:127.0.0.1 /,
+        /: the certificate is X.509 version 1, and .*: openssl .* subjectAltName=IP:127.0.0.1 /,
       ],
     ] as const
   ) {

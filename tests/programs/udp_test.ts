@@ -183,7 +183,7 @@ describe("server --udp", () => {
     await server.ends(1);
     assertEquals(
       server.stderr,
-      `server: cannot listen on 127.0.0.1:${udp.port}: somebody else does: stop that program, ` +
+      `server: cannot listen on 127.0.0.1:${udp.port}: the port is in use: stop the other program, ` +
         "or choose another --port (0 takes a free one)\n",
     );
   });
@@ -201,7 +201,7 @@ describe("server --udp", () => {
     await server.ends(0);
     assertEquals(
       server.stderr,
-      `server: cannot send to 127.0.0.1:${udp.port}: Deno was not given that right: ` +
+      `server: cannot send to 127.0.0.1:${udp.port}: permission denied: ` +
         "run it with --allow-net\n",
     );
   });

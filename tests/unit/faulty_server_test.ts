@@ -11,7 +11,7 @@ import {
 import { after, before, describe, it } from "@std/testing/bdd";
 import { once } from "node:events";
 import net from "node:net";
-import { listen, type ListenOptions } from "../../lib/net/address.ts";
+import { listen, type ListenOptions } from "../../lib/net/listen.ts";
 import { SocketListener } from "../../lib/net/node_socket.ts";
 import { Faults } from "../../lib/faults/faults.ts";
 import { serve } from "../../lib/server/serve.ts";

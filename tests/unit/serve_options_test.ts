@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { checkOptions, countRule, timeRule } from "../../lib/checks.ts";
 import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
 import { Peer } from "../../lib/client/peer.ts";
-import { listen } from "../../lib/net/address.ts";
+import { listen } from "../../lib/net/listen.ts";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { serve } from "../../lib/server/serve.ts";
 

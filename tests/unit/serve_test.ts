@@ -800,13 +800,13 @@ describe("Peer", () => {
     const soon = new AbortController();
     const connecting = Peer.connect({ port, wait: 60_000, signal: soon.signal });
     soon.abort();
-    await assertRejects(() => connecting, Error, "called off");
+    await assertRejects(() => connecting, Error, "aborted");
 
     await using here = serveHere(() => {});
     await assertRejects(
       () => Peer.connect({ port: here.port, signal: AbortSignal.abort() }),
       Error,
-      "called off",
+      "aborted",
     );
     const stop = new AbortController();
     using peer = await Peer.connect({ port: here.port, framing: "line", signal: stop.signal });

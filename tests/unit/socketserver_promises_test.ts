@@ -80,7 +80,7 @@ describe("test_socketserver", () => {
       await using server = start(echo);
       port = portOf(server);
     }
-    await assertRejects(() => Peer.connect({ port }), Error, "nobody is there");
+    await assertRejects(() => Peer.connect({ port }), Error, "connection refused");
   });
 
   it("ErrorHandlerTest: a handler's error is told, and the next client is served", async () => {

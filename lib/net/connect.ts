@@ -1,0 +1,250 @@
+/** Connects to TCP, TLS and Unix sockets. */
+
+import { onAbort, sleep } from "../wait.ts";
+import { addressesOf, asciiHost, formatEndpoint, isAddress } from "./address.ts";
+import { describeConnectError, describeTlsError, isQueueFull } from "./describe_error.ts";
+import type { ServerConn } from "./listener.ts";
+import { certificatesOf, type Identity, identityOf } from "./pem.ts";
+import { type Trace, traced } from "./traced.ts";
+
+/**
+ * Where a server is, and how to connect to it.
+ *
+ * ```ts
+ * import { type ConnectOptions, Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve(() => {});
+ * const { port } = server;
+ * const options: ConnectOptions = { port, timeout: 1000, wait: 5000 };
+ * using _peer = await Peer.connect(options);
+ * ```
+ */
+export interface ConnectOptions {
+  /** The server's address or name. @default {"127.0.0.1"} */
+  hostname?: string | undefined;
+  /** Its port. @default {6969} */
+  port?: number | undefined;
+  /** The path of its Unix socket, instead of host and port. */
+  path?: string | undefined;
+  /** Milliseconds until an attempt to connect fails. @default {0} unlimited */
+  timeout?: number | undefined;
+  /** Milliseconds for which connecting is tried again while it is refused. @default {0} */
+  wait?: number | undefined;
+  /**
+   * Speaks TLS. `ca` are certificates trusted besides the system's, `cert` and `key` the client's
+   * own certificate and its key, for a server that asks for it. All in PEM form.
+   */
+  tls?:
+    | { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }
+    | undefined;
+  /** Aborts connecting. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Options of the programs. */
+export interface FamilyOptions extends ConnectOptions {
+  /** Uses only the name's addresses of this version of IP. @default {undefined} any */
+  readonly family?: 4 | 6 | undefined;
+  /** Called for each read and write of the connection. */
+  readonly trace?: Trace | undefined;
+}
+
+/** Milliseconds before a refused connection is tried again. */
+const RETRY = 50;
+
+/**
+ * A failure to connect.
+ *
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ConnectError, Peer } from "@readback/readback";
+ *
+ * await assertRejects(() => Peer.connect({ port: 1 }), ConnectError, "connection refused");
+ * ```
+ */
+export class ConnectError extends Error {
+  /** The class's name. */
+  override readonly name = "ConnectError";
+
+  /**
+   * @param server the server's place
+   * @param why the reason and the remedy
+   */
+  constructor(server: string, readonly why: string, cause: unknown) {
+    super(`cannot connect to ${server}: ${why}`, { cause });
+  }
+}
+
+/** A connection, and the milliseconds that each step of making it took. */
+export interface Connected {
+  readonly conn: ServerConn & Disposable;
+  /** Resolving the name, if the host is one and the program may resolve names. */
+  readonly resolve?: number;
+  /** Connecting; resolving is part of it where `resolve` is missing. */
+  readonly connect: number;
+  /** The TLS handshake. */
+  readonly handshake?: number;
+}
+
+/**
+ * Connects to a server.
+ * @throws {ConnectError}
+ */
+export async function connect(options: FamilyOptions = {}): Promise<ServerConn & Disposable> {
+  const attempt = options.family === undefined ? connectOnce : connectResolved;
+  return (await retry(options, attempt)).conn;
+}
+
+/**
+ * Connects to a server, and measures the steps of the attempt that succeeded.
+ * @throws {ConnectError}
+ */
+export async function connectTimed(options: FamilyOptions = {}): Promise<Connected> {
+  return await retry(options, connectResolved);
+}
+
+/** Tries until an attempt succeeds, fails for good, or the time for it is over. */
+async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promise<Connected> {
+  const { port = 6969, timeout = 0, wait = 0, signal } = options;
+  const start = performance.now();
+  const latest = start + wait;
+  const latestInQueue = start + Math.max(wait, timeout || Infinity);
+  for (;;) {
+    const left = Math.max(latest - performance.now(), RETRY);
+    const limit = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
+    const late = limit > 0 ? AbortSignal.timeout(Math.ceil(limit)) : undefined;
+    const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
+    try {
+      const connected = await attempt(options, stop);
+      const { conn } = connected;
+      return options.trace ? { ...connected, conn: traced(conn, options.trace) } : connected;
+    } catch (error) {
+      const until = isQueueFull(error) ? latestInQueue : latest;
+      if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {
+        const why = signal?.aborted
+          ? "aborted"
+          : late?.aborted
+          ? `no answer within ${(wait || timeout) / 1000}s`
+          : describeConnectError(error, options);
+        throw new ConnectError(formatEndpoint({ ...options, port }), why, error);
+      }
+    }
+    await sleep(RETRY);
+  }
+}
+
+/** Resolves the name first, as a separate step, then tries its addresses in turn. */
+async function connectResolved(options: FamilyOptions, signal: AbortSignal): Promise<Connected> {
+  const { hostname = "127.0.0.1", path, tls, family } = options;
+  // With a client certificate, the runtime resolves the name that it verifies.
+  const isResolved = path !== undefined || isAddress(hostname) || tls?.cert !== undefined;
+  const isAllowed = async () => (await Deno.permissions.query({ name: "net" })).state === "granted";
+  if (family === undefined && (isResolved || !await isAllowed())) {
+    return await connectOnce(options, signal);
+  }
+  const start = performance.now();
+  const addresses = await addressesOf(hostname, family);
+  const resolve = performance.now() - start;
+  let failure: unknown;
+  for (const address of addresses) {
+    try {
+      const connected = await connectOnce(options, signal, address);
+      return isAddress(hostname) ? connected : { resolve, ...connected };
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** @param address one of the host that `options` name */
+async function connectOnce(
+  options: ConnectOptions,
+  signal: AbortSignal,
+  address?: string,
+): Promise<Connected> {
+  const { port = 6969, path, tls } = options;
+  const hostname = asciiHost(options.hostname ?? "127.0.0.1") ?? "";
+  const start = performance.now();
+  if (path !== undefined) {
+    const conn = await connectUnix(path);
+    return { conn, connect: performance.now() - start };
+  }
+  const caCerts = tls?.ca === undefined ? [] : [certificatesOf(tls.ca, "ca")];
+  const identity = identityOf(tls ?? {});
+  const conn = identity === undefined
+    ? await Deno.connect({ hostname: address ?? hostname, port, signal })
+    : await connectAs(identity, { hostname, port }, caCerts, signal);
+  if (isSelf(conn)) {
+    conn.close();
+    throw new Deno.errors.ConnectionRefused();
+  }
+  if ("setNoDelay" in conn) conn.setNoDelay();
+  const connect = performance.now() - start;
+  if (!tls) return { conn, connect };
+  const secured = await secure(conn, { hostname, caCerts }, signal);
+  return { conn: secured, connect, handshake: performance.now() - start - connect };
+}
+
+/** Connects to a Unix socket. A file or a folder refuses connections too. */
+async function connectUnix(path: string): Promise<Deno.UnixConn> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
+    const file = await Deno.stat(path).catch(() => undefined);
+    if (file?.isSocket === false) throw new Error("that is not a socket: check --unix");
+    throw error;
+  }
+}
+
+/**
+ * Connects with a client certificate; the handshake is not done. The runtime takes a certificate
+ * only if it connects itself, and then leaves Nagle's algorithm on.
+ */
+async function connectAs(
+  identity: Identity,
+  where: { hostname: string; port: number },
+  caCerts: string[],
+  signal: AbortSignal,
+): Promise<Deno.TlsConn> {
+  const connecting = Deno.connectTls({ ...where, ...identity, caCerts });
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const removeListener = onAbort(signal, () => {
+    reject(signal.reason);
+    connecting.then((conn) => conn.close(), () => {}); // it can't be aborted
+  });
+  return await Promise.race([connecting, aborted]).finally(removeListener);
+}
+
+/** Does the TLS handshake, which verifies the server's name. Closes the connection if that fails. */
+async function secure(
+  conn: Deno.TcpConn | Deno.TlsConn,
+  how: { hostname: string; caCerts: string[] },
+  signal: AbortSignal,
+): Promise<Deno.TlsConn> {
+  let current = conn;
+  const removeListener = onAbort(signal, () => current[Symbol.dispose]());
+  try {
+    const tls = "handshake" in conn ? conn : await Deno.startTls(conn, how);
+    current = tls;
+    await tls.handshake();
+    return tls;
+  } catch (error) {
+    current[Symbol.dispose]();
+    throw error;
+  } finally {
+    removeListener();
+  }
+}
+
+/** Returns whether a port of this machine, tried again and again, was connected to itself. */
+function isSelf({ localAddr, remoteAddr }: Deno.TcpConn | Deno.TlsConn): boolean {
+  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
+}
+
+/** Returns whether another attempt would fail in the same way. */
+function isFinal(error: unknown): boolean {
+  return error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
+    describeTlsError(error) !== undefined;
+}

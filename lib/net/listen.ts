@@ -1,0 +1,115 @@
+/** Listens on TCP, TLS and Unix sockets. */
+
+import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../checks.ts";
+import { formatEndpoint, resolve } from "./address.ts";
+import { describeListenError } from "./describe_error.ts";
+import { close } from "./close.ts";
+import type { Listener } from "./listener.ts";
+import { SocketListener } from "./node_socket.ts";
+import { identityOf } from "./pem.ts";
+import { layTls, listenTls } from "./tls_listener.ts";
+import { listenAtPath, takePath } from "./unix.ts";
+
+/**
+ * Options of {@linkcode listen}.
+ *
+ * ```ts
+ * import { listen, type ListenOptions, serve } from "@readback/readback";
+ *
+ * const everywhere: ListenOptions = { hostname: "localhost", port: 0 };
+ * await using _server = serve(() => {}, { listeners: await listen(everywhere) });
+ * ```
+ */
+export interface ListenOptions {
+  /** An address; or a name, for all its addresses. @default {"127.0.0.1"} */
+  hostname?: string | undefined;
+  /** The port; 0 takes a free one. @default {0} */
+  port?: number | undefined;
+  /** The path of a Unix socket, instead of host and port. */
+  path?: string | undefined;
+  /** The certificate for TLS, and those that signed it, in PEM form. */
+  cert?: string | undefined;
+  /** The certificate's private key, in PEM form. */
+  key?: string | undefined;
+  /**
+   * Makes the connections able to be reset, as the faults `reset` and `refuse=reset` do. Not for
+   * a Unix socket.
+   * @default {false}
+   */
+  resets?: boolean | undefined;
+}
+
+const RULES: Rules<ListenOptions> = {
+  hostname: textRule,
+  port: portRule,
+  path: textRule,
+  cert: textRule,
+  key: textRule,
+  resets: booleanRule,
+};
+
+/** Connections that may wait to be accepted: with the default, 511, a burst of 1,000 waits 1 s. */
+const BACKLOG = 4096;
+
+/**
+ * Listens on every address of a host, all on one port. With `cert` and `key`, speaks TLS.
+ *
+ * ```ts
+ * import { listen, serve } from "@readback/readback";
+ *
+ * const listeners = await listen({ hostname: "localhost", port: 0 }); // 127.0.0.1 and ::1
+ * await using _server = serve((message, reply) => reply.write(message), { listeners });
+ * ```
+ *
+ * @returns a listener for each address
+ * @throws {Error} if that fails; its message gives the reason and the remedy
+ */
+export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
+  checkOptions<ListenOptions>(options, RULES);
+  const { hostname = "127.0.0.1", path } = options;
+  try {
+    if (path !== undefined) return [await takePath(path)];
+    return await listenAll(await resolve(hostname), options);
+  } catch (cause) {
+    const why = describeListenError(cause, options);
+    throw new Error(`cannot listen on ${formatEndpoint(options)}: ${why}`, { cause });
+  }
+}
+
+async function listenAll(hosts: readonly string[], options: ListenOptions): Promise<Listener[]> {
+  const listeners: Listener[] = [];
+  const open = options.resets ? listenToReset : listenAt;
+  let { port = 0 } = options;
+  try {
+    for (const hostname of hosts) {
+      const listener = await open({ ...options, hostname, port });
+      listeners.push(listener);
+      if ("port" in listener.addr) port = listener.addr.port;
+    }
+    return listeners;
+  } catch (error) {
+    listeners.forEach(close);
+    throw error;
+  }
+}
+
+/**
+ * Listens on one address.
+ * @throws {Error} as Deno.listen does
+ */
+export function listenAt(options: ListenOptions): Listener {
+  const { hostname = "127.0.0.1", port = 0, path } = options;
+  const identity = identityOf(options);
+  if (path !== undefined) return listenAtPath(path);
+  const where = { hostname, port, tcpBacklog: BACKLOG };
+  return identity === undefined ? Deno.listen(where) : listenTls(where, identity);
+}
+
+/** Listens on one address so that connections can be reset. */
+async function listenToReset(options: ListenOptions): Promise<Listener> {
+  const { hostname = "127.0.0.1", port = 0 } = options;
+  const identity = identityOf(options);
+  if (identity !== undefined) listenAt(options).close(); // checks the identity
+  const listener = await SocketListener.open(hostname, port);
+  return identity === undefined ? listener : layTls(listener, identity);
+}
