@@ -65,10 +65,15 @@ export class FakeServer implements AsyncDisposable {
   }
 
   /** Stops listening and closes all connections. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#listener.close();
+  async close(): Promise<void> {
+    this.#listener[Symbol.dispose]();
     for (const conn of this.#conns) conn[Symbol.dispose]();
     await this.#done;
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #serve(): Promise<void> {

@@ -244,7 +244,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Kills it if it still runs, and closes its streams. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     if (this.#code === undefined) {
       try {
         this.#child.kill("SIGKILL");
@@ -256,6 +256,11 @@ export class Program implements AsyncDisposable {
     using limit = new TimeLimit({ timeout: EXIT_TIME }, () => "");
     await limit.before(this.#input.abort()).catch(() => {}); // a process may still hold the input
     await Promise.all([this.#out.close(), this.#err.close()]);
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #until(output: Output, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {

@@ -230,10 +230,15 @@ export class Screen implements AsyncDisposable {
   }
 
   /** Kills everything that was started in the terminal, and closes it. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  async close(): Promise<void> {
     await using terminal = this.#terminal;
     await terminal.endInput();
     await terminal.exitCode();
+  }
+
+  /** Closes it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #until(isSo: (sight: Sight) => boolean, problem: string, wait: Wait): Promise<Sight> {
