@@ -27,6 +27,7 @@ import { readIdentity } from "./lib/net/pem.ts";
 import { traced } from "./lib/net/traced.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { endlessFormat, format, readback, REPLY } from "./lib/server/readback.ts";
+import { readTarget, relay } from "./lib/server/relay.ts";
 import { serve } from "./lib/server/serve.ts";
 import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
@@ -60,7 +61,8 @@ const OPTIONS = {
   quiet: { short: "q", help: "print only the address" },
   hideSilent: { not: ["trace"], help: "print nothing about clients that send nothing, such as health checks" },
 
-  fault: { group: "Faults", value: "FAULTS", read: readFaults, many: true, help: "misbehave: see FAULTS; may be repeated" },
+  to: { group: "Faults", value: "HOST:PORT", read: readTarget, not: ["udp", "once", "framing", "reply", "stamp", "maxMessage", "proxyProtocol", "drain", "orders"], why: "a relay passes on the bytes of connections, and has no messages", help: "relay to this server, or Unix socket, instead of answering" },
+  fault: { value: "FAULTS", read: readFaults, many: true, help: "misbehave: see FAULTS; may be repeated" },
   orders: { help: "let messages request faults: !delay=2s hello" },
   seed: { value: "N", read: whole(0, 2 ** 32 - 1), needs: ["fault|orders"], help: "seed of random faults; without, one is drawn" },
 } as const;
@@ -85,7 +87,7 @@ const fail = (sentence: string) => complain("server", sentence);
 
 /** Serves until a signal, or the end of the command or of standard input; gives the exit code. */
 async function main(options: Values<typeof OPTIONS>): Promise<number> {
-  const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once, stamp } = options;
+  const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once, stamp, to } = options;
   const { port = command ? 0 : 6969, grace = untilEof ? 0 : 5000 } = options;
   const wrong = udp && endlessFormat(options.reply);
   if (wrong) throw new UsageError(wrong);
@@ -98,40 +100,53 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
   const file = logFile === undefined ? undefined : await openLogFile(logFile);
   const logPath = logFile && await absolute(logFile);
-  const where = { hostname: host, port, path: unix, resets: faults?.resets, ...identity };
+  const where = {
+    hostname: host,
+    port,
+    path: unix,
+    resets: Boolean(to) || faults?.resets,
+    ...identity,
+  };
   const listeners = udp ? [] : await listen(where);
   await file?.truncate().catch(() => {}); // not before: the file may be another server's, or a pipe
-  // What is open stays open. Each datagram is checked, and a socket's file will be removed.
-  const kept = [...udp ? ["net"] as const : [], ...unix ? ["read", "write"] as const : []];
+  // What is open stays open. Each datagram is checked, a socket's file will be removed, and a relay connects.
+  const kept = [
+    ...udp || to ? ["net"] as const : [],
+    ...unix || to?.path ? ["read", "write"] as const : [],
+  ];
   await keepOnly([...kept, ...command ? ["run"] as const : []]);
 
   const log = new ServerLog(options, command !== undefined, file, fail);
   const transcript = new Transcript(log.transcript);
   onAbort(stop.signal, () => transcript.stopping());
   const common = {
-    ...{ framing: options.framing, maxMessage: options.maxMessage, once, signal: stop.signal },
-    ...{ grace: command ? 0 : grace, faults },
-    onMessage: options.quiet ? undefined : transcript.message.bind(transcript),
+    ...{ grace: command ? 0 : grace, signal: stop.signal, faults },
     onFault: transcript.fault.bind(transcript),
     onError: ({ message }: Error) => fail(message),
   };
+  const messages = {
+    ...{ framing: options.framing, maxMessage: options.maxMessage, once },
+    onMessage: options.quiet ? undefined : transcript.message.bind(transcript),
+  };
   const trace = transcript.traced.bind(transcript);
-  const server = udp
+  const connections = {
+    ...{ ...common, maxClients: options.maxClients, idleTimeout: options.idleTimeout },
+    listeners: options.trace ? listeners.map((one) => traced(one, trace)) : listeners,
+    onAccept: options.hideSilent ? transcript.accept(options.proxyProtocol) : options.proxyProtocol,
+    onOpen: transcript.open.bind(transcript),
+    onEof: transcript.eof.bind(transcript),
+    onClose: transcript.close.bind(transcript),
+    onRefused: transcript.refused.bind(transcript),
+    onVanished: transcript.vanished.bind(transcript),
+  };
+  const server = to
+    ? relay(to, connections)
+    : udp
     ? await serveDatagrams(readback({ stamp, format: options.reply }), {
-      ...{ ...common, hostname: host, port, ignore: isReply },
+      ...{ ...common, ...messages, hostname: host, port, ignore: isReply },
     })
     : serve(readback({ stamp, format: options.reply, nameOf }), {
-      ...{ ...common, maxClients: options.maxClients, idleTimeout: options.idleTimeout },
-      listeners: options.trace ? listeners.map((one) => traced(one, trace)) : listeners,
-      drain: command ? 0 : options.drain,
-      onAccept: options.hideSilent
-        ? transcript.accept(options.proxyProtocol)
-        : options.proxyProtocol,
-      onOpen: transcript.open.bind(transcript),
-      onEof: transcript.eof.bind(transcript),
-      onClose: transcript.close.bind(transcript),
-      onRefused: transcript.refused.bind(transcript),
-      onVanished: transcript.vanished.bind(transcript),
+      ...{ ...connections, ...messages, drain: command ? 0 : options.drain },
     });
   transcript.listening(server.addrs, faults);
   if (!udp) transcript.waiting();
@@ -153,11 +168,13 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
 }
 
 /** The requested faults, if there are any. */
-function faultsOf({ fault, orders, seed, udp, unix }: Values<typeof OPTIONS>): Faults | undefined {
+function faultsOf(options: Values<typeof OPTIONS>): Faults | undefined {
+  const { fault, orders, seed, udp, unix, to } = options;
   if (fault.length === 0 && !orders) return undefined;
   const faults = new Faults(fault.flat(), orders, seed);
   const transport = udp ? "udp" : unix === undefined ? "tcp" : "unix";
-  const why = faults.describeUnsupported({ transport, resets: true });
+  const up = to && { up: to.path === undefined ? "tcp" : "unix" } as const;
+  const why = faults.describeUnsupported({ transport, resets: true, ...up });
   if (why !== undefined) throw new UsageError(why);
   return faults;
 }

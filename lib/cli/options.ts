@@ -31,6 +31,8 @@ export interface Option {
   readonly empty?: true;
   /** Options that it can't be combined with, by key. */
   readonly not?: readonly string[];
+  /** The reason why not. */
+  readonly why?: string;
   /** Options that it requires, by key; `a|b` is one of two. */
   readonly needs?: readonly string[];
 }
@@ -182,12 +184,12 @@ function split(table: Table, args: readonly string[], given: Map<string, string[
 /** Checks that an option makes sense beside the others that are given. */
 function checkCombination(
   key: string,
-  { not = [], needs = [] }: Option,
+  { not = [], needs = [], why = "choose one of them" }: Option,
   given: Map<string, unknown>,
 ) {
   const other = not.find((key) => given.has(key));
   if (other !== undefined) {
-    throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: choose one of them`);
+    throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: ${why}`);
   }
   const missing = needs.map((need) => need.split("|"))
     .find((keys) => !keys.some((key) => given.has(key)));

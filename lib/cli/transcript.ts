@@ -44,6 +44,8 @@ export interface Ended {
   reason: Ending;
   messages: number;
   bytes: number;
+  /** Of a relay: bytes sent to the client. */
+  replied?: number;
   duration: number;
   idle: number;
 }
@@ -255,14 +257,21 @@ export class Transcript {
   }
 
   /** A conversation has ended. */
-  close({ state, idle }: Client<Guest | undefined>, reason: Ending): void {
+  close(
+    client: Client<Guest | undefined> & { bytes?: number; replied?: number },
+    reason: Ending,
+  ): void {
+    const { state, idle, replied } = client;
     if (state === undefined) return;
     if (reason !== "left" && reason !== "reset") this.#show(state);
     if (state.isHidden) return;
-    const { name: client, start, messages, bytes } = state;
+    const { name, start, messages } = state;
+    const bytes = replied === undefined
+      ? { bytes: state.bytes }
+      : { bytes: client.bytes ?? 0, replied };
     this.#clients--;
     const duration = Math.round(performance.now() - start);
-    this.#print({ event: "ended", client, reason, messages, bytes, duration, idle });
+    this.#print({ event: "ended", client: name, reason, messages, ...bytes, duration, idle });
     if (this.#clients > 0 || this.#isStopping || this.options.once) return;
     this.tally();
     this.waiting();

@@ -2,7 +2,7 @@
 
 import { close } from "../net/close.ts";
 import type { Conn } from "../net/listener.ts";
-import { sleep } from "../wait.ts";
+import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";
 import type { FaultyOwner } from "./faulty_conn.ts";
 import { StreamConn } from "./stream_conn.ts";
@@ -41,7 +41,7 @@ export class RelayedConnection {
   #state: "open" | "ending" | "over" = "open"; // while it ends, what comes is discarded
   #isAwaited = false; // the client sent last: the server may be about to answer
   readonly #halfClosed = new Set<Conn>();
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  #cancel = (): void => {}; // what is to happen in a while
 
   /** @param client and target are owned from here on */
   constructor(readonly client: RelayConn, readonly target: RelayConn) {}
@@ -49,7 +49,6 @@ export class RelayedConnection {
   /** Relays until both directions have ended. */
   async run(): Promise<void> {
     await Promise.all([this.#pump(this.client, this.target), this.#pump(this.target, this.client)]);
-    clearTimeout(this.#linger);
     this.cut("done");
   }
 
@@ -58,7 +57,8 @@ export class RelayedConnection {
     if (this.#state !== "open") return;
     this.#state = "ending";
     this.ending ??= "done";
-    this.#linger = setTimeout(() => this.cut("done"), LINGER);
+    this.#cancel();
+    this.#cancel = timeLimit(LINGER, () => this.cut("done"));
     for (const conn of [this.client, this.target]) void this.#halfClose(conn).catch(() => {});
   }
 
@@ -72,13 +72,10 @@ export class RelayedConnection {
     this.#close(ending, close);
   }
 
-  /** Asks it to end: a client that waits for the server goes on waiting. */
-  async stop(): Promise<void> {
+  /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
+  stop(): void {
     for (const conn of [this.client, this.target]) conn.stop?.();
-    do await sleep(PAUSE); while (this.#state === "open" && this.#isBusy);
-    if (this.#state !== "open") return;
-    this.ending ??= "stopped";
-    await this.#halfClose(this.target).catch(() => {}); // its end-of-file will be the client's
+    this.#awaitRest();
   }
 
   /** Whether bytes wait for their own time, and not for a peer. */
@@ -86,9 +83,13 @@ export class RelayedConnection {
     return Boolean(this.client.isPacing || this.target.isPacing);
   }
 
-  /** Whether more is to be expected. */
-  get #isBusy(): boolean {
-    return this.#isAwaited || this.isPacing || performance.now() - this.passedAt < PAUSE;
+  #awaitRest(): void {
+    this.#cancel = timeLimit(PAUSE, () => {
+      const isQuiet = performance.now() - this.passedAt >= PAUSE;
+      if (!isQuiet || this.#isAwaited || this.isPacing) return this.#awaitRest();
+      this.ending ??= "stopped";
+      void this.#halfClose(this.target).catch(() => {}); // its end-of-file will be the client's
+    });
   }
 
   async #pump(from: RelayConn, to: RelayConn): Promise<void> {
@@ -110,7 +111,7 @@ export class RelayedConnection {
 
   async #send(bytes: Uint8Array, to: RelayConn, isUp: boolean): Promise<void> {
     this.passedAt = performance.now();
-    for (let left = bytes; left.length > 0;) {
+    for (let left = bytes; left.length > 0 && this.#state === "open";) {
       const count = await to.write(left);
       this.passedAt = performance.now();
       if (isUp) this.bytes += count;
@@ -129,7 +130,7 @@ export class RelayedConnection {
     if (this.#state === "over") return;
     this.#state = "over";
     this.ending ??= ending;
-    clearTimeout(this.#linger);
+    this.#cancel();
     for (const conn of [this.client, this.target]) closes(conn);
   }
 }

@@ -26,21 +26,18 @@ export class FaultInjector<State> {
     readonly faults: Faults,
     readonly support: FaultSupport,
     readonly onFault: NonNullable<ServeOptions<State>["onFault"]>,
-    readonly stopping: AbortSignal,
   ) {}
 
   /**
    * Reads the faults in a server's options, if there are any.
    *
    * @param call calls a callback
-   * @param stopping is aborted when the server begins to stop
    * @param up a relay's transport to its server
    * @throws {RangeError} if they can't be read, or can't happen there
    */
   static of<State>(
     options: Pick<ServeOptions<State>, "listeners" | "path" | "onFault" | keyof FaultOptions>,
     call: (callback: () => unknown) => void,
-    stopping: AbortSignal,
     up?: FaultSupport["up"],
   ): FaultInjector<State> | undefined {
     const { listeners, path, onFault } = options;
@@ -48,8 +45,9 @@ export class FaultInjector<State> {
     const resets = listeners?.every(({ resets }) => resets) ?? false;
     const support = { transport, resets, ...up && { up } };
     const faults = Faults.from(options, support);
-    return faults &&
-      new FaultInjector(faults, support, (...fault) => call(() => onFault?.(...fault)), stopping);
+    const report = (...fault: Parameters<NonNullable<typeof onFault>>) =>
+      call(() => onFault?.(...fault));
+    return faults && new FaultInjector(faults, support, report);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
@@ -79,14 +77,16 @@ export class FaultInjector<State> {
    * Makes a conversation over a connection with faults.
    *
    * @param conn owned from here on
+   * @param stopping is aborted when the server begins to stop
    */
   open(
     conn: ServerConn,
+    stopping: AbortSignal,
     converse: (conn: ServerConn) => Conversation<State>,
   ): Conversation<State> {
     const chosen = this.chosenFor(conn);
     if (chosen === undefined) return converse(conn);
-    const faulty = new ReplyConn(conn, chosen, this.stopping);
+    const faulty = new ReplyConn(conn, chosen, stopping);
     const conversation = converse(faulty);
     faulty.begin({
       report: this.reporter(conversation),

@@ -153,7 +153,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#report = errorReporter(options.onError?.bind(options));
     const call = (callback: () => unknown) => this.#call(callback);
     const over = (served: Served<State>, ending: Ending) => this.#over(served, ending);
-    const faults = FaultInjector.of(options, call, this.#stopping.signal);
+    const faults = FaultInjector.of(options, call);
     this.#maxClients = once ? 1 : options.maxClients ?? 1000;
     this.#config = {
       ...{ framing, maxMessage, concurrency, once, handlerTimeout },
@@ -171,7 +171,7 @@ export class Server<State = void> implements AsyncDisposable {
       new Conversation(conn, conn.remoteAddr, conn.isHealthCheck ?? false, this.#config);
     this.#service = service?.(over) ?? {
       refuses: (conn) => faults?.refuses(conn) ?? false,
-      open: (conn) => faults?.open(conn, converse) ?? converse(conn),
+      open: (conn) => faults?.open(conn, this.#stopping.signal, converse) ?? converse(conn),
     };
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);

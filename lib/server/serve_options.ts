@@ -4,6 +4,7 @@ import {
   booleanRule,
   checkOne,
   checkOptions,
+  connectPortRule,
   countRule,
   framingNameRule,
   framingRule,
@@ -157,6 +158,49 @@ export interface ServeOptions<State = void, Value = unknown>
 }
 
 /**
+ * The options of {@linkcode relay}: those of {@linkcode serve} that need no messages.
+ *
+ * ```ts
+ * import { relay, type RelayOptions } from "@readback/readback";
+ *
+ * const options: RelayOptions = { faults: "rate=10k,up:delay=50ms", maxClients: 10, grace: 0 };
+ * await using _network = relay({ port: 6379 }, options);
+ * ```
+ */
+export type RelayOptions<State = void> = Omit<
+  ServeOptions<State>,
+  | "concurrency"
+  | "drain"
+  | "ending"
+  | "framing"
+  | "handlerTimeout"
+  | "maxMessage"
+  | "once"
+  | "onFraming"
+  | "onMessage"
+  | "orders"
+>;
+
+/**
+ * The server that a relay connects its clients to.
+ *
+ * ```ts
+ * import { relay, type RelayTarget } from "@readback/readback";
+ *
+ * const database: RelayTarget = { path: "/run/postgresql/.s.PGSQL.5432" };
+ * await using _network = relay(database);
+ * ```
+ */
+export interface RelayTarget {
+  /** The address or name. @default {"127.0.0.1"} */
+  hostname?: string | undefined;
+  /** The port. */
+  port?: number | undefined;
+  /** The path of a Unix socket, instead. */
+  path?: string | undefined;
+}
+
+/**
  * The options of {@linkcode serveDatagrams}.
  *
  * ```ts
@@ -258,6 +302,30 @@ export function checkService(handler: unknown, options: object): void {
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
   }
+}
+
+const TARGET_RULES: Rules<RelayTarget> = {
+  hostname: textRule,
+  port: connectPortRule,
+  path: textRule,
+};
+
+const MESSAGE_OPTIONS = [
+  ...["concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage"],
+  ...["once", "onFraming", "onMessage", "orders"],
+];
+
+/**
+ * Checks what {@linkcode relay} was given, before anything is opened.
+ * @throws {TypeError | RangeError} that names what is wrong
+ */
+export function checkRelay(target: RelayTarget, options: object): void {
+  checkOptions<RelayTarget>(target, TARGET_RULES);
+  if ((target.port === undefined) === (target.path === undefined)) {
+    throw new TypeError("a relay needs the port or the path of its server: give one of them");
+  }
+  const wrong = MESSAGE_OPTIONS.find((name) => options[name as keyof typeof options] !== undefined);
+  if (wrong) throw new TypeError(`a relay has no messages: leave out ${wrong}`);
 }
 
 /**

@@ -53,6 +53,7 @@ const SERVER: Fields<Event> = {
     reason: "string",
     messages: "number",
     bytes: "number",
+    replied: "number, optional",
     duration: "number",
     idle: "number",
   },
@@ -298,6 +299,17 @@ describe("what the server tells", requires("signals"), () => {
     server.signal("SIGTERM");
     await server.ends(0);
     for (const line of linesOf(server.stdout)) check(line, SERVER);
+  });
+
+  it("of a relay: bytes both ways, and no messages", async () => {
+    await using server = await startServer(["--framing", "line", "--reply", "<{message}>"]);
+    const lines = await told(
+      ["--to", `127.0.0.1:${server.port}`],
+      (port) => exchange(port, "hello\n"),
+    );
+    for (const line of lines) check(line, SERVER);
+    const { reason, messages, bytes, replied } = lines.find(({ event }) => event === "ended") ?? {};
+    assertEquals([reason, messages, bytes, replied], ["left", 0, 6, 8]);
   });
 
   it("of faults: what was asked for, the seed, and each that happens", async () => {
