@@ -67,6 +67,8 @@ export class ConnectError extends Error {
   override readonly name = "ConnectError";
 
   /**
+   * Makes the error.
+   *
    * @param server the server's place
    * @param why the reason and the remedy
    */

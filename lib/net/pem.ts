@@ -1,5 +1,6 @@
 /** PEM files as they occur in practice, made into what TLS here reads. */
 
+import type { KeyObject } from "node:crypto";
 import { errorMessage } from "../checks.ts";
 
 /** A certificate and its private key, in PEM form. */
@@ -19,38 +20,41 @@ export interface TlsOptions {
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g;
 
-/** What a file is read for, and the labels of its blocks. */
-const USED = { CERTIFICATE: /^(X509 )?CERTIFICATE$/, "PRIVATE KEY": /PRIVATE KEY$/ };
-/** Blocks that TLS here can't read, by use, label and content, with the command that converts them. */
+/** The curves of EC keys that TLS here takes. */
+const CURVES = ["prime256v1", "secp384r1", "secp521r1"];
+const WRONG_KIND = "its kind of key is not for TLS here, which takes RSA of 2048 bits or more, " +
+  "EC on P-256, P-384 or P-521, and Ed25519";
+
+type Use = "CERTIFICATE" | "PRIVATE KEY";
+
+/** Content that TLS here can't read, after its use, with the command that converts it. */
 const FOREIGN: readonly (readonly [RegExp, string])[] = [
-  [/^CERTIFICATE:TRUSTED/, "a TRUSTED CERTIFICATE: openssl x509 -in FILE -out NEW"],
-  [/^PRIVATE KEY:[^]*ENCRYPTED/, "a key with a passphrase: openssl pkey -in FILE -out NEW"],
-  [/^PRIVATE KEY:OPENSSH/, "a key in the form of SSH: ssh-keygen -p -m PEM -f FILE"],
+  [/^CERTIFICATE:[^]*BEGIN TRUSTED/, "a TRUSTED CERTIFICATE: openssl x509 -in FILE -out NEW"],
+  [/^CERTIFICATE:0(?![^]*-----BEGIN)/, "DER: openssl x509 -inform der -in FILE -out NEW"],
+  [/^PRIVATE KEY:0(?![^]*-----BEGIN)/, "DER: openssl pkey -inform der -in FILE -out NEW"],
+  [/^PRIVATE KEY:[^]*[ ,]ENCRYPTED/, "a key with a passphrase: openssl pkey -in FILE -out NEW"],
+  [/^PRIVATE KEY:[^]*BEGIN OPENSSH/, "a key in the form of SSH: ssh-keygen -p -m PEM -f FILE"],
 ];
 
 /**
- * Takes the certificates, or the private key, out of a text in PEM form. A byte order mark, other
+ * Takes the certificates, or the private keys, out of a text in PEM form. A byte order mark, other
  * blocks, text between the blocks and missing line ends do no harm.
- * @param name the file's, for the error
- * @throws {Error} if there is none, or one that can't be used
+ * @param name the file's or the option's, for the error
+ * @throws {TypeError} if there is none, or one that can't be used
  */
-function readPem(text: string, name: string, use: keyof typeof USED): string {
+function readPem(text: string, name: string, use: Use): string {
   const wrong = (why: string) => new TypeError(`cannot use ${name}: ${why.replace("FILE", name)}`);
-  const pem = text.replaceAll("\0", ""); // of UTF-16, which Windows writes
+  const pem = text.replaceAll("\0", ""); // UTF-16, which Windows writes, has them
+  const foreign = FOREIGN.find(([pattern]) => pattern.test(`${use}:${pem}`))?.[1];
+  if (foreign !== undefined) throw wrong(`convert it first, it holds ${foreign}`);
   const blocks = [...pem.matchAll(BLOCK)];
-  if (blocks.length !== pem.match(/-----BEGIN /g)?.length && blocks.length > 0) {
-    throw wrong("a block in it has no end");
-  }
-  for (const [_, label = "", content = ""] of blocks) {
-    const what = FOREIGN.find(([pattern]) => pattern.test(`${use}:${label}${content}`))?.[1];
-    if (what !== undefined) throw wrong(`convert it first, it holds ${what}`);
-  }
-  const used = blocks.filter(([_, label = ""]) => USED[use].test(label));
+  const used = blocks.filter(([_, label]) => label?.endsWith(use));
   if (used.length === 0) throw wrong(`it holds no ${use} in PEM form`);
+  if (blocks.length < pem.split("-----BEGIN ").length - 1) throw wrong("a block in it has no end");
   return used.map(([_, label = "", content = ""]) => {
-    const lines = content.replaceAll(/\s/g, "").match(/.{1,64}/g) ?? [];
-    const own = label.replace("X509 ", "");
-    return [`-----BEGIN ${own}-----`, ...lines, `-----END ${own}-----`, ""].join("\n");
+    const [own, base64] = [label.replace("X509 ", ""), content.replaceAll(/\s/g, "")];
+    const lines = base64.replaceAll(/.{64}(?=.)/g, "$&\n");
+    return `-----BEGIN ${own}-----\n${lines}\n-----END ${own}-----\n`;
   }).join("");
 }
 
@@ -80,7 +84,7 @@ export function identityOf({ cert, key }: TlsOptions): Identity | undefined {
  * @throws {Error} whose message names the file and the reason
  */
 export async function readIdentity(cert: string, key: string): Promise<Identity> {
-  return { cert: await readCertificates(cert), key: await readKey(key) };
+  return { cert: await readFile(cert, "CERTIFICATE"), key: await readFile(key, "PRIVATE KEY") };
 }
 
 /**
@@ -89,58 +93,35 @@ export async function readIdentity(cert: string, key: string): Promise<Identity>
  */
 export async function readTls({ ca, cert, key }: TlsOptions): Promise<TlsOptions> {
   const identity = cert && key ? await readIdentity(cert, key) : {};
-  return { ca: ca && await readCertificates(ca), ...identity };
+  return { ca: ca && await readFile(ca, "CERTIFICATE"), ...identity };
 }
 
-/**
- * Reads the certificates of a file.
- * @throws {Error} whose message names the file
- */
-export async function readCertificates(file: string): Promise<string> {
-  const pem = readPem(await readText(file), file, "CERTIFICATE");
-  const { X509Certificate } = await import("node:crypto");
-  pem.match(BLOCK)?.forEach((block, at) => {
-    try {
-      new X509Certificate(block);
-    } catch {
-      throw new Error(`cannot use ${file}: certificate ${at + 1} in it is damaged`);
-    }
+async function readFile(file: string, use: Use): Promise<string> {
+  const text = await Deno.readTextFile(file).catch((error) => {
+    throw new Error(`cannot read ${file}: ${describeReadError(error)}`);
   });
+  const pem = readPem(text, file, use);
+  for (const [block] of pem.matchAll(BLOCK)) {
+    const problem = await problemOf(block, use);
+    if (problem !== undefined) throw new Error(`cannot use ${file}: ${problem}`);
+  }
   return pem;
 }
 
-/**
- * Reads the private key of a file.
- * @throws {Error} whose message names the file
- */
-export async function readKey(file: string): Promise<string> {
-  const pem = readPem(await readText(file), file, "PRIVATE KEY");
-  const { createPrivateKey } = await import("node:crypto");
-  const parse = () => {
-    try {
-      return createPrivateKey(pem);
-    } catch {
-      throw new Error(`cannot use ${file}: the key in it is damaged`);
-    }
-  };
-  const { asymmetricKeyType: type = "", asymmetricKeyDetails: details = {} } = parse();
-  const curves = ["prime256v1", "secp384r1", "secp521r1"];
-  const isUsable = type === "rsa"
-    ? (details.modulusLength ?? 0) >= 2048
-    : type === "ec"
-    ? curves.includes(details.namedCurve ?? "")
-    : type === "ed25519";
-  if (isUsable) return pem;
-  throw new Error(
-    `cannot use ${file}: its kind of key is not for TLS here, which takes RSA of 2048 bits or ` +
-      "more, EC on P-256, P-384 or P-521, and Ed25519",
-  );
+/** Returns why a block can't be used, if so. */
+async function problemOf(block: string, use: Use): Promise<string | undefined> {
+  const { createPrivateKey, X509Certificate } = await import("node:crypto");
+  try {
+    if (use === "CERTIFICATE") return void new X509Certificate(block);
+    return isUsable(createPrivateKey(block)) ? undefined : WRONG_KIND;
+  } catch {
+    return `a ${use} in it is damaged`;
+  }
 }
 
-async function readText(file: string): Promise<string> {
-  return await Deno.readTextFile(file).catch((error) => {
-    throw new Error(`cannot read ${file}: ${describeReadError(error)}`);
-  });
+function isUsable({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
+  if (type === "rsa") return (details?.modulusLength ?? 0) >= 2048;
+  return type === "ed25519" || (type === "ec" && CURVES.includes(details?.namedCurve ?? ""));
 }
 
 function describeReadError(error: unknown): string {

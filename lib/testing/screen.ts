@@ -58,6 +58,8 @@ done 2>/dev/null
 $tmux kill-server 2>/dev/null
 rm -rf "$folder"`;
 
+/** The time limit of tmux itself, whatever that of the test is. */
+const LIMIT: Wait = { timeout: 20_000 };
 /** A reply of tmux to one command. */
 const REPLY = /^%begin (\d+ \d+ \d+)\n([^]*?)^%(end|error) \1$/m;
 
@@ -232,8 +234,8 @@ export class Screen implements AsyncDisposable {
   /** Kills everything that was started in the terminal, and closes it. */
   async close(): Promise<void> {
     await using terminal = this.#terminal;
-    await terminal.endInput();
-    await terminal.exitCode();
+    await terminal.endInput(LIMIT);
+    await terminal.exitCode(LIMIT);
   }
 
   /** Closes it. */
@@ -278,7 +280,7 @@ export class Screen implements AsyncDisposable {
 
   #tmux(command: string): Promise<string> {
     const reply = this.#last.then(async () => {
-      await this.#terminal.type(`${command}\n`).catch(() => {}); // the reply reports it
+      await this.#terminal.type(`${command}\n`, LIMIT).catch(() => {}); // the reply reports it
       return await this.#reply(command);
     });
     this.#last = reply.catch(() => {});
@@ -286,7 +288,7 @@ export class Screen implements AsyncDisposable {
   }
 
   async #reply(command: string): Promise<string> {
-    const [, , output = "", how] = await this.#terminal.until(REPLY).catch(() => {
+    const [, , output = "", how] = await this.#terminal.until(REPLY, LIMIT).catch(() => {
       const gone = `${this.command.join(" ")}: its terminal is gone`;
       throw new Error(this.#terminal.stderr.trim() || gone);
     });

@@ -34,6 +34,7 @@ const { ConnectionReset } = Deno.errors;
 export class Wire implements Disposable {
   readonly #received = new ReceivedText();
   readonly #buffer = new Uint8Array(READ);
+  #reading: Promise<number | null> | undefined; // shared by waits at the same time
   #reset: Error | undefined;
 
   /** The connection, for what a wire has no method for. */
@@ -174,12 +175,20 @@ export class Wire implements Disposable {
     return taken;
   }
 
+  async #receive(): Promise<number | null> {
+    try {
+      const count = await this.conn.read(this.#buffer);
+      this.#received.append(text(this.#buffer.subarray(0, count ?? 0)));
+      return count;
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+
   async #read(limit: TimeLimit, problem: string): Promise<boolean> {
     if (this.#reset) throw this.#reset;
     try {
-      const count = await limit.before(this.conn.read(this.#buffer));
-      this.#received.append(text(this.#buffer.subarray(0, count ?? 0)));
-      return count !== null;
+      return await limit.before(this.#reading ??= this.#receive()) !== null;
     } catch (error) {
       if (!(error instanceof ConnectionReset)) throw error;
       this.#reset = new ConnectionReset(`${problem} before the reset: ${this.#shown}`);

@@ -3,6 +3,7 @@
 import { assertEquals, assertLess, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { shortened } from "../../lib/testing/time_limit.ts";
+import { latin1 } from "../../lib/testing/wire.ts";
 import {
   type ConnHandler,
   FakeServer,
@@ -498,6 +499,19 @@ describe("a wire that is written to, or reset", () => {
     const { message } = await assertRejects(() => other.rest(), Deno.errors.ConnectionReset);
     assertEquals(message, 'end-of-file was not received before the reset: received "<one>\\n"');
     assertEquals(await other.resets(), "<one>\n");
+  });
+
+  it("can be waited on by several at once", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      for (let at = 0; at < 200; at++) await conn.write(latin1(`${at}\n`));
+    });
+    using wire = await Wire.dial(server.port);
+    const waits = Array.from({ length: 20 }, () => wire.until(/\d+\n/));
+    assertEquals((await Promise.all(waits)).join("").split("\n").slice(0, 3), ["0", "1", "2"]);
+    assertEquals(
+      await wire.rest(),
+      Array.from({ length: 180 }, (_, at) => `${at + 20}\n`).join(""),
+    );
   });
 
   it("does not take end-of-file for a reset", async () => {

@@ -3,7 +3,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { listen, Peer, serve } from "../../lib/mod.ts";
-import { readCertificates, readKey } from "../../lib/net/pem.ts";
+import { readIdentity, readTls } from "../../lib/net/pem.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Certificates } from "../support/certificates.ts";
 
@@ -30,6 +30,14 @@ async function made(name: string, ...args: readonly string[]): Promise<string> {
     .output();
   assertEquals(success, true, words.join(" "));
   return path;
+}
+
+async function readCertificates(path: string): Promise<string> {
+  return (await readTls({ ca: path })).ca ?? "";
+}
+
+async function readKey(path: string): Promise<string> {
+  return (await readIdentity(files.path("server.pem"), path)).key;
 }
 
 async function refusal(reading: Promise<string>): Promise<string> {
@@ -97,6 +105,14 @@ describe("PEM", requires("openssl"), () => {
         /locked\.key: .* a key with a passphrase: openssl/,
       );
     }
+    for (const [name, ...how] of [["x509", "-in", "server.pem"], ["pkey", "-in", "server.key"]]) {
+      const der = await made(`${name}.der`, `${name}`, ...how, "-outform", "der", "-out", "FILE");
+      assertEquals(
+        await refusal(name === "pkey" ? readKey(der) : readCertificates(der)),
+        `cannot use ${der}: convert it first, it holds DER: ` +
+          `openssl ${name} -inform der -in ${der} -out NEW`,
+      );
+    }
     const [half, damaged] = [cert.slice(0, -30), cert.replace(/(.{30})\n.*\n/, "$1\n")];
     for (
       const [content, why] of [
@@ -104,14 +120,17 @@ describe("PEM", requires("openssl"), () => {
         [key, "it holds no CERTIFICATE in PEM form"],
         [half, "it holds no CERTIFICATE in PEM form"],
         [cert + half, "a block in it has no end"],
-        [cert + damaged, "certificate 2 in it is damaged"],
+        [cert + damaged, "a CERTIFICATE in it is damaged"],
       ] as const
     ) {
       const path = await file("wrong.pem", content);
       assertEquals(await refusal(readCertificates(path)), `cannot use ${path}: ${why}`);
     }
     const path = await file("wrong.key", key.replace(/\n.{8}/, "\nAAAAAAAA"));
-    assertEquals(await refusal(readKey(path)), `cannot use ${path}: the key in it is damaged`);
+    assertEquals(
+      await refusal(readKey(path)),
+      `cannot use ${path}: a PRIVATE KEY in it is damaged`,
+    );
     const absent = files.path("absent.pem");
     assertEquals(await refusal(readKey(absent)), `cannot read ${absent}: no such file`);
   });
