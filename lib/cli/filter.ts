@@ -110,7 +110,8 @@ export class Filter {
   async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
     const { conn } = this;
     // A line keeps its ending, since a CR before LF could be data.
-    const sentEnding = ending.length > 0 ? ending : BY_LF;
+    const added = message.at(-1) === CRLF[0] ? CRLF : BY_LF;
+    const sentEnding = ending.length > 0 ? ending : added;
     const isAuto = this.#framing === "auto";
     const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.#framing);
     this.sent++;

@@ -8,7 +8,7 @@ import { SEED } from "./random.ts";
 /** Runs of a property, as a factor: `READBACK_RUNS=0.1` for a quick look, 100 for a night. */
 const FACTOR = Number(Deno.env.get("READBACK_RUNS") ?? 1);
 /** Milliseconds that one run may take. */
-const RUN_LIMIT = 10_000;
+const RUN_LIMIT = 15_000;
 /** Milliseconds after which a failing input is not made smaller any more. */
 const SHRINKING = 20_000;
 
