@@ -16,13 +16,18 @@ export interface Output {
   write(bytes: Uint8Array): Promise<unknown>;
 }
 
-/** Standard input. */
+/** Standard input. Its end is final: a terminal could be read again after Ctrl-D. */
 export function wordedInput(input: Input): Input {
+  let isOver = false;
   return {
-    read: (into) =>
-      input.read(into).catch((error) => {
+    async read(into) {
+      if (isOver) return null;
+      const count = await input.read(into).catch((error) => {
         throw new Error(`cannot read standard input: ${errorMessage(error)}`);
-      }),
+      });
+      isOver = count === null;
+      return count;
+    },
   };
 }
 

@@ -15,6 +15,8 @@ const ESCAPE = "\x1b";
 const PIECES = new RegExp(`${ESCAPE}\\P{Cc}*|\\P{Cc}+|\\p{Cc}`, "gu");
 /** So much text at once was pasted, in characters; less may be the rest of an escape sequence. */
 const PASTED = 16;
+/** Keys that readline handles on a dumb terminal: the ends of a line, Ctrl-C, Ctrl-D. */
+const HANDLED = "\r\n\x03\x04";
 const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
 /** A line editor on a terminal. The terminal is as it was once this is closed. */
@@ -132,10 +134,26 @@ export class Terminal implements Disposable {
     this.#draw();
   }
 
+  /** A terminal with TERM=dumb: there, readline edits nothing, and takes Backspace for text. */
+  get #isDumb(): boolean {
+    return Object.hasOwn(this.#editor, "_ttyWrite");
+  }
+
+  /** Handles Backspace, and ignores other keys that are not text, but for the ends of a line and of the input. */
+  #edit(piece: string): boolean {
+    if (/^[\b\x7f]$/.test(piece) && this.#editor.line !== "") {
+      const line = [...this.#editor.line].slice(0, -1).join("");
+      Object.assign(this.#editor, { line, cursor: line.length });
+      if (this.#answer !== undefined) this.output.write("\b \b");
+    }
+    return /^\p{Cc}/u.test(piece) && !HANDLED.includes(piece);
+  }
+
   /** Takes what is typed; what is pasted in one piece, since key by key it would take quadratic time. */
   #type(text: string): void {
     for (const [piece] of text.matchAll(PIECES)) {
       if (this.#closed) return;
+      if (this.#isDumb && this.#edit(piece)) continue;
       if (piece.length < PASTED || piece.startsWith(ESCAPE)) this.#keyboard.emit("data", piece);
       else {
         this.#editor.write(piece);

@@ -165,6 +165,7 @@ async function connectOnce(
   signal: AbortSignal,
   address?: string,
 ): Promise<Connected> {
+  signal.throwIfAborted();
   const { port = 6969, path, tls } = options;
   const hostname = asciiHost(options.hostname ?? "127.0.0.1") ?? "";
   const start = performance.now();
