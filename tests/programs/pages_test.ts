@@ -91,6 +91,26 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       await Deno.remove(folder, { recursive: true });
     }
   },
+  "docs/faults.md, A relay: mermaid": diagram,
+  "docs/faults.md, A relay: sh": async (code) => {
+    await using behind = await startServer(["--framing", "line"]);
+    const here = replaced(code, {
+      "deno task server": "",
+      "127.0.0.1:6379": `127.0.0.1:${behind.port}`,
+    });
+    const args = here.trim().replaceAll("'", "").split(" ");
+    await using relay = await startServer(args);
+    const ask = () => ["nc", "-N", "127.0.0.1", `${relay.port}`];
+    for (const reply of ["[he", "[hello] STAMP\n"]) {
+      await using nc = new Program(ask());
+      await nc.type("hello\n");
+      await nc.endInput();
+      await nc.exitCode();
+      assertEquals(unstamped(nc.stdout), reply);
+    }
+    await relay.until("fault reset=3 for 127.0.0.1:");
+  },
+  "docs/faults.md, In tests: ts": byDeno,
   "docs/faults.md, Three uses: python": async (code) => {
     const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
     await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
