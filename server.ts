@@ -5,6 +5,7 @@ import { absolute, checkRunPermission, environmentFor, runCommand } from "./lib/
 import {
   bytes,
   duration,
+  encodeEscapes,
   oneOf,
   row,
   text,
@@ -45,7 +46,7 @@ const OPTIONS = {
 
   framing: { group: "What it answers", short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how the end of a message is found" },
   maxMessage: { value: "BYTES", fallback: "65536", read: bytes(1 << 30), help: "the longest message, such as 500, 64k or 10M" },
-  reply: { value: "FORMAT", fallback: REPLY, read: format, help: "a reply: {message}, {time}, {client}, {server}, {seq}, {bytes}" },
+  reply: { value: "FORMAT", fallback: REPLY, read: replyFormat, help: "a reply: {message}, {time}, {client}, {server}, {seq}, {bytes}, and escapes such as \\n or \\x1b" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
   maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; more clients wait" },
 
@@ -66,6 +67,12 @@ const OPTIONS = {
   orders: { help: "let messages request faults: !delay=2s hello" },
   seed: { value: "N", read: whole(0, 2 ** 32 - 1), needs: ["fault|orders"], help: "seed of random faults; without, one is drawn" },
 } as const;
+
+/** Reads the format of replies, whose escapes stay until it is encoded. */
+function replyFormat(text: string): string {
+  encodeEscapes(text);
+  return format(text);
+}
 
 const PROGRAM = {
   usage: "readback-server [options] [HOST [PORT] | HOST:PORT] [-- COMMAND ...]",
@@ -142,11 +149,12 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   const server = to
     ? relay(to, connections)
     : udp
-    ? await serveDatagrams(readback({ stamp, format: options.reply }), {
+    ? await serveDatagrams(readback({ stamp, format: options.reply }, encodeEscapes), {
       ...{ ...common, ...messages, hostname: host, port, ignore: isReply },
     })
-    : serve(readback({ stamp, format: options.reply, nameOf }), {
+    : serve(readback({ stamp, format: options.reply, nameOf }, encodeEscapes), {
       ...{ ...connections, ...messages, drain: command ? 0 : options.drain },
+      onFraming: options.trace ? transcript.framing.bind(transcript) : undefined,
     });
   transcript.listening(server.addrs, faults);
   if (!udp) transcript.waiting();

@@ -56,6 +56,9 @@ const COMMON: Table = {
 const SEE_HELP = "--help lists the options";
 /** The most letters by which a misspelt name may differ from the suggested one. */
 const MOST_MISSPELT = 2;
+/** Escapes of one letter, and their bytes. */
+const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
+const encoder = new TextEncoder();
 /** The width of the help's left column, in characters. */
 const LEFT = 30;
 /** The width of the help, in characters. */
@@ -83,6 +86,25 @@ export function bytes(most: number): (text: string) => number {
     const bytes = size(text);
     return bytes >= 1 && bytes <= most ? bytes : mustBe(`from 1 to ${most} bytes`);
   };
+}
+
+/**
+ * Encodes a text in which `\\n`, `\\r`, `\\t`, `\\\\` and `\\xNN` stand for a byte each.
+ * @throws {RangeError} if it has another escape
+ */
+export function encodeEscapes(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
+    const escaped = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
+    if (escaped === undefined && piece.startsWith("\\")) {
+      throw new RangeError(
+        `there is no escape ${quote(piece)}: write \\n, \\r, \\t, \\\\ or \\xNN`,
+      );
+    }
+    if (escaped === undefined) bytes.push(...encoder.encode(piece));
+    else bytes.push(escaped);
+  }
+  return Uint8Array.from(bytes);
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Addr } from "../net/addr.ts";
 import type { ServerConn } from "../net/listener.ts";
 import { type Trace, traced, type TraceEvent } from "../net/traced.ts";
 import type { Client, Ending } from "../server/handler.ts";
+import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { TraceText } from "./trace.ts";
@@ -17,6 +18,7 @@ export type Event =
   | { event: "connected"; client: string }
   | { event: "received"; client: string; bytes: number; data: Uint8Array }
   | { event: "sent"; client: string; bytes: number; data: Uint8Array }
+  | { event: "framing"; client: string; framing: Framing; why: string }
   | { event: "message"; client: string; bytes: number; data: Uint8Array }
   | { event: "fault"; client: string; message?: number; fault: string; value?: number }
   | { event: "eof"; client: string }
@@ -105,6 +107,8 @@ export function asTrace(trace: TraceText): Format {
         return asText(event);
       case "message":
         return trace.message(event.client, number, event.data);
+      case "framing":
+        return trace.note(event.client, `framing ${event.framing}: ${event.why}`);
       case "fault":
         return trace.note(event.client, `fault ${drawn(event)}`);
       case "refused":
@@ -222,6 +226,11 @@ export class Transcript {
       const prepared = await prepare(conn);
       return prepared && traced(prepared, trace);
     };
+  }
+
+  /** A conversation's framing was decided. */
+  framing(framing: Framing, why: string, { state }: Client<Guest | undefined>): void {
+    if (state) this.#print({ event: "framing", client: state.name, framing, why });
   }
 
   /** A message arrived. */

@@ -105,9 +105,13 @@ export interface ReadbackOptions<State = unknown> {
  * assertEquals((await peer.request("hello")).text, "1: hello has 5 bytes");
  * ```
  *
+ * @param encode encodes the text of the format; by default as UTF-8
  * @throws {RangeError} that says what is wrong with the format
  */
-export function readback<State = unknown>(options: ReadbackOptions<State> = {}): Handler<State> {
+export function readback<State = unknown>(
+  options: ReadbackOptions<State> = {},
+  encode: (text: string) => Uint8Array = (text) => encoder.encode(text),
+): Handler<State> {
   const { stamp = "ctime", format = REPLY } = options;
   const nameOf = options.nameOf ?? (({ addr }: Client<State>) => formatAddress(addr));
   const pieces = parse(format);
@@ -119,7 +123,7 @@ export function readback<State = unknown>(options: ReadbackOptions<State> = {}):
     to = from + PRECISION[stamp];
     const time = (stamp === "ctime" ? ctime : iso)(receivedAt);
     for (const [at, piece] of pieces.entries()) {
-      written[at] = typeof piece === "string" ? null : padded(piece.join(time));
+      written[at] = typeof piece === "string" ? null : padded(encode(piece.join(time)));
     }
   }
   // Most formats are text, message, text: a loop over their pieces takes a tenth longer.
@@ -156,8 +160,7 @@ export function readback<State = unknown>(options: ReadbackOptions<State> = {}):
 }
 
 /** Returns text as a message with room after it: copying reads up to seven bytes beyond the end. */
-function padded(text: string): MessageView {
-  const bytes = encoder.encode(text);
+function padded(bytes: Uint8Array): MessageView {
   const padded = new Uint8Array(bytes.length + 8);
   padded.set(bytes);
   return new MessageView(padded, bytes.length);

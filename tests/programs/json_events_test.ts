@@ -47,6 +47,7 @@ const SERVER: Fields<Event> = {
   connected: { client: "string" },
   received: { client: "string", bytes: "number", data: "string" },
   sent: { client: "string", bytes: "number", data: "string" },
+  framing: { client: "string", framing: "string", why: "string" },
   message: { client: "string", bytes: "number", data: "string" },
   ended: {
     client: "string",
@@ -355,8 +356,8 @@ describe("what the server tells", requires("signals"), () => {
     const lines = await told(["--trace"], (server) => exchange(server, "a\n"));
     for (const line of lines) check(line, SERVER);
     assertEquals(
-      lines.map(({ event, bytes }) => bytes ? `${event} ${bytes}` : event).slice(2, 6),
-      ["connected", "received 2", "message 1", "sent 29"],
+      lines.map(({ event, bytes }) => bytes ? `${event} ${bytes}` : event).slice(2, 7),
+      ["connected", "received 2", "framing", "message 1", "sent 29"],
     );
   });
 

@@ -42,6 +42,17 @@ describe("--trace", () => {
     for (const line of server.stdout.split("\n")) assert(line.length <= 80, line);
   });
 
+  it("has the decision of auto, and why", async () => {
+    await using server = await startServer(["--trace"]);
+    for (const message of ["a\n", "b"]) {
+      using wire = await Wire.dial(server.port);
+      await wire.send(message);
+      await wire.until(/STAMP|\d{4}/);
+    }
+    await server.until(/  framing line: an LF came\n.*  message 1: 1 byte "a"\n/);
+    await server.until(/  framing raw: 50 ms without an LF\n.*  message 1: 1 byte "b"\n/);
+  });
+
   it("on the client: on standard error, beside the replies", async () => {
     await using server = await startServer();
     await using client = startClient(["-p", server.port, "-q", "--trace"]);

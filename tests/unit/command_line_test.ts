@@ -1,7 +1,9 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { latin1 } from "../../lib/testing/wire.ts";
 import {
   duration,
+  encodeEscapes,
   help,
   interval,
   oneOf,
@@ -126,4 +128,24 @@ describe("help", () => {
     assertMatch(help(TABLE), /^ {2}-l, --loud {8,}a flag$/m);
     assertEquals(help(TABLE).trim().split("\n").length, 9 + 4); // a group, help, version
   });
+});
+
+describe("encodeEscapes", () => {
+  for (
+    const [text, bytes] of [
+      ["plain", "plain"],
+      ["a\\nb\\r\\t\\\\", "a\nb\r\t\\"],
+      ["\\x00\\xff\\x4A", "\x00\xffJ"],
+      ["\\\\n", "\\n"],
+      ["é", "\xc3\xa9"],
+    ] as const
+  ) {
+    it(`${text}`, () => assertEquals(latin1(bytes), encodeEscapes(text)));
+  }
+
+  for (const wrong of ["C:\\users", "\\x4", "\\xg0", "end\\", "\\0", "\\N"]) {
+    it(`rejects ${wrong}, and says what there is`, () => {
+      assertThrows(() => encodeEscapes(wrong), RangeError, "write \\n, \\r, \\t, \\\\ or \\xNN");
+    });
+  }
 });
