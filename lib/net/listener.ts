@@ -48,9 +48,9 @@ export interface Conn {
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { type ServerConn, Peer, serve } from "@readback/readback";
+ * import { type Addr, Peer, serve, type ServerConn } from "@readback/readback";
  *
- * const seen: Deno.Addr[] = [];
+ * const seen: Addr[] = [];
  * const prepare = (conn: ServerConn) => {
  *   seen.push(conn.remoteAddr);
  *   return Promise.resolve(conn);

@@ -127,7 +127,7 @@ export class Program implements AsyncDisposable {
    * Starts it.
    *
    * @param command its name and its arguments
-   * @throws {Deno.errors.NotFound} if there is no such program, or no such directory
+   * @throws {Error} whose name is `NotFound`, if there is no such program, or no such directory
    */
   constructor(readonly command: readonly string[], options: ProgramOptions = {}) {
     const { cwd, env = {}, clearEnv = false } = options;

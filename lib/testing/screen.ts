@@ -122,7 +122,7 @@ export class Screen implements AsyncDisposable {
    * Opens a terminal and starts a program in it.
    *
    * @param command its name and its arguments
-   * @throws {Deno.errors.NotFound} if there is no such directory
+   * @throws {Error} whose name is `NotFound`, if there is no such directory
    * @throws {Error} if tmux is not installed, or can't open such a terminal
    */
   static async open(command: readonly string[], options: ScreenOptions = {}): Promise<Screen> {

@@ -287,7 +287,12 @@ describe("a screen", requires("tmux"), () => {
     const [what, command, key, code] of [
       ["sleep", ["sh", "-c", "echo go; exec sleep 60"], "C-c", 130],
       ["sleep", ["sh", "-c", "echo go; exec sleep 60"], "C-\\", 131],
-      ["bash with a trap", ["bash", "-c", "trap 'exit 3' INT; echo go; sleep 60"], "C-c", 3],
+      [
+        "bash with a trap",
+        ["bash", "-c", "trap 'exit 3' INT; echo go; while :; do sleep 0.1; done"],
+        "C-c",
+        3,
+      ],
       ["python3", ["python3", "-c", PYTHON, "print('bye'); sys.exit(7)"], "C-c", 7],
       ["python3", ["python3", "-c", PYTHON, "raise"], "C-c", 130],
       ["node", ["node", "-e", "console.log('go'); setTimeout(() => {}, 60000)"], "C-c", 130],
