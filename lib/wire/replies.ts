@@ -1,6 +1,5 @@
 /** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
-import { errorMessage } from "../checks.ts";
 import { type CustomFraming, findFrame, framed } from "./custom_framing.ts";
 import { isErrorReply } from "./error_reply.ts";
 import { concat, type Framing } from "./framing.ts";
@@ -157,7 +156,9 @@ export function answeredBy<T extends PendingMessage>(
     return find((message) => matches(message, reply)) ??
       (isErrorReply(reply) ? find(() => true) : undefined);
   } catch (error) {
-    throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
+    throw new Error(`matches() threw an error: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    });
   }
 }
 

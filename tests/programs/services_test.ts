@@ -41,7 +41,7 @@ describe("a service", () => {
     await one.send("1\n2\n");
     assertEquals(await one.until(/3\n/), "1\n3\n");
     await other.send("10\nten\n5\nexit\n6\n");
-    assertEquals(await other.rest(), "10\nerror: no number: ten\n15\n");
+    assertEquals(await other.rest(), "10\nerror: not a number: ten\n15\n");
     await one.send("4\n");
     assertEquals(await one.until(/\n/), "7\n");
   });
@@ -65,7 +65,7 @@ describe("a service", () => {
     assertEquals(await wire.until(/twelve bytes,/), "5:hello,0:,2:a\n,12:twelve bytes,");
     await wire.send("twelve");
     assertEquals(await wire.rest(), "");
-    await service.untilError("cannot answer: no netstring: it begins with no length\n");
+    await service.untilError("cannot answer: not a netstring: it does not begin with a length\n");
   });
 
   it(

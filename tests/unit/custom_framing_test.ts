@@ -211,7 +211,7 @@ describe("serve with a framing of one's own", () => {
 
   for (
     const [what, framing, sentence] of [
-      ["read", netstring, "cannot answer: no netstring: it begins with no length"],
+      ["read", netstring, "cannot answer: not a netstring: it does not begin with a length"],
       ["write", {
         read: netstring.read,
         write: () => {

@@ -1,5 +1,5 @@
-// deno-lint-ignore-file no-console -- a program of its own
-/** Work that is done out of order, answered in order: `30 tea` is answered `tea`, after 30 ms. */
+// deno-lint-ignore-file no-console -- a program, which prints where it listens
+/** Works on ten messages at once and answers them in order: `30 tea` is answered `tea`, after 30 ms. */
 
 import { setTimeout as wait } from "node:timers/promises";
 import { formatAddress, serve } from "@readback/readback";
@@ -11,7 +11,7 @@ const server = serve(async (message, reply) => {
   reply.write(what);
 }, {
   framing: "line",
-  concurrency: 10, // of one conversation; its next messages wait
+  concurrency: 10, // for each conversation; its next messages wait
   onListen: (addr) => console.log("listening on", formatAddress(addr)),
 });
 await server.finished;

@@ -1,5 +1,5 @@
-// deno-lint-ignore-file no-console -- a program of its own
-/** What was said, read back with the time it was heard. */
+// deno-lint-ignore-file no-console -- a program, which prints where it listens
+/** Sends every message back with the time at which it was received. */
 
 import { formatAddress, serve } from "@readback/readback";
 
