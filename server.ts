@@ -16,7 +16,7 @@ import {
 import { keepOnly } from "./lib/cli/permissions.ts";
 import { onInputEnd } from "./lib/cli/pipes.ts";
 import { complain, run } from "./lib/cli/program.ts";
-import { openLogFile, ServerLog } from "./lib/cli/server_log.ts";
+import { openLog, openLogFile } from "./lib/cli/server_log.ts";
 import { nameOf, Transcript } from "./lib/cli/transcript.ts";
 import { Faults } from "./lib/faults/faults.ts";
 import { faultRows, readFaults } from "./lib/faults/grammar.ts";
@@ -123,41 +123,38 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   ];
   await keepOnly([...kept, ...command ? ["run"] as const : []]);
 
-  const log = new ServerLog(options, command !== undefined, file, fail);
-  const transcript = new Transcript(log.transcript);
+  const log = openLog(options, file, command !== undefined, fail);
+  const transcript = new Transcript(log);
   onAbort(stop.signal, () => transcript.stopping());
   const common = {
     ...{ grace: command ? 0 : grace, signal: stop.signal, faults },
-    onFault: transcript.fault.bind(transcript),
+    onFault: transcript.onFault,
     onError: ({ message }: Error) => fail(message),
   };
   const messages = {
     ...{ framing: options.framing, maxMessage: options.maxMessage, once },
-    onMessage: options.quiet ? undefined : transcript.message.bind(transcript),
+    onMessage: options.quiet ? undefined : transcript.onMessage,
   };
-  const trace = transcript.traced.bind(transcript);
+  const { proxyProtocol, maxClients, idleTimeout, trace, drain } = options;
   const connections = {
-    ...{ ...common, maxClients: options.maxClients, idleTimeout: options.idleTimeout },
-    listeners: options.trace ? listeners.map((one) => traced(one, trace)) : listeners,
-    onAccept: options.hideSilent ? transcript.accept(options.proxyProtocol) : options.proxyProtocol,
-    onOpen: transcript.open.bind(transcript),
-    onEof: transcript.eof.bind(transcript),
-    onClose: transcript.close.bind(transcript),
-    onRefused: transcript.refused.bind(transcript),
-    onVanished: transcript.vanished.bind(transcript),
+    ...{ ...common, ...transcript.callbacks, maxClients, idleTimeout },
+    listeners: trace ? listeners.map((one) => traced(one, transcript.onTrace)) : listeners,
+    onAccept: options.hideSilent ? transcript.hideSilent(proxyProtocol) : proxyProtocol,
   };
-  const server = to
-    ? relay(to, connections)
-    : udp
-    ? await serveDatagrams(readback({ stamp, format: options.reply }, encodeEscapes), {
-      ...{ ...common, ...messages, hostname: host, port, ignore: isReply },
+  const handler = readback({ stamp, format: options.reply, nameOf }, encodeEscapes);
+  const server = to ? relay(to, connections) : udp
+    ? await serveDatagrams(handler, {
+      ...common,
+      ...messages,
+      hostname: host,
+      port,
+      ignore: isReply,
     })
-    : serve(readback({ stamp, format: options.reply, nameOf }, encodeEscapes), {
-      ...{ ...connections, ...messages, drain: command ? 0 : options.drain },
-      onFraming: options.trace ? transcript.framing.bind(transcript) : undefined,
+    : serve(handler, {
+      ...{ ...connections, ...messages, drain: command ? 0 : drain },
+      onFraming: trace ? transcript.onFraming : undefined,
     });
-  transcript.listening(server.addrs, faults);
-  if (!udp) transcript.waiting();
+  transcript.listening(server.addrs, faults, !udp);
 
   const code = command && await runCommand(command, grace, {
     env: await environmentFor(server.addrs[0] as Addr, logPath),

@@ -6,13 +6,10 @@ import { asJson, quote } from "../wire/quote.ts";
 import { TraceText } from "./trace.ts";
 import { asText, asTrace, type Format, type TranscriptOptions } from "./transcript.ts";
 
-/** The options that say what is printed, and where. */
-export interface LogOptions {
+/** The options that say what is printed. */
+export interface LogOptions extends Pick<TranscriptOptions, "quiet" | "once"> {
   readonly log: "text" | "json" | undefined;
   readonly trace: boolean;
-  readonly quiet: boolean;
-  readonly once: boolean;
-  readonly hideSilent: boolean;
 }
 
 /**
@@ -27,44 +24,38 @@ export async function openLogFile(path: string): Promise<Deno.FsFile> {
   }
 }
 
-/** The log of a server. */
-export class ServerLog {
-  readonly transcript: TranscriptOptions;
-  readonly #logs: Log[];
-
-  /**
-   * @param hasCommand the command has standard output for itself
-   * @param fail prints a sentence on standard error
-   */
-  constructor(
-    options: LogOptions,
-    hasCommand: boolean,
-    file: Deno.FsFile | undefined,
-    fail: (sentence: string) => void,
-  ) {
-    const out = file ?? (hasCommand ? Deno.stderr : Deno.stdout);
-    const name = file ? "the log file" : `standard ${hasCommand ? "error" : "output"}`;
-    const columns = () => out.isTerminal() ? Deno.consoleSize().columns : undefined;
-    const isText = options.log !== "json";
-    const trace = options.trace && isText ? new TraceText("peer", columns) : undefined;
-    const format: Format = trace ? asTrace(trace) : isText ? asText : asJson;
-    const dropped = (lines: number) => format({ event: "dropped", lines }, new Date(), 0);
-    const failed = (error: unknown) =>
-      fail(`cannot write to ${name}: ${errorMessage(error)}; the conversations go on`);
-    const isPrinted = !hasCommand || options.log !== undefined || options.trace || file;
-    const log = new Log(out, dropped, failed);
-    // A program that starts the server reads the address from its output.
-    const ready = file && !hasCommand ? new Log(Deno.stdout, dropped) : undefined;
-    this.#logs = ready ? [log, ready] : [log];
-    const print: TranscriptOptions["print"] = (line, event) => {
-      log.line(line);
+/**
+ * Opens the log of a server.
+ * @param file the log file, if there is one
+ * @param hasCommand a command has standard output for itself
+ * @param fail prints a sentence on standard error
+ */
+export function openLog(
+  { log: style, trace: isTraced, ...options }: LogOptions,
+  file: Deno.FsFile | undefined,
+  hasCommand: boolean,
+  fail: (sentence: string) => void,
+): TranscriptOptions & { flush(): Promise<unknown> } {
+  const out = file ?? (hasCommand ? Deno.stderr : Deno.stdout);
+  const name = file ? "the log file" : `standard ${hasCommand ? "error" : "output"}`;
+  const columns = () => out.isTerminal() ? Deno.consoleSize().columns : undefined;
+  const trace = isTraced && style !== "json" ? new TraceText("peer", columns) : undefined;
+  const format: Format = style === "json" ? asJson : trace ? asTrace(trace) : asText;
+  const dropped = (lines: number) => format({ event: "dropped", lines }, new Date(), 0);
+  const log = new Log(
+    out,
+    dropped,
+    (error) => fail(`cannot write to ${name}: ${errorMessage(error)}; the conversations go on`),
+  );
+  // A program that starts the server reads the address from its output.
+  const ready = file && !hasCommand ? new Log(Deno.stdout, dropped) : undefined;
+  const isPrinted = !hasCommand || style !== undefined || isTraced || file !== undefined;
+  return {
+    ...{ ...options, format, trace, quiet: options.quiet || !isPrinted },
+    print(line, event) {
+      if (isPrinted) log.line(line);
       if (event === "listening") ready?.line(line);
-    };
-    this.transcript = { ...options, format, trace, print: isPrinted ? print : () => {} };
-  }
-
-  /** Waits until all lines are written, at most a second. */
-  async flush(): Promise<void> {
-    await Promise.all(this.#logs.map((log) => log.flush()));
-  }
+    },
+    flush: () => Promise.all([log.flush(), ready?.flush()]),
+  };
 }

@@ -4,145 +4,110 @@ import type { Faults } from "../faults/faults.ts";
 import { formatAddress } from "../net/address.ts";
 import type { Addr } from "../net/addr.ts";
 import type { ServerConn } from "../net/listener.ts";
-import { type Trace, traced, type TraceEvent } from "../net/traced.ts";
+import { type Trace, traced } from "../net/traced.ts";
 import type { Client, Ending } from "../server/handler.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { TraceText } from "./trace.ts";
 
-/** An event of the server. `client` and `address` are addresses as people write them. */
-export type Event =
-  | Listening
-  | { event: "waiting" }
-  | { event: "connected"; client: string }
-  | { event: "received"; client: string; bytes: number; data: Uint8Array }
-  | { event: "sent"; client: string; bytes: number; data: Uint8Array }
-  | { event: "framing"; client: string; framing: Framing; why: string }
-  | { event: "message"; client: string; bytes: number; data: Uint8Array }
-  | { event: "fault"; client: string; message?: number; fault: string; value?: number }
-  | { event: "eof"; client: string }
-  | Ended
-  | { event: "refused"; client: string; reason: string }
-  | { event: "vanished"; clients: number }
-  | { event: "dropped"; lines: number }
-  | { event: "stopping" };
-
-/** The server is ready. `faults`, `orders` and `seed` are those that it was given. */
-export interface Listening {
-  event: "listening";
-  address: string;
-  host?: string;
-  port?: number;
-  faults?: string;
-  orders?: boolean;
-  seed?: number;
+interface Transfer {
+  client: string;
+  bytes: number;
+  data: Uint8Array;
 }
 
-/** A conversation has ended. `bytes` are those of its messages; `duration` and `idle` are in ms. */
-export interface Ended {
-  event: "ended";
-  client: string;
-  reason: Ending;
-  messages: number;
-  bytes: number;
-  /** Of a relay: bytes sent to the client. */
-  replied?: number;
-  duration: number;
-  idle: number;
+/** The fields of each event. `client` and `address` are addresses as people write them. */
+// deno-fmt-ignore
+interface Events {
+  listening: { address: string; host?: string; port?: number; faults?: string; orders?: boolean; seed?: number };
+  waiting: object;
+  connected: { client: string };
+  received: Transfer;
+  sent: Transfer;
+  framing: { client: string; framing: Framing; why: string };
+  message: Transfer;
+  fault: { client: string; message?: number; fault: string; value?: number };
+  eof: { client: string };
+  /** `bytes` are those of the messages, `replied` those that a relay sent; `duration` and `idle` are in ms. */
+  ended: { client: string; reason: Ending; messages: number; bytes: number; replied?: number; duration: number; idle: number };
+  refused: { client: string; reason: string };
+  vanished: { clients: number };
+  dropped: { lines: number };
+  stopping: object;
+}
+
+type Name = keyof Events;
+
+/** An event of the server. */
+export type Event = { [N in Name]: { event: N } & Events[N] }[Name];
+
+/** Formats an event as a line; an empty one is not printed. `number` is that of a message. */
+export type Format = (event: Event, time: Date, number: number) => string;
+
+// deno-fmt-ignore
+const TEXTS: { readonly [N in Name]?: (event: Events[N]) => string } = {
+  listening: (event) => `listening on ${event.address}${faultsLine(event)}`,
+  waiting: () => "waiting connection...",
+  message: ({ data, client }) => `Server received data: ${quote(data)} from ${client}`,
+  fault: (event) => `fault ${drawn(event)} for ${event.client}${event.message ? `, message ${event.message}` : ""}`,
+  refused: ({ client, reason }) => `client ${client} was refused: ${reason}`,
+  ended: ({ client, reason }) => reason === "done" ? "" : `client ${client} ${ENDS[reason] ?? `was disconnected: ${reason}`}`,
+  vanished: ({ clients }) => clients === 1 ? "(1 connection was reset before it was accepted)" : `(${clients} connections were reset before they were accepted)`,
+  dropped: ({ lines }) => `(${lines} lines were dropped)`,
+};
+/** The ends that the tutorial has words for; it has none for `done`. */
+const ENDS: Readonly<Partial<Record<Ending, string>>> = {
+  left: "has broken the connection...",
+  reset: "has broken the connection... (reset)",
+};
+
+// deno-fmt-ignore
+const TRACED: { readonly [N in Name]?: (event: Events[N], trace: TraceText, number: number) => string } = {
+  waiting: () => "",
+  framing: ({ client, framing, why }, trace) => trace.note(client, `framing ${framing}: ${why}`),
+  message: ({ client, data }, trace, number) => trace.message(client, number, data),
+  fault: (event, trace) => trace.note(event.client, `fault ${drawn(event)}`),
+  refused: ({ client, reason }, trace) => trace.note(client, `refused: ${reason}`),
+  ended: () => "", // the trace has the ends
+};
+
+/** Formats an event for people. */
+export function asText(event: Event): string {
+  return TEXTS[event.event]?.(event as never) ?? "";
+}
+
+/** Formats events as lines of a trace. */
+export function asTrace(trace: TraceText): Format {
+  return (event, _time, number) =>
+    TRACED[event.event]?.(event as never, trace, number) ?? asText(event);
+}
+
+/** A fault as requested, but with the delay that was drawn. */
+function drawn({ fault, value }: Events["fault"]): string {
+  return value !== undefined && fault.includes("..") ? fault.replace(/=.*/s, `=${value}ms`) : fault;
+}
+
+/** Lists the faults of a server that has some. */
+function faultsLine({ faults = "", orders, seed }: Events["listening"]): string {
+  if (seed === undefined) return "";
+  const listed = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
+  return `\nfaults: ${listed}; seed ${seed}`;
 }
 
 /** A connected client. */
 export interface Guest {
   /** The address as people write it; clients of a Unix socket, which have none, are numbered. */
   readonly name: string;
-  readonly since: Date;
   /** Milliseconds of `performance.now()` at which it connected. */
   readonly start: number;
-  messages: number;
   /** Bytes of its messages. */
   bytes: number;
   /** Nothing is printed about it before its first byte. */
   isHidden: boolean;
 }
 
-/** Formats an event as a line; an empty one is not printed. `number` is that of a message. */
-export type Format = (event: Event, time: Date, number: number) => string;
-
-/** Formats an event for people. */
-export function asText(event: Event): string {
-  switch (event.event) {
-    case "listening":
-      return `listening on ${event.address}${faultsLine(event)}`;
-    case "waiting":
-      return "waiting connection...";
-    case "message":
-      return `Server received data: ${quote(event.data)} from ${event.client}`;
-    case "fault":
-      return `fault ${drawn(event)} for ${event.client}${
-        event.message === undefined ? "" : `, message ${event.message}`
-      }`;
-    case "refused":
-      return `client ${event.client} was refused: ${event.reason}`;
-    case "ended":
-      return endLine(event);
-    case "vanished":
-      return event.clients === 1
-        ? "(1 connection was reset before it was accepted)"
-        : `(${event.clients} connections were reset before they were accepted)`;
-    case "dropped":
-      return `(${event.lines} lines were dropped)`;
-    default:
-      return "";
-  }
-}
-
-/** Formats events as lines of a trace, which has the bytes and the ends from elsewhere. */
-export function asTrace(trace: TraceText): Format {
-  return (event, _time, number) => {
-    switch (event.event) {
-      case "listening":
-      case "vanished":
-      case "dropped":
-        return asText(event);
-      case "message":
-        return trace.message(event.client, number, event.data);
-      case "framing":
-        return trace.note(event.client, `framing ${event.framing}: ${event.why}`);
-      case "fault":
-        return trace.note(event.client, `fault ${drawn(event)}`);
-      case "refused":
-        return trace.note(event.client, `refused: ${event.reason}`);
-      default:
-        return "";
-    }
-  };
-}
-
-/** A fault as requested, but with the delay that was drawn. */
-function drawn({ fault, value }: { fault: string; value?: number }): string {
-  return value !== undefined && fault.includes("..") ? fault.replace(/=.*/s, `=${value}ms`) : fault;
-}
-
-/** Lists the faults of a server that has some. */
-function faultsLine({ faults = "", orders, seed }: Listening): string {
-  if (seed === undefined) return "";
-  const listed = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
-  return `\nfaults: ${listed}; seed ${seed}`;
-}
-
-function endLine({ client, reason }: Ended): string {
-  switch (reason) {
-    case "done": // the tutorial's V1 prints nothing
-      return "";
-    case "left":
-      return `client ${client} has broken the connection...`;
-    case "reset":
-      return `client ${client} has broken the connection... (reset)`;
-    default:
-      return `client ${client} was disconnected: ${reason}`;
-  }
-}
+type Conversation = Client<Guest | undefined>;
 
 /** Formats the address of a client as the transcript does. */
 export function nameOf({ state, addr }: Client<Guest | undefined | void>): string {
@@ -152,7 +117,7 @@ export function nameOf({ state, addr }: Client<Guest | undefined | void>): strin
 /** How a server's events are printed. */
 export interface TranscriptOptions {
   /** Prints a line. */
-  readonly print: (line: string, event: Event["event"] | "traced") => void;
+  readonly print: (line: string, event?: Name) => void;
   readonly format: Format;
   /** Formats reads and writes, in place of the events `received` and `sent`. */
   readonly trace?: TraceText | undefined;
@@ -160,8 +125,6 @@ export interface TranscriptOptions {
   readonly quiet?: boolean;
   /** No other client is waited for after the first. */
   readonly once?: boolean;
-  /** Print nothing about clients that disconnect without sending a byte. */
-  readonly hideSilent?: boolean;
 }
 
 /** Prints a server's events. */
@@ -171,132 +134,124 @@ export class Transcript {
   #vanished = 0;
   #unnamed = 0;
   readonly #names = new WeakMap<Addr, string>(); // of Unix sockets
-  readonly #hidden = new WeakMap<Addr, Guest>();
+  readonly #hidden = new WeakMap<Addr, Guest | undefined>(); // with `hideSilent`
 
   constructor(readonly options: TranscriptOptions) {}
 
-  /** The server listens at these addresses. */
-  listening(addrs: readonly Addr[], faults?: Faults): void {
+  /** The server listens at these addresses, and waits for connections unless it has none. */
+  listening(addrs: readonly Addr[], faults?: Faults, waits = true): void {
+    const { print, format } = this.options;
+    const given = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
-      const given = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
       const event = {
         event: "listening",
         address: formatAddress(addr),
         ...given,
         ...where,
       } as const;
-      this.options.print(this.options.format(event, new Date(), 0), "listening");
+      print(format(event, new Date(), 0), "listening");
     }
+    if (waits) this.#print({ event: "waiting" });
   }
 
-  /** No client is connected, and another is expected. */
-  waiting(): void {
-    this.#print({ event: "waiting" });
-  }
+  /** Prints each message. */
+  readonly onMessage = (message: Message, client: Client<Guest | undefined | void>): void => {
+    if (this.options.quiet || client.isHealthCheck) return;
+    const data = message.bytes; // a view, made only if it is printed
+    const bytes = data.length;
+    if (client.state) client.state.bytes += bytes;
+    this.#print({ event: "message", client: nameOf(client), bytes, data }, client.messages);
+  };
 
-  /** A client connected. Health checks are not printed. */
-  open({ addr, isHealthCheck }: Client): Guest | undefined {
-    const { quiet, hideSilent = false } = this.options;
-    if (quiet || isHealthCheck) return undefined;
-    const times = { since: new Date(), start: performance.now() };
-    const guest = { ...times, name: this.#nameOf(addr), messages: 0, bytes: 0, isHidden: true };
-    if (hideSilent) this.#hidden.set(addr, guest);
-    else this.#show(guest);
-    return guest;
-  }
+  /** Prints each fault; a client that is refused has no state. */
+  readonly onFault = (
+    fault: string,
+    { addr, isHealthCheck, state }: Pick<
+      Client<Guest | undefined | void>,
+      "addr" | "isHealthCheck" | "state"
+    >,
+    message?: number,
+    value?: number,
+  ): void => {
+    if (this.options.quiet || isHealthCheck) return;
+    this.#show(state);
+    const client = state?.name ?? this.#nameOf(addr);
+    const details = { ...message && { message }, fault, ...value !== undefined && { value } };
+    this.#print({ event: "fault", client, ...details });
+  };
 
-  /** A read or a write of a connection. */
-  traced(event: TraceEvent, { remoteAddr }: ServerConn): void {
-    const { trace, print, quiet } = this.options;
+  /** The callbacks of a server of connections. Health checks are not printed. */
+  readonly callbacks = {
+    onFault: this.onFault,
+    onOpen: ({ addr, isHealthCheck }: Client): Guest | undefined => {
+      if (this.options.quiet || isHealthCheck) return undefined;
+      const guest = {
+        name: this.#nameOf(addr),
+        start: performance.now(),
+        bytes: 0,
+        isHidden: true,
+      };
+      if (this.#hidden.has(addr)) this.#hidden.set(addr, guest);
+      else this.#show(guest);
+      return guest;
+    },
+    onEof: ({ state }: Conversation): void => {
+      if (state && !state.isHidden) this.#print({ event: "eof", client: state.name });
+    },
+    onClose: (
+      client: Conversation & { bytes?: number; replied?: number },
+      reason: Ending,
+    ): void => {
+      const { state, idle, messages, replied } = client;
+      if (state === undefined) return;
+      if (reason !== "left" && reason !== "reset") this.#show(state);
+      if (state.isHidden) return;
+      const { name, start } = state;
+      const bytes = replied === undefined
+        ? { bytes: state.bytes }
+        : { bytes: client.bytes ?? 0, replied };
+      this.#clients--;
+      const duration = Math.round(performance.now() - start);
+      this.#print({ event: "ended", client: name, reason, messages, ...bytes, duration, idle });
+      if (this.#clients > 0 || this.#isStopping || this.options.once) return;
+      this.tally();
+      this.#print({ event: "waiting" });
+    },
+    onRefused: (addr: Addr, reason: string): void =>
+      this.#print({ event: "refused", client: this.#nameOf(addr), reason }),
+    onVanished: (): void => void this.#vanished++,
+  };
+
+  /** Prints the reads and writes of connections. */
+  readonly onTrace: Trace = (event, { remoteAddr }) => {
+    const { trace, print } = this.options;
     const client = this.#nameOf(remoteAddr);
     const { data, kind, from } = event;
-    if (trace && !quiet) print(trace.line(event, client), "traced");
-    if (trace || kind !== "data") return;
+    if (trace) return print(trace.line(event, client));
     const name = from === "peer" ? "received" : "sent";
-    this.#print({ event: name, client, bytes: data.length, data });
-  }
+    if (kind === "data") this.#print({ event: name, client, bytes: data.length, data });
+  };
 
-  /** Prepares connections, as `onAccept` does, so that a client is shown at its first byte. */
-  accept(prepare = (conn: ServerConn): Promise<ServerConn | null> => Promise.resolve(conn)) {
+  /** Prints that the framing of a conversation was decided. */
+  readonly onFraming = (framing: Framing, why: string, { state }: Conversation): void => {
+    if (state) this.#print({ event: "framing", client: state.name, framing, why });
+  };
+
+  /** Prepares connections, as `onAccept` does, so that a client is printed from its first byte on. */
+  hideSilent(prepare = (conn: ServerConn): Promise<ServerConn | null> => Promise.resolve(conn)) {
     const trace: Trace = ({ kind, from }, { remoteAddr }) => {
       if (kind === "data" && from === "peer") this.#show(this.#hidden.get(remoteAddr));
     };
     return async (conn: ServerConn): Promise<ServerConn | null> => {
       const prepared = await prepare(conn);
-      return prepared && traced(prepared, trace);
+      if (prepared === null) return null;
+      this.#hidden.set(prepared.remoteAddr, undefined);
+      return traced(prepared, trace);
     };
   }
 
-  /** A conversation's framing was decided. */
-  framing(framing: Framing, why: string, { state }: Client<Guest | undefined>): void {
-    if (state) this.#print({ event: "framing", client: state.name, framing, why });
-  }
-
-  /** A message arrived. */
-  message(message: Message, client: Client<Guest | undefined | void>): void {
-    const { isHealthCheck, state, messages } = client;
-    if (this.options.quiet || isHealthCheck) return;
-    const data = message.bytes; // a view, made only if it is printed
-    if (state) {
-      state.messages++;
-      state.bytes += data.length;
-    }
-    this.#print({ event: "message", client: nameOf(client), bytes: data.length, data }, messages);
-  }
-
-  /** A fault is applied, to a message if it has a number. A client that is refused has no state. */
-  fault(
-    fault: string,
-    client: Pick<Client<Guest | undefined | void>, "addr" | "isHealthCheck" | "state">,
-    message?: number,
-    value?: number,
-  ): void {
-    const { addr, isHealthCheck, state } = client;
-    if (this.options.quiet || isHealthCheck) return;
-    this.#show(state);
-    const name = state?.name ?? this.#nameOf(addr);
-    const details = { ...message && { message }, fault, ...value !== undefined && { value } };
-    this.#print({ event: "fault", client: name, ...details });
-  }
-
-  /** A client half-closed its connection, or closed it. */
-  eof({ state }: Client<Guest | undefined>): void {
-    if (state && !state.isHidden) this.#print({ event: "eof", client: state.name });
-  }
-
-  /** A conversation has ended. */
-  close(
-    client: Client<Guest | undefined> & { bytes?: number; replied?: number },
-    reason: Ending,
-  ): void {
-    const { state, idle, replied } = client;
-    if (state === undefined) return;
-    if (reason !== "left" && reason !== "reset") this.#show(state);
-    if (state.isHidden) return;
-    const { name, start, messages } = state;
-    const bytes = replied === undefined
-      ? { bytes: state.bytes }
-      : { bytes: client.bytes ?? 0, replied };
-    this.#clients--;
-    const duration = Math.round(performance.now() - start);
-    this.#print({ event: "ended", client: name, reason, messages, ...bytes, duration, idle });
-    if (this.#clients > 0 || this.#isStopping || this.options.once) return;
-    this.tally();
-    this.waiting();
-  }
-
-  /** A client was refused. */
-  refused(addr: Addr, reason: string): void {
-    this.#print({ event: "refused", client: this.#nameOf(addr), reason });
-  }
-
-  /** A connection was reset before it was accepted; its address is unknown. */
-  vanished(): void {
-    this.#vanished++;
-  }
-
-  /** Prints how many connections have vanished since the last time. */
+  /** Prints how many connections were reset before they were accepted, since the last time. */
   tally(): void {
     if (this.#vanished > 0) this.#print({ event: "vanished", clients: this.#vanished });
     this.#vanished = 0;
@@ -308,12 +263,13 @@ export class Transcript {
     this.#print({ event: "stopping" });
   }
 
-  /** Prints that a hidden client connected. */
+  /** Prints that a hidden client connected, and when. */
   #show(guest: Guest | undefined | void): void {
     if (!guest?.isHidden) return;
     guest.isHidden = false;
     this.#clients++;
-    this.#print({ event: "connected", client: guest.name }, 0, guest.since);
+    const time = new Date(Date.now() - (performance.now() - guest.start));
+    this.#print({ event: "connected", client: guest.name }, 0, time);
   }
 
   #nameOf(addr: Addr): string {

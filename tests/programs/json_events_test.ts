@@ -193,9 +193,8 @@ async function inLibrary(handler: Handler, framing?: CustomFraming): Promise<Lin
   const transcript = new Transcript({ print: (line) => lines.push(line), format: asJson });
   await using server = serve(handler, {
     framing,
-    onOpen: transcript.open.bind(transcript),
-    onMessage: transcript.message.bind(transcript),
-    onClose: transcript.close.bind(transcript),
+    ...transcript.callbacks,
+    onMessage: transcript.onMessage,
     onError: () => {},
   });
   await exchange(server, "hello\n");

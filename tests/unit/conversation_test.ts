@@ -578,9 +578,12 @@ describe("a server that has stopped", () => {
       addr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
       isHealthCheck: false,
     } as unknown as Client<undefined>;
-    const guest = transcript.open(client);
+    const guest = transcript.callbacks.onOpen(client);
     transcript.stopping();
-    transcript.close({ ...client, state: guest } as unknown as Client<undefined>, "stopped");
+    transcript.callbacks.onClose(
+      { ...client, state: guest } as unknown as Client<undefined>,
+      "stopped",
+    );
     assertEquals(lines, ["client 127.0.0.1:1 was disconnected: stopped"]);
   });
 });
