@@ -422,17 +422,21 @@ describe("least privilege", requires("signals"), () => {
     },
   );
 
-  it("once it listens it can open nothing else, and goes on", requires("sh"), async () => {
-    await using server = new Program([
-      ...withRights("--allow-net", "tests/support/captive.ts"),
-      "--port",
-      "0",
-    ]);
-    const [, port] = await server.until(/listening on .*:(\d+)\n/);
-    await server.untilError("env: ");
-    await server.untilError("\n");
-    for (const line of server.stderr.trim().split("\n")) assertMatch(line, /^\w+: NotCapable$/);
-    assertEquals(server.stderr.trim().split("\n").length, 6);
-    await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
-  });
+  for (const permission of ["--allow-net", "--allow-all"]) {
+    it(
+      `once it listens it can open nothing else, also with ${permission}`,
+      requires("sh"),
+      async () => {
+        const command = withRights(permission, "tests/support/captive.ts");
+        await using server = new Program([...command, "--port", "0"]);
+        const [, port] = await server.until(/listening on .*:(\d+)\n/);
+        await server.untilError("env: ");
+        await server.untilError("\n");
+        const lines = server.stderr.trim().split("\n");
+        for (const line of lines) assertMatch(line, /^\w+: NotCapable$/);
+        assertEquals(lines.length, 9);
+        await assertReplies(Number(port), "hello\n", "[hello] STAMP\n");
+      },
+    );
+  }
 });

@@ -9,6 +9,9 @@ const attempts: Record<string, () => unknown> = {
   read: () => Deno.readTextFile("deno.json"),
   write: () => Deno.writeTextFile("taken-over", ""),
   run: () => new Deno.Command("true").output(),
+  sys: () => Deno.hostname(),
+  ffi: () => Deno.dlopen("libc.so.6", {}),
+  import: () => import(`http://127.0.0.1:9/${Date.now()}.js`),
   env: () => Deno.env.get("HOME"),
 };
 
@@ -17,6 +20,9 @@ while ((await Deno.permissions.query({ name: "net" })).state === "granted") {
   await sleep(10);
 }
 for (const [what, attempt] of Object.entries(attempts)) {
-  const outcome = await Promise.resolve().then(attempt).then(() => "done", (error) => error.name);
+  const outcome = await Promise.resolve().then(attempt).then(
+    () => "done",
+    (error) => /^Requires \w+ access/.test(error.message) ? "NotCapable" : `${error}`,
+  );
   console.error(`${what}: ${outcome}`);
 }
