@@ -1,32 +1,33 @@
 /**
- * The server's side of TLS, as a layer over TCP. A connection of `Deno.listenTls` that is closed
- * keeps its descriptor until its other end has taken the last words, or finished the handshake:
- * some clients that do neither would use up all descriptors. Here what is closed is the TCP
- * connection below, and its descriptor is free at once.
+ * The server's side of TLS, as a layer over TCP. A closed connection of `Deno.listenTls` keeps its
+ * descriptor until the peer has received everything, or finished the handshake: some clients that do
+ * neither would use up all descriptors. Here, the TCP connection below is closed, which frees it at once.
  */
 
-import type { Addr } from "./addr.ts";
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
+import type { Addr } from "./addr.ts";
 import type { Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
 import { describeHandshakeError } from "./describe_error.ts";
 import type { Identity } from "./pem.ts";
 
-/** The first version of Deno whose layer tells the other end that no more will come. */
+/** The first version of Deno in which the layer can half-close. */
 const SINCE = [2, 9, 2];
-/** A read from the network has room for twice what the last one gave, in bytes: at rest it costs memory, */
+/** The first read, in bytes: a silent client costs as much as a silent TCP client. */
+const FIRST_READ = 64;
+/** A read has room for twice as many bytes as the last one returned: at rest, a buffer costs memory. */
 const SMALLEST_READ = 512;
-/** and more than a record of TLS holds is of no use. */
+/** The largest read, in bytes: more than a record of TLS holds is of no use. */
 const LARGEST_READ = 16384;
-/** What is written at once, in bytes: a client that takes it slowly shows life after each piece. */
+/** The largest write, in bytes: a client that reads slowly is not idle after each. */
 const LARGEST_WRITE = 65536;
-/** How long it may take to tell a client that this is the end, in ms. */
-const LAST_WORDS = 1000;
+/** Milliseconds that a client may take to receive the end. */
+const END_LIMIT = 1000;
 
 /**
- * Listens for clients that speak TLS; before Deno 2.9.2, with what the runtime has.
- * @throws {Error} as Deno.listenTls does, also for a key that is not the certificate's
+ * Listens for TLS clients; before Deno 2.9.2, with the runtime's own listener.
+ * @throws {Error} as Deno.listenTls does, also if the key is not the certificate's
  */
 export function listenTls(
   options: Deno.ListenOptions & Deno.TcpListenOptions,
@@ -34,11 +35,11 @@ export function listenTls(
 ): Listener {
   const native = Deno.listenTls({ ...options, ...identity });
   if (isBefore(SINCE)) return native;
-  native.close(); // the layer would find fault with an identity only when a client comes
+  native.close(); // the layer would reject a wrong identity only when a client connects
   return new TlsListener(Deno.listen(options), identity);
 }
 
-/** Speaks TLS over what a listener gives. */
+/** Returns a listener whose connections are TLS over those of another. */
 export function layTls(listener: Listener, identity: Identity): Listener {
   return new TlsListener(listener, identity);
 }
@@ -70,35 +71,26 @@ class TlsListener implements Listener {
   }
 }
 
-/** A connection to a client that speaks TLS; the handshake comes with the first use. */
+/** A connection to a TLS client. The handshake begins with the first use, the layer with the first byte. */
 class TlsConnection implements ServerConn {
   readonly #conn: ServerConn;
-  readonly #layer: Layer;
+  readonly #layOver: (conn: ServerConn) => Layer;
+  #layer: Layer | undefined;
   #handshake: Promise<void> | undefined;
   #isSecure = false;
-  #received: Uint8Array[] = []; // and not yet read
-  #hasEnded = false; // the client has said, in TLS, that no more will come
+  #received: Uint8Array[] = []; // not yet read
+  #hasEnded = false; // the client has half-closed, in TLS
   #failure: Error | undefined;
   #isReceiving = false;
   #isClosed = false;
   #isCut = false;
-  #room = SMALLEST_READ;
-  #wake = () => {}; // who waits for the client
-  readonly #giveUp = new Set<(failure: Error) => void>(); // what waits for the network
+  #room = FIRST_READ;
+  #wake = () => {}; // resolves the wait for the client
+  readonly #giveUp = new Set<(failure: Error) => void>(); // reject the waits for the network
 
   constructor(conn: ServerConn, layOver: (conn: ServerConn) => Layer) {
     this.#conn = conn;
-    this.#layer = layOver(conn);
-    const { socket } = this.#layer;
-    const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
-    socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
-    socket.on("end", () => {
-      this.#hasEnded = true;
-      this.#wake();
-    });
-    socket.on("secure", () => this.#isSecure = true);
-    socket.on("error", fail); // of the handshake
-    socket.on("_tlsError", fail); // of a later record: the event that node:tls itself listens to
+    this.#layOver = layOver;
   }
 
   get remoteAddr(): Addr {
@@ -124,15 +116,14 @@ class TlsConnection implements ServerConn {
   async #shakeHands(): Promise<void> {
     while (!this.#isSecure && this.#failure === undefined) await this.#more();
     if (this.#failure === undefined) return;
-    await this.#layer.flush(); // the client is told why
+    await this.#layer?.flush(); // tells the client why
     throw new Error(describeHandshakeError(this.#failure), { cause: this.#failure });
   }
 
   async read(into: Uint8Array): Promise<number | null> {
     if (!this.#isSecure) await this.handshake();
     for (;;) {
-      const [bytes] = this.#received;
-      if (bytes !== undefined) return this.#take(bytes, into);
+      if (this.#received.length > 0) return this.#take(into);
       if (this.#hasEnded) return null;
       if (this.#failure !== undefined) throw this.#failure;
       await this.#more();
@@ -142,36 +133,40 @@ class TlsConnection implements ServerConn {
   async write(bytes: Uint8Array): Promise<number> {
     if (!this.#isSecure) await this.handshake();
     const piece = bytes.subarray(0, LARGEST_WRITE);
-    await this.#unlessItFails((done) => this.#layer.socket.write(piece, done));
+    await this.#unlessItFails((done) => this.#layer?.socket.write(piece, done));
     return piece.length;
   }
 
-  /** Says that no more will come, in TLS and in TCP. */
+  /** Half-closes the connection, in TLS and in TCP. */
   async closeWrite(): Promise<void> {
-    await this.#unlessItFails((done) => this.#layer.socket.end(done));
-    await this.#layer.flush();
+    const layer = this.#layer;
+    if (layer !== undefined) {
+      await this.#unlessItFails((done) => layer.socket.end(done));
+      await layer.flush();
+    }
     await this.#conn.closeWrite();
   }
 
-  /** Closes it. A client that takes what it is sent is told that this is the end; others are cut. */
+  /** Closes the connection; a client that has received everything is told so. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    const layer = this.#layer;
     const isTaken = this.#isSecure && this.#failure === undefined && this.#giveUp.size === 0;
     this.#fail(new Deno.errors.Interrupted("the connection was closed"));
-    if (isTaken && !this.#layer.socket.writableEnded) void this.#takeLeave();
+    if (isTaken && layer?.socket.writableEnded === false) void this.#sendEnd(layer);
     else this.#cut();
   }
 
-  async #takeLeave(): Promise<void> {
-    const late = setTimeout(() => this.#cut(), LAST_WORDS);
-    await new Promise<void>((resolve) => this.#layer.socket.end(resolve));
-    await this.#layer.flush();
+  async #sendEnd(layer: Layer): Promise<void> {
+    const late = setTimeout(() => this.#cut(), END_LIMIT);
+    await new Promise<void>((resolve) => layer.socket.end(resolve));
+    await layer.flush();
     clearTimeout(late);
     this.#cut();
   }
 
-  /** Closes it with a reset. */
+  /** Closes the connection with a reset. */
   reset(): void {
     this.#isClosed = true;
     this.#fail(new Deno.errors.Interrupted("the connection was reset"));
@@ -179,23 +174,48 @@ class TlsConnection implements ServerConn {
     this.#cut();
   }
 
-  /** Frees its descriptor. */
+  /** Frees the descriptor. */
   #cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
     this.#conn.close();
-    this.#layer.socket.destroy();
+    this.#layer?.socket.destroy();
+    this.#layer = undefined;
   }
 
-  #take(bytes: Uint8Array, into: Uint8Array): number {
-    const count = Math.min(bytes.length, into.length);
-    into.set(bytes.subarray(0, count));
-    if (count < bytes.length) this.#received[0] = bytes.subarray(count);
-    else this.#received.shift();
-    return count;
+  /** Makes the layer, which costs 1 ms, at the client's first byte. */
+  async #begin(): Promise<void> {
+    if (this.#isCut) return;
+    const layer = this.#layOver(this.#conn);
+    const { socket } = layer;
+    const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
+    socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
+    socket.on("end", () => {
+      this.#hasEnded = true;
+      this.#wake();
+    });
+    socket.on("secure", () => this.#isSecure = true);
+    socket.on("error", fail); // of the handshake
+    socket.on("_tlsError", fail); // of a later record: the event that node:tls itself uses
+    await untilFlushed(); // it must not be destroyed before it has started
+    if (this.#isCut) socket.destroy();
+    else this.#layer = layer;
   }
 
-  /** Waits for news of the client. Nothing is taken from the network but here, when it is asked for. */
+  /** Moves as many received bytes as fit. */
+  #take(into: Uint8Array): number {
+    let at = 0;
+    for (let bytes; at < into.length && (bytes = this.#received[0]) !== undefined;) {
+      const piece = bytes.subarray(0, into.length - at);
+      into.set(piece, at);
+      at += piece.length;
+      if (piece.length < bytes.length) this.#received[0] = bytes.subarray(piece.length);
+      else this.#received.shift();
+    }
+    return at;
+  }
+
+  /** Waits for bytes, the end or a failure. The network is read only here, when it is needed. */
   #more(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#wake = resolve;
@@ -210,10 +230,11 @@ class TlsConnection implements ServerConn {
       const count = await this.#conn.read(buffer);
       if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
       this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
-      this.#layer.push(buffer.subarray(0, count));
+      if (this.#layer === undefined) await this.#begin();
+      this.#layer?.push(buffer.subarray(0, count));
     } catch (error) {
-      await untilTold(); // the client's last words may have said why
-      // One who has ended it in TLS may end it in TCP too, and still be answered.
+      await untilFlushed(); // an alert of the client may say why
+      // A client that has half-closed in TLS may do so in TCP too, and still be answered.
       if (!this.#hasEnded || !(error instanceof Deno.errors.UnexpectedEof)) {
         this.#fail(error as Error);
       }
@@ -241,15 +262,15 @@ class TlsConnection implements ServerConn {
 
 /** TLS over a connection. */
 interface Layer {
-  /** What is said and heard. */
+  /** The plaintext side. */
   readonly socket: TLSSocket;
-  /** Takes what came from the network. */
+  /** Adds bytes that were received from the network. */
   push(bytes: Uint8Array): void;
-  /** Waits until all that it had to say is sent, or can't be. */
+  /** Resolves once all output has been sent, or can't be. */
   flush(): Promise<void>;
 }
 
-/** Loads node:tls: that takes long, and only those who speak TLS need it. */
+/** Loads node:tls, which takes long, and only servers with TLS need. */
 async function loadLayer({ cert, key }: Identity): Promise<(conn: ServerConn) => Layer> {
   const [tls, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const secureContext = tls.createSecureContext({ cert, key });
@@ -257,25 +278,25 @@ async function loadLayer({ cert, key }: Identity): Promise<(conn: ServerConn) =>
     let sending: Promise<unknown> = Promise.resolve();
     const wire = new Duplex({
       autoDestroy: false,
-      read() {}, // bytes are pushed, whether it asks for them or not
+      read() {}, // bytes are pushed, requested or not
       write(bytes: Uint8Array, _, done) {
         sending = writeAll(conn, bytes).then(() => done(), done);
       },
     });
-    wire.destroy = () => wire; // said before the last words: why a client is refused
+    wire.destroy = () => wire; // called before the alert that tells a client why it is refused
     return {
       socket: new tls.TLSSocket(wire, { isServer: true, secureContext }),
       push: (bytes) => void wire.push(bytes),
       async flush() {
-        await untilTold();
+        await untilFlushed();
         await sending;
       },
     };
   };
 }
 
-/** Waits until the layer has handed over what it has to say: it does so a little later. */
-function untilTold(): Promise<void> {
+/** Waits until the layer has passed its output on, which it does a little later. */
+function untilFlushed(): Promise<void> {
   return turn();
 }
 
@@ -283,7 +304,7 @@ async function writeAll(conn: ServerConn, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
 }
 
-/** Whether this is an older Deno. */
+/** Returns true if this Deno is older. */
 function isBefore(version: readonly number[]): boolean {
   const own = Deno.version.deno.split(/\D/).map(Number);
   const at = version.findIndex((part, at) => part !== own[at]);
