@@ -1,138 +1,130 @@
-/** Errors in words, and options checked before anything is opened: a wrong one would freeze a server, or end it at once. */
+/** Checks of options before anything is opened: a wrong one might freeze or crash a server. */
 
 import { FRAMINGS } from "./wire/framing.ts";
 
-/** The longest that a timer waits, in ms: about 24.8 days. A longer one is over at once. */
+/** The longest time of a timer, in ms, about 24.8 days: a longer one fires at once. */
 export const MAX_TIMER: number = 2 ** 31 - 1;
 
-/**
- * What was thrown, in words; whatever it is. Of an error nothing but its message is read: without
- * free descriptors, even to make its stack may fail.
- */
+/** Returns the message of a thrown value. Nothing else is read: without free descriptors, a stack can't be. */
 export function errorMessage(error: unknown): string {
   try {
     return String(error instanceof Error ? error.message : error);
   } catch {
-    return "what was thrown can't be told in words";
+    return "the thrown value has no message";
   }
 }
 
-/** What an option may be. */
+/** The rule for an option: its description after "must be", and a test. */
 export interface Rule {
-  /** In words, after "must be". */
   readonly right: string;
-  /** What `typeof` says of a right one, if it is always the same. */
-  readonly type?: string;
-  /** Whether one of that type is right. */
-  readonly fits: (value: never) => boolean;
+  fits(value: unknown): boolean;
 }
 
 /** A rule for each option. */
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
-const always = () => true;
+const typed = (type: string, right: string): Rule => ({
+  right,
+  fits: (value) => typeof value === type,
+});
+const number = (right: string, least: number, fits: (value: number) => boolean): Rule => ({
+  right,
+  fits: (value) => typeof value === "number" && value >= least && fits(value),
+});
+const wholeFrom = (least: number, most: number) =>
+  number(
+    `a whole number from ${least} to ${most}`,
+    least,
+    (value) => Number.isInteger(value) && value <= most,
+  );
+const isFraming = (value: unknown) => FRAMINGS.some((name) => name === value);
+const has = (value: unknown, ...methods: string[]) =>
+  methods.every((name) => typeof Object(value)[name] === "function");
 
-/** Any function. */
-export const functionRule: Rule = { right: "a function", type: "function", fits: always };
-/** True or false. */
-export const booleanRule: Rule = { right: "true or false", type: "boolean", fits: always };
-/** A text that says something. */
+export const functionRule: Rule = typed("function", "a function");
+export const booleanRule: Rule = typed("boolean", "true or false");
 export const textRule: Rule = {
   right: "a text that is not empty",
-  type: "string",
-  fits: (text: string) => text !== "",
+  fits: (text) => typeof text === "string" && text !== "",
 };
-/** A number of things, of which one must be allowed. */
-export const countRule: Rule = {
-  right: "a whole number, 1 or more",
-  type: "number",
-  fits: (count: number) => count >= 1 && (Number.isInteger(count) || count === Infinity),
-};
+export const countRule: Rule = number(
+  "a whole number, 1 or more",
+  1,
+  (value) => Number.isInteger(value) || value === Infinity,
+);
 /** A time that a timer can wait. */
-export const timeRule: Rule = {
-  right: `a time in ms, 0 to ${MAX_TIMER}`,
-  type: "number",
-  fits: (time: number) => time >= 0 && time <= MAX_TIMER,
-};
-/** A port to listen on, of which 0 takes a free one. */
-export const portRule: Rule = portFrom(0);
-/** A port to connect to. */
-export const connectPortRule: Rule = portFrom(1);
-/** What chance comes from. */
-export const seedRule: Rule = {
-  right: "a whole number from 0 to 4294967295",
-  type: "number",
-  fits: (seed: number) => seed >>> 0 === seed,
-};
-/** A signal to stop. */
+export const timeRule: Rule = number(
+  `a time in ms, 0 to ${MAX_TIMER}`,
+  0,
+  (value) => value <= MAX_TIMER,
+);
+/** A port to listen on; 0 chooses a free one. */
+export const portRule: Rule = wholeFrom(0, 65535);
+export const connectPortRule: Rule = wholeFrom(1, 65535);
+export const seedRule: Rule = wholeFrom(0, 2 ** 32 - 1);
 export const signalRule: Rule = {
   right: "an AbortSignal",
-  type: "object",
-  fits: (signal: unknown) => signal instanceof AbortSignal,
+  fits: (signal) => signal instanceof AbortSignal,
 };
-/** How a client speaks TLS. */
 export const tlsRule: Rule = {
   right: "an object, whose ca is a text in PEM form",
-  type: "object",
-  fits: (tls: { ca?: unknown } | null) =>
-    tls !== null && (tls.ca === undefined || typeof tls.ca === "string"),
+  fits: (tls) => Object(tls) === tls && typeof (tls as { ca?: unknown }).ca !== "number",
 };
-
-/** One of some words. */
-export function oneOf(...words: readonly string[]): Rule {
-  const right = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
-  return { right, type: "string", fits: (word: string) => words.includes(word) };
-}
-
-/** How a message's end is told, by name. */
-export const framingNameRule: Rule = oneOf(...FRAMINGS);
-/** How a message's end is told. */
+export const framingNameRule: Rule = { right: "auto, line or raw", fits: isFraming };
 export const framingRule: Rule = {
   right: "auto, line, raw or an object with read and write",
-  fits: (framing: unknown) => FRAMINGS.some((name) => name === framing) || isCustom(framing),
+  fits: (framing) => isFraming(framing) || has(framing, "read", "write"),
+};
+export const listenersRule: Rule = {
+  right: "a list of listeners, each with addr, accept and close",
+  fits: (list) =>
+    Array.isArray(list) && list.length > 0 &&
+    list.every((one) =>
+      Object(Object(one).addr) === Object(one).addr && has(one, "accept", "close")
+    ),
 };
 
-function isCustom(framing: unknown): boolean {
-  const { read, write } = Object(framing);
-  return typeof read === "function" && typeof write === "function";
-}
-
-function portFrom(least: number): Rule {
-  return {
-    right: `a whole number from ${least} to 65535`,
-    type: "number",
-    fits: (port: number) => Number.isInteger(port) && port >= least && port <= 65535,
-  };
-}
+/** The names of options that were renamed. */
+const RENAMED: Readonly<Record<string, string>> = {
+  ...{ open: "onOpen", close: "onClose", prepare: "onAccept", messageTimeout: "handlerTimeout" },
+};
 
 /**
- * Checks options; one that is undefined is not given.
- * @throws {TypeError} which names the first that is of the wrong type
- * @throws {RangeError} which names the first that is right in type alone
+ * Checks options; one that is undefined counts as not given.
+ * @throws {TypeError} that names the first option that is unknown
+ * @throws {TypeError | RangeError} that names the first option that is wrong, the latter for text and
+ *   numbers
  */
 export function checkOptions<Options extends object>(
   options: Options,
   rules: Rules<Options>,
 ): void {
-  for (const name in rules) {
-    if (options[name] !== undefined) checkOne(name, options[name], rules[name]);
+  for (const name in options) {
+    if (options[name] === undefined) continue;
+    if (!Object.hasOwn(rules, name)) throw new TypeError(unknownOption(name, rules));
+    checkOne(name, options[name], rules[name]);
   }
+}
+
+function unknownOption(name: string, rules: object): string {
+  const renamed = RENAMED[name];
+  const isKnown = renamed !== undefined && renamed in rules;
+  const right = isKnown ? `use ${renamed}` : `choose among ${Object.keys(rules).join(", ")}`;
+  return `there is no option ${name}: ${right}`;
 }
 
 /**
  * Checks a value that must be given.
  * @throws {TypeError | RangeError} as {@linkcode checkOptions}
  */
-export function checkOne(name: string, value: unknown, { right, type, fits }: Rule): void {
-  const found: string = typeof value;
-  const isOfType = type === undefined || found === type;
-  if (isOfType && fits(value as never)) return;
-  const Wrong = isOfType && found !== "object" ? RangeError : TypeError;
-  throw new Wrong(`${name} must be ${right}, not ${shown(value)}`);
+export function checkOne(name: string, value: unknown, { right, fits }: Rule): void {
+  if (fits(value)) return;
+  const Wrong = ["number", "string"].includes(typeof value) ? RangeError : TypeError;
+  throw new Wrong(`${name} must be ${right}, not ${describe(value)}`);
 }
 
-/** A value in words: one that could run code of its own is told by its type. */
-function shown(value: unknown): string {
+/** Describes a value; one that could run code is described by its type. */
+function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (value === null || typeof value === "number" || typeof value === "boolean") return `${value}`;
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
@@ -140,7 +132,7 @@ function shown(value: unknown): string {
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** A duration in milliseconds: `500ms`, `2s`, `1m`, `1h`; a plain number is seconds. */
+/** Parses a duration; returns milliseconds: `500ms`, `2s`, `1m`, `1h`; a plain number is seconds. */
 export function duration(text: string): number {
   const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   const milliseconds = Number(number) * (UNITS[unit] as number);

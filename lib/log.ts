@@ -1,65 +1,62 @@
-/** Lines to a reader that may be slow, stop or go away: telling one never waits. */
+/** Lines for a reader that may be slow, stop or disappear. */
 
 import { isPending, sleep } from "./wait.ts";
 
-/** What is written at once, in characters: to encode more would hold others up. */
+/** Characters per write: to encode more at once would delay other work. */
 const BATCH = 65536;
-/** What is held for a reader that is behind, in batches; past it lines are only counted. */
-const MOST_HELD = 32;
-/** The pause before a write that failed is tried again, in ms. */
-const PAUSE = 1000;
-/** How long the last lines may take to be read, in ms. */
-const LAST_LINES = 1000;
+/** The most batches that are buffered; further lines are counted and dropped. */
+const MAX_BATCHES = 32;
+/** Milliseconds before a failed write is tried again. */
+const RETRY_PAUSE = 1000;
+/** Milliseconds that the last lines may take to be written. */
+const FLUSH_LIMIT = 1000;
 
 const encoder = new TextEncoder();
 
-/** A log of lines, written in batches behind the teller's back, bounded. */
+/** Buffers lines and writes them in the background; drops and counts the excess. */
 export class Log {
-  #held = [""]; // batches
-  #untold = 0;
-  #failing = false;
+  #batches = [""];
+  #dropped = 0;
+  #isFailing = false;
   #writing: Promise<void> | undefined;
 
   /**
-   * @param out where the lines go
-   * @param account the line that says how many could not be told
-   * @param onFailure is told that nothing can be written for now; once, until something can. Who
-   *   writes what it is told must do so through another log: to write may block, and throw
+   * @param account returns the line that reports how many lines were dropped
+   * @param onFailure called when writing fails, once until it succeeds again. It must not write to
+   *   this log
    */
   constructor(
     readonly out: { write(bytes: Uint8Array): Promise<number> },
-    readonly account: (untold: number) => string,
+    readonly account: (dropped: number) => string,
     readonly onFailure: (error: unknown) => void = () => {},
   ) {}
 
-  /** Tells a line. */
+  /** Adds a line. */
   line(text: string): void {
-    if (this.#held.length > MOST_HELD) {
-      this.#untold++;
+    if (this.#batches.length > MAX_BATCHES) {
+      this.#dropped++;
       return;
     }
-    this.#hold(text);
+    this.#add(text);
     this.#writing ??= this.#drain();
   }
 
-  /** Waits until all is written; where nobody reads, not for long. */
+  /** Resolves once everything is written, or nobody has read it for a second. */
   async flush(): Promise<void> {
-    if (this.#writing !== undefined) await isPending(this.#writing, LAST_LINES);
+    if (this.#writing !== undefined) await isPending(this.#writing, FLUSH_LIMIT);
   }
 
-  #hold(text: string): void {
-    const last = this.#held.pop() ?? "";
-    this.#held.push(`${last}${text}\n`);
-    if (last.length + text.length > BATCH) this.#held.push("");
+  #add(text: string): void {
+    const last = this.#batches.pop() ?? "";
+    this.#batches.push(`${last}${text}\n`);
+    if (last.length + text.length > BATCH) this.#batches.push("");
   }
 
   async #drain(): Promise<void> {
-    for (let batch; (batch = this.#held.shift() ?? "") !== "";) {
+    for (let batch; (batch = this.#batches.shift() ?? "") !== "";) {
       await this.#write(encoder.encode(batch));
-      if (this.#untold === 0) continue;
-      const untold = this.#untold;
-      this.#untold = 0;
-      this.#hold(this.account(untold));
+      if (this.#dropped > 0) this.#add(this.account(this.#dropped));
+      this.#dropped = 0;
     }
     this.#writing = undefined;
   }
@@ -68,11 +65,11 @@ export class Log {
     while (bytes.length > 0) {
       try {
         bytes = bytes.subarray(await this.out.write(bytes));
-        this.#failing = false;
+        this.#isFailing = false;
       } catch (error) {
-        if (!this.#failing) this.onFailure(error);
-        this.#failing = true;
-        await sleep(PAUSE);
+        if (!this.#isFailing) this.onFailure(error);
+        this.#isFailing = true;
+        await sleep(RETRY_PAUSE);
       }
     }
   }

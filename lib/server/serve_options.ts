@@ -9,6 +9,7 @@ import {
   framingNameRule,
   framingRule,
   functionRule,
+  listenersRule,
   portRule,
   type Rule,
   type Rules,
@@ -228,67 +229,29 @@ export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
     | undefined;
 }
 
-const listeners: Rule = {
-  right: "a list of listeners, each with addr, accept and close",
-  type: "object",
-  fits: (list: unknown) => Array.isArray(list) && list.length > 0 && list.every(isListener),
-};
-
-function isListener(one: Partial<Listener> | null | undefined): boolean {
-  return typeof one?.addr === "object" && one.addr !== null && typeof one.accept === "function" &&
-    typeof one.close === "function";
-}
-
 const faultsRule: Rule = {
   right: "a text that is not empty, or Faults",
-  fits: (faults: unknown) =>
-    faults instanceof Faults || (typeof faults === "string" && faults !== ""),
+  fits: (faults) => faults instanceof Faults || textRule.fits(faults),
 };
 
 const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
-  hostname: textRule,
-  port: portRule,
-  maxMessage: countRule,
-  handlerTimeout: timeRule,
-  once: booleanRule,
-  grace: timeRule,
-  faults: faultsRule,
-  orders: booleanRule,
-  seed: seedRule,
-  signal: signalRule,
-  verify: functionRule,
-  onListen: functionRule,
-  onRefused: functionRule,
-  onMessage: functionRule,
-  onError: functionRule,
+  ...{ hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule },
+  ...{ handlerTimeout: timeRule, grace: timeRule, signal: signalRule },
+  ...{ faults: faultsRule, orders: booleanRule, seed: seedRule },
+  ...{ verify: functionRule, onListen: functionRule, onRefused: functionRule },
+  ...{ onMessage: functionRule, onError: functionRule },
 };
 
 const SERVE_RULES: Rules<ServeOptions> = {
-  ...RULES,
-  listeners,
-  path: textRule,
-  cert: textRule,
-  key: textRule,
-  framing: framingRule,
-  ending: textRule,
-  concurrency: countRule,
-  maxClients: countRule,
-  idleTimeout: timeRule,
-  drain: timeRule,
-  onAccept: functionRule,
-  onOpen: functionRule,
-  onFraming: functionRule,
-  onEof: functionRule,
-  onFault: functionRule,
-  onClose: functionRule,
-  onVanished: functionRule,
+  ...{ ...RULES, listeners: listenersRule, path: textRule, cert: textRule, key: textRule },
+  ...{ framing: framingRule, ending: textRule, concurrency: countRule, maxClients: countRule },
+  ...{ idleTimeout: timeRule, drain: timeRule, onAccept: functionRule, onOpen: functionRule },
+  ...{ onFraming: functionRule, onEof: functionRule, onFault: functionRule },
+  ...{ onClose: functionRule, onVanished: functionRule },
 };
 
 const DATAGRAM_RULES: Rules<DatagramOptions> = {
-  ...RULES,
-  framing: framingNameRule,
-  ignore: functionRule,
-  onFault: functionRule,
+  ...{ ...RULES, framing: framingNameRule, ignore: functionRule, onFault: functionRule },
 };
 
 /**

@@ -1,6 +1,6 @@
 /** What a handler can know of its conversation, and wait for: `onOpen`, the signal, who is there, a time limit, drained. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { once } from "node:events";
 import net from "node:net";
@@ -208,6 +208,20 @@ describe("a client's signal", () => {
       assertEquals(await ended.promise, "hello");
     });
   }
+
+  it("aborts when the client vanishes, though first accessed after an await", async () => {
+    const asked = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    await using server = serve(async (_message, _reply, client) => {
+      await sleep(5);
+      const over = aborted(client.signal);
+      asked.resolve();
+      await over;
+      ended.resolve();
+    }, { framing: "line", grace: 20 });
+    await resetOnce(asked.promise, server.port, "hello\n");
+    await ended.promise;
+  });
 
   it("leaves the message as it is, whatever comes while its handler is awaited", async () => {
     const asked = Promise.withResolvers<void>();
@@ -668,5 +682,139 @@ describe("verify over UDP", () => {
     await udp.send("b", server.addr.port);
     assertEquals(await udp.ask("c", server.addr.port), "c");
     assertEquals(refused.toSorted(), ["cannot answer: told", "cannot answer: told", "never", "no"]);
+  });
+});
+
+/** Blocks this process, as a stop by SIGSTOP does: its timers are due before it has polled for input. */
+function block(milliseconds: number): void {
+  for (const until = performance.now() + milliseconds; performance.now() < until;);
+}
+
+describe("a process that was stopped", () => {
+  it("disconnects nobody as idle whose message has arrived", async () => {
+    const endings: Ending[] = [];
+    await using server = serve((message, reply) => reply.write(message), {
+      idleTimeout: 100,
+      onClose: (_, ending) => endings.push(ending),
+    });
+    using wires = new DisposableStack();
+    const all: Wire[] = [];
+    for (let count = 0; count < 20; count++) all.push(wires.use(await Wire.dial(server.port)));
+    for (let time = 0; time < 3; time++) {
+      await sleep(70);
+      for (const wire of all) await wire.send("hello\n");
+      block(300);
+      for (const wire of all) await wire.until(/(hello\n){1}$/);
+    }
+    assertEquals(endings, []);
+  });
+
+  it("gives up no handler whose answer has arrived", async () => {
+    using upstream = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const began = Promise.withResolvers<void>();
+    await using server = serve(async (_, reply) => {
+      using conn = await Deno.connect({ port: upstream.addr.port });
+      const buffer = new Uint8Array(10);
+      began.resolve();
+      reply.write(buffer.subarray(0, await conn.read(buffer) ?? 0));
+    }, { framing: "line", handlerTimeout: 100 });
+    using wire = await Wire.dial(server.port);
+    await wire.send("hello\n");
+    using conn = await upstream.accept();
+    await began.promise;
+    await conn.write(new TextEncoder().encode("answer"));
+    block(300);
+    assertEquals(await wire.until(/\n/), "answer\n");
+  });
+
+  it("refuses no client whose first bytes have arrived", async () => {
+    const refused: string[] = [];
+    const asked = Promise.withResolvers<void>();
+    await using server = serve((message, reply) => reply.write(message), {
+      idleTimeout: 100,
+      onAccept: async (conn) => {
+        asked.resolve();
+        await conn.read(new Uint8Array(3)); // as a PROXY header is
+        return conn;
+      },
+      onRefused: (_, reason) => refused.push(reason),
+    });
+    using wire = await Wire.dial(server.port);
+    await asked.promise;
+    await wire.send("yeshello\n");
+    block(300);
+    assertEquals(await wire.until(/\n/), "hello\n");
+    assertEquals(refused, []);
+  });
+});
+
+describe("a stop", () => {
+  for (const framing of ["line", "raw"] as const) {
+    it(`answers all that has arrived, though that takes long (${framing})`, async () => {
+      const endings: Ending[] = [];
+      const count = framing === "line" ? 80 : 1;
+      await using server = serve(async (message, reply) => {
+        await sleep(framing === "line" ? 10 : 800);
+        reply.write(message.text.slice(0, 5));
+      }, { framing, grace: 20_000, onClose: (_, ending) => endings.push(ending) });
+      using wire = await Wire.dial(server.port);
+      for (let at = 0; at < count; at++) await wire.send(`${`${at}`.padEnd(999)}\n`);
+      await sleep(100);
+      const stopped = server.shutdown();
+      const replies = Array.from({ length: count }, (_, at) => `${at}`.padEnd(5));
+      assertEquals(await wire.rest(), replies.join("\n") + (framing === "line" ? "\n" : ""));
+      await wire.end();
+      await stopped;
+      assertEquals(endings, ["stopped"]);
+    });
+  }
+
+  it("answers all that has arrived of a client that reads late", async () => {
+    await using server = serve((message, reply) => reply.write(message), {
+      ...{ framing: "line", grace: 20_000 },
+    });
+    using conn = await Deno.connect({ port: server.port });
+    const lines = new TextEncoder().encode(`${"x".repeat(99)}\n`.repeat(100));
+    let sent = 0; // bytes
+    const sending = (async () => {
+      while (sent < 200_000 * 100) sent += await conn.write(lines.subarray(sent % lines.length));
+    })();
+    for (let before = -1; before !== sent;) { // until the network takes no more
+      before = sent;
+      await sleep(100);
+    }
+    const stopped = server.shutdown();
+    await sleep(700); // longer than a stopping server waits for messages
+    let received = 0;
+    const buffer = new Uint8Array(65536);
+    for (let count; (count = await conn.read(buffer)) !== null;) received += count;
+    await sending;
+    assertEquals(received, sent);
+    conn.close();
+    await stopped;
+  });
+
+  it("ends a client that never pauses half a second after it", async () => {
+    const endings: Ending[] = [];
+    await using server = serve((message, reply) => reply.write(message), {
+      ...{ framing: "line", grace: 20_000 },
+      onClose: (_, ending) => endings.push(ending),
+    });
+    using conn = await Deno.connect({ port: server.port });
+    let isOver = false;
+    const sending = (async () => {
+      for (; !isOver; await sleep(5)) await conn.write(new TextEncoder().encode("a\n"));
+    })();
+    await sleep(20);
+    const began = performance.now();
+    const stopped = server.shutdown();
+    const buffer = new Uint8Array(65536);
+    while (await conn.read(buffer) !== null);
+    assertLess(performance.now() - began, 5000);
+    isOver = true;
+    await sending;
+    conn.close();
+    await stopped;
+    assertEquals(endings, ["stopped"]);
   });
 });
