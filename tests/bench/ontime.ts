@@ -15,7 +15,7 @@ interface Case {
   /** Each reply of so many is later than that by `late`. */
   readonly every?: number;
   readonly late?: number;
-  /** How long the server does nothing, in the middle of the run. */
+  /** How long the server does nothing, once in the run. */
   readonly stall?: number;
   readonly connections?: number;
 }
@@ -70,8 +70,8 @@ export async function compare(
   count: number,
   interval: number,
 ): Promise<{ reference: Timing; ours: Timing }> {
-  const middle = count / 2 | 0;
-  const behaviour = [delay, every, late, middle, stall].map(String);
+  const at = 0.6 * count | 0; // at half, the median would be either side of a stall
+  const behaviour = [delay, every, late, at, stall].map(String);
   await using server = new Process([`${dir}/delays`, ...behaviour]);
   const [, port = ""] = /:(\d+)$/.exec(await server.line()) ?? [];
   const load = [port, `${count}`, `${interval * 1000}`, `${connections}`];
