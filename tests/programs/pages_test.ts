@@ -111,6 +111,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       await Deno.remove(folder, { recursive: true });
     }
   },
+  "docs/measure.md, Why a round trip counts from when it was due: mermaid": diagram,
   "docs/faults.md, A relay: mermaid": diagram,
   "docs/faults.md, A relay: sh": async (code) => {
     await using behind = await startServer(["--framing", "line"]);

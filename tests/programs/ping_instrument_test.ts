@@ -308,3 +308,28 @@ describe("-4, -6 and -D", () => {
     assertMatch(rest, /^--- /);
   });
 });
+
+/** A summary without what differs from run to run. */
+function normalized(output: string): string[] {
+  return output.trim().split("\n")
+    .filter((line) => !line.startsWith("the client itself was late"))
+    .map((line) =>
+      line.trim().replaceAll(/[\d.]+/g, "0")
+        .replace(/^[▁▂▃▄▅▆▇█ ]{20,} █/, "▁ █")
+        .replace(/ ms [█▉▊▋▌▍▎▏]* 0$/, " ms █ 0")
+    );
+}
+
+describe("docs/measure.md", () => {
+  it("begins with an example that is what a run prints", async () => {
+    const page = await Deno.readTextFile(new URL("../../docs/measure.md", import.meta.url));
+    const [, fault = ""] = /`deno task server (--fault \S+)`/.exec(page) ?? fail("no fault");
+    const [, command = "", output = ""] =
+      /^```\n\$ deno task client (.*)\n([^]*?)^```$/m.exec(page) ??
+        fail("no example");
+    await using server = await startServer(["--quiet", ...fault.split(" ")]);
+    await using client = startClient(["-p", server.port, ...command.split(" ")]);
+    await client.ends(0);
+    assertEquals(normalized(client.stdout), normalized(output));
+  });
+});

@@ -1,4 +1,4 @@
-/** The client as an instrument: what it measures and how it says so. */
+/** The client as an instrument: what it measures, and how it reports that. */
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -24,17 +24,17 @@ function range(count: number): number[] {
 
 /**
  * A server of lines.
- * @param answer says what it likes for a line; false ends the conversation
+ * @param answer sends anything for a line; false closes the connection
  */
 function lines(
-  answer: (line: string, say: (text: string) => Promise<void>) => Promise<boolean | void>,
+  answer: (line: string, send: (text: string) => Promise<void>) => Promise<boolean | void>,
   how: { port?: number } = {},
 ): FakeServer {
   return FakeServer.start(async (conn) => {
-    const say = async (text: string) => void await conn.write(new TextEncoder().encode(text));
+    const send = async (text: string) => void await conn.write(new TextEncoder().encode(text));
     const framer = new Framer("line", 1 << 20);
     for await (const message of messagesOf(conn, framer)) {
-      if (await answer(text(message), say) === false) return;
+      if (await answer(text(message), send) === false) return;
     }
   }, how);
 }
@@ -99,7 +99,7 @@ describe("--ping", () => {
     assert(right, `the least is ${min} ms, ours ${least}\n${client.stdout}`);
   });
 
-  it("says what it is told to, in turn", async () => {
+  it("sends the messages of --message in turn", async () => {
     await using server = await startServer();
     await using client = startClient(
       ["-p", server.port, "--ping", "-c", 3, "-i", 0, "-m", "a", "-m", "b"],
@@ -122,7 +122,7 @@ describe("--ping", () => {
   }
 
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-    it(`whose summary nobody reads ends with ${code} at a second ${signal}`, SIGNALS, async () => {
+    it(`whose summary is not read ends with ${code} at a second ${signal}`, SIGNALS, async () => {
       await using server = await startServer();
       const [name = "", ...client] = program("client");
       const args = [...client, "-p", String(server.port), "--ping", "-i", "0"];
@@ -220,17 +220,17 @@ async function ping(
 ): Promise<{ lines: string[]; summary: string; stderr: string }> {
   await using client = startClient(["-p", port, "--ping", ...args]);
   await client.ends(code);
-  const said = client.stdout.replaceAll(/127\.0\.0\.1:\d+/g, "HERE")
+  const output = client.stdout.replaceAll(/127\.0\.0\.1:\d+/g, "HERE")
     .replaceAll(/time=[\d.]+/g, "time=T");
-  const [lines = "", end = ""] = said.split("--- HERE ---\n");
+  const [lines = "", end = ""] = output.split("--- HERE ---\n");
   const [summary = ""] = end.split("\n");
   return { lines: lines.split("\n").slice(0, -1), summary, stderr: client.stderr };
 }
 
 describe("--ping and whose reply it is", () => {
   it("counts a line that does not hold its message as wrong, and fails", async () => {
-    await using server = lines(async (line, say) => {
-      await say(line === "ping 2" ? "<html>\x1b\n" : reply(line));
+    await using server = lines(async (line, send) => {
+      await send(line === "ping 2" ? "<html>\x1b\n" : reply(line));
     });
     assertEquals(await ping(server.port, ["-c", 3, "-i", "5ms"], 1), {
       lines: [
@@ -245,11 +245,11 @@ describe("--ping and whose reply it is", () => {
   });
 
   it("takes a reply that comes in pieces for one", async () => {
-    await using server = lines(async (line, say) => {
+    await using server = lines(async (line, send) => {
       const whole = reply(line);
-      await say(whole.slice(0, 20)); // the message is in it
+      await send(whole.slice(0, 20)); // the message is in it
       await sleep(20); // else the system may join the rest to it
-      await say(whole.slice(20));
+      await send(whole.slice(20));
     });
     assertEquals(await ping(server.port, ["-c", 3, "-i", "5ms"], 0), {
       lines: range(3).map((seq) => `33 bytes from HERE: seq=${seq} time=T ms`),
@@ -259,29 +259,33 @@ describe("--ping and whose reply it is", () => {
   });
 
   it("with --any takes any line", async () => {
-    await using server = lines((_, say) => say("+PONG\r\n"));
-    const { lines: told, summary } = await ping(server.port, ["-c", 2, "-i", 0, "--any"], 0);
-    assertEquals(told, range(2).map((seq) => `5 bytes from HERE: seq=${seq} time=T ms`));
+    await using server = lines((_, send) => send("+PONG\r\n"));
+    const { lines: printed, summary } = await ping(server.port, ["-c", 2, "-i", 0, "--any"], 0);
+    assertEquals(printed, range(2).map((seq) => `5 bytes from HERE: seq=${seq} time=T ms`));
     assertEquals(summary, "2 sent, 2 answered, 0 lost (0 %)");
   });
 
   it("takes no line too many for a later message's reply, be any line one", async () => {
     for (const any of [[], ["--any"]]) {
-      await using server = lines((line, say) => say(reply(line) + "and\nmore\n"));
-      const { lines: told, summary } = await ping(server.port, ["-c", 3, "-i", "50ms", ...any], 0);
-      const answers = told.filter((line) => / bytes from /.test(line));
+      await using server = lines((line, send) => send(reply(line) + "and\nmore\n"));
+      const { lines: printed, summary } = await ping(
+        server.port,
+        ["-c", 3, "-i", "50ms", ...any],
+        0,
+      );
+      const answers = printed.filter((line) => / bytes from /.test(line));
       assertEquals(answers, range(3).map((seq) => `33 bytes from HERE: seq=${seq} time=T ms`));
-      assertEquals(told.slice(1, 3), ["Server says: and", "Server says: more"]);
+      assertEquals(printed.slice(1, 3), ["Server says: and", "Server says: more"]);
       assertEquals(summary, "3 sent, 3 answered, 0 lost (0 %)");
     }
   });
 
   it("reports a duplicate reply, and takes it for no other message's", async () => {
-    await using server = lines((line, say) =>
-      say(reply(line) + (line === "ping 1" ? reply(line) : ""))
+    await using server = lines((line, send) =>
+      send(reply(line) + (line === "ping 1" ? reply(line) : ""))
     );
-    const { lines: told, summary } = await ping(server.port, ["-c", 2, "-i", "20ms"], 0);
-    assertEquals(told, [
+    const { lines: printed, summary } = await ping(server.port, ["-c", 2, "-i", "20ms"], 0);
+    assertEquals(printed, [
       "33 bytes from HERE: seq=1 time=T ms",
       "duplicate reply from HERE: seq=1",
       "33 bytes from HERE: seq=2 time=T ms",
@@ -289,14 +293,14 @@ describe("--ping and whose reply it is", () => {
     assertEquals(summary, "2 sent, 2 answered, 0 lost (0 %), 1 duplicate");
   });
 
-  it("tells a late reply when it comes, and goes on", async () => {
-    await using server = lines(async (line, say) => {
-      if (line !== "ping 2") await say((line === "ping 4" ? reply("ping 2") : "") + reply(line));
+  it("reports a late reply when it comes, and goes on", async () => {
+    await using server = lines(async (line, send) => {
+      if (line !== "ping 2") await send((line === "ping 4" ? reply("ping 2") : "") + reply(line));
     });
     const args = ["-c", 4, "-i", "150ms", "-t", "100ms"];
-    const { lines: told, summary, stderr } = await ping(server.port, args, 1);
+    const { lines: printed, summary, stderr } = await ping(server.port, args, 1);
     const answer = (seq: number) => `33 bytes from HERE: seq=${seq} time=T ms`;
-    assertEquals(told, [
+    assertEquals(printed, [
       ...[answer(1), "no reply from HERE: seq=2", answer(3)],
       ...["late reply from HERE: seq=2 time=T ms", answer(4)],
     ]);
@@ -305,18 +309,18 @@ describe("--ping and whose reply it is", () => {
   });
 
   it("drops a connection on which a late reply could be taken for the next", async () => {
-    await using server = lines(async (line, say) => {
-      if (server.received.length > "same\n".length) await say(`${line}\n`);
+    await using server = lines(async (line, send) => {
+      if (server.received.length > "same\n".length) await send(`${line}\n`);
     });
     const args = ["-c", 2, "-i", "150ms", "-t", "100ms", "-m", "same"];
-    const { lines: told, summary } = await ping(server.port, args, 1);
-    assertEquals(told, ["no reply from HERE: seq=1", "4 bytes from HERE: seq=2 time=T ms"]);
+    const { lines: printed, summary } = await ping(server.port, args, 1);
+    assertEquals(printed, ["no reply from HERE: seq=1", "4 bytes from HERE: seq=2 time=T ms"]);
     assertEquals(summary, "2 sent, 1 answered, 1 lost (50 %), 2 connects");
   });
 });
 
 describe("--ping in an outage", () => {
-  it("says since when it was silent, counts what was under way as lost, and connects anew", async () => {
+  it("reports how long it was silent, counts pending messages as lost, and connects again", async () => {
     let conversations = 0;
     await using server = FakeServer.start(async (conn) => {
       const isFirst = conversations++ === 0;
@@ -327,15 +331,15 @@ describe("--ping in an outage", () => {
         await conn.write(new TextEncoder().encode(reply(line)));
       }
     });
-    const told = await ping(server.port, ["-c", 10, "-i", "100ms"], 1);
+    const printed = await ping(server.port, ["-c", 10, "-i", "100ms"], 1);
     const answer = (seq: number) => `33 bytes from HERE: seq=${seq} time=T ms`;
     const lost = (seq: number) => `no reply from HERE: seq=${seq}`;
-    assertEquals(told.lines.slice(0, 2), [answer(1), answer(2)]);
-    assertEquals(told.lines.includes(lost(3)), true);
-    assertEquals(told.lines.at(-1), answer(10).replace("33", "34"));
-    assertMatch(told.summary, /^10 sent, [5-9] answered, [1-5] lost \(\d+ %\), 2 connects$/);
+    assertEquals(printed.lines.slice(0, 2), [answer(1), answer(2)]);
+    assertEquals(printed.lines.includes(lost(3)), true);
+    assertEquals(printed.lines.at(-1), answer(10).replace("33", "34"));
+    assertMatch(printed.summary, /^10 sent, [5-9] answered, [1-5] lost \(\d+ %\), 2 connects$/);
     assertMatch(
-      told.stderr,
+      printed.stderr,
       /^client: the server has closed the connection after 0\.[0-2] s of silence\nclient: \d of 10 messages were answered\n$/,
     );
   });
@@ -369,17 +373,17 @@ describe("--ping in an outage", () => {
         await client.ends(0);
         const events = client.stdout.trim().split("\n").map((line) => JSON.parse(line));
         const of = (name: string) => events.filter(({ event }) => event === name);
-        const heard = [first, second].flatMap(({ stdout }) =>
+        const received = [first, second].flatMap(({ stdout }) =>
           [...stdout.matchAll(/"data":"ping (\d+)"/g)].map(([, number]) => Number(number))
         );
         const summary = events.at(-1);
         const answered = of("reply").map(({ seq }) => seq);
         const lost = of("lost").map(({ seq }) => seq);
-        // What the first heard just before its end may have gone unanswered; all else that was heard was answered.
-        const unanswered = heard.filter((seq) => !answered.includes(seq));
-        const known = Math.max(...answered); // what was said after that was under way at Ctrl-C
+        // What the first received just before its end may be unanswered; all else that was received was answered.
+        const unanswered = received.filter((seq) => !answered.includes(seq));
+        const known = Math.max(...answered); // what was sent after that was pending at Ctrl-C
         assertEquals(unanswered.filter((seq) => seq < known && !lost.includes(seq)), []);
-        assertEquals(lost.filter((seq) => heard.includes(seq)).length <= 1, true);
+        assertEquals(lost.filter((seq) => received.includes(seq)).length <= 1, true);
         assertEquals(
           [...answered, ...lost].toSorted((a, b) => a - b).slice(0, lost.at(-1)),
           range(lost.at(-1)),
@@ -417,9 +421,9 @@ describe("--ping on time", () => {
   }
 
   it("a stall shows in every message that it delayed", async () => {
-    await using server = lines(async (line, say) => {
+    await using server = lines(async (line, send) => {
       if (line === "ping 3") await sleep(500);
-      await say(reply(line));
+      await send(reply(line));
     });
     const took = await times(server.port, ["-c", 40, "-i", "25ms"]);
     for (let seq = 3; seq <= 20; seq++) { // due 25 ms after the one before, answered with it
@@ -430,8 +434,8 @@ describe("--ping on time", () => {
   });
 
   it("replies slower than the interval hold no message up", async () => {
-    await using server = lines((line, say) => {
-      setTimeout(() => say(reply(line)).catch(() => {}), 200);
+    await using server = lines((line, send) => {
+      setTimeout(() => send(reply(line)).catch(() => {}), 200);
       return Promise.resolve();
     });
     const took = await times(server.port, ["-f", "line", "-c", 30, "-i", "20ms"]);
@@ -450,7 +454,7 @@ describe("--ping on time", () => {
     for (const [at, time] of took.entries()) assert(time > 55 + 40 * at, `${took}`);
   });
 
-  it("--interval 0: 5,000 round trips within a few times what a loop of say takes", async () => {
+  it("--interval 0: 5,000 round trips within a few times what a loop of requests takes", async () => {
     await using server = await startServer(["--quiet"]);
     using peer = await Peer.connect({ port: server.port, framing: "line", timeout: 10_000 });
     const loop = async () => {
@@ -478,7 +482,7 @@ describe("--ping on time", () => {
     assert(p50 < 5 * plain / 5000 + 0.1, `${p50} ms, in a plain loop ${plain / 5000} ms`);
   });
 
-  it("says so when the server takes no more, and gives up on it in time", async () => {
+  it("complains when the server takes no more, and closes the connection in time", async () => {
     await using server = FakeServer.start(async (conn) => void await conn.read(new Uint8Array(1)), {
       keepOpen: true,
     });
@@ -513,10 +517,10 @@ describe("--ping on time", () => {
 });
 
 describe("--ping --connect", () => {
-  it("measures connections, and says nothing", async () => {
+  it("measures connections, and sends nothing", async () => {
     await using server = await startServer(["--log", "json"]);
-    const told = await ping(server.port, ["--connect", "-c", 3, "-i", 0], 0);
-    assertEquals(told, {
+    const printed = await ping(server.port, ["--connect", "-c", 3, "-i", 0], 0);
+    assertEquals(printed, {
       lines: range(3).map((seq) => `connected to HERE: seq=${seq} time=T ms`),
       summary: "3 tried, 3 connected, 0 lost (0 %)",
       stderr: "",
@@ -525,16 +529,16 @@ describe("--ping --connect", () => {
     assertEquals(server.stdout.match(/"messages":0,/g)?.length, 3);
   });
 
-  it("tells each that was not made, and why; exit 1", async () => {
+  it("reports each that was not made, and why; exit 1", async () => {
     const sentence =
       "cannot connect to HERE: connection refused: start a server, or check --host and --port";
-    const told = await ping(1, ["--connect", "-c", 2, "-i", "1ms"], 1);
-    assertEquals(told.lines, range(2).map((seq) => `no connection: seq=${seq} ${sentence}`));
-    assertEquals(told.summary, "2 tried, 0 connected, 2 lost (100 %)");
-    assertEquals(told.stderr, `client: ${sentence.replace("HERE", "127.0.0.1:1")}\n`);
+    const printed = await ping(1, ["--connect", "-c", 2, "-i", "1ms"], 1);
+    assertEquals(printed.lines, range(2).map((seq) => `no connection: seq=${seq} ${sentence}`));
+    assertEquals(printed.summary, "2 tried, 0 connected, 2 lost (100 %)");
+    assertEquals(printed.stderr, `client: ${sentence.replace("HERE", "127.0.0.1:1")}\n`);
   });
 
-  it("with TLS tells the handshake apart, in JSON", requires("openssl"), async () => {
+  it("with TLS has the handshake apart, in JSON", requires("openssl"), async () => {
     await using made = await Certificates.make();
     await using server = await startServer(await made.sign("here", "IP:127.0.0.1"));
     const args = ["--ping", "--connect", "--tls", "--ca", made.path("ca.pem"), "-c", 2, "-i", 0];
@@ -549,12 +553,12 @@ describe("--ping --connect", () => {
 describe("--ping --quiet", () => {
   it("is the summary alone, in JSON too", async () => {
     await using server = await startServer();
-    const { lines: told, summary } = await ping(
+    const { lines: printed, summary } = await ping(
       server.port,
       ["-c", 3, "-i", 0, "-q", "-m", "a"],
       0,
     );
-    assertEquals([told, summary], [[], "3 sent, 3 answered, 0 lost (0 %)"]);
+    assertEquals([printed, summary], [[], "3 sent, 3 answered, 0 lost (0 %)"]);
     await using client = startClient(
       ["-p", server.port, "--ping", "-c", 3, "-i", 0, "--log", "json", "-q"],
     );
@@ -563,19 +567,19 @@ describe("--ping --quiet", () => {
   });
 
   it("complains of no disconnection where all was answered", async () => {
-    await using server = lines(async (line, say) => {
-      await say(reply(line));
+    await using server = lines(async (line, send) => {
+      await send(reply(line));
       return false;
     });
-    const told = await ping(server.port, ["-c", 3, "-i", "50ms", "-q"], 0);
-    assertEquals(told.summary, "3 sent, 3 answered, 0 lost (0 %), 3 connects");
-    assertEquals(told.stderr, "");
+    const printed = await ping(server.port, ["-c", 3, "-i", "50ms", "-q"], 0);
+    assertEquals(printed.summary, "3 sent, 3 answered, 0 lost (0 %), 3 connects");
+    assertEquals(printed.stderr, "");
   });
 });
 
 describe("--log json on the client", () => {
-  /** What it tells of a run, without what differs from run to run. */
-  async function told(args: readonly (string | number)[], input = ""): Promise<unknown[]> {
+  /** What it reports of a run, without what differs from run to run. */
+  async function reported(args: readonly (string | number)[], input = ""): Promise<unknown[]> {
     await using client = startClient([...args, "--log", "json"]);
     await client.type(input);
     await client.endInput();
@@ -592,8 +596,8 @@ describe("--log json on the client", () => {
       return fields;
     });
   }
-  const reply = (seq: number, said: string) => (
-    { event: "reply", seq, bytes: said.length + 27, data: `[${said}] STAMP` }
+  const reply = (seq: number, message: string) => (
+    { event: "reply", seq, bytes: message.length + 27, data: `[${message}] STAMP` }
   );
   const duration = "number";
   const measured = { min: "number", avg: "number", p50: "number", max: "number" };
@@ -605,40 +609,43 @@ describe("--log json on the client", () => {
   it("is an object a reply and one at the end, whatever the mode", async () => {
     await using server = await startServer();
     const where = ["-p", server.port];
-    const timed = (seq: number, said: string) => ({ ...reply(seq, said), duration });
+    const timed = (seq: number, message: string) => ({ ...reply(seq, message), duration });
     const both = [timed(1, "a"), timed(2, "b c"), { ...summary(2), ...measured }];
-    assertEquals(await told([...where, "-m", "a", "-m", "b c"]), both);
-    assertEquals(await told(where, "a\nb c\n\nd"), both);
-    assertEquals(await told([...where, "--ping", "-c", 2, "-i", 0, "-m", "a", "-m", "b c"]), both);
-    assertEquals(await told([...where, "--once"], "a\nb\n"), [
+    assertEquals(await reported([...where, "-m", "a", "-m", "b c"]), both);
+    assertEquals(await reported(where, "a\nb c\n\nd"), both);
+    assertEquals(
+      await reported([...where, "--ping", "-c", 2, "-i", 0, "-m", "a", "-m", "b c"]),
+      both,
+    );
+    assertEquals(await reported([...where, "--once"], "a\nb\n"), [
       timed(1, "a"),
       { ...summary(1), ...measured },
     ]);
-    assertEquals(await told([...where, "--quiet"], "a\n\r\nb c"), [
+    assertEquals(await reported([...where, "--quiet"], "a\n\r\nb c"), [
       reply(1, "a"),
       reply(2, ""),
       reply(3, "b c"),
       summary(3),
     ]);
-    assertEquals(await told([...where, "--quiet"]), [summary(0)]);
+    assertEquals(await reported([...where, "--quiet"]), [summary(0)]);
   });
 
   it("numbers the replies upwards over UDP, where none was lost", async () => {
     await using server = await startServer(["--udp"]);
-    const replies = ["a", "b", "c"].map((said, at) => reply(at + 1, said));
+    const replies = ["a", "b", "c"].map((message, at) => reply(at + 1, message));
     const args = ["-p", server.port, "--udp", "--quiet"];
-    assertEquals((await told(args, "a\nb\nc\n")).slice(0, 3), replies);
+    assertEquals((await reported(args, "a\nb\nc\n")).slice(0, 3), replies);
   });
 
-  it("says why it failed", async () => {
+  it("has the reason why it failed", async () => {
     await using server = await startServer(["--max-message", "3"]);
     const reason = "the server refused: message longer than 3 bytes";
     const failed = { ...summary(2, 1), reason };
-    assertEquals(await told(["-p", server.port, "-m", "a", "-m", "long"]), [
+    assertEquals(await reported(["-p", server.port, "-m", "a", "-m", "long"]), [
       { ...reply(1, "a"), duration },
       { ...failed, ...measured },
     ]);
-    assertEquals(await told(["-p", server.port, "-q"], "a\nlong\n"), [reply(1, "a"), failed]);
+    assertEquals(await reported(["-p", server.port, "-q"], "a\nlong\n"), [reply(1, "a"), failed]);
   });
 
   it("escapes why it failed, where the server's words are in it", async () => {
@@ -647,7 +654,7 @@ describe("--log json on the client", () => {
       await conn.read(new Uint8Array(10));
       await conn.write(new TextEncoder().encode(words));
     });
-    assertEquals(await told(["-p", server.port, "-m", "a"]), [{
+    assertEquals(await reported(["-p", server.port, "-m", "a"]), [{
       ...summary(1, 0),
       reason: "the server refused: \\\\ \\xe2\\x80\\xae \\xc2\\x9b \\xe2\\x80\\xa8 x",
     }]);
