@@ -97,6 +97,29 @@ describe("the recipes", requires("linux", "npm"), () => {
     assert(/Tests +1 passed/.test(await run(recipe("Vitest"))));
   });
 
+  it("Vitest beside the server, passing and failing", { ignore: !isNode22 }, async () => {
+    for (const [wanted, code] of [["[hello] ", 0], ["[another] ", 1]] as const) {
+      const test = `import { expect, test } from "vitest";
+import { connect } from "node:net";
+const { READBACK_HOST: host, READBACK_PORT: port } = process.env;
+test("asks", async () => {
+  const peer = connect(Number(port), host);
+  peer.end("hello\\n");
+  let reply = "";
+  for await (const part of peer) reply += part;
+  expect(reply).toContain("${wanted}");
+});
+`;
+      const files = new Map([["ask.test.mjs", test]]);
+      const commands = `readback-server -- vitest run || test $? = ${code} -a ${code} != 0`;
+      assert(
+        new RegExp(`Tests +1 ${code === 0 ? "passed" : "failed"}`).test(
+          await run({ files, commands }),
+        ),
+      );
+    }
+  });
+
   it("node:test", { ignore: !isNode22 }, async () => {
     assert(/pass 1\n/.test(await run(recipe("`node:test`"))));
   });
