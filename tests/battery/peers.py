@@ -293,4 +293,4 @@ WHAT = dict(
 
 if __name__ == "__main__":
     what, *numbers = sys.argv[1:]
-    WHAT[what](*map(int, numbers))
+    WHAT[what](*(float(number) if "." in number else int(number) for number in numbers))

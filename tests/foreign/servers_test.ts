@@ -231,7 +231,7 @@ const WAYS = {
   filter: ["--quiet"],
 } as const;
 
-const LINES = 100_000;
+const LINES = 5000;
 /** These take what is still on its way for lost when the client half-closes, or may. */
 const PROXIES = ["HAProxy before ours", "nginx before ours"];
 

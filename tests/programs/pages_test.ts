@@ -195,7 +195,7 @@ function byDeno(): Promise<void> {
 /** recipes_test.ts runs the recipes, and installs the package. */
 function inRecipes(section: string): () => Promise<void> {
   return async () => {
-    const tests = await Deno.readTextFile(new URL("recipes_test.ts", import.meta.url));
+    const tests = await Deno.readTextFile(new URL("../deploy/recipes_test.ts", import.meta.url));
     assert(section === "Install" || tests.includes(`recipe("${section}")`), section);
   };
 }
