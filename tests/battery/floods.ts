@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
+import { Udp } from "../support/udp.ts";
 import { others, runPeers, sayOthers } from "./peers.ts";
 import { assertSockets, growth, sockets } from "./proc.ts";
 import { assertWell, type Subject, warmUp } from "./subject.ts";
@@ -93,4 +94,52 @@ async function sendUntilCut(wire: Wire): Promise<number> {
       return lines;
     }
   }
+}
+
+/** Datagrams as fast as can be cost no memory: at most 64 MB, once of three times. */
+export async function datagrams(server: Subject): Promise<string> {
+  await using udp = await Udp.open();
+  const flood = async (size: number, seconds: number) => {
+    const data = "x".repeat(size);
+    for (const end = performance.now() + 1000 * seconds; performance.now() < end;) {
+      await Promise.all(Array.from({ length: 64 }, () => udp.send(data, server.port)));
+    }
+  };
+  // Each datagram is received into a buffer of 64 KiB. The number of buffers between two garbage
+  // collections is known after a while.
+  await flood(60_000, 0.5);
+  await flood(10, 0.5);
+  const figures = [];
+  for (const size of [10, 1000, 60_000]) {
+    let least = Infinity;
+    for (let floods = 0; floods < 3 && least >= 64; floods++) {
+      least = Math.min(least, (await growth(server.pid, () => flood(size, 0.3))).grown);
+    }
+    figures.push(`${size} bytes: memory +${least.toFixed(1)} MB`);
+    assert(least < 64, `${figures.at(-1)}, over 64, 3 times`);
+  }
+  return figures.join("; ");
+}
+
+/** Says so many lines of 32 kB in a chat, and hears each of them twice. */
+export async function chat(one: Wire, two: Wire, lines: number): Promise<void> {
+  const text = "x".repeat(32_000);
+  for (let sent = 0; sent < lines; sent++) {
+    await one.send(`${text}\n`);
+    const received = `guest 1: ${text}\n`;
+    assertEquals([await one.until(/\n/), await two.until(/\n/)], [received, received]);
+  }
+}
+
+/** A guest of a chat that never reads costs no memory: 26 MB are sent to it. */
+export async function deafGuest(server: Subject): Promise<string> {
+  using one = await Wire.dial(server.port);
+  await one.until("guest 1\n");
+  using two = await Wire.dial(server.port);
+  await two.until("guest 2\n");
+  using _deaf = await Wire.dial(server.port);
+  for (const wire of [one, two]) await wire.until("guest 3 is here\n");
+  const { grown } = await growth(server.pid, () => chat(one, two, 800));
+  assert(grown < 16, `memory grew by ${grown.toFixed(1)} MB, over 16`);
+  return `memory +${grown.toFixed(1)} MB`;
 }

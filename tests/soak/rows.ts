@@ -1,7 +1,14 @@
 /** The rows at full size: what each needs of its server, and how much is done to it. */
 
 import { atRest, busy, drips, randomClosings, reconnects } from "../battery/crowds.ts";
-import { fullSpeed, longLine, neverReads, readsLate } from "../battery/floods.ts";
+import {
+  datagrams,
+  deafGuest,
+  fullSpeed,
+  longLine,
+  neverReads,
+  readsLate,
+} from "../battery/floods.ts";
 import { bothOnFullDisk, bothUnread, diskFull, readerStops } from "../battery/output.ts";
 import { commandsEnd, killed, killedEarly, parentKilled } from "../battery/leftovers.ts";
 import { memory, sockets } from "../battery/proc.ts";
@@ -18,7 +25,7 @@ import {
   staysInTls,
 } from "../battery/vanishing.ts";
 import { Certificates } from "../support/certificates.ts";
-import { program, type ServerProgram, startServer } from "../../lib/testing/readback.ts";
+import { program, ServerProgram, startServer } from "../../lib/testing/readback.ts";
 import type { Random } from "../support/random.ts";
 
 /** A row; `run` gives figures, and throws when it is not met. */
@@ -79,6 +86,23 @@ export const ROWS: readonly Row[] = [
     "-i",
     "10s",
   ], (server) => drips(server, 2000, 10_000, OTHERS)),
+  {
+    name: "a flood of datagrams",
+    async run() {
+      await using server = await startServer(["--udp", "-q"]);
+      return await datagrams(server);
+    },
+  },
+  {
+    name: "a guest of a chat that never reads",
+    async run() {
+      const chat = "tests/support/services/chat.ts";
+      await using server = new ServerProgram([Deno.execPath(), "run", "--allow-net", chat]);
+      const [, port] = await server.until(/listening on .*:(\d+)\n/);
+      server.port = Number(port);
+      return await deafGuest(server);
+    },
+  },
   {
     name: "SIGTERM while 50 clients pipeline",
     async run() {
