@@ -128,12 +128,19 @@ async function main(options: Options): Promise<number> {
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
   const isOnTerminal = prompt && isTerminal && Deno.stdin.isTerminal();
+  if (isOnTerminal && loopback) await paper.write(encoder.encode(explanation(options)));
   const failure = await converse(target, { ...options, messages, prompt }, {
     ...{ input: wordedInput(Deno.stdin), report, progress, isTerminal, aside },
     openTerminal: isOnTerminal ? openTerminal : undefined,
   });
   if (failure !== undefined) complain(failure);
   return failure === undefined ? 0 : 1;
+}
+
+/** The first line of a conversation with a server inside this process. */
+function explanation({ duplex }: Options): string {
+  const end = duplex ? "Ctrl-D ends." : "A blank line or Ctrl-D ends.";
+  return `Type a line for the server in this process, and press Enter. ${end}\n`;
 }
 
 /** Starts a server inside this process; says where. */

@@ -133,7 +133,7 @@ export class Filter {
   async #copy(input: Input, begun: Uint8Array, output: Output): Promise<void> {
     // The time limit is for replies that are due and for the end, not for a slow reader of our output.
     const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
-    using deadline = this.conn.deadline({ isWaiting });
+    using deadline = this.conn.deadline(isWaiting);
     let failure: unknown;
     const sending = this.#sendAll(input, begun, deadline).catch((error) => {
       failure = error;

@@ -146,7 +146,7 @@ export async function talkFreely(
 ): Promise<void> {
   let isInputOver = false;
   let failure: unknown;
-  using deadline = conn.deadline({ isWaiting: () => isInputOver }, "nothing was received");
+  using deadline = conn.deadline(() => isInputOver, "nothing was received");
 
   async function sendAll(): Promise<void> {
     try {

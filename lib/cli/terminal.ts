@@ -49,7 +49,9 @@ export class Terminal implements Disposable {
     this.#editor.on("close", () => {
       this.#closed = true;
       input.pause();
-      this.#answer?.(null);
+      const answer = this.#answer;
+      this.#answer = undefined; // nothing is drawn any more
+      answer?.(null);
     });
     input.setEncoding("utf8");
     input.on("data", (text: string) => this.#type(text));

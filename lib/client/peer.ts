@@ -20,8 +20,8 @@ import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
 import { answeredBy, frame, type Matches, Queue } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import type { Deadline } from "../net/deadline.ts";
-import { Closed } from "../net/errors.ts";
+import { Deadline } from "../net/deadline.ts";
+import { Closed, TimeoutError } from "../net/errors.ts";
 import type { Conn } from "../net/listener.ts";
 
 /** The default time limit of a reply, in milliseconds. */
@@ -46,9 +46,9 @@ const encoder = new TextEncoder();
  * assertEquals((await peer.receive()).text, "news");
  * ```
  */
-export interface PeerOptions extends ConnectOptions {
+export interface PeerOptions<Value = unknown> extends ConnectOptions {
   /** How to find the end of a message: the name of a framing, or a custom framing. @default {"auto"} */
-  framing?: Framing | CustomFraming | undefined;
+  framing?: Framing | CustomFraming<Value> | undefined;
   /**
    * Milliseconds to connect, and then for each reply, counted from the reply before; 0 is no limit.
    * A reply that takes longer closes the connection. @default {10000}
@@ -75,16 +75,16 @@ const RULES: Rules<PeerOptions> = {
 };
 
 /** A call of `request`, or of `receive`, which has no message. */
-interface Call {
+interface Call<Value> {
   readonly message: Uint8Array | undefined;
   /** Whether something received may settle the call. */
   isSent: boolean;
   isSettled: boolean;
-  resolve(message: Message): void;
+  resolve(message: Message<Value>): void;
   reject(error: unknown): void;
 }
 
-const isRequest = ({ message }: Call): boolean => message !== undefined;
+const isRequest = ({ message }: Call<never>): boolean => message !== undefined;
 
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
@@ -99,7 +99,7 @@ const isRequest = ({ message }: Call): boolean => message !== undefined;
  * assertEquals([peer.sent, peer.answered, peer.framing], [1, 1, "line"]);
  * ```
  */
-export class Peer implements Disposable {
+export class Peer<Value = unknown> implements Disposable {
   /** Messages sent. */
   sent = 0;
   /** Requests that were answered. */
@@ -107,9 +107,9 @@ export class Peer implements Disposable {
 
   readonly #conn: BufferedConn;
   readonly #matches: Matches | undefined;
-  readonly #calls = new Queue<Call>(({ isSettled }) => isSettled);
-  #framing: Framing | CustomFraming;
-  #received: Message[] = []; // while no call waited for them
+  readonly #calls = new Queue<Call<Value>>(({ isSettled }) => isSettled);
+  #framing: Framing | CustomFraming<Value>;
+  #received: Message<Value>[] = []; // while no call waited for them
   #receivedBytes = 0;
   #lastSent: Uint8Array | undefined; // by `send`, and nothing received since
   #lastRequest: Promise<unknown> = Promise.resolve();
@@ -127,8 +127,11 @@ export class Peer implements Disposable {
    * @param conn the connection, which the peer closes
    * @param options as in {@linkcode PeerOptions}
    */
-  constructor(conn: Conn, options: Pick<PeerOptions, "framing" | "timeout" | "matches"> = {}) {
-    checkOptions<PeerOptions>(options, RULES);
+  constructor(
+    conn: Conn,
+    options: Pick<PeerOptions<Value>, "framing" | "timeout" | "matches"> = {},
+  ) {
+    checkOptions<PeerOptions<Value>>(options, RULES);
     const { framing = "auto", timeout = REPLY_TIMEOUT, matches } = options;
     this.#conn = new BufferedConn(conn, timeout);
     this.#framing = framing;
@@ -150,10 +153,16 @@ export class Peer implements Disposable {
    *
    * @throws {ConnectError} if there is no connection
    */
-  static async connect(options: PeerOptions = {}): Promise<Peer> {
-    checkOptions<PeerOptions>(options, RULES);
+  static async connect<Value = unknown>(
+    options: PeerOptions<Value> = {},
+  ): Promise<Peer<Value>> {
+    checkOptions<PeerOptions<Value>>(options, RULES);
     const { framing, timeout = REPLY_TIMEOUT, matches } = options;
-    const peer = new Peer(await connect({ ...options, timeout }), { framing, timeout, matches });
+    const peer = new Peer<Value>(await connect({ ...options, timeout }), {
+      framing,
+      timeout,
+      matches,
+    });
     peer.#removeAbort = onAbort(options.signal, () => {
       peer.#fail(new Closed("the connection is closed: its signal was aborted"));
     });
@@ -161,7 +170,7 @@ export class Peer implements Disposable {
   }
 
   /** The server's framing; `auto` until a reply has shown it. */
-  get framing(): Framing | CustomFraming {
+  get framing(): Framing | CustomFraming<Value> {
     return this.#framing;
   }
 
@@ -177,7 +186,7 @@ export class Peer implements Disposable {
    *   reply would be taken for the next
    * @throws {Closed} if the connection was closed
    */
-  request(message: string | Uint8Array | Message): Promise<Message> {
+  request(message: string | Uint8Array | Message): Promise<Message<Value>> {
     const bytes = bytesOf(message);
     const call = this.#call(bytes);
     const previous = this.#lastRequest;
@@ -236,17 +245,19 @@ export class Peer implements Disposable {
    * @throws {TimeoutError} if nothing was received in time; the connection stays open
    * @throws {Closed} if the connection was closed
    */
-  receive(timeout = 0): Promise<Message> {
+  receive(timeout = 0): Promise<Message<Value>> {
     checkOne("timeout", timeout, timeRule);
     const message = this.#received.shift();
     if (message !== undefined) {
       this.#receivedBytes -= message.length;
       return Promise.resolve(message);
     }
-    const call = this.#call(undefined);
+    const call = this.#call();
     this.#advance();
     if (timeout === 0 || call.isSettled) return call.promise;
-    const deadline = this.#conn.deadline({}, "nothing was received", timeout, call.reject);
+    const deadline = new Deadline(timeout, () => {
+      call.reject(new TimeoutError("nothing was received", timeout));
+    });
     return call.promise.finally(() => deadline[Symbol.dispose]());
   }
 
@@ -269,8 +280,8 @@ export class Peer implements Disposable {
     this.close();
   }
 
-  #call(message: Uint8Array | undefined): Call & { promise: Promise<Message> } {
-    const { promise, resolve, reject } = Promise.withResolvers<Message>();
+  #call(message?: Uint8Array): Call<Value> & { promise: Promise<Message<Value>> } {
+    const { promise, resolve, reject } = Promise.withResolvers<Message<Value>>();
     const settle = <T>(how: (value: T) => void) => (value: T) => {
       if (call.isSettled) return;
       call.isSettled = true;
@@ -299,14 +310,17 @@ export class Peer implements Disposable {
       const isWaiting = () =>
         this.#matches !== undefined || this.#calls.first?.message !== undefined;
       const { timeout } = this.#conn;
-      this.#deadline = this.#conn.deadline({ isWaiting }, "no reply", timeout, (error) => {
-        this.#fail(error);
-      });
+      const late = () => this.#fail(new TimeoutError("no reply", timeout));
+      this.#deadline = new Deadline(timeout, late, isWaiting);
     }
   }
 
   /** Writes a message after those before it; that of a request only when its reply can be told. */
-  async #write(message: Uint8Array, previous: Promise<unknown>, request?: Call): Promise<void> {
+  async #write(
+    message: Uint8Array,
+    previous: Promise<unknown>,
+    request?: Call<Value>,
+  ): Promise<void> {
     if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
     const before = this.#writing;
     const { promise: written, resolve } = Promise.withResolvers<void>();
@@ -329,7 +343,9 @@ export class Peer implements Disposable {
 
   async #writeAll(bytes: Uint8Array, isTimed: boolean): Promise<void> {
     const { timeout } = this.#conn;
-    using _deadline = this.#conn.deadline({}, "the server read nothing", isTimed ? timeout : 0);
+    using _deadline = new Deadline(isTimed ? timeout : 0, () => {
+      this.#fail(new TimeoutError("the server read nothing", timeout));
+    });
     try {
       await this.#conn.send(bytes);
     } catch (error) {
@@ -361,11 +377,11 @@ export class Peer implements Disposable {
       const message = call.message ?? this.#lastSent;
       const found = this.#conn.take({ message, framing: this.#framing });
       if (found === null) return;
-      this.#framing = found.framing;
+      this.#framing = found.framing as Framing | CustomFraming<Value>;
       this.#lastSent = undefined;
-      const reply = new MessageView(found.reply);
+      const reply = new MessageView<Value>(found.reply);
       reply.receivedAt = this.#conn.receivedAt;
-      reply.value = found.value;
+      reply.value = found.value as Value;
       const taker = this.#matches === undefined ? call : this.#takerOf(found.reply, this.#matches);
       if (taker === undefined) this.#keep(reply);
       else this.#settle(taker, reply);
@@ -373,24 +389,24 @@ export class Peer implements Disposable {
   }
 
   /** The call for which to look at what was received. A reply shows the server's framing, so requests are first. */
-  get #next(): Call | undefined {
+  get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
     return this.#calls.find((call) => isRequest(call) && call.isSent) ??
       this.#calls.find((call) => !isRequest(call));
   }
 
-  #takerOf(reply: Uint8Array, matches: Matches): Call | undefined {
+  #takerOf(reply: Uint8Array, matches: Matches): Call<Value> | undefined {
     return answeredBy(reply, this.#calls, matches) ?? this.#calls.find((call) => !isRequest(call));
   }
 
-  #settle(call: Call, reply: Message): void {
+  #settle(call: Call<Value>, reply: Message<Value>): void {
     if (isRequest(call) && isErrorReply(reply.bytes)) return call.reject(new ErrorReply(reply));
     if (isRequest(call)) this.answered++;
     call.resolve(reply);
   }
 
-  #keep(message: Message): void {
+  #keep(message: Message<Value>): void {
     this.#received.push(message);
     this.#receivedBytes += message.length;
     if (this.#receivedBytes <= MAX_ADDED) return;

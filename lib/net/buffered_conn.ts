@@ -1,7 +1,7 @@
 /** The client's end of a connection, with a buffer for the bytes received and not yet consumed. */
 
 import { type FoundReply, nextReply, type ReplySearch } from "../wire/replies.ts";
-import { Deadline, type DeadlineOptions } from "./deadline.ts";
+import { Deadline } from "./deadline.ts";
 import { Closed, TimeoutError } from "./errors.ts";
 import type { Conn } from "./listener.ts";
 import { describeTlsError } from "./describe_error.ts";
@@ -26,7 +26,6 @@ export class BufferedConn {
   #start = 0;
   #end = 0;
   #reading: Promise<boolean> | undefined;
-  #reads = 0;
   #isOver = false; // the server sends no more
   #failure: Error | undefined;
 
@@ -109,17 +108,12 @@ export class BufferedConn {
 
   /**
    * Closes the connection when a reply takes longer than the time limit.
+   * @param isWaiting time counts only while it returns true
    * @param missing what did not happen then
-   * @param passed replaces closing the connection
    */
-  deadline(
-    options: Pick<DeadlineOptions, "isWaiting"> = {},
-    missing = "no reply",
-    timeout: number = this.timeout,
-    passed: (error: TimeoutError) => void = (error) => this.close(error),
-  ): Deadline {
-    const late = () => passed(new TimeoutError(missing, timeout));
-    return new Deadline(timeout, late, { ...options, reads: () => this.#reads });
+  deadline(isWaiting = () => true, missing = "no reply"): Deadline {
+    const late = () => this.close(new TimeoutError(missing, this.timeout));
+    return new Deadline(this.timeout, late, isWaiting);
   }
 
   /** Closes the connection; reads and writes under way reject with `failure`. */
@@ -138,7 +132,6 @@ export class BufferedConn {
       const count = await this.conn.read(room);
       this.#isOver = count === null;
       this.#end += count ?? 0;
-      this.#reads++;
       this.receivedAt = Date.now();
       if (count === room.length) this.#room = Math.min(2 * this.#room, MAX_READ);
       return count !== null;

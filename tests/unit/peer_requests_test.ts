@@ -1,15 +1,17 @@
 /** Peer, with servers that say more than a line for each message, or frame it in their own way. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Peer, type PeerOptions } from "../../lib/client/peer.ts";
+import { ConnectError } from "../../lib/net/connect.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import type { Message } from "../../lib/wire/message.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import type { Client, Handler } from "../../lib/server/handler.ts";
-import { framed } from "../../lib/wire/custom_framing.ts";
+import { type CustomFraming, framed } from "../../lib/wire/custom_framing.ts";
 import { concat } from "../../lib/wire/framing.ts";
+import { requires } from "../../lib/testing/requires.ts";
 import { Random } from "../support/random.ts";
 import { netstring } from "../support/services/netstring.ts";
 import { sleep } from "../../lib/wait.ts";
@@ -19,13 +21,14 @@ const latin1 = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const echo: Handler<void> = (message, reply) => reply.write(message);
 const isEcho = (message: Uint8Array, reply: Uint8Array) => latin1(message) === latin1(reply);
 
-/** A server and somebody who talks to it. */
+/** A server and a peer of it. */
 async function pair(handler: Handler<void>, serving: ServeOptions, talking: PeerOptions = {}) {
   const server = serve(handler, { grace: 100, ...serving });
   const { port } = server.addr as Deno.NetAddr;
   const peer = await Peer.connect({ port, timeout: 10_000, ...talking });
   return {
     peer,
+    server,
     async [Symbol.asyncDispose]() {
       peer.close();
       await server.shutdown();
@@ -33,7 +36,7 @@ async function pair(handler: Handler<void>, serving: ServeOptions, talking: Peer
   };
 }
 
-/** A server that sends bytes in pieces, and hears nothing. */
+/** A server that sends bytes in pieces, and reads nothing. */
 async function sending(pieces: readonly Uint8Array[], talking: PeerOptions) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -48,11 +51,11 @@ async function sending(pieces: readonly Uint8Array[], talking: PeerOptions) {
     }
   })();
   return {
-    peer,
+    ...{ peer, conn, sent },
     async [Symbol.asyncDispose]() {
       peer.close();
       await sent.catch(() => {});
-      conn.close();
+      conn[Symbol.dispose]();
       listener.close();
     },
   };
@@ -213,6 +216,148 @@ describe("Peer.request", () => {
       framing: "line",
       onOpen: (client) => void client.write("hello\n"),
     }, { framing: netstring });
-    await assertRejects(() => other.peer.request("a"), Error, "no netstring");
+    await assertRejects(() => other.peer.request("a"), Error, "not a netstring");
+  });
+});
+
+describe("Peer.send", () => {
+  it("leaves the answer to receive, and tells raw framing by it", async () => {
+    for (const framing of ["line", "raw"] as const) {
+      await using all = await pair((message, reply) => reply.write(`[${message.text}] now`), {
+        framing,
+      });
+      const { peer } = all;
+      await peer.send("one");
+      assertEquals([text(await peer.receive()), peer.framing], ["[one] now", framing]);
+      assertEquals(text(await peer.request("two")), "[two] now");
+    }
+  });
+
+  it("after closeWrite rejects alone; replies to what was sent before still come", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using all = await pair(
+      async (message, reply) => {
+        await gate.promise;
+        reply.write(message);
+      },
+      {},
+      { framing: "line" },
+    );
+    const { peer } = all;
+    const reply = peer.request("one");
+    await peer.closeWrite();
+    await assertRejects(() => peer.send("two"), Closed, "after closeWrite()");
+    await assertRejects(() => peer.request("three"), Closed, "after closeWrite()");
+    gate.resolve();
+    assertEquals(text(await reply), "one");
+    await assertRejects(() => peer.receive(), Closed, "the server has closed the connection");
+  });
+
+  it("rejects when the server does not read, and closes the connection", async () => {
+    await using all = await sending([], { framing: "line", timeout: 100 });
+    const call = all.peer.send(new Uint8Array(64 << 20));
+    await assertRejects(() => call, TimeoutError, "the server read nothing within 0.1s");
+    await assertRejects(() => all.peer.receive(), TimeoutError);
+  });
+});
+
+describe("Peer", () => {
+  it("loses no line to a message that can't be sent", async () => {
+    await using all = await pair(
+      (message, reply) => reply.write(`re ${message.text}\nmore of ${message.text}`),
+      { framing: "line" },
+    );
+    const { peer } = all;
+    const calls = [peer.request("one"), peer.request("two\nlines"), peer.receive()];
+    assertEquals(await Promise.all(calls.map((call) => call.then(text, () => "rejected"))), [
+      ...["re one", "rejected", "more of one"],
+    ]);
+  });
+
+  for (const framing of ["auto", "line"] as const) {
+    it(`refuses a message that ends with CR, which a line would lose (${framing})`, async () => {
+      await using all = await pair(echo, { framing: "line" }, { framing });
+      await assertRejects(() => all.peer.request("a\r"), Error, "ends with CR");
+      await assertRejects(() => all.peer.send("a\r"), Error, "ends with CR");
+      assertEquals(text(await all.peer.request("a\rb")), "a\rb");
+    });
+  }
+
+  it("once closed rejects, whatever had been received, and whoever calls", async () => {
+    await using all = await pair(echo, {
+      framing: "line",
+      onOpen: (client) => void client.write("one\ntwo\nthree\n"),
+    }, { framing: "line", matches: isEcho });
+    const { peer } = all;
+    const pending = [peer.request("a"), peer.receive()];
+    await Promise.all(pending);
+    const late = peer.request("b");
+    peer.close();
+    for (const call of [late, peer.receive(), peer.request("c"), peer.send("d")]) {
+      await assertRejects(() => call as Promise<unknown>, Closed, "the connection is closed");
+    }
+  });
+
+  it("gives what was received before the server closed the connection", async () => {
+    const pieces = ["1\nnews\nmore"].map((text) => new TextEncoder().encode(text));
+    await using all = await sending(pieces, { framing: "line", matches: isEcho });
+    const { peer } = all;
+    assertEquals(text(await peer.request("1")), "1");
+    all.conn.close();
+    await assertRejects(() => peer.request("2"), Closed);
+    assertEquals(text(await peer.receive()), "news");
+    await assertRejects(() => peer.receive(), Closed);
+  });
+
+  it("hands out the values of a custom framing, and bytes of its own", async () => {
+    const framing: CustomFraming<number> = {
+      read: ([length = 0]) => ({ start: 1, end: 1 + length, value: length }),
+      write: ({ length }) => ({ before: Uint8Array.of(length) }),
+    };
+    await using all = await pair(echo, { framing, maxMessage: 255 });
+    const { port } = all.server;
+    using peer = await Peer.connect({ port, framing });
+    const [one, three] = await Promise.all([peer.request("a"), peer.request("abc")]);
+    const sum: number = one.value + three.value;
+    assertEquals([sum, text(one), text(three)], [4, "a", "abc"]);
+  });
+
+  it("takes a message that it received as one to send", async () => {
+    await using all = await pair(echo, {}, { framing: "line" });
+    const reply = await all.peer.request("hello");
+    assertEquals(text(await all.peer.request(reply)), "hello");
+    assert(Math.abs(reply.receivedAt - Date.now()) < 5000);
+  });
+
+  it("rejects all calls when a framing's read() or matches() throws", async () => {
+    const fail = () => {
+      throw new Error("no");
+    };
+    const framing: CustomFraming = { read: fail, write: () => ({ after: "\n" }) };
+    for (const talking of [{ framing }, { framing: "line", matches: fail }] as const) {
+      await using all = await pair(echo, { framing: "line" }, talking);
+      const calls = [all.peer.request("a"), all.peer.request("b"), all.peer.receive()];
+      for (const call of calls) await assertRejects(() => call, Error, "no");
+    }
+  });
+
+  it("does not connect when its signal is aborted already", requires("signals"), async () => {
+    const path = await Deno.makeTempFile({ suffix: ".sock" });
+    await Deno.remove(path);
+    await using _server = serve(echo, { path });
+    const connecting = Peer.connect({ path, signal: AbortSignal.abort() });
+    await assertRejects(() => connecting, ConnectError);
+  });
+
+  it("answers a message of several reads after this process was stopped", async () => {
+    const reply = `${"x".repeat(500_000)}\n`;
+    await using all = await sending([new TextEncoder().encode(reply)], {
+      framing: "line",
+      timeout: 200,
+    });
+    const call = all.peer.request("a");
+    await all.sent;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    assertEquals((await call).length, 500_000);
   });
 });

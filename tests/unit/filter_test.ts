@@ -1,0 +1,162 @@
+/** The filter in this process, over a real connection: what it does when its server or its input ends. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { Filter } from "../../lib/cli/filter.ts";
+import { type Input, wordedInput } from "../../lib/cli/pipes.ts";
+import { BufferedConn } from "../../lib/net/buffered_conn.ts";
+import { Closed, TimeoutError } from "../../lib/net/errors.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
+import type { Framing } from "../../lib/wire/framing.ts";
+
+type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
+
+/** An input of some pieces; then it ends, or stays open. */
+function inputOf(pieces: readonly string[], isOpen = false): Input {
+  const left = [...pieces];
+  return {
+    read(into) {
+      const piece = left.shift();
+      if (piece === undefined) return isOpen ? new Promise(() => {}) : Promise.resolve(null);
+      into.set(latin1(piece));
+      return Promise.resolve(piece.length);
+    },
+  };
+}
+
+/** Runs the filter before a server; `output` is what it wrote. */
+async function filterBefore(
+  server: FakeServer,
+  input: Input,
+  { framing, timeout }: { framing: Framing; timeout: number },
+) {
+  let output = "";
+  const write = (bytes: Uint8Array) => Promise.resolve(output += text(bytes));
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const buffered = new BufferedConn(conn, timeout);
+  const filter = new Filter(buffered, framing);
+  const running = filter.run(input, { write }).finally(() => buffered.close());
+  return { filter, running, output: () => output };
+}
+
+async function readLines(conn: Conn, count: number): Promise<void> {
+  const buffer = new Uint8Array(1000);
+  for (let seen = ""; seen.split("\n").length <= count;) {
+    const read = await conn.read(buffer);
+    if (read === null) return;
+    seen += text(buffer.subarray(0, read));
+  }
+}
+
+/** Sends back every byte. */
+async function echo(conn: Conn): Promise<void> {
+  const buffer = new Uint8Array(1000);
+  for (let read; (read = await conn.read(buffer)) !== null;) {
+    await conn.write(buffer.slice(0, read));
+  }
+}
+
+describe("the filter's server closes the connection", () => {
+  for (const framing of ["line", "auto"] as const) {
+    for (const timeout of [0, 60_000]) {
+      it(`before all is answered (${framing}, time limit ${timeout} ms): rejects at once`, async () => {
+        await using server = FakeServer.start(async (conn) => {
+          await readLines(conn, 1);
+          await conn.write(latin1("[a] now\n"));
+          if (framing === "auto") await readLines(conn, 1);
+        });
+        const input = inputOf(["a\nb\n"]);
+        const { filter, running, output } = await filterBefore(server, input, { framing, timeout });
+        await assertRejects(() => running, Closed, "the server has");
+        assertEquals([output(), filter.answered, filter.sent], ["[a] now\n", 1, 2]);
+      });
+    }
+
+    it(`while the input is open (${framing}): rejects at once`, async () => {
+      await using server = FakeServer.start(async () => {});
+      const input = inputOf([], true);
+      const { running } = await filterBefore(server, input, { framing, timeout: 0 });
+      await assertRejects(() => running, Closed, "the server has closed the connection");
+    });
+  }
+
+  it("after the last reply, when the input ends: that is no failure", async () => {
+    for (let time = 0; time < 20; time++) {
+      await using server = FakeServer.start(async (conn) => {
+        await readLines(conn, 1);
+        await conn.write(latin1("[a] now\n"));
+      });
+      const how = { framing: "auto", timeout: 5000 } as const;
+      const { running, output } = await filterBefore(server, inputOf(["a\n"]), how);
+      await running;
+      assertEquals(output(), "[a] now\n");
+    }
+  });
+});
+
+describe("the filter's input", () => {
+  for (const framing of ["line", "auto"] as const) {
+    it(`keeps a CR before a line ending (${framing})`, async () => {
+      const lines = "abc\r\r\nx\r\r\n\r\r\nlast\r\n";
+      await using server = FakeServer.start(echo);
+      const how = { framing, timeout: 5000 };
+      const { running, output } = await filterBefore(server, inputOf([lines]), how);
+      await running;
+      assertEquals(output(), lines);
+    });
+
+    it(`ends at the first end-of-file, though a terminal could be read again (${framing})`, async () => {
+      const pieces: (string | null)[] = ["hi", null];
+      const terminal: Input = {
+        read(into) {
+          const piece = pieces.shift();
+          if (piece === undefined) return new Promise(() => {});
+          into.set(latin1(piece ?? ""));
+          return Promise.resolve(piece === null ? null : piece.length);
+        },
+      };
+      await using server = FakeServer.start(async (conn) => {
+        await conn.read(new Uint8Array(10));
+        await conn.write(latin1("[hi] now\n"));
+      });
+      const how = { framing, timeout: 5000 };
+      const { running, output } = await filterBefore(server, wordedInput(terminal), how);
+      await running;
+      assertEquals(output().trimEnd(), "[hi] now");
+    });
+  }
+});
+
+describe("the filter's time limit", () => {
+  /** Stops this process, as SIGSTOP would. */
+  const stop = (milliseconds: number) =>
+    void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+
+  for (const framing of ["line", "auto"] as const) {
+    it(`does not count what came while the process was stopped (${framing})`, async () => {
+      const reply = `[a] ${"x".repeat(1_000_000)}\n`;
+      await using server = FakeServer.start(async (conn) => {
+        await readLines(conn, 1);
+        for (let left = latin1(reply); left.length > 0;) {
+          left = left.subarray(await conn.write(left));
+        }
+        stop(400);
+        await readLines(conn, 1);
+      });
+      const how = { framing, timeout: 200 };
+      const { running, output } = await filterBefore(server, inputOf(["a\n"]), how);
+      await running;
+      assertEquals(output().length, reply.length);
+    });
+  }
+
+  it("holds while a server sends for ever without an end", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      for (;;) await conn.write(latin1("x"));
+    });
+    const how = { framing: "line", timeout: 200 } as const;
+    const { running } = await filterBefore(server, inputOf(["a\n"]), how);
+    await assertRejects(() => running, TimeoutError, "no reply within 0.2s");
+  });
+});

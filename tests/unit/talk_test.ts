@@ -1,0 +1,195 @@
+/** The client's part in a conversation, in this process: whose turn it is, and talking without turns. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { linesOf, listed, piecesOf, untilBlank, withCrlf } from "../../lib/cli/sources.ts";
+import { type MessageSource, talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
+import { Peer } from "../../lib/client/peer.ts";
+import { BufferedConn } from "../../lib/net/buffered_conn.ts";
+import { Closed, TimeoutError } from "../../lib/net/errors.ts";
+import { serve } from "../../lib/server/serve.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
+import type { Framing } from "../../lib/wire/framing.ts";
+import { sleep } from "../../lib/wait.ts";
+
+type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
+
+const pieces = (...texts: string[]) => listed(texts.map(latin1));
+
+/** Reads to the end. */
+async function readAll(conn: Conn): Promise<string> {
+  const buffer = new Uint8Array(1000);
+  let all = "";
+  for (let count; (count = await conn.read(buffer)) !== null;) {
+    all += text(buffer.subarray(0, count));
+  }
+  return all;
+}
+
+/** Takes turns with a server; returns what was reported, in order. */
+async function converse(
+  port: number,
+  source: MessageSource,
+  { timeout = 5000, most = Infinity, slow = 0 } = {},
+): Promise<string[]> {
+  const told: string[] = [];
+  const tell = async (line: string) => {
+    await sleep(slow);
+    told.push(line);
+  };
+  using peer = await Peer.connect({ port, timeout: 0 });
+  const turns = new Turns(peer, timeout);
+  const closed = turns.receive((data) => tell(`unsolicited ${text(data)}`));
+  const onReply = (reply: Uint8Array, seq: number) => tell(`${seq} ${text(reply)}`);
+  await talk(source, turns.exchange, { onReply }, closed, most);
+  return [...told, `${turns.answered} of ${turns.sent}`];
+}
+
+describe("taking turns", () => {
+  it("reports replies and unsolicited data in the order of arrival, however slowly", async () => {
+    await using server = serve((message, reply, client) => {
+      reply.write(`[${message.text}]\nmore 1\nmore 2`);
+      void client.drained().then(() => client.write("pushed\n"));
+    });
+    let asked = 0;
+    const source: MessageSource = {
+      async next() {
+        if (asked > 0) await sleep(100);
+        return asked++ < 2 ? latin1(`${asked}`) : null;
+      },
+    };
+    assertEquals(await converse(server.port, source, { slow: 5 }), [
+      ...["1 [1]", "unsolicited more 1", "unsolicited more 2", "unsolicited pushed"],
+      ...["2 [2]", "unsolicited more 1", "unsolicited more 2", "unsolicited pushed"],
+      "2 of 2",
+    ]);
+  });
+
+  it("continues after an error reply", async () => {
+    await using server = serve((message, reply) => {
+      reply.write(message.text === "b" ? "error: no" : message);
+    });
+    const told = await converse(server.port, pieces("a", "b", "c"));
+    assertEquals(told, ["1 a", "2 error: no", "3 c", "3 of 3"]);
+  });
+
+  it("with a server that uses raw framing too, a blank line being the end", async () => {
+    await using server = serve((message, reply) => reply.write(`[${message.text}] now`), {
+      framing: "raw",
+    });
+    const told = await converse(server.port, untilBlank(pieces("a", "b", "", "c")));
+    assertEquals(told, ["1 [a] now", "2 [b] now", "2 of 2"]);
+  });
+
+  it("rejects when no reply comes in time, without counting the time to print the one before", async () => {
+    await using server = serve((message, reply) => {
+      if (message.text !== "silence") reply.write(message);
+    });
+    const how = { timeout: 100, slow: 150 };
+    assertEquals(await converse(server.port, pieces("a", "b"), how), ["1 a", "2 b", "2 of 2"]);
+    const talking = converse(server.port, pieces("a", "silence"), how);
+    await assertRejects(() => talking, TimeoutError, "no reply within 0.1s");
+  });
+
+  it("rejects when the server closes the connection while the source waits", async () => {
+    await using server = FakeServer.start(async (conn) => void await conn.write(latin1("bye\n")));
+    let abandoned = 0;
+    const source: MessageSource = {
+      next: () => new Promise(() => {}),
+      abandon: () => Promise.resolve(void abandoned++),
+    };
+    await assertRejects(() => converse(server.port, source), Closed, "has closed");
+    assertEquals(abandoned, 1);
+  });
+});
+
+/** Talks freely; returns what was shown, and what the server received. */
+async function freely(
+  input: AsyncIterable<Uint8Array>,
+  handle: (conn: Conn) => Promise<void>,
+  { framing = "auto" as Framing, timeout = 5000 } = {},
+): Promise<string[]> {
+  await using server = FakeServer.start(handle);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
+  const buffered = new BufferedConn(conn, timeout);
+  const shown: string[] = [];
+  try {
+    await talkFreely(
+      buffered,
+      input,
+      framing,
+      (data) => Promise.resolve(void shown.push(text(data))),
+    );
+  } finally {
+    buffered.close();
+  }
+  return shown;
+}
+
+describe("talking without turns", () => {
+  const silent = linesOf({ next: () => new Promise(() => {}) });
+
+  it("shows what comes when it comes, a line that has no end after a pause", async () => {
+    const shown = await freely(silent, async (conn) => {
+      await conn.write(latin1("one\r\ntwo\nlog"));
+      await conn.write(latin1("in: "));
+      await sleep(200);
+      await conn.write(latin1("\n\nend"));
+    });
+    assertEquals(shown, ["one", "two", "login: ", "", "", "end"]);
+  });
+
+  it("with lines waits for their ends; raw, shows each read", async () => {
+    for (const framing of ["line", "raw"] as const) {
+      const shown = await freely(silent, async (conn) => {
+        await conn.write(latin1("on"));
+        await sleep(100);
+        await conn.write(latin1("e\ntwo"));
+      }, { framing });
+      assertEquals(shown, framing === "line" ? ["one", "two"] : ["on", "e\ntwo"]);
+    }
+  });
+
+  it("half-closes at the end of the input, and ends with the server", async () => {
+    let received = "";
+    const shown = await freely(linesOf(pieces("a", "", "b")), async (conn) => {
+      received = await readAll(conn);
+      await conn.write(latin1("bye\n"));
+    });
+    assertEquals([shown, received], [["bye"], "a\n\nb\n"]);
+  });
+
+  it("ends every line with CRLF once, however the input is cut", async () => {
+    for (let size = 1; size < 9; size++) {
+      let left = latin1("a\nb\r\n\n\rc");
+      const input = piecesOf({
+        read(into) {
+          const piece = left.subarray(0, size);
+          left = left.subarray(size);
+          into.set(piece);
+          return Promise.resolve(piece.length || null);
+        },
+      });
+      let received = "";
+      await freely(withCrlf(input), async (conn) => void (received = await readAll(conn)));
+      assertEquals(received, "a\r\nb\r\n\r\n\rc");
+    }
+  });
+
+  it("rejects when nothing comes in time after the end of the input, and at a reset", async () => {
+    const late = freely(linesOf(pieces("a")), async (conn) => {
+      await readAll(conn);
+      await sleep(300);
+    }, { timeout: 100 });
+    await assertRejects(() => late, TimeoutError, "nothing was received within 0.1s");
+    const reset = new BufferedConn({
+      read: () => Promise.reject(new Deno.errors.ConnectionReset()),
+      write: (bytes) => Promise.resolve(bytes.length),
+      closeWrite: () => Promise.resolve(),
+      close: () => {},
+    }, 0);
+    const talking = talkFreely(reset, silent, "auto", () => Promise.resolve());
+    await assertRejects(() => talking, Closed, "the server has reset the connection");
+  });
+});
