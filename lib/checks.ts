@@ -23,10 +23,6 @@ export interface Rule {
 /** A rule for each option. */
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
-const typed = (type: string, right: string): Rule => ({
-  right,
-  fits: (value) => typeof value === type,
-});
 const number = (right: string, least: number, fits: (value: number) => boolean): Rule => ({
   right,
   fits: (value) => typeof value === "number" && value >= least && fits(value),
@@ -41,8 +37,14 @@ const isFraming = (value: unknown) => FRAMINGS.some((name) => name === value);
 const has = (value: unknown, ...methods: string[]) =>
   methods.every((name) => typeof Object(value)[name] === "function");
 
-export const functionRule: Rule = typed("function", "a function");
-export const booleanRule: Rule = typed("boolean", "true or false");
+export const functionRule: Rule = {
+  right: "a function",
+  fits: (value) => typeof value === "function",
+};
+export const booleanRule: Rule = {
+  right: "true or false",
+  fits: (value) => value === true || value === false,
+};
 export const textRule: Rule = {
   right: "a text that is not empty",
   fits: (text) => typeof text === "string" && text !== "",
