@@ -11,7 +11,7 @@ import { addrOf, bind, describeSendError, MOST_DATAGRAM } from "./udp.ts";
 /** The loopback address for a wildcard address, to which datagrams can't be sent everywhere. */
 const LOOPBACK: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
 /** Addresses of more than one receiver: broadcast, multicast. */
-const GROUP = /^(255\.255\.255\.255$|22[4-9]\.|23\d\.|ff[0-9a-f]{2}:)/i;
+export const GROUP = /^(255\.255\.255\.255$|22[4-9]\.|23\d\.|ff[0-9a-f]{2}:)/i;
 
 /** Callbacks for what happens to a socket. */
 export interface DatagramHandlers {

@@ -15,6 +15,7 @@ import type { NetAddr } from "../net/addr.ts";
 import { formatEndpoint, resolve } from "../net/address.ts";
 import { describeListenError } from "../net/describe_error.ts";
 import { close } from "../net/close.ts";
+import { GROUP } from "../net/datagram_socket.ts";
 import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
@@ -72,7 +73,7 @@ export async function serveDatagrams(
       cause: error,
     });
   });
-  return new DatagramServer(handler, options, sockets);
+  return new DatagramServer(handler, options, sockets, hostname);
 }
 
 /**
@@ -116,15 +117,24 @@ export class DatagramServer implements AsyncDisposable {
   /**
    * Serves at once. See {@linkcode serveDatagrams}.
    * @param sockets bound; owned from here on
+   * @param hostname the name or address to which they are bound
    */
-  constructor(handler: Handler<void>, options: DatagramOptions, sockets: readonly Socket[]) {
+  constructor(
+    handler: Handler<void>,
+    options: DatagramOptions,
+    sockets: readonly Socket[],
+    hostname = "",
+  ) {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
     this.#report = errorReporter(options.onError?.bind(options));
     this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
     this.finished = this.#closed.promise;
-    this.addrs = sockets.map((socket) => addrOf(socket.address()));
+    this.addrs = sockets.map((socket) => {
+      const { address, port } = socket.address(); // without the zone
+      return addrOf({ address: hostname.includes("%") ? hostname : address, port });
+    });
     for (const socket of sockets) {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
       socket.on("error", ({ message }) => this.#troubled(`cannot receive: ${message}`));
@@ -387,6 +397,9 @@ async function bindAll(addresses: readonly string[], port: number): Promise<Sock
   const sockets: Socket[] = [];
   try {
     for (const address of addresses) {
+      if (GROUP.test(address)) {
+        throw new Error("that is the address of a group: use an address of this machine");
+      }
       const socket = await bind(address, port);
       sockets.push(socket);
       port = socket.address().port;

@@ -44,6 +44,18 @@ function listenerOf(...conns: Partial<ServerConn>[]): Listener {
   };
 }
 
+/** A UDP socket that lists where it sends to. */
+function fakeSocket(address: string, sent: string[]) {
+  return Object.assign(new EventEmitter(), {
+    address: () => ({ address, port: 7000, family: "" }),
+    close: () => {},
+    send: (_bytes: Uint8Array, port: number, address: string, done: (error: null) => void) => {
+      sent.push(`${address} ${port}`);
+      done(null);
+    },
+  });
+}
+
 /** Numbers, each ended by a comma; zero is an error, and `?` not even that. */
 const numbers: CustomFraming<number> = {
   read(bytes) {
@@ -256,15 +268,8 @@ describe("a TLS connection", () => {
 describe("a server of datagrams", () => {
   for (const [hostname, sender] of [["0.0.0.0", "10.0.0.1"], ["::", "::ffff:127.0.0.1"]] as const) {
     it(`on ${hostname} answers nobody with its own port: that might be itself`, async () => {
-      const sent: unknown[] = [];
-      const socket = Object.assign(new EventEmitter(), {
-        address: () => ({ address: hostname, port: 7000, family: "" }),
-        close: () => {},
-        send: (_bytes: Uint8Array, port: number, address: string, done: (error: null) => void) => {
-          sent.push(`${address} ${port}`);
-          done(null);
-        },
-      });
+      const sent: string[] = [];
+      const socket = fakeSocket(hostname, sent);
       const handler: Handler<void> = (message, reply) => reply.write(message);
       await using server = new DatagramServer(handler, {}, [socket as unknown as Socket]);
       for (const port of [7000, 7001]) {
@@ -274,6 +279,24 @@ describe("a server of datagrams", () => {
       assertEquals([sent, server.messages], [[`${sender} 7001`], 2]);
     });
   }
+
+  it("does not listen on the address of a group", async () => {
+    for (const hostname of ["255.255.255.255", "239.1.2.3", "ff02::1"]) {
+      const sentence = ": that is the address of a group: use an address of this machine";
+      await assertRejects(() => serveDatagrams(() => {}, { hostname }), Error, sentence);
+    }
+  });
+
+  it("has the zone of a link-local address in its own, which is that of its clients too", async () => {
+    const sent: string[] = [];
+    const host = "fe80::1%lo";
+    const socket = fakeSocket("fe80::1", sent);
+    const handler: Handler<void> = (message, reply) => reply.write(message);
+    await using server = new DatagramServer(handler, {}, [socket as unknown as Socket], host);
+    for (const port of [7000, 7001]) socket.emit("message", latin1("a"), { address: host, port });
+    await turn();
+    assertEquals([server.hostname, sent], [host, [`${host} 7001`]]);
+  });
 
   it("counts each message as itself, though handlers are async", async () => {
     const told: string[] = [];
