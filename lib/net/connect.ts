@@ -8,7 +8,7 @@ import { certificatesOf, type Identity, identityOf } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
 
 /**
- * Where a server is, and how to connect to it.
+ * The place of a server, and how to connect to it.
  *
  * ```ts
  * import { type ConnectOptions, Peer, serve } from "@readback/readback";

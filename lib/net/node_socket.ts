@@ -131,7 +131,7 @@ export class SocketConn implements ServerConn {
     return chunk && chunk.length;
   }
 
-  /** Returns what has arrived, without a copy, at most this many bytes; null at end-of-file. */
+  /** Returns at most `most` bytes that have arrived, without a copy; null at end-of-file. */
   async take(most = Infinity): Promise<Uint8Array | null> {
     const { socket } = this;
     for (;;) {

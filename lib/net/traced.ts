@@ -50,9 +50,8 @@ export type Trace = (event: TraceEvent, conn: ServerConn) => void;
 const NOTHING = new Uint8Array();
 
 /**
- * Wraps a connection, or a listener and with it each connection that it accepts, so that every
- * read and write is reported, and how the connection ends. A connection that is not wrapped
- * costs nothing. Under TLS, the data is the plain text.
+ * Wraps a connection so that every read and write is reported, and how it ends. A wrapped listener
+ * wraps each connection that it accepts. Under TLS, the data is the plain text.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";

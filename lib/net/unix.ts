@@ -57,8 +57,8 @@ async function isFree(path: string): Promise<boolean> {
 }
 
 /**
- * Binds a name that nobody else has, then moves the file to its path: on close, the runtime unlinks
- * the name that was bound, even if the file there is now another server's.
+ * Binds a unique name, then moves the file to its path: on close, the runtime unlinks the name that
+ * was bound, even if the file there is now another server's.
  */
 function listenThenMove(path: string, move: (own: string) => void): Listener {
   const folder = folderOf(path);

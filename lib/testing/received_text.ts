@@ -1,6 +1,6 @@
 /** Text that arrives in pieces, searched in time that is linear in its length. */
 
-/** The longest match that is found for certain, in characters. */
+/** The longest match of a pattern that is found for certain, in characters. */
 const LONGEST_MATCH = 1 << 20;
 /** The text before a search's start that a lookbehind sees, in characters. */
 const CONTEXT = 1024;
@@ -63,10 +63,11 @@ export class ReceivedText {
   search(words: string | RegExp): () => Match | null {
     const { source, flags } = patternOf(words);
     const pattern = new RegExp(source, `${flags.replace("g", "")}g`);
+    const longest = typeof words === "string" ? words.length : LONGEST_MATCH;
     let from = 0;
     return () => {
       const match = this.#find(pattern, pattern.sticky ? 0 : from);
-      from = this.end - LONGEST_MATCH;
+      from = this.end - longest;
       return match;
     };
   }

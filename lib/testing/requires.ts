@@ -1,4 +1,4 @@
-/** What a test needs of the system: where that is missing, the test is skipped, with the reason. */
+/** Requirements of tests: a test that needs what the system lacks is skipped, with the reason. */
 
 const { os } = Deno.build;
 

@@ -81,7 +81,7 @@ interface Sight {
   readonly text: string;
   /** The same with these blanks. */
   readonly padded: string;
-  /** How the program ended. */
+  /** The program's exit code, and whether the terminal's settings are the `same`. */
   readonly end?: { readonly code: number; readonly settings: string };
 }
 

@@ -1,6 +1,6 @@
 /** A terminal's screen, from tmux's escape sequences to plain text, or to a picture. */
 
-/** What tmux writes: styles, links, shifts to line drawing and back, text. */
+/** The output of tmux: styles, links, shifts to line drawing and back, text. */
 // deno-lint-ignore no-control-regex
 const TOKENS = /\x1b\[([\d;:]*)m|\x1b\].*?\x1b\\|[\x0e\x0f]|[^\x1b\x0e\x0f]+/g;
 /** Characters of the line drawing set, from the backtick on. */
