@@ -14,17 +14,17 @@ const LONGEST_LINE = 4095;
 const START_TIME = 200;
 
 /**
- * Runs inside the terminal: starts the program, then sets the terminal's title to the exit code,
+ * Runs inside the terminal: starts the program, then sets the terminal's title to its process id, the exit code,
  * and whether the terminal's settings are as before. A title arrives in order with the output and
  * changes nothing on the screen. Keys that send a signal reach the program, and do not end this.
  */
 const RUN = `trap : INT QUIT
 before=$(stty -g)
 exec 3>&2 2>/dev/null
-env "$@" 2>&3 3>&-
+(exec env "$@" 2>&3 3>&-)
 code=$?
 [ "$(stty -g)" = "$before" ] && settings=same || settings=changed
-printf '\\033\\\\\\033]2;ended %s %s\\033\\\\' "$code" "$settings"
+printf '\\033\\\\\\033]2;ended %s %s %s\\033\\\\' "$$" "$code" "$settings"
 trap '' INT QUIT TSTP
 exec sleep 2147483647`;
 
@@ -255,14 +255,14 @@ export class Screen implements AsyncDisposable {
   }
 
   async #look(): Promise<Sight> {
-    const state = await this.#tmux('display-message -p "#{pane_dead} #{pane_title}"');
+    const state = await this.#tmux('display-message -p "#{pane_dead} #{pane_pid} #{pane_title}"');
     const padded = plain(await this.#tmux("capture-pane -p -e -N"));
     const text = padded.replace(/ +$/gm, "").trimEnd();
-    const [, isDead, code, settings] = /^(\d)(?: ended (\d+) (\w+)$)?/m.exec(state) ?? [];
+    const [, , code, settings] = /(\d+) ended \1 (\d+) (\w+)$/m.exec(state) ?? [];
     if (code !== undefined && settings !== undefined) {
       return { text, padded, end: { code: Number(code), settings } };
     }
-    if (isDead === "0") return { text, padded };
+    if (state.startsWith("0")) return { text, padded };
     throw new Error(this.#report("has ended, and its terminal's shell was killed", text));
   }
 

@@ -314,6 +314,7 @@ describe("a screen", requires("tmux"), () => {
         await screen.press(key);
         if (code === null) return assertMatch(await screen.text(), /^go/);
         const shown = await screen.ends(code);
+        assertEquals(/Quit|Killed|dumped/.test(shown), false, shown);
         await screen.press("C-c", "C-\\", "C-d", "C-z");
         await sleep(50);
         assertEquals((await screen.text()).slice(0, shown.length), shown);
@@ -372,6 +373,14 @@ describe("a screen", requires("tmux"), () => {
     await screen.press("Enter");
     await screen.ends(0);
     assertEquals((await screen.svg()).includes('opacity=".5"'), false);
+  });
+
+  it("is not deceived by titles, and has nothing of the shell's", async () => {
+    const title = "\x1b]2;ended 9 same\x1b\\\\";
+    await using screen = await Screen.open(["sh", "-c", `printf '${title}hi'; kill -9 $$`]);
+    assertEquals(await screen.ends(137), "hi");
+    await using other = await Screen.open(["printf", "hi\x1b]2;no end"]);
+    assertEquals(await other.ends(0), "hi");
   });
 
   it("tells of a program that kills its terminal's shell", async () => {
