@@ -3,10 +3,8 @@
 import { errorMessage } from "../checks.ts";
 import type { Conn } from "../net/listener.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import type { Framing } from "../wire/framing.ts";
-import { concat } from "../wire/framing.ts";
-import { frame, nextReply } from "../wire/replies.ts";
-import { Queue } from "./queue.ts";
+import { concat, type Framing } from "../wire/framing.ts";
+import { frame, nextReply, Queue } from "../wire/replies.ts";
 import type { Probe } from "./reply_matcher.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
@@ -14,7 +12,6 @@ import type { Transport, TransportCallbacks } from "./transport.ts";
 const BATCH = 65536;
 /** A server that takes nothing for longer than this holds up messages, in ms. */
 const BLOCKED = 300;
-const CR = 13, LF = 10;
 
 /** How messages are sent over connections. */
 export interface ConnTransportOptions {
@@ -31,7 +28,7 @@ export interface ConnTransportOptions {
 export class ConnTransport implements Transport {
   #conn: BufferedConn | undefined;
   #framing: Framing;
-  readonly #queue = new Queue<Probe>();
+  readonly #queue = new Queue<Probe>(({ state }) => state !== "queued");
   #first: Probe | undefined; // of a connection, from whose reply `auto` finds the framing
   #turn: Probe | undefined; // the message sent last
   #transferred = 0; // when a byte was last sent or received
@@ -73,7 +70,7 @@ export class ConnTransport implements Transport {
   }
 
   settled(): void {
-    if (this.#queue.length === 0 || this.#isSending || this.#isReceiving) return;
+    if (this.#isSending || this.#isReceiving || this.#queue.first === undefined) return;
     this.#sendAll().catch((error) => this.callbacks.failed(error));
   }
 
@@ -106,11 +103,9 @@ export class ConnTransport implements Transport {
 
   /** The next message, if it may be sent now. */
   #next(): Probe | undefined {
-    const queue = this.#queue;
-    while (queue.first !== undefined && queue.first.state !== "queued") queue.shift(); // given up
     if (this.#conn !== undefined && !this.#isGreeted) return undefined;
     const takesTurns = this.options.takesTurns || this.#framing !== "line";
-    return takesTurns && this.#turn?.state === "sent" ? undefined : queue.first;
+    return takesTurns && this.#turn?.state === "sent" ? undefined : this.#queue.first;
   }
 
   async #reconnect(): Promise<BufferedConn | undefined> {
@@ -120,8 +115,9 @@ export class ConnTransport implements Transport {
       else this.open(conn);
       return this.#conn;
     } catch (error) {
-      const probes = this.#queue.drain().filter(({ state }) => state === "queued");
-      if (!this.#isClosed) this.callbacks.unreachable(probes, errorMessage(error));
+      for (let probe; !this.#isClosed && (probe = this.#queue.first) !== undefined;) {
+        this.callbacks.unreachable(probe, errorMessage(error));
+      }
       return undefined;
     }
   }
@@ -133,7 +129,6 @@ export class ConnTransport implements Transport {
       const bytes = frame(probe.message, this.#framing);
       length += bytes.length;
       frames.push(bytes);
-      this.#queue.shift();
       this.callbacks.sent(probe);
       this.#first ??= probe;
       this.#turn = probe;
@@ -171,20 +166,13 @@ export class ConnTransport implements Transport {
 
   /** The next line that has come whole, or what is one where the server speaks raw. */
   #line(conn: BufferedConn): Uint8Array | null {
-    const { held } = conn;
-    if (held.length === 0) return null;
     const probe = this.#framing === "auto" ? this.#first : this.#turn;
-    if (probe !== undefined && this.#framing !== "line") {
-      const found = nextReply(held, { message: probe.message, framing: this.#framing });
-      if (found === null) return null;
-      this.#framing = found.framing as Framing;
-      conn.consume(found.length);
-      return found.reply;
-    }
-    const lf = held.indexOf(LF);
-    if (lf === -1) return null;
-    conn.consume(lf + 1);
-    return held.subarray(0, held[lf - 1] === CR ? lf - 1 : lf);
+    const message = this.#framing === "line" ? undefined : probe?.message;
+    const found = nextReply(conn.held, { message, framing: this.#framing });
+    if (found === null) return null;
+    this.#framing = found.framing as Framing;
+    conn.consume(found.length);
+    return found.reply;
   }
 
   #fail(conn: BufferedConn, error: unknown): void {

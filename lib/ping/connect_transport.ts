@@ -15,7 +15,7 @@ export function connectAttempts(callbacks: TransportCallbacks, options: FamilyOp
         conn.close();
         if (!isClosed) callbacks.connected(probe, steps);
       } catch (error) {
-        if (!isClosed) callbacks.unreachable([probe], errorMessage(error));
+        if (!isClosed) callbacks.unreachable(probe, errorMessage(error));
       }
     },
     [Symbol.dispose]: () => void (isClosed = true),

@@ -4,9 +4,9 @@
  */
 
 import { onAbort, pause, Sleeps } from "../wait.ts";
+import { Queue } from "../wire/replies.ts";
 import type { ReportedEvent } from "./events.ts";
 import { type Outage, Outages } from "./outages.ts";
-import { Queue } from "./queue.ts";
 import { anyLine, inTurn, numbered, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
@@ -70,10 +70,10 @@ export class Measurement {
   readonly timeline = new Timeline();
   readonly #outages = new Outages();
   readonly #lanes: Lane[] = [];
-  readonly #idle = new Queue<Lane>(); // without an interval: those whose message is answered
+  readonly #idle: Lane[] = []; // without an interval: those whose message is answered
   readonly #retries = new Sleeps();
   readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
-  readonly #due = new Queue<{ probe: Probe; lane: Lane }>(); // from the oldest that is pending on
+  readonly #due = new Queue<{ probe: Probe; lane: Lane }>(() => false); // from the oldest that is pending on
   readonly #done = Promise.withResolvers<void>();
   #begun: number | undefined;
   #ended: number | undefined;
@@ -136,10 +136,10 @@ export class Measurement {
         }
         this.#lost(lane, matcher.disconnect(), failure);
       },
-      unreachable: (probes, failure) => {
+      unreachable: (probe, failure) => {
         this.#complain(failure);
-        for (const probe of probes) matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
-        this.#lost(lane, probes, failure);
+        matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
+        this.#lost(lane, [probe], failure);
       },
       blocked: () =>
         this.#complain(
@@ -297,20 +297,14 @@ export class Measurement {
   }
 
   /** Sends what waited for a message of this connection to be answered or lost. */
-  #settled(lane: Lane): void {
+  async #settled(lane: Lane): Promise<void> {
     this.#findOutages();
     lane.transport.settled?.();
-    if (this.options.interval > 0 || lane.last === undefined || isPending(lane.last)) {
-      return this.#resume();
+    if (this.options.interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
+      lane.last = undefined;
+      if (this.trouble !== undefined) await this.#retries.sleep(RETRY);
+      this.#idle.push(lane);
     }
-    lane.last = undefined;
-    if (this.trouble === undefined) this.#rest(lane);
-    else this.#retries.sleep(RETRY).then(() => this.#rest(lane));
-  }
-
-  /** Without an interval: a connection can send its next message. */
-  #rest(lane: Lane): void {
-    this.#idle.push(lane);
     this.#resume();
   }
 
@@ -324,17 +318,18 @@ export class Measurement {
 
   /** Looks at the messages before the oldest that is pending. */
   #findOutages(): void {
-    this.#due.skip(({ probe }) => {
+    for (let probe; (probe = this.#due.first?.probe) !== undefined;) {
       const { state, since } = probe;
-      if (this.#ended === undefined && isPending(probe)) return false;
+      if (isPending(probe) && this.#ended === undefined) return;
+      this.#due.shift();
+      if (isPending(probe)) continue;
       if (state === "lost" || state === "late" || state === "cut") {
         this.#outages.lost(since, state === "cut");
-      } else if (!isPending(probe)) {
-        const outage = this.#outages.answered(since);
-        if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
+        continue;
       }
-      return true;
-    });
+      const outage = this.#outages.answered(since);
+      if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
+    }
   }
 
   #report(lane: Lane | undefined, event: ReportedEvent): void {

@@ -1,7 +1,7 @@
 /** Which message a reply answers, in constant time however many are pending. Pure: times are parameters. */
 
 import { isErrorReply } from "../wire/error_reply.ts";
-import { Queue } from "./queue.ts";
+import { Queue } from "../wire/replies.ts";
 
 /**
  * `queued` until it is sent, `sent` while its reply is pending; then `answered`, `wrong` (something
@@ -70,10 +70,7 @@ const NUMBERED = new RegExp(`(?<!${WORD})ping ([1-9]\\d*)(?!${WORD})`, "g");
 export const numbered: Keys = {
   areUnique: true,
   keyOf: (seq) => seq,
-  keysIn: (line) =>
-    isErrorReply(line)
-      ? []
-      : [...latin1.decode(line).matchAll(NUMBERED)].map(([, seq]) => Number(seq)),
+  keysIn: (line) => [...latin1.decode(line).matchAll(NUMBERED)].map(([, seq]) => Number(seq)),
 };
 
 /** The single key of messages that any line answers. */
@@ -89,8 +86,7 @@ export function inTurn(messages: readonly Uint8Array[]): Keys {
     keyOf: (seq) => keys[(seq - 1) % keys.length] as number,
     keysIn: (line) => {
       const text = latin1.decode(line);
-      const held = patterns.filter(({ words }) => words.test(text)).map(({ key }) => key);
-      return isErrorReply(line) ? [] : held;
+      return patterns.filter(({ words }) => words.test(text)).map(({ key }) => key);
     },
   };
 }
@@ -98,10 +94,10 @@ export function inTurn(messages: readonly Uint8Array[]): Keys {
 /** Matches lines to the messages of one connection. */
 export class ReplyMatcher {
   readonly #byKey = new Map<number, Queue<Probe>>();
-  readonly #sent = new Queue<Probe>(); // some are settled already
-  readonly #next = new Queue<Probe>(); // likewise, after the last that a line was matched to
-  readonly #answered = new Queue<Probe>();
-  readonly #lost = new Queue<Probe>();
+  readonly #sent = new Queue<Probe>(isSettled);
+  readonly #next = new Queue<Probe>((probe) => isSettled(probe) || probe.seq <= this.#last);
+  readonly #answered = new Queue<Probe>(() => false);
+  readonly #lost = new Queue<Probe>(() => false);
   #last = 0; // the highest number that a line was matched to
 
   /**
@@ -122,15 +118,23 @@ export class ReplyMatcher {
   /** Records that a message is sent: from now on a line can answer it. */
   sent(probe: Probe): void {
     probe.state = "sent";
-    this.#skipSettled();
-    for (const queue of [this.#sent, this.#next, this.#equal(probe)]) queue.push(probe);
+    const key = this.keys.keyOf(probe.seq);
+    let equal = this.#byKey.get(key);
+    const isForgotten = this.keys.areUnique ? () => false : isSettled;
+    if (equal === undefined) this.#byKey.set(key, equal = new Queue(isForgotten));
+    for (const queue of [this.#sent, this.#next, equal]) {
+      void queue.first; // forgets what is settled
+      queue.push(probe);
+    }
   }
 
   /** Finds the message that a line answers. */
   match(line: Uint8Array, now: number): Match {
-    const probe = this.#find(this.keys.keysIn(line));
+    const isRefusal = this.keys !== anyLine && isErrorReply(line);
+    const probe = isRefusal ? undefined : this.#find(this.keys.keysIn(line));
     if (probe === undefined) {
-      const next = this.#skipSettled();
+      // Servers answer in order, or leave a message out.
+      const next = this.#next.first ?? this.#sent.first;
       if (next === undefined) return { event: "unsolicited" };
       this.tally.wrong++;
       this.#settle(next, "wrong");
@@ -171,22 +175,17 @@ export class ReplyMatcher {
    */
   disconnect(): Probe[] {
     this.#byKey.clear();
-    const cut = this.#sent.drain().filter(({ state }) => state === "sent");
-    for (const probe of cut) this.lose(probe, "cut");
+    const cut = [];
+    for (let probe; (probe = this.#sent.first) !== undefined; cut.push(probe)) {
+      this.lose(probe, "cut");
+    }
     return cut;
   }
 
   /** The oldest message with one of these keys that is pending, or else one that is settled. */
   #find(keys: readonly number[]): Probe | undefined {
-    const isForgotten = ({ state }: Probe) => !this.keys.areUnique && state !== "sent";
-    return keys.flatMap((key) => this.#byKey.get(key)?.skip(isForgotten) ?? [])
+    return keys.flatMap((key) => this.#byKey.get(key)?.first ?? [])
       .sort((a, b) => RANK.indexOf(a.state) - RANK.indexOf(b.state) || a.seq - b.seq)[0];
-  }
-
-  /** The message whose turn it is to be answered: servers answer in order, or leave one out. */
-  #skipSettled(): Probe | undefined {
-    const first = this.#sent.skip(({ state }) => state !== "sent");
-    return this.#next.skip(({ seq, state }) => seq <= this.#last || state !== "sent") ?? first;
   }
 
   #settle(probe: Probe, state: ProbeState): void {
@@ -206,13 +205,10 @@ export class ReplyMatcher {
     const isLate = settled === this.#lost && oldest.state === "late";
     if (!isLate) this.#byKey.delete(this.keys.keyOf(oldest.seq));
   }
+}
 
-  #equal({ seq }: Probe): Queue<Probe> {
-    const key = this.keys.keyOf(seq);
-    const equal = this.#byKey.get(key) ?? new Queue();
-    this.#byKey.set(key, equal);
-    return equal;
-  }
+function isSettled({ state }: Probe): boolean {
+  return state !== "sent";
 }
 
 /** Which of several messages a line answers: states in the order of preference. */

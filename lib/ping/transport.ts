@@ -35,8 +35,8 @@ export interface TransportCallbacks {
    * @param silence how long no byte had been transferred, in ms
    */
   disconnected(failure: string | undefined, silence: number): void;
-  /** No connection could be made for these messages. */
-  unreachable(probes: readonly Probe[], failure: string): void;
+  /** No connection could be made for a message. */
+  unreachable(probe: Probe, failure: string): void;
   /** The server has taken no byte for so long that messages are held up. */
   blocked(): void;
   /** The measurement can't continue. */

@@ -181,6 +181,18 @@ export class Queue<T extends object> {
     this.#start = 0;
   }
 
+  /** How many items there are; some may be settled. */
+  get length(): number {
+    return this.#items.length - this.#start;
+  }
+
+  /** Removes the oldest item, and returns it. */
+  shift(): T | undefined {
+    const { first } = this;
+    if (first !== undefined) this.#start++;
+    return first;
+  }
+
   /** The oldest item. */
   get first(): T | undefined {
     return this.find(() => true);
