@@ -378,8 +378,8 @@ describe("what the client tells", () => {
 
   for (
     const [connections, replies, interval, count, last] of [
-      [1, { 1: "1", 2: "no", 4: "3 4 4 hello" }, "400ms", 5, 4],
-      [2, { 1: "1", 2: "no", 4: "4", 5: "3 5 5 hello", 6: "6" }, "800ms", 7, 5],
+      [1, { 1: "1", 2: "no", 4: "3 4 4 hello" }, "500ms", 5, 4],
+      [2, { 1: "1", 2: "no", 4: "4", 5: "3 5 5 hello", 6: "6" }, "1s", 7, 5],
     ] as const
   ) {
     it(`of a measurement that meets all that can go wrong, over ${connections} connections`, async () => {
@@ -393,7 +393,7 @@ describe("what the client tells", () => {
           await conn.write(latin1(lines.join("")));
         }
       });
-      const args = ["-c", count, "-i", interval, "--connections", connections, "-t", "200ms"];
+      const args = ["-c", count, "-i", interval, "--connections", connections, "-t", "170ms"];
       await using client = startClient(["-p", server.port, "--ping", "--log", "json", ...args]);
       await client.ends(1);
       const lines = linesOf(client.stdout);
