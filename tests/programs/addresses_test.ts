@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import {
   addressOrName,
   asciiHost,
@@ -297,7 +298,7 @@ describe("a host", () => {
       const [scheme] = place.split(":");
       assertMatch(client.stderr, new RegExp(`"${place}": must be HOST:PORT or .* not ${scheme}\n`));
     }
-    await using server = await startServer();
+    await using server = serve(readback());
     assertEquals(await say([`tcp://127.0.0.1:${server.port}`]), [0, "[hello] STAMP\n", ""]);
   });
 });

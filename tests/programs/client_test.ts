@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program, type ProgramOptions } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
@@ -35,7 +36,7 @@ describe("the conversation through pipes", () => {
   });
 
   it("ends at end-of-file; a last line needs no ending, CRLF is one", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const { code, stdout } = await run(["127.0.0.1", server.port], "a\r\nb");
     assertEquals([code, stdout], [
       0,
@@ -44,7 +45,7 @@ describe("the conversation through pipes", () => {
   });
 
   it("passes bytes that are no text unchanged", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using client = startClient(["--port", server.port]);
     await client.type(Uint8Array.of(0xff, 0, 0xe4, 10));
     await client.endInput();
@@ -80,7 +81,7 @@ describe("the conversation through pipes", () => {
 
 describe("--message", () => {
   it("prints the replies alone", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     assertEquals(await run(["-p", server.port, "-m", "a", "--message", "b c"]), {
       code: 0,
       stdout: "[a] STAMP\n[b c] STAMP\n",
@@ -107,7 +108,7 @@ describe("--message", () => {
 
 describe("--quiet", () => {
   it("is a filter: endings mirrored, blank lines said too", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     assertEquals(await run(["-p", server.port, "--quiet"], "a\r\nb\n\nlast"), {
       code: 0,
       stdout: "[a] STAMP\r\n[b] STAMP\n[] STAMP\n[last] STAMP",
@@ -125,7 +126,7 @@ describe("--quiet", () => {
     ] as const
   ) {
     it(`on ${JSON.stringify(input)}, whatever the framing is told`, async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       for (const framing of ["auto", "line"]) {
         const { code, stdout, stderr } = await run(["-p", server.port, "-q", "-f", framing], input);
         assertEquals([code, stdout, stderr], [0, output, ""], framing);
@@ -134,7 +135,7 @@ describe("--quiet", () => {
   }
 
   it("200,000 messages, in order", async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     const numbers = Array.from({ length: 200_000 }, (_, number) => number);
     await using client = startClient(["-p", server.port, "--quiet"]);
     await client.type(numbers.map((number) => `${number}\n`).join(""));
@@ -359,7 +360,7 @@ describe("when it goes wrong", () => {
   });
 
   it("SIGTERM and SIGINT: 143 and 130", requires("signals"), async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
       await using client = startClient(["-p", server.port]);
       await client.until(">>:");
@@ -369,7 +370,7 @@ describe("when it goes wrong", () => {
   });
 
   it("its input can't be read: a sentence, exit 1", requires("sh"), async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using client = new Program(["sh", "-c", `${command} < .`]);
     await client.ends(1);
@@ -377,7 +378,7 @@ describe("when it goes wrong", () => {
   });
 
   it("nobody reads its output: a sentence, exit 1", requires("sh"), async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     const command = [...program("client"), "-p", String(server.port), "--quiet"].join(" ");
     await using pipe = new Program([
       "sh",

@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import type { Ending, Handler } from "../../lib/server/handler.ts";
 import type { CustomFraming } from "../../lib/wire/custom_framing.ts";
 import { FramingError } from "../../lib/wire/message.ts";
 import { asJson } from "../../lib/wire/quote.ts";
 import type { ClientEvent } from "../../lib/cli/report.ts";
-import { serve } from "../../lib/server/serve.ts";
 import { type Event, Transcript } from "../../lib/cli/transcript.ts";
 import { unread } from "../battery/output.ts";
 import { resetAfter, resetUnaccepted } from "../battery/vanishing.ts";
@@ -454,7 +454,7 @@ describe("what the client tells", () => {
   });
 
   it("of reads and writes, with --trace", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const args = ["-p", server.port, "-m", "hello", "--log", "json", "--trace"];
     await using client = startClient(args);
     await client.ends(0);

@@ -2,6 +2,7 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
@@ -50,7 +51,7 @@ describe("the first takes no longer than the others:", () => {
   }
 
   it("reply", async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     await using warm = startClient(["-p", server.port, "--ping", "-c", 50, "-i", 0]);
     await warm.ends(0);
     await measure(["-p", server.port, "--ping"]);

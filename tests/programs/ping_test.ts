@@ -2,6 +2,7 @@
 
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { requires } from "../../lib/testing/requires.ts";
@@ -111,7 +112,7 @@ describe("--ping", () => {
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     it(`ends with a summary at ${signal}`, SIGNALS, async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
       await client.until(/seq=1 .*\n/);
       client.signal(signal);
@@ -158,7 +159,7 @@ describe("--ping", () => {
     "to a full disk: one sentence, whether replies come or are lost",
     requires("linux"),
     async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       await using silent = await Udp.open();
       for (const where of [["-p", `${server.port}`], ["-p", `${silent.port}`, "--udp"]]) {
         const args = [...where, "--ping", "-c", "2", "-i", "0", "-t", "50ms"];
@@ -171,7 +172,7 @@ describe("--ping", () => {
   );
 
   it("draws no wider than the terminal", requires("tmux"), async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const ping = [...program("client"), "-p", `${server.port}`, "--ping", "-c", "50", "-i", "0"];
     await using screen = await Screen.open(ping, { columns: 40 });
     const [, end = ""] = (await screen.ends(0)).split(/^--- .* ---\n.*\n/m);
@@ -455,7 +456,7 @@ describe("--ping on time", () => {
   });
 
   it("--interval 0: 5,000 round trips within a few times what a loop of requests takes", async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     using peer = await Peer.connect({ port: server.port, framing: "line", timeout: 10_000 });
     const loop = async () => {
       const since = performance.now();
@@ -552,7 +553,7 @@ describe("--ping --connect", () => {
 
 describe("--ping --quiet", () => {
   it("is the summary alone, in JSON too", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const { lines: printed, summary } = await ping(
       server.port,
       ["-c", 3, "-i", 0, "-q", "-m", "a"],
@@ -607,7 +608,7 @@ describe("--log json on the client", () => {
   );
 
   it("is an object a reply and one at the end, whatever the mode", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const where = ["-p", server.port];
     const timed = (seq: number, message: string) => ({ ...reply(seq, message), duration });
     const both = [timed(1, "a"), timed(2, "b c"), { ...summary(2), ...measured }];
@@ -661,7 +662,7 @@ describe("--log json on the client", () => {
   });
 
   it("escapes what is no text, and what escapes it", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using client = startClient(["-p", server.port, "--log", "json", "-m", '\\x41\x1b"']);
     await client.ends(0);
     const { data, bytes } = JSON.parse(client.stdout.split("\n")[0] ?? "");

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { Readable, Writable } from "node:stream";
 import { Terminal } from "../../lib/cli/terminal.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
@@ -75,7 +76,7 @@ describe("on a terminal", SKIP, () => {
     ] as const
   ) {
     it(`edits a line: ${what}`, async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       await using screen = await open(server.port);
       await screen.press(...keys);
       await screen.shows(new RegExp(`>>:${line}$`));
@@ -85,7 +86,7 @@ describe("on a terminal", SKIP, () => {
   }
 
   it("knows the lines before: up and down", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using screen = await open(server.port);
     for (const line of ["one", "two"]) {
       await screen.type(line);
@@ -101,7 +102,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("says every line of a paste, in order; the last, unended, can still be edited", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using screen = await open(server.port);
     await screen.paste("one\ntwo\nthree");
     await screen.shows(/\[two\].*\n>>:three$/);
@@ -158,7 +159,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("in a window of 20 columns: long lines and replies wrap, and can be edited", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using screen = await open(server.port, { columns: 20 });
     await screen.type("a line that is longer than that");
     await screen.press("C-a", "X", "C-e", "!");
@@ -175,7 +176,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("says that Ctrl-Z suspends nothing; what was typed stays", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using screen = await open(server.port);
     await screen.type("half a line");
     await screen.press("Left", "C-z");
@@ -186,7 +187,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("leaves nothing behind when a window with a long line changes its width", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     // Below other lines: what is above the screen's first row, a terminal doesn't give back.
     const below = ["sh", "-c", 'seq 30; exec "$@"', "sh"];
     const client = [...program("client"), "-p", String(server.port)];
@@ -229,7 +230,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("shows what could move the cursor escaped", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const message = "\x1b[31m\u009b\u202e";
     const command = [...program("client"), "-p", String(server.port), "-m", message];
     await using screen = await Screen.open(command);
@@ -237,7 +238,7 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("has colours, and none with NO_COLOR", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     for (const [NO_COLOR, has] of [["", true], ["1", false]] as const) {
       await using screen = await open(server.port, { env: { NO_COLOR } });
       await screen.type("hello");
@@ -363,7 +364,7 @@ describe("the terminal is as it was", SKIP, () => {
     ] as const
   ) {
     it(`after ${what} in the middle of a line`, async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       await using screen = await within(server.port);
       await screen.shows(">>:");
       await screen.type("half a line");
@@ -377,7 +378,7 @@ describe("the terminal is as it was", SKIP, () => {
   }
 
   it("after Ctrl-C at the beginning of a line of several rows, all of which stay", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using screen = await open(server.port, { columns: 20 });
     await screen.type("a line that is longer than that");
     await screen.press("Home");
@@ -388,7 +389,7 @@ describe("the terminal is as it was", SKIP, () => {
   });
 
   it("after Ctrl-D and a blank line", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     for (const key of ["C-d", "Enter"]) {
       await using screen = await open(server.port);
       await screen.press(key);

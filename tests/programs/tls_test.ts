@@ -8,6 +8,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { Certificates } from "../support/certificates.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { readTls } from "../../lib/net/pem.ts";
@@ -106,7 +107,7 @@ describe("TLS", requires("openssl"), () => {
   }
 
   it("says that the server does not speak TLS", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using client = startClient(["-p", server.port, "--tls", "-m", "hello", "-t", "5s"]);
     await client.ends(1);
     assertMatch(client.stderr, /: it does not speak TLS: leave out --tls\n$/);

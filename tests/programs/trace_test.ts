@@ -49,8 +49,8 @@ describe("--trace", () => {
       await wire.send(message);
       await wire.until(/STAMP|\d{4}/);
     }
-    await server.until(/  framing line: an LF came\n.*  message 1: 1 byte "a"\n/);
-    await server.until(/  framing raw: 50 ms without an LF\n.*  message 1: 1 byte "b"\n/);
+    await server.until(/ {2}framing line: an LF came\n.* {2}message 1: 1 byte "a"\n/);
+    await server.until(/ {2}framing raw: 50 ms without an LF\n.* {2}message 1: 1 byte "b"\n/);
   });
 
   it("on the client: on standard error, beside the replies", async () => {
