@@ -29,16 +29,17 @@ export interface FaultyOwner {
 
 /** A connection whose bytes meet faults. */
 export abstract class FaultyConn implements ServerConn {
-  declare handshake?: () => Promise<unknown>; // only if the connection has one
+  readonly remoteAddr: Addr;
+  readonly localAddr: Addr | undefined;
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
-  protected owner: FaultyOwner | undefined;
   protected hold: FaultOf<"hold"> | undefined;
-  protected limit: FaultOf<"read"> | undefined;
   /** Pauses that a stop ends. */
   protected holds = new Sleeps();
   /** Pauses that only the connection's end ends. */
   protected pauses = new Sleeps();
+  protected owner: FaultyOwner | undefined;
+  #limit: FaultOf<"read"> | undefined;
   #isWaiting = false;
   #holdingBack: Promise<void> | undefined;
   #life: ReturnType<typeof setTimeout> | undefined;
@@ -46,21 +47,36 @@ export abstract class FaultyConn implements ServerConn {
   #nextSlice = 0;
   #nextRead = 0;
 
-  /** @param conn owned from here on */
-  constructor(readonly conn: Conn & Partial<ServerConn>) {
-    if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
+  /**
+   * @param conn owned from here on
+   * @param isUp whether it is a relay's, to the server
+   */
+  constructor(
+    readonly conn: ServerConn,
+    protected faults: ConnectionFaults,
+    readonly isUp = false,
+  ) {
+    this.remoteAddr = conn.remoteAddr;
+    this.localAddr = conn.localAddr;
+    this.use(faults);
   }
 
-  get remoteAddr(): Addr {
-    return this.conn.remoteAddr as Addr;
+  /** Takes the faults of the whole connection; forgets what is paced and whatever is held back. */
+  protected use(faults: ConnectionFaults): void {
+    this.faults = faults;
+    this.hold = faults.find("hold", this.isUp);
+    this.#limit = faults.find("read", this.isUp);
+    this.#endPauses();
+    this.pauses = new Sleeps();
+    this.holds = new Sleeps();
+    this.#nextSend = this.#nextRead = 0;
   }
 
-  get localAddr(): Addr | undefined {
-    return this.conn.localAddr;
-  }
-
-  get isHealthCheck(): boolean | undefined {
-    return this.conn.isHealthCheck;
+  /** The connection begins, and with it the life that some faults give it. */
+  begin(owner: FaultyOwner): void {
+    this.owner = owner;
+    const life = this.faults.find("life", this.isUp);
+    if (life !== undefined) this.#life = setTimeout(() => this.#die(life), life.pause);
   }
 
   /** Whether a pending write waits for its own pace, not for the peer. */
@@ -68,25 +84,14 @@ export abstract class FaultyConn implements ServerConn {
     return this.#isWaiting;
   }
 
-  setNoDelay(): void {
-    this.conn.setNoDelay?.();
-  }
-
-  /** The connection begins, and with it the life that some faults give it. */
-  begin(owner: FaultyOwner, faults?: ConnectionFaults): void {
-    this.owner = owner;
-    const life = faults?.find("life");
-    if (life !== undefined) this.#life = setTimeout(() => this.#die(life), life.pause);
-  }
-
   async read(into: Uint8Array): Promise<number | null> {
-    const { limit } = this;
+    const limit = this.#limit;
     if (limit === undefined) return await this.conn.read(into);
     await this.sleepUntil(this.#nextRead);
     const count = await this.conn.read(into.subarray(0, perTick(limit.bytes)));
     if (this.#nextRead === 0) this.report(limit);
-    const now = performance.now();
-    this.#nextRead = Math.max(now, this.#nextRead) + (count ?? 0) / limit.bytes * 1000;
+    const from = Math.max(performance.now(), this.#nextRead);
+    this.#nextRead = from + (count ?? 0) / limit.bytes * 1000;
     return count;
   }
 
@@ -119,10 +124,9 @@ export abstract class FaultyConn implements ServerConn {
 
   async #holdBack(): Promise<void> {
     if (this.state === "stalled") await this.holds.sleep(STALL);
-    else if (this.hold !== undefined && this.state === "open") {
-      this.report(this.hold);
-      await this.holds.sleep(this.hold.pause);
-    }
+    if (this.state !== "open" || this.hold === undefined) return;
+    this.report(this.hold);
+    await this.holds.sleep(this.hold.pause);
   }
 
   /** Waits until a time of `performance.now()`, or the connection's end. */
@@ -132,49 +136,41 @@ export abstract class FaultyConn implements ServerConn {
   }
 
   /** Reports a fault, unless it would come after the end. */
-  protected report(fault: Fault, message?: number, value?: number): void {
+  report(fault: Fault, message?: number, value?: number): void {
     if (this.state === "open") this.owner?.report(fault, message, value);
   }
 
   /**
-   * Sends bytes as their plan has it.
+   * Sends bytes as their plan has it; returns how many.
+   *
    * @param before bytes that were sent under the same plan
    * @param isAll no more bytes will be sent under this plan
-   * @returns how many were sent
    */
   protected async send(
     bytes: Uint8Array,
     plan: FaultPlan,
-    before = 0,
-    isAll = true,
+    before: number,
+    isAll: boolean,
   ): Promise<number> {
     const end = endOf(plan.faults);
     const room = end === undefined ? bytes.length : Math.max(0, end.bytes - before);
-    const part = bytes.subarray(0, room);
-    const sent = part.length > 0 ? await this.#pace(part, plan) : 0;
+    const sent = await this.#pace(bytes.subarray(0, room), plan, before);
     if (end !== undefined && (isAll || sent === room)) await this.#end(end, sent, plan.message);
     return sent;
   }
 
-  /** Forgets what is paced, and whatever is held back. */
-  protected restart(): void {
-    this.#endPauses();
-    this.pauses = new Sleeps();
-    this.holds = new Sleeps();
-    this.#nextSend = this.#nextRead = 0;
-  }
-
   /** Sends bytes in slices and at a rate, where that is asked for; returns how many. */
-  async #pace(bytes: Uint8Array, { faults, message }: FaultPlan): Promise<number> {
+  async #pace(bytes: Uint8Array, { faults, message }: FaultPlan, before: number): Promise<number> {
     const slice = find(faults, "slice");
     const rate = find(faults, "rate");
-    if (slice !== undefined) this.report(slice, message);
-    if (rate !== undefined) this.report(rate, message);
     const most = rate === undefined ? bytes.length : perTick(rate.bytes);
     // A slice is sent whole, unless that takes more than a second.
     const piece = Math.min(slice?.bytes ?? most, rate?.bytes ?? Infinity);
-    if (message !== undefined) this.#nextSlice = 0;
     const { pauses } = this;
+    if (before === 0) {
+      this.#nextSlice = 0;
+      for (const fault of [slice, rate]) if (fault && bytes.length > 0) this.report(fault, message);
+    }
     for (let at = 0; at < bytes.length; at += piece) {
       const part = bytes.subarray(at, at + piece);
       if (rate !== undefined) {
@@ -209,6 +205,13 @@ export abstract class FaultyConn implements ServerConn {
     this.owner?.end();
   }
 
+  /** Ends a stall that has lasted long enough. */
+  protected giveUp(): void {
+    if (this.state !== "stalled") return;
+    this.state = "over";
+    this.owner?.end();
+  }
+
   #over(): void {
     this.state = "over";
     clearTimeout(this.#life);
@@ -225,9 +228,7 @@ type EndingFault = FaultOf<"cut" | "reset" | "stall">;
 
 /** What ends the connection; the first, where there are several. */
 export function endOf(faults: readonly Fault[]): EndingFault | undefined {
-  return faults.find((fault): fault is EndingFault =>
-    fault.name === "cut" || fault.name === "reset" || fault.name === "stall"
-  );
+  return faults.find((fault): fault is EndingFault => /^(cut|reset|stall)$/.test(fault.name));
 }
 
 /** The bytes of one tick of a rate. */

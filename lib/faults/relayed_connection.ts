@@ -1,22 +1,29 @@
-/** Two connections of which each is sent what the other receives. */
+/** A client's connection and one to a server: each is sent what the other receives. */
 
+import { type Endpoint, formatEndpoint } from "../net/address.ts";
+import type { Addr } from "../net/addr.ts";
 import { close } from "../net/close.ts";
-import type { Conn } from "../net/listener.ts";
+import { ConnectError } from "../net/connect.ts";
+import { describeConnectError } from "../net/describe_error.ts";
+import type { ServerConn } from "../net/listener.ts";
+import { connectSocket } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";
-import type { FaultyOwner } from "./faulty_conn.ts";
+import type { Fault } from "./grammar.ts";
 import { StreamConn } from "./stream_conn.ts";
 
+/** Milliseconds that connecting to the server may take: less than the admission of a client. */
+const CONNECT_LIMIT = 8000;
 /** A read has room for twice what the last one gave, within these limits, in bytes: at rest it costs memory. */
 const SMALLEST_READ = 1024;
 const LARGEST_READ = 65536;
-/** How long a peer may take to close once the connection has been ended, in ms. */
+/** Milliseconds that a peer may take to close once the connection has been ended. */
 const LINGER = 2000;
-/** A stopping relay takes it that nothing more comes when nothing has come for this long, in ms. */
+/** A connection is at rest when no byte has passed for this long, in ms. */
 const PAUSE = 50;
 
-/** A connection of a relay: some give bytes without a copy, and those with faults hear of a stop. */
-export type RelayConn = Conn & {
+/** One side of a relayed connection: some return bytes without a copy, and those with faults are stopped. */
+type Side = ServerConn & {
   take?(): Promise<Uint8Array | null>;
   stop?(): void;
   readonly isPacing?: boolean;
@@ -25,46 +32,110 @@ export type RelayConn = Conn & {
 /** How a relayed connection ended: the client or the server closed it, either was reset, it was ended from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
 
-/** A client's connection and one to the server. {@linkcode run} settles when both are over, and never rejects. */
-export class RelayedConnection {
+/** A relayed connection. To a server's callbacks it is a client, of which there are no messages. */
+export class RelayedConnection<State = unknown> {
+  readonly messages = 0;
+  readonly isHealthCheck = false;
+  readonly write = (): boolean => false; // all that the client receives is the server's
+  readonly drained = (): Promise<boolean> => Promise.resolve(false);
+  state = undefined as State;
   /** Bytes from the client. */
   bytes = 0;
   /** Bytes to the client. */
   replied = 0;
-  /** When a byte last passed, as `performance.now()` tells it. */
-  passedAt: number = performance.now();
-  /** How it ended, or will: the first reason counts. */
-  ending: RelayEnding | undefined;
-  /** Is called when the client has half-closed. */
-  onEof: (() => void) | undefined;
+  /** Called with each fault that happens; a delay's value is in ms. */
+  report = (_fault: Fault, _message?: number, _value?: number): void => {};
+  /** Called when the client has half-closed. */
+  onEof = (): void => {};
+  /** Called when it is over. */
+  onEnd = (_ending: RelayEnding): void => {};
 
+  readonly #sides: Side[]; // the client's and, once there is one, the server's
+  readonly #halfClosed = new Set<Side>();
+  readonly #abort = new AbortController();
   #state: "open" | "ending" | "over" = "open"; // while it ends, what comes is discarded
+  #ending: RelayEnding | undefined; // the first reason counts
   #isAwaited = false; // the client sent last: the server may be about to answer
-  readonly #halfClosed = new Set<Conn>();
+  #passedAt = performance.now(); // when a byte last passed
   #cancel = (): void => {}; // what is to happen in a while
+  #silentSince = 0;
+  #silentFrom = 0;
 
-  /** @param client and target are owned from here on */
-  constructor(readonly client: RelayConn, readonly target: RelayConn) {}
+  /** @param conn the client's, owned from here on */
+  constructor(readonly conn: ServerConn, readonly faults?: ConnectionFaults) {
+    this.#sides = [faults === undefined ? conn : new StreamConn(conn, faults)];
+  }
 
-  /** Relays until both directions have ended. */
+  get addr(): Addr {
+    return this.conn.remoteAddr;
+  }
+
+  get localAddr(): Addr | undefined {
+    return this.conn.localAddr;
+  }
+
+  get idle(): number {
+    return Math.round(performance.now() - this.#passedAt);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /**
+   * Connects to the server. If that fails, the client is closed; it is reset if the server refused.
+   *
+   * @throws {ConnectError} unless it was cut meanwhile
+   */
+  async connect(server: Endpoint): Promise<void> {
+    const { hostname: host = "127.0.0.1", port = 0, path } = server;
+    let isLate = false;
+    const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
+    try {
+      const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
+      this.#sides.push(this.faults ? new StreamConn(conn, this.faults, true) : conn);
+    } catch (error) {
+      if (this.#state === "over") throw error; // it was cut
+      if (error instanceof Deno.errors.ConnectionRefused) this.reset();
+      this.cut("failed");
+      const why = isLate
+        ? `no answer within ${CONNECT_LIMIT / 1000}s`
+        : describeConnectError(error, server).replace(/--(host and --port|host|unix)/, "--to");
+      throw new ConnectError(formatEndpoint(server), why, error);
+    } finally {
+      cancel();
+    }
+    for (const side of this.#sides) if (side instanceof StreamConn) side.begin(this);
+  }
+
+  /** Changes the faults of the bytes from here on. */
+  change(faults: ConnectionFaults): void {
+    for (const side of this.#sides) if (side instanceof StreamConn) side.change(faults);
+  }
+
+  /** Relays until both directions have ended; never rejects. */
   async run(): Promise<void> {
-    await Promise.all([this.#pump(this.client, this.target), this.#pump(this.target, this.client)]);
+    const [client, server] = this.#sides;
+    if (client && server) {
+      await Promise.all([this.#pump(client, server), this.#pump(server, client)]);
+    }
     this.cut("done");
+    this.onEnd(this.#ending ?? "done");
   }
 
   /** Ends both directions: what is due is sent, then end-of-file. */
   end(): void {
     if (this.#state !== "open") return;
     this.#state = "ending";
-    this.ending ??= "done";
+    this.#ending ??= "done";
     this.#cancel();
     this.#cancel = timeLimit(LINGER, () => this.cut("done"));
-    for (const conn of [this.client, this.target]) void this.#halfClose(conn).catch(() => {});
+    for (const side of this.#sides) void this.#halfClose(side).catch(() => {});
   }
 
   /** Resets both connections. */
   reset(): void {
-    this.#close("reset", (conn) => conn.reset ? conn.reset() : conn.close());
+    this.#close("reset", (side) => side.reset ? side.reset() : close(side));
   }
 
   /** Closes both connections at once; a second time does nothing. */
@@ -74,26 +145,32 @@ export class RelayedConnection {
 
   /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
   stop(): void {
-    for (const conn of [this.client, this.target]) conn.stop?.();
+    for (const side of this.#sides) side.stop?.();
     this.#awaitRest();
   }
 
-  /** Whether bytes wait for their own time, and not for a peer. */
-  get isPacing(): boolean {
-    return Boolean(this.client.isPacing || this.target.isPacing);
+  /** Milliseconds of a clock for which no byte has passed, and none waited for its own time. */
+  silentFor(clock: number): number {
+    if (this.#isPacing || this.#silentFrom !== this.#passedAt) this.#silentSince = clock;
+    this.#silentFrom = this.#passedAt;
+    return clock - this.#silentSince;
+  }
+
+  get #isPacing(): boolean {
+    return this.#sides.some(({ isPacing }) => isPacing);
   }
 
   #awaitRest(): void {
     this.#cancel = timeLimit(PAUSE, () => {
-      const isQuiet = performance.now() - this.passedAt >= PAUSE;
-      if (!isQuiet || this.#isAwaited || this.isPacing) return this.#awaitRest();
-      this.ending ??= "stopped";
-      void this.#halfClose(this.target).catch(() => {}); // its end-of-file will be the client's
+      if (this.idle < PAUSE || this.#isAwaited || this.#isPacing) return this.#awaitRest();
+      this.#ending ??= "stopped";
+      const [, server] = this.#sides;
+      if (server) void this.#halfClose(server).catch(() => {}); // its end-of-file will be the client's
     });
   }
 
-  async #pump(from: RelayConn, to: RelayConn): Promise<void> {
-    const isUp = from === this.client;
+  async #pump(from: Side, to: Side): Promise<void> {
+    const isUp = from === this.#sides[0];
     const take = from.take?.bind(from) ?? reader(from);
     try {
       for (let bytes; (bytes = await take()) !== null;) {
@@ -101,77 +178,48 @@ export class RelayedConnection {
         this.#isAwaited = isUp;
         await this.#send(bytes, to, isUp);
       }
-      this.ending ??= isUp ? "left" : "done";
-      if (isUp) this.onEof?.();
+      this.#ending ??= isUp ? "left" : "done";
+      if (isUp) this.onEof();
       await this.#halfClose(to);
     } catch {
       this.reset(); // of whichever failed: the other learns of it
     }
   }
 
-  async #send(bytes: Uint8Array, to: RelayConn, isUp: boolean): Promise<void> {
-    this.passedAt = performance.now();
+  async #send(bytes: Uint8Array, to: Side, isUp: boolean): Promise<void> {
+    this.#passedAt = performance.now();
     for (let left = bytes; left.length > 0 && this.#state === "open";) {
       const count = await to.write(left);
-      this.passedAt = performance.now();
-      if (isUp) this.bytes += count;
-      else this.replied += count;
+      this.#passedAt = performance.now();
+      this[isUp ? "bytes" : "replied"] += count;
       left = left.subarray(count);
     }
   }
 
-  async #halfClose(conn: RelayConn): Promise<void> {
-    if (this.#halfClosed.has(conn)) return;
-    this.#halfClosed.add(conn);
-    await conn.closeWrite();
+  async #halfClose(side: Side): Promise<void> {
+    if (this.#halfClosed.has(side)) return;
+    this.#halfClosed.add(side);
+    await side.closeWrite();
   }
 
-  #close(ending: RelayEnding, closes: (conn: RelayConn) => void): void {
+  #close(ending: RelayEnding, closes: (side: Side) => void): void {
     if (this.#state === "over") return;
     this.#state = "over";
-    this.ending ??= ending;
+    this.#ending ??= ending;
     this.#cancel();
-    for (const conn of [this.client, this.target]) closes(conn);
+    this.#sides.forEach(closes);
+    this.#abort.abort(); // afterwards: it would close the connection to the server
   }
 }
 
 /** Reads whatever comes, into a buffer that is as large as the last reads were. */
-function reader(conn: Conn): () => Promise<Uint8Array | null> {
+function reader(side: Side): () => Promise<Uint8Array | null> {
   let buffer = new Uint8Array(SMALLEST_READ);
   let room = SMALLEST_READ;
   return async () => {
     if (room > buffer.length || room < buffer.length / 8) buffer = new Uint8Array(room);
-    const count = await conn.read(buffer);
-    if (count === null) return null;
-    room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
-    return buffer.subarray(0, count);
+    const count = await side.read(buffer);
+    room = Math.min(Math.max(2 * (count ?? 0), SMALLEST_READ), LARGEST_READ);
+    return count === null ? null : buffer.subarray(0, count);
   };
-}
-
-/** A relayed connection with faults. */
-export class FaultyRelayedConnection extends RelayedConnection {
-  declare readonly client: StreamConn;
-  declare readonly target: StreamConn;
-
-  /**
-   * @param client and target are owned from here on
-   * @param report is called with each fault that happens
-   */
-  constructor(
-    client: Conn,
-    target: Conn,
-    faults: ConnectionFaults,
-    report: FaultyOwner["report"] = () => {},
-  ) {
-    super(new StreamConn(client, faults), new StreamConn(target, faults, true));
-    const owner = { report, end: () => this.end(), reset: () => this.reset() };
-    this.client.begin(owner, faults);
-    this.target.begin(owner);
-  }
-
-  /** Changes the faults of the bytes from here on. */
-  change(faults: ConnectionFaults): void {
-    this.client.change(faults);
-    this.target.change(faults);
-  }
 }

@@ -5,50 +5,37 @@ import type { ServerConn } from "../net/listener.ts";
 import { onAbort } from "../wait.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
 import { endOf, FaultyConn } from "./faulty_conn.ts";
-import type { Fault } from "./grammar.ts";
-import { Random } from "./random.ts";
 
 /** A connection to which a server writes whole replies, and says which message each answers. */
 export class ReplyConn extends FaultyConn {
   readonly #plans = new Map<number, FaultPlan>(); // of the replies that are not sent
+  readonly #removeListener;
   #isEnding = false; // one of them will end the connection: what would happen after it does not
-  #removeListener = (): void => {};
 
   /**
    * @param conn owned from here on
    * @param stopping is aborted when the server begins to stop
    */
-  constructor(
-    conn: ServerConn,
-    readonly faults: ConnectionFaults,
-    readonly stopping: AbortSignal,
-  ) {
-    super(conn);
+  constructor(conn: ServerConn, faults: ConnectionFaults, readonly stopping: AbortSignal) {
+    super(conn, faults);
     this.#removeListener = onAbort(stopping, () => this.stop());
-    this.hold = faults.find("hold");
-    this.limit = faults.find("read");
   }
 
   /** Plans what happens to a message, by its number in the conversation, and to its reply. */
   plan(message: number, bytes: Uint8Array): FaultPlan {
-    if (this.#isEnding) return { message, faults: [], random: new Random() };
     const plan = this.faults.plan(message, bytes);
+    if (this.#isEnding) return { ...plan, faults: [] };
     this.#isEnding = endOf(plan.faults) !== undefined;
     this.hold = find(plan.faults, "hold") ?? this.hold;
     this.#plans.set(message, plan);
     return plan;
   }
 
-  /** Reports a fault of a message. */
-  happens(fault: Fault, { message }: FaultPlan, value?: number): void {
-    this.report(fault, message, value);
-  }
-
   /** Until when nothing more is read, if a message makes the server deaf. */
-  deaf(plan: FaultPlan): Promise<void> | undefined {
-    const deaf = find(plan.faults, "deaf");
+  deaf({ faults, message }: FaultPlan): Promise<void> | undefined {
+    const deaf = find(faults, "deaf");
     if (deaf === undefined || this.stopping.aborted) return undefined;
-    this.happens(deaf, plan);
+    this.report(deaf, message);
     return this.holds.sleep(MAX_TIMER);
   }
 
@@ -57,7 +44,7 @@ export class ReplyConn extends FaultyConn {
     const delay = find(plan.faults, "delay");
     if (delay === undefined) return undefined;
     const value = drawDelay(delay, plan);
-    this.happens(delay, plan, value);
+    this.report(delay, plan.message, value);
     return this.pauses.sleep(value);
   }
 
@@ -66,7 +53,7 @@ export class ReplyConn extends FaultyConn {
     this.#plans.delete(message);
     if (this.state !== "open") return bytes.length;
     if (plan === undefined) return await this.conn.write(bytes);
-    await this.send(bytes, plan);
+    await this.send(bytes, plan, 0, true);
     return bytes.length;
   }
 

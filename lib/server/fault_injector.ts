@@ -95,7 +95,7 @@ export class FaultInjector<State> {
         faulty.reset();
         conversation.cut("done");
       },
-    }, chosen);
+    });
     return conversation;
   }
 
@@ -120,8 +120,7 @@ export class FaultInjector<State> {
 function answer(own: ReplyBuffer, reply: LateReply, conn: ReplyConn, plan: FaultPlan): void {
   const written = own.isBegun ? own.bytes.slice(0, own.length) : undefined;
   ReplyBuffer.give(own);
-  const report = (fault: Fault) => conn.happens(fault, plan);
-  const replies = applyReplyFaults(written, plan, report);
+  const replies = applyReplyFaults(written, plan, (fault) => conn.report(fault, plan.message));
   for (const bytes of replies) {
     reply.write(bytes);
     reply.finish();

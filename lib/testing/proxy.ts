@@ -2,9 +2,9 @@
 
 import { Faults } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
-import { FaultyRelayedConnection } from "../faults/relayed_connection.ts";
+import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { close } from "../net/close.ts";
-import { connectSocket, type SocketConn, SocketListener } from "../net/node_socket.ts";
+import { type SocketConn, SocketListener } from "../net/node_socket.ts";
 
 /** The server that a proxy leads to. */
 export interface ProxyTarget {
@@ -55,8 +55,7 @@ export class Proxy implements AsyncDisposable {
   #serving: Promise<void>;
   #isOn = true;
   #accepted = 0; // under these faults
-  readonly #connecting = new Set<SocketConn>(); // clients, while the server is connected to
-  readonly #connections = new Set<FaultyRelayedConnection>();
+  readonly #connections = new Set<RelayedConnection>();
 
   private constructor(readonly target: ProxyTarget, faults: ProxyFaults, listener: SocketListener) {
     this.#read = parsed(faults);
@@ -113,13 +112,11 @@ export class Proxy implements AsyncDisposable {
 
   /** Closes all connections at once. */
   cut(): void {
-    for (const client of this.#connecting) client.close();
     for (const connection of this.#connections) connection.cut("cut");
   }
 
   /** Resets all connections, on both sides. */
   reset(): void {
-    for (const client of this.#connecting) client.reset();
     for (const connection of this.#connections) connection.reset();
   }
 
@@ -152,16 +149,11 @@ export class Proxy implements AsyncDisposable {
     const faults = this.#read.of(++this.#accepted, SUPPORT);
     const refuse = faults.find("refuse");
     if (refuse !== undefined) return refuse.reset ? client.reset() : client.close();
-    this.#connecting.add(client);
-    const { hostname: host = HERE, port } = this.target;
-    const target = await connectSocket({ host, port }).catch(() => null);
-    this.#connecting.delete(client);
-    if (target === null) return client.reset();
-    if (client.socket.destroyed) return target.close();
     client.setNoDelay();
-    const connection = new FaultyRelayedConnection(client, target, faults);
+    const connection = new RelayedConnection(client, faults);
     this.#connections.add(connection);
-    await connection.run();
+    const isConnected = await connection.connect(this.target).then(() => true, () => false);
+    if (isConnected) await connection.run();
     this.#connections.delete(connection);
   }
 }

@@ -42,9 +42,14 @@ describe("a relay", requires("signals"), () => {
     for (let round = 0; round < 3; round++) {
       await using client = startClient(["--port", relay.port, "--message", "hello"]);
       await client.ends(1);
-      await relay.until(`cannot connect to 127.0.0.1:${port}: no server is there\n`);
+      await relay.until(
+        `cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to\n`,
+      );
     }
-    assertEquals(relay.stderr, `server: cannot connect to 127.0.0.1:${port}: no server is there\n`);
+    assertEquals(
+      relay.stderr,
+      `server: cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to\n`,
+    );
     await using server = new Program([...program("server"), "--port", `${port}`]);
     await server.until("listening");
     await using client = startClient(["--port", relay.port, "--message", "hello"]);

@@ -164,7 +164,8 @@ describe("a relay", () => {
     await using setting = await Setting.start();
     const [first, itsServer] = await setting.pair();
     const { port } = setting.behind.address() as net.AddressInfo;
-    const why = `cannot connect to 127.0.0.1:${port}: no server is there`;
+    const why =
+      `cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to`;
     setting.behind.close(); // nobody new
     for (let round = 0; round < 3; round++) {
       assertEquals(await (await setting.connect()).ends(), ["", "reset"]);
@@ -196,7 +197,7 @@ describe("a relay", () => {
     });
     using client = await Deno.connect({ port: nowhere.port });
     assertEquals(await client.read(new Uint8Array(1)), null);
-    assertEquals(errors, ["cannot connect to no-such-host.invalid:1: no such name"]);
+    assertEquals(errors, ["cannot connect to no-such-host.invalid:1: no such name: check --to"]);
   });
 
   it("takes no more clients than it may, nor connections to its server", async () => {
