@@ -78,9 +78,8 @@ export class Faults {
    */
   static from({ faults, orders, seed }: FaultOptions, support: FaultSupport): Faults | undefined {
     if (faults === undefined && !orders) return undefined;
-    const read = faults instanceof Faults
-      ? faults
-      : new Faults(faults === undefined ? [] : readFaults(faults), orders, seed);
+    const list = typeof faults === "string" ? readFaults(faults) : [];
+    const read = faults instanceof Faults ? faults : new Faults(list, orders, seed);
     const why = read.describeUnsupported(support);
     if (why !== undefined) throw new RangeError(why);
     return read;
@@ -118,9 +117,9 @@ export class Faults {
   of(connection: number, support: FaultSupport): ConnectionFaults {
     const random = new Random(this.seed, connection, 0);
     const isRelay = support.up !== undefined; // it has no messages
+    const isChosen = (by: Selection) => happens(by, connection, random);
     const chosen = this.list.filter(({ messages, connections }) =>
-      happens(connections, connection, random) &&
-      (!isRelay || happens(messages, connection, random))
+      isChosen(connections) && (!isRelay || isChosen(messages))
     );
     return new ConnectionFaults(this, support, chosen, connection);
   }
@@ -147,17 +146,12 @@ export class ConnectionFaults {
    * @param bytes the message, which may be an order
    */
   plan(message: number, bytes: Uint8Array): FaultPlan {
-    const { faults: { seed, orders }, support } = this;
-    const random = new Random(seed, this.connection, message);
-    try {
-      const order = orders ? readOrder(bytes, support) : undefined;
-      if (order !== undefined) return { message, random, faults: onceEach(order) };
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      return { message, random, faults: [], error: error.message };
-    }
-    const chosen = this.list.filter(({ messages }) => happens(messages, message, random));
-    return { message, random, faults: onceEach(chosen) };
+    const { faults: { seed, orders }, support, connection } = this;
+    const random = new Random(seed, connection, message);
+    const order = orders ? readOrder(bytes, support) : undefined;
+    const faults = order?.faults ??
+      this.list.filter(({ messages }) => happens(messages, message, random));
+    return { message, random, ...order, faults: onceEach(faults) };
   }
 
   /** Plans what happens to all bytes of one direction of a relay. */
@@ -173,16 +167,11 @@ export function drawDelay({ shortest, longest }: FaultOf<"delay">, { random }: F
 }
 
 /** The fault of this name, if there is one. */
-export function find<Name extends FaultName>(
-  faults: readonly Fault[],
-  name: Name,
-): FaultOf<Name> | undefined {
-  return faults.find((fault): fault is FaultOf<Name> => fault.name === name);
+export function find<N extends FaultName>(faults: readonly Fault[], name: N) {
+  return faults.find((fault): fault is FaultOf<N> => fault.name === name);
 }
 
-function textOf({ request, at }: Fault): string {
-  return request + at;
-}
+const textOf = ({ request, at }: Fault): string => request + at;
 
 /** Of several faults of one name, the first. */
 function onceEach(faults: readonly Fault[]): Fault[] {

@@ -1,7 +1,7 @@
 /** A connection with faults: a wrapper that any connection fits in, on either side. */
 
 import type { Addr } from "../net/addr.ts";
-import type { Conn, ServerConn } from "../net/listener.ts";
+import type { ServerConn } from "../net/listener.ts";
 import { Sleeps } from "../wait.ts";
 import { type ConnectionFaults, type FaultPlan, find } from "./faults.ts";
 import type { Fault, FaultOf } from "./grammar.ts";
@@ -41,7 +41,7 @@ export abstract class FaultyConn implements ServerConn {
   protected owner: FaultyOwner | undefined;
   #limit: FaultOf<"read"> | undefined;
   #isWaiting = false;
-  #holdingBack: Promise<void> | undefined;
+  #holding: Promise<void> | undefined;
   #life: ReturnType<typeof setTimeout> | undefined;
   #nextSend = 0; // with a rate
   #nextSlice = 0;
@@ -113,20 +113,17 @@ export abstract class FaultyConn implements ServerConn {
 
   reset(): void {
     this.#over();
-    if (this.conn.reset) this.conn.reset();
-    else this.conn.close();
+    (this.conn.reset ?? this.conn.close).call(this.conn);
   }
 
   /** Holds the end back: all is sent. */
   protected holdBack(): Promise<void> {
-    return this.#holdingBack ??= this.#holdBack();
-  }
-
-  async #holdBack(): Promise<void> {
-    if (this.state === "stalled") await this.holds.sleep(STALL);
-    if (this.state !== "open" || this.hold === undefined) return;
-    this.report(this.hold);
-    await this.holds.sleep(this.hold.pause);
+    if (this.state === "stalled") return this.#holding ??= this.holds.sleep(STALL);
+    if (this.#holding === undefined && this.hold !== undefined && this.state === "open") {
+      this.report(this.hold);
+      this.#holding = this.holds.sleep(this.hold.pause);
+    }
+    return this.#holding ?? Promise.resolve();
   }
 
   /** Waits until a time of `performance.now()`, or the connection's end. */
@@ -146,12 +143,7 @@ export abstract class FaultyConn implements ServerConn {
    * @param before bytes that were sent under the same plan
    * @param isAll no more bytes will be sent under this plan
    */
-  protected async send(
-    bytes: Uint8Array,
-    plan: FaultPlan,
-    before: number,
-    isAll: boolean,
-  ): Promise<number> {
+  protected async send(bytes: Uint8Array, plan: FaultPlan, before: number, isAll: boolean) {
     const end = endOf(plan.faults);
     const room = end === undefined ? bytes.length : Math.max(0, end.bytes - before);
     const sent = await this.#pace(bytes.subarray(0, room), plan, before);

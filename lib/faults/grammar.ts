@@ -17,9 +17,7 @@ interface Row {
   read(value: string): unknown;
 }
 
-interface Bytes {
-  readonly bytes: number;
-}
+type Bytes = { readonly bytes: number };
 
 /** The longest noise, in bytes: it is made at once. */
 const MOST_NOISE = 1_000_000;
@@ -118,17 +116,15 @@ export function readFaults(text: string): Fault[] {
 
 function readFault(item: string): Fault {
   const [, head, quoted, tail = item] = QUOTED_ITEM.exec(item) ?? [];
-  const { before, at, messages, connections } = readSelections(tail);
+  const { before, at, ...selections } = readSelections(tail);
   const request = item.slice(0, item.length - at.length);
   const [, whole = "", plain] = /^([^=]*)(?:=([^]*))?$/.exec(head ?? before) ?? [];
   const value = quoted?.slice(2, -1).replace(/\\(["\\])/g, "$1") ?? plain;
   const isUp = whole.startsWith("up:");
   const name = isUp ? whole.slice("up:".length) : whole;
   if (!isName(name)) {
-    const choice = `choose among ${NAMES.join(", ")}`;
-    throw new RangeError(
-      `${name === "" ? "a fault is missing" : `there is no fault ${quote(name)}`}: ${choice}`,
-    );
+    const what = name === "" ? "a fault is missing" : `there is no fault ${quote(name)}`;
+    throw new RangeError(`${what}: choose among ${NAMES.join(", ")}`);
   }
   const row: Row = FAULTS[name];
   if (plain?.startsWith('"') || (quoted !== undefined && before !== "")) {
@@ -141,13 +137,17 @@ function readFault(item: string): Fault {
     const orNone = row.value?.startsWith("[") ? ", or none" : "";
     throw new RangeError(`${name} needs a value${orNone}: ${name}${row.value}`);
   }
-  const selected = ofConnections(name, { messages, connections }, at);
+  const common = { name, request, at, isUp, ...ofConnections(name, selections, at) };
+  const own = within(`the value of ${name} `, () => row.read(value ?? ""));
+  return { ...common, ...own as object } as Fault;
+}
+
+/** Reads something; puts words before what is wrong with it. */
+function within<T>(words: string, read: () => T): T {
   try {
-    return { name, request, at, isUp, ...selected, ...row.read(value ?? "") as object } as Fault;
+    return read();
   } catch (error) {
-    throw error instanceof RangeError
-      ? new RangeError(`the value of ${name} ${error.message}`)
-      : error;
+    throw error instanceof RangeError ? new RangeError(words + error.message) : error;
   }
 }
 
@@ -159,12 +159,8 @@ function readSelections(text: string): Selections & { before: string; at: string
   const other = last === "" ? /$^/ : last.startsWith("@c") ? /@[\d.%]+$/ : /@c[\d.%]+$/;
   const [first = ""] = other.exec(rest) ?? [];
   const of = (kind: RegExp) => readSelection([first, last].find((one) => kind.test(one)) ?? "");
-  return {
-    before: rest.slice(0, rest.length - first.length),
-    at: first + last,
-    messages: of(/^@(?!c)/),
-    connections: of(/^@c/),
-  };
+  const before = rest.slice(0, rest.length - first.length);
+  return { before, at: first + last, messages: of(/^@(?!c)/), connections: of(/^@c/) };
 }
 
 function readSelection(at: string): Selection {
@@ -185,31 +181,30 @@ function ofConnections(name: FaultName, { messages, connections }: Selections, a
   throw new RangeError(`${name} can't choose messages: leave out ${quote(at)}, or write it as @c`);
 }
 
+type Order = { readonly faults: Fault[]; readonly error?: string };
+
 /**
  * Reads the faults that a message asks for, if it is an order: what is between `!` and the first space.
  *
- * @throws {RangeError} whose message says what is wrong
+ * @returns the faults, or none and what is wrong with them
  */
-export function readOrder(message: Uint8Array, support: FaultSupport): Fault[] | undefined {
+export function readOrder(message: Uint8Array, support: FaultSupport): Order | undefined {
   if (message[0] !== "!".charCodeAt(0)) return undefined;
+  const checked = (fault: Fault): Fault => {
+    const { name, at } = fault;
+    const why = /^(refuse|life|read)$/.test(name)
+      ? `${name} is no order: its client is here already`
+      : at !== ""
+      ? `an order is for its own message: leave out ${quote(at)}`
+      : describeUnsupported(fault, support);
+    if (why !== undefined) throw new RangeError(why);
+    return fault;
+  };
   const [, order = ""] = ORDER.exec(decoder.decode(message)) ?? [];
   try {
-    const faults = readFaults(order);
-    for (const fault of faults) {
-      if (["refuse", "life", "read"].includes(fault.name)) {
-        throw new RangeError(`${fault.name} is no order: its client is here already`);
-      }
-      if (fault.at !== "") {
-        throw new RangeError(`an order is for its own message: leave out ${quote(fault.at)}`);
-      }
-      const why = describeUnsupported(fault, support);
-      if (why !== undefined) throw new RangeError(why);
-    }
-    return faults;
+    return { faults: within(`cannot use ${quote(order)}: `, () => readFaults(order).map(checked)) };
   } catch (error) {
-    throw error instanceof RangeError
-      ? new RangeError(`cannot use ${quote(order)}: ${error.message}`)
-      : error;
+    return { faults: [], error: (error as Error).message };
   }
 }
 
@@ -223,31 +218,27 @@ export interface FaultSupport {
 
 /** Why a fault can't happen there, and what can, in words; undefined if it can. */
 export function describeUnsupported(fault: Fault, support: FaultSupport): string | undefined {
-  const { name, isUp, request } = fault;
+  const { name, isUp, request, connections } = fault;
   const { on } = FAULTS[name];
+  const { up, transport, resets } = support;
   const among = (...kinds: Row["on"][]) =>
     `choose among ${NAMES.filter((name) => kinds.includes(FAULTS[name].on)).join(", ")}`;
-  if (isUp && support.up === undefined) return "only a relay has a way up: leave out up:";
-  if (isUp && ["refuse", "life", "deaf"].includes(name)) return `${name} takes no up: leave it out`;
-  if (support.up !== undefined && on === "reply") {
-    return `a relay has no messages: ${among("time", "bytes", "connection")}`;
-  }
-  if (support.transport === "udp") {
-    if (on === "bytes" || on === "connection") {
-      return `a datagram knows no ${name}: ${among("reply", "time")}`;
-    }
-    if (!isAll(fault.connections)) return "datagrams have no connections: leave out @c";
-    const isShort = name !== "noise" || fault.bytes <= MOST_DATAGRAM;
-    return isShort ? undefined : `a datagram has no room for that: at most ${MOST_DATAGRAM} bytes`;
-  }
-  if (!isReset(fault)) return undefined;
-  if ((isUp ? support.up : support.transport) === "unix") {
-    const alone = name === "life" ? request.replace("/reset", "") : "refuse";
-    return `a Unix socket knows no reset: choose cut, or ${alone} alone`;
-  }
-  return support.resets
-    ? undefined
-    : "for a reset, pass listeners that `listen` opens with `resets: true`";
+  const isUdp = transport === "udp";
+  const isUnix = (isUp ? up : transport) === "unix";
+  const isLong = name === "noise" && fault.bytes > MOST_DATAGRAM;
+  const alone = name === "life" ? request.replace("/reset", "") : "refuse";
+  // deno-fmt-ignore
+  const wrong: readonly (readonly [boolean, string])[] = [
+    [isUp && !up, "only a relay has a way up: leave out up:"],
+    [isUp && /^(refuse|life|deaf)$/.test(name), `${name} takes no up: leave it out`],
+    [up !== undefined && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
+    [isUdp && (on === "bytes" || on === "connection"), `a datagram knows no ${name}: ${among("reply", "time")}`],
+    [isUdp && !isAll(connections), "datagrams have no connections: leave out @c"],
+    [isUdp && isLong, `a datagram has no room for that: at most ${MOST_DATAGRAM} bytes`],
+    [isReset(fault) && isUnix, `a Unix socket knows no reset: choose cut, or ${alone} alone`],
+    [isReset(fault) && !resets, "for a reset, pass listeners that `listen` opens with `resets: true`"],
+  ];
+  return wrong.find(([is]) => is)?.[1];
 }
 
 /** Whether a fault resets a connection. */

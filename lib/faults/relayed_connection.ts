@@ -34,6 +34,8 @@ export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut"
 
 /** A relayed connection. To a server's callbacks it is a client, of which there are no messages. */
 export class RelayedConnection<State = unknown> {
+  readonly addr: Addr;
+  readonly localAddr: Addr | undefined;
   readonly messages = 0;
   readonly isHealthCheck = false;
   readonly write = (): boolean => false; // all that the client receives is the server's
@@ -53,6 +55,7 @@ export class RelayedConnection<State = unknown> {
   readonly #sides: Side[]; // the client's and, once there is one, the server's
   readonly #halfClosed = new Set<Side>();
   readonly #abort = new AbortController();
+  readonly signal: AbortSignal = this.#abort.signal;
   #state: "open" | "ending" | "over" = "open"; // while it ends, what comes is discarded
   #ending: RelayEnding | undefined; // the first reason counts
   #isAwaited = false; // the client sent last: the server may be about to answer
@@ -63,23 +66,13 @@ export class RelayedConnection<State = unknown> {
 
   /** @param conn the client's, owned from here on */
   constructor(readonly conn: ServerConn, readonly faults?: ConnectionFaults) {
+    this.addr = conn.remoteAddr;
+    this.localAddr = conn.localAddr;
     this.#sides = [faults === undefined ? conn : new StreamConn(conn, faults)];
-  }
-
-  get addr(): Addr {
-    return this.conn.remoteAddr;
-  }
-
-  get localAddr(): Addr | undefined {
-    return this.conn.localAddr;
   }
 
   get idle(): number {
     return Math.round(performance.now() - this.#passedAt);
-  }
-
-  get signal(): AbortSignal {
-    return this.#abort.signal;
   }
 
   /**
@@ -135,7 +128,7 @@ export class RelayedConnection<State = unknown> {
 
   /** Resets both connections. */
   reset(): void {
-    this.#close("reset", (side) => side.reset ? side.reset() : close(side));
+    this.#close("reset", (side) => (side.reset ?? side.close).call(side));
   }
 
   /** Closes both connections at once; a second time does nothing. */

@@ -2,7 +2,7 @@
 
 import { errorReply } from "../wire/error_reply.ts";
 import type { FaultPlan } from "./faults.ts";
-import type { Fault } from "./grammar.ts";
+import { type Fault, FAULTS } from "./grammar.ts";
 import type { Random } from "./random.ts";
 
 const CR = 13, LF = 10;
@@ -23,26 +23,15 @@ export function applyReplyFaults(
   let bytes = reply;
   let times = 1;
   for (const fault of faults) {
-    switch (fault.name) {
-      case "drop":
-        report(fault);
-        return [];
-      case "twice":
-        times = 2;
-        break;
-      case "error":
-        bytes = errorReply(fault.text);
-        break;
-      case "noise":
-        bytes = Uint8Array.from({ length: fault.bytes }, () => random.below(256));
-        break;
-      case "corrupt":
-        bytes = corrupted(bytes, fault.bytes, random);
-        break;
-      default:
-        continue; // does not change it
-    }
+    if (FAULTS[fault.name].on !== "reply") continue;
     report(fault);
+    if (fault.name === "drop") return [];
+    if (fault.name === "twice") times = 2;
+    if (fault.name === "error") bytes = errorReply(fault.text);
+    if (fault.name === "corrupt") bytes = corrupted(bytes, fault.bytes, random);
+    if (fault.name === "noise") {
+      bytes = Uint8Array.from({ length: fault.bytes }, () => random.below(256));
+    }
   }
   return Array.from({ length: times }, () => bytes);
 }

@@ -1,13 +1,8 @@
 /** A server's faults: wraps its connections and its handler. */
 
-import {
-  type ConnectionFaults,
-  type FaultOptions,
-  type FaultPlan,
-  Faults,
-} from "../faults/faults.ts";
+import { type ConnectionFaults, type FaultPlan, Faults } from "../faults/faults.ts";
 import type { FaultyOwner } from "../faults/faulty_conn.ts";
-import type { Fault, FaultSupport } from "../faults/grammar.ts";
+import type { FaultSupport } from "../faults/grammar.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close } from "../net/close.ts";
@@ -17,15 +12,19 @@ import type { Client, Handler } from "./handler.ts";
 import { type LateReply, ReplyBuffer } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
+type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
+type Converse<State> = (conn: ServerConn) => Conversation<State>;
+
 /** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {
   #accepted = 0;
-  readonly #chosen = new WeakMap<ServerConn, ConnectionFaults>();
+  /** The faults of each connection; a health check has none. */
+  readonly chosen = new WeakMap<ServerConn, ConnectionFaults>();
 
   private constructor(
     readonly faults: Faults,
     readonly support: FaultSupport,
-    readonly onFault: NonNullable<ServeOptions<State>["onFault"]>,
+    readonly onFault: OnFault<State>,
   ) {}
 
   /**
@@ -36,7 +35,7 @@ export class FaultInjector<State> {
    * @throws {RangeError} if they can't be read, or can't happen there
    */
   static of<State>(
-    options: Pick<ServeOptions<State>, "listeners" | "path" | "onFault" | keyof FaultOptions>,
+    options: Omit<ServeOptions<State>, "orders"> & { orders?: boolean | undefined },
     call: (callback: () => unknown) => void,
     up?: FaultSupport["up"],
   ): FaultInjector<State> | undefined {
@@ -45,27 +44,21 @@ export class FaultInjector<State> {
     const resets = listeners?.every(({ resets }) => resets) ?? false;
     const support = { transport, resets, ...up && { up } };
     const faults = Faults.from(options, support);
-    const report = (...fault: Parameters<NonNullable<typeof onFault>>) =>
-      call(() => onFault?.(...fault));
+    const report: OnFault<State> = (...fault) => call(() => onFault?.(...fault));
     return faults && new FaultInjector(faults, support, report);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
     const chosen = this.faults.of(++this.#accepted, this.support);
-    this.#chosen.set(conn, chosen);
+    this.chosen.set(conn, chosen);
     const refuse = chosen.find("refuse");
     if (refuse === undefined) return false;
-    const { remoteAddr: addr } = conn;
-    this.onFault(refuse.request, { addr, isHealthCheck: false, state: undefined });
+    const client = { addr: conn.remoteAddr, isHealthCheck: false, state: undefined };
+    this.onFault(refuse.request, client);
     if (refuse.reset && conn.reset) conn.reset();
     else close(conn);
     return true;
-  }
-
-  /** Returns the faults of a connection, unless it is a health check. */
-  chosenFor(conn: ServerConn): ConnectionFaults | undefined {
-    return this.#chosen.get(conn);
   }
 
   /** Reports the faults of a client. */
@@ -79,23 +72,16 @@ export class FaultInjector<State> {
    * @param conn owned from here on
    * @param stopping is aborted when the server begins to stop
    */
-  open(
-    conn: ServerConn,
-    stopping: AbortSignal,
-    converse: (conn: ServerConn) => Conversation<State>,
-  ): Conversation<State> {
-    const chosen = this.chosenFor(conn);
+  open(conn: ServerConn, stopping: AbortSignal, converse: Converse<State>): Conversation<State> {
+    const chosen = this.chosen.get(conn);
     if (chosen === undefined) return converse(conn);
     const faulty = new ReplyConn(conn, chosen, stopping);
     const conversation = converse(faulty);
-    faulty.begin({
-      report: this.reporter(conversation),
-      end: () => conversation.end(),
-      reset: () => {
-        faulty.reset();
-        conversation.cut("done");
-      },
-    });
+    const reset = () => {
+      faulty.reset();
+      conversation.cut("done");
+    };
+    faulty.begin({ report: this.reporter(conversation), end: () => conversation.end(), reset });
     return conversation;
   }
 

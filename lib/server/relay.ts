@@ -67,7 +67,7 @@ export function relay<State = void>(
   return new Server(() => {}, own, (over) => ({
     refuses: (conn) => faults?.refuses(conn) ?? false,
     open: (conn) => {
-      const client = new RelayedConnection<State>(conn, faults?.chosenFor(conn));
+      const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
       if (faults) client.report = faults.reporter(client);
       client.onEof = () => call(() => options.onEof?.(client));
       client.onEnd = (ending) => over(client, ending);

@@ -132,15 +132,11 @@ export class Proxy implements AsyncDisposable {
 
   /** Relays connections until the listener is closed and the last one is over. */
   async #serve(): Promise<void> {
-    const relaying = new Set<Promise<void>>();
-    for (;;) {
-      try {
-        const connection = this.#relay(await this.#listener.accept());
-        relaying.add(connection);
-        void connection.then(() => relaying.delete(connection));
-      } catch (error) {
-        if (error instanceof Deno.errors.BadResource) break; // other errors are of one connection
-      }
+    const relaying: Promise<void>[] = [];
+    const isClosed = (error: unknown) => error instanceof Deno.errors.BadResource;
+    for (let client; client !== true;) {
+      client = await this.#listener.accept().catch(isClosed); // other errors are of one connection
+      if (typeof client === "object") relaying.push(this.#relay(client));
     }
     await Promise.all(relaying);
   }
@@ -152,8 +148,8 @@ export class Proxy implements AsyncDisposable {
     client.setNoDelay();
     const connection = new RelayedConnection(client, faults);
     this.#connections.add(connection);
-    const isConnected = await connection.connect(this.target).then(() => true, () => false);
-    if (isConnected) await connection.run();
+    await connection.connect(this.target).catch(() => {}); // it has closed or reset the client
+    await connection.run();
     this.#connections.delete(connection);
   }
 }
@@ -162,8 +158,5 @@ export class Proxy implements AsyncDisposable {
 function parsed({ up, down, seed }: ProxyFaults): Faults {
   const read = (text: string | undefined) => text === undefined ? [] : readFaults(text);
   const list = [...read(up).map((fault) => ({ ...fault, isUp: true })), ...read(down)];
-  const faults = new Faults(list, false, seed);
-  const why = faults.describeUnsupported(SUPPORT);
-  if (why !== undefined) throw new RangeError(why);
-  return faults;
+  return Faults.from({ faults: new Faults(list, false, seed) }, SUPPORT) as Faults;
 }

@@ -190,7 +190,7 @@ describe("each fault, on either way", () => {
         await sleep(10);
       }
       from.socket.end();
-      assertEquals(await to.gets(5), "hello");
+      await to.gets(5);
       const first = performance.now() - since;
       assertEquals(await to.ends(), ["hello".repeat(5), "eof"]);
       const last = performance.now() - since;
