@@ -20,7 +20,7 @@ import { reportTrace } from "./lib/cli/trace.ts";
 import { StatusLine } from "./lib/cli/status_line.ts";
 import type { MessageSource } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
-import { addressesOf, addressOrName, cutPort, formatEndpoint } from "./lib/net/address.ts";
+import { addressesOf, addressOrName, formatEndpoint } from "./lib/net/address.ts";
 import type { ConnectOptions } from "./lib/net/connect.ts";
 import { readTls } from "./lib/net/pem.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
@@ -67,16 +67,13 @@ const OPTIONS = {
   trace: { not: ["udp"], help: "print every read and write, with its time, on standard error" },
 } as const;
 
-const PROGRAM = {
-  usage: "readback [options] [HOST [PORT] | HOST:PORT]",
-  about: `A TCP client that sends messages, prints the replies, and measures the server.
+const ABOUT = `readback [options] [HOST [PORT] | HOST:PORT]
+
+A TCP client that sends messages, prints the replies, and measures the server.
 
   readback --message hello 127.0.0.1:6969   send a message, print its reply
   readback --ping --count 10 example.org 7  measure ten round trips
-`,
-  operands: ["host", "port"] as const,
-  cut: cutPort,
-};
+`;
 const PROMPT = ">>:";
 
 type Options = Values<typeof OPTIONS>;
@@ -121,9 +118,12 @@ async function main(options: Options): Promise<number> {
   const trace = options.trace ? reportTrace(report, printTrace) : undefined;
   const target = { ...where, trace };
   if (ping) {
+    const onProgress = (print: () => void) => program.onSignals(["SIGQUIT"], print);
     const io = { report, status: progress, complain, onProgress };
     const measuring = { ...options, messages, duration: options.for };
-    return await measure(target, measuring, io, stopSignal()) ? 0 : 1;
+    return await measure(target, measuring, io, program.stopAtSignals(new AbortController()))
+      ? 0
+      : 1;
   }
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
@@ -156,21 +156,6 @@ function styleOf({ log, ping, connect, message, quiet }: Options): Style {
   return message.length > 0 || quiet ? "replies" : "conversation";
 }
 
-/** Aborts at the first Ctrl-C; a second one ends the program. */
-function stopSignal(): AbortSignal {
-  const stop = new AbortController();
-  const on = (signal: Deno.Signal, code: number) =>
-    Deno.addSignalListener(signal, () => stop.signal.aborted ? Deno.exit(code) : stop.abort());
-  on("SIGINT", 130);
-  if (Deno.build.os !== "windows") on("SIGTERM", 143);
-  return stop.signal;
-}
-
-/** Calls a function at each SIGQUIT, Ctrl-\\ on a terminal. */
-function onProgress(print: () => void): void {
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGQUIT", print);
-}
-
 /** Opens a line editor on the terminal. */
 async function openTerminal(): Promise<MessageSource & Disposable> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
@@ -183,12 +168,7 @@ async function openTerminal(): Promise<MessageSource & Disposable> {
     terminal[Symbol.dispose]();
     Deno.exit(code);
   };
-  const signals = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143 } as const;
-  for (const [signal, code] of Object.entries(signals)) {
-    if (Deno.build.os !== "windows") {
-      Deno.addSignalListener(signal as Deno.Signal, () => leave(code));
-    }
-  }
+  program.onSignals(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"], leave);
   return {
     async next() {
       const line = await terminal.ask();
@@ -217,4 +197,4 @@ function complain(sentence: string): void {
   program.complain("client", escape(encoder.encode(sentence)));
 }
 
-await program.run({ ...PROGRAM, options: OPTIONS }, Deno.args, main, complain);
+await program.run(ABOUT, OPTIONS, Deno.args, main, complain);

@@ -15,13 +15,13 @@ import {
 } from "./lib/cli/options.ts";
 import { keepOnly } from "./lib/cli/permissions.ts";
 import { onInputEnd } from "./lib/cli/pipes.ts";
-import { complain, run } from "./lib/cli/program.ts";
+import { complain, onSignals, run, stopAtSignals } from "./lib/cli/program.ts";
 import { openLog, openLogFile } from "./lib/cli/server_log.ts";
 import { nameOf, Transcript } from "./lib/cli/transcript.ts";
 import { Faults } from "./lib/faults/faults.ts";
 import { faultRows, readFaults } from "./lib/faults/grammar.ts";
 import type { Addr } from "./lib/net/addr.ts";
-import { addressOrName, cutPort } from "./lib/net/address.ts";
+import { addressOrName } from "./lib/net/address.ts";
 import { listen } from "./lib/net/listen.ts";
 import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
 import { readIdentity } from "./lib/net/pem.ts";
@@ -74,18 +74,16 @@ function replyFormat(text: string): string {
   return format(text);
 }
 
-const PROGRAM = {
-  usage: "readback-server [options] [HOST [PORT] | HOST:PORT] [-- COMMAND ...]",
-  about: `A TCP server that sends each message back with the time at which it arrived.
+const ABOUT = `readback-server [options] [HOST [PORT] | HOST:PORT] [-- COMMAND ...]
+
+A TCP server that sends each message back with the time at which it arrived.
 
   readback-server -- pytest             run tests beside a server on a free port
   readback-server --fault 'delay=2s@3'  answer each client's third message late
-`,
-  more: "\nFAULTS, separated by commas; for some messages only with @3, @3.., @3..5, @10%:\n" +
-    faultRows().map(([fault, effect]) => row(fault, effect)).join(""),
-  operands: ["host", "port"] as const,
-  cut: cutPort,
-};
+`;
+const FAULTS = `
+FAULTS, separated by commas; for some messages only with @3, @3.., @3..5, @10%:
+${faultRows().map(([fault, effect]) => row(fault, effect)).join("")}`;
 
 /** The command that runs beside the server: the arguments after the first `--`. */
 const separator = Deno.args.indexOf("--");
@@ -101,7 +99,7 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   const faults = faultsOf(options);
   const stop = new AbortController();
   if (command) await checkCommand(command, untilEof);
-  else onSignals((code) => stop.signal.aborted ? Deno.exit(code) : stop.abort());
+  else stopAtSignals(stop);
   if (untilEof) await onInputEnd(Deno.stdin, () => stop.abort());
 
   const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
@@ -195,13 +193,7 @@ async function checkCommand(command: readonly string[], untilEof: boolean): Prom
   await checkRunPermission(name);
 }
 
-/** Calls back with the exit code that a signal stands for. */
-function onSignals(stop: (code: number) => void): void {
-  Deno.addSignalListener("SIGINT", () => stop(130));
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => stop(143));
-}
-
 // A log file as long as is allowed makes a write fail, no more.
-if (Deno.build.os !== "windows") Deno.addSignalListener("SIGXFSZ", () => {});
+onSignals(["SIGXFSZ"], () => {});
 const args = separator < 0 ? Deno.args : Deno.args.slice(0, separator);
-await run({ ...PROGRAM, options: OPTIONS }, args, main, fail);
+await run(ABOUT, OPTIONS, args, main, fail, FAULTS);

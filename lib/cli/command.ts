@@ -4,9 +4,8 @@ import type { Addr } from "../net/addr.ts";
 import { formatEndpoint } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
 import { UsageError } from "./options.ts";
+import { onSignals } from "./program.ts";
 
-/** The signals that are passed on to the command. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 /**
  * Reads numbers of processes, or of groups with a minus, and signals, and sends each signal to the
  * last of them. At the end of input it sends SIGKILL: the command has ended, or the server has.
@@ -81,14 +80,11 @@ export async function runCommand(
   try {
     let killing: ReturnType<typeof setTimeout> | undefined;
     // Before the command can cause a signal; they are delivered after this.
-    for (const signal of onWindows ? [] : SIGNALS) {
-      Deno.addSignalListener(signal, () => {
-        if (onTerminal && signal !== "SIGTERM") return; // the terminal sends it to the command too
-        if (killing !== undefined) return void tell("KILL");
-        killing = setTimeout(() => tell("KILL"), grace);
-        void tell(signal.slice("SIG".length));
-      });
-    }
+    onSignals(["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"], (_code, signal) => {
+      if (onTerminal && signal !== "SIGTERM") return; // the terminal sends it to the command too
+      void tell(killing === undefined ? signal.slice("SIG".length) : "KILL");
+      killing ??= setTimeout(() => tell("KILL"), grace);
+    });
     const [name = "", ...args] = [...launcher, command, ...rest];
     const child = new Deno.Command(name, {
       ...{ args, env, detached: minus !== "" && !onWindows },

@@ -3,24 +3,14 @@
 import config from "../../deno.json" with { type: "json" };
 import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
+import { cutPort } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
 import { help, parse, type Table, UsageError, type Values } from "./options.ts";
 import { checkRuntime } from "./runtime.ts";
 
-/** The texts of a program's help, and its options. */
-export interface ProgramOptions<T extends Table> {
-  /** The command line in one line. */
-  readonly usage: string;
-  /** A sentence that says what the program is, and two examples. */
-  readonly about: string;
-  readonly options: T;
-  /** The part of the help that follows the options. */
-  readonly more?: string;
-  /** The options that may also be given by position, in order. */
-  readonly operands: readonly (keyof T & string)[];
-  /** Splits an operand into several. */
-  readonly cut: (operand: string) => string[];
-}
+/** The signals that the programs handle, and the exit codes that they stand for. */
+const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGXFSZ: 153 } as const;
+type Signal = keyof typeof EXIT_CODES;
 
 /** Writes to standard error in the background: console.error would block while nobody reads. */
 const errors = new Log(Deno.stderr, (lines) => `(${lines} lines were dropped)`);
@@ -36,14 +26,39 @@ export function complain(program: string, sentence: string): void {
   printError(`${isColoured ? `\x1b[31m${program}:\x1b[0m` : `${program}:`} ${sentence}`);
 }
 
-/** Runs a program and exits. `main` resolves to the exit code. */
+/** Calls back at each of these signals, with its exit code. Windows has only SIGINT. */
+export function onSignals(
+  signals: readonly Signal[],
+  callback: (code: number, signal: Signal) => void,
+): void {
+  for (const signal of signals) {
+    if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
+    Deno.addSignalListener(signal, () => callback(EXIT_CODES[signal], signal));
+  }
+}
+
+/** Aborts at the first SIGINT or SIGTERM; the second one ends the program. */
+export function stopAtSignals(stop: AbortController): AbortSignal {
+  onSignals(["SIGINT", "SIGTERM"], (code) => stop.signal.aborted ? Deno.exit(code) : stop.abort());
+  return stop.signal;
+}
+
+/**
+ * Runs a program and exits.
+ * @param about the help before the options: the usage in one line, a sentence, two examples
+ * @param args the arguments; the operands are a host and a port
+ * @param main resolves to the exit code
+ * @param more the help after the options
+ */
 export async function run<T extends Table>(
-  program: ProgramOptions<T>,
+  about: string,
+  table: T & Record<"host" | "port", unknown>,
   args: readonly string[],
   main: (options: Values<T>) => Promise<number>,
   complain: (sentence: string) => void,
+  more = "",
 ): Promise<never> {
-  const code = await start(program, args, main).catch((error) => {
+  const code = await start(`usage: ${about}`, table, args, main, more).catch((error) => {
     complain(errorMessage(error));
     return error instanceof UsageError ? 2 : 1;
   });
@@ -52,9 +67,11 @@ export async function run<T extends Table>(
 }
 
 async function start<T extends Table>(
-  { usage, about, options: table, more = "", operands, cut }: ProgramOptions<T>,
+  about: string,
+  table: T,
   args: readonly string[],
   main: (options: Values<T>) => Promise<number>,
+  more: string,
 ): Promise<number> {
   checkRuntime();
   const garbled = Deno.args.find((arg) => arg.includes("\ufffd"));
@@ -63,12 +80,14 @@ async function start<T extends Table>(
       `cannot use the argument ${quote(garbled)}: it is not UTF-8, and would not be sent as typed`,
     );
   }
-  const options = parse(table, args, operands, cut);
+  const options = parse(table, args, ["host", "port"], cutPort);
   if (typeof options !== "string") return await main(options);
-  const text = options === "version"
-    ? `readback ${config.version}`
-    : `usage: ${usage}\n\n${about}${help(table)}${more}\ndocs/cli.md describes every option.`;
+  const isHelp = options === "help";
   // deno-lint-ignore no-console -- the output of a program
-  console.log(text);
+  console.log(
+    isHelp
+      ? `${about}${help(table)}${more}\ndocs/cli.md describes every option.`
+      : `readback ${config.version}`,
+  );
   return 0;
 }

@@ -159,14 +159,15 @@ describe("a command beside the server", NEEDS, () => {
   });
 
   it("on a terminal can be typed at, and gets Ctrl-C once", requires("tmux"), async () => {
-    const script = 'trap "echo interrupted" INT; read -r a; echo "got $a"; sleep 60; exit 5';
+    const script = `trap 'n=x$n' INT; read -r line; echo "got $line"
+      while [ -z "$n" ]; do sleep 0.05; done; sleep 0.3; echo "interrupted $n"; exit 5`;
     const args = ["--", "sh", "-c", script];
     await using screen = await Screen.open([...program("server", args), ...args]);
     await screen.type("hello");
     await screen.press("Enter");
     await screen.shows("got hello");
     await screen.press("C-c");
-    assertMatch(await screen.ends(5), /^hello\ngot hello\n\^Cinterrupted$/);
+    assertMatch(await screen.ends(5), /^hello\ngot hello\n\^Cinterrupted x$/);
   });
 });
 

@@ -229,6 +229,17 @@ describe("options", () => {
     });
   }
 
+  it("an argument that is not UTF-8: a sentence, exit 2", requires("sh"), async () => {
+    for (const name of ["server", "client"] as const) {
+      const words = ["sh", "-c", `exec "$@" "$(printf 'caf\\351')"`, "sh", ...program(name)];
+      await using it = new Program(words);
+      await it.ends(2);
+      const sentence =
+        'cannot use the argument "caf\ufffd": it is not UTF-8, and would not be sent as typed';
+      assertEquals(it.stderr, `${name}: ${sentence}\n`);
+    }
+  });
+
   it("a port that is taken: a sentence, exit 1, and the first server is unharmed", async () => {
     await using server = await startServer();
     const { code, stdout, stderr } = await run("--port", String(server.port));
