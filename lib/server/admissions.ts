@@ -9,42 +9,12 @@ const MAX_ADMISSIONS = 1000;
 /** With so many in progress, they have priority: one client is accepted per turn of the event loop. */
 const CROWD = 100;
 
-/** The admission of one client. */
-export class Admission {
-  /** True once it was given up: the client must not be served. */
-  isOver = false;
-  /** True once only a free slot is missing. */
-  isSettled = false;
-  readonly #givenUp = Promise.withResolvers<never>();
-  readonly #cancel: () => void;
-
-  /** @param limit in ms */
-  constructor(limit: number) {
-    this.#cancel = timeLimit(limit, () => this.giveUp(tooSlow(limit)));
-  }
-
-  /** Rejects when the admission is given up; never resolves. */
-  get givenUp(): Promise<never> {
-    return this.#givenUp.promise;
-  }
-
-  /** Gives the admission up. */
-  giveUp(reason: string): void {
-    this.isOver = true;
-    this.#givenUp.reject(new Error(reason));
-  }
-
-  /** Ends the time limit: waiting for a free slot has none. */
-  settle(): void {
-    this.isSettled = true;
-    this.#cancel();
-  }
-}
-
 /** The admissions in progress. */
 export class Admissions {
-  readonly #admissions = new Set<Admission>();
   readonly #limit: number;
+  readonly #unsettled = new Set<(reason: string) => void>(); // give an admission up
+  /** The number in progress. */
+  size = 0;
 
   /**
    * @param idleTimeout shortens the time limit, in ms; 0 does not
@@ -54,38 +24,45 @@ export class Admissions {
     this.#limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
   }
 
-  /** The number in progress. */
-  get size(): number {
-    return this.#admissions.size;
-  }
-
   /** True if so many are in progress that they have priority over new clients. */
   get isCrowd(): boolean {
-    return this.#admissions.size >= CROWD;
+    return this.size >= CROWD;
   }
 
   /** Gives up all that wait for more than a free slot. */
   giveUp(reason: string): void {
-    for (const admission of this.#admissions) if (!admission.isSettled) admission.giveUp(reason);
+    for (const giveUp of this.#unsettled) giveUp(reason);
   }
 
   /**
    * Takes the steps of one client's admission.
+   * @param steps calls `settle` once only a free slot is missing: waiting for that has no time limit.
+   *   `settle` returns false if the admission was given up, and the client must not be served
    * @throws {Error} the error of a step, or the reason why it was given up
    */
-  async admit(steps: (admission: Admission) => Promise<void>): Promise<void> {
-    const [oldest] = this.#admissions;
-    if (this.#admissions.size === this.most && oldest !== undefined) {
-      this.#admissions.delete(oldest);
-      oldest.giveUp("too many others came before it had begun");
-    }
-    const admission = new Admission(this.#limit);
-    this.#admissions.add(admission);
+  async admit(steps: (settle: () => boolean) => Promise<void>): Promise<void> {
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    let isOver = false;
+    const settle = () => {
+      cancel();
+      this.#unsettled.delete(giveUp);
+      return !isOver;
+    };
+    const giveUp = (reason: string) => {
+      isOver = true;
+      settle();
+      reject(new Error(reason));
+    };
+    const cancel = timeLimit(this.#limit, () => giveUp(tooSlow(this.#limit)));
+    const [oldest] = this.#unsettled;
+    if (this.#unsettled.size >= this.most) oldest?.("too many others came before it had begun");
+    this.#unsettled.add(giveUp);
+    this.size++;
     try {
-      await Promise.race([steps(admission), admission.givenUp]);
+      await Promise.race([steps(settle), givenUp]);
     } finally {
-      admission.settle();
-      this.#admissions.delete(admission);
+      settle();
+      this.size--;
     }
   }
 }

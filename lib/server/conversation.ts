@@ -3,6 +3,7 @@
 import type { Addr } from "../net/addr.ts";
 import { close } from "../net/close.ts";
 import { isPending, timeLimit } from "../wait.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
@@ -10,11 +11,16 @@ import { prepareForNoDescriptors } from "./accept_errors.ts";
 import { catchRejection } from "./callbacks.ts";
 import type { FairReads } from "./fair_reads.ts";
 import type { Client, Ending, Handler } from "./handler.ts";
-import { Outbox, type OutboxConfig, type OutboxConn, type OutboxOwner } from "./outbox.ts";
+import { Outbox, type OutboxConn } from "./outbox.ts";
 
 /** The options and callbacks that all conversations of a server share. */
-export interface ConversationConfig<State> extends OutboxConfig {
+export interface ConversationConfig<State> {
   readonly handler: Handler<State>;
+  readonly framing: Framing | CustomFraming;
+  /** The time limit of async handlers, in ms; 0 disables. */
+  readonly handlerTimeout: number;
+  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
+  readonly separate: boolean;
   /** Follows each reply, except in raw framing; by default, a reply ends as its message did. */
   readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;
@@ -49,7 +55,7 @@ const LF = Uint8Array.of(10);
 const discarded = new Uint8Array(65536);
 
 /** One conversation. {@linkcode run} resolves when it is over, and never rejects. */
-export class Conversation<State = unknown> implements Client<State>, OutboxOwner {
+export class Conversation<State = unknown> implements Client<State> {
   /** The number of messages received. */
   messages = 0;
   /** The number of bytes received. */
@@ -111,7 +117,8 @@ export class Conversation<State = unknown> implements Client<State>, OutboxOwner
         let isQuiet = false;
         if (!more) {
           reading ??= conn.read(this.#closing === undefined ? framer.room() : discarded);
-          isQuiet = this.#awaitsPause && await this.#pauses(reading);
+          const mayBeQuiet = framer.undecided || this.#stopWait !== undefined;
+          isQuiet = mayBeQuiet && this.#closing === undefined && await this.#pauses(reading);
           if (isQuiet) framer.pause();
           else {
             this.#reading = reading;
@@ -123,7 +130,9 @@ export class Conversation<State = unknown> implements Client<State>, OutboxOwner
               if (count !== null) await reads.next(discarded.length);
               continue;
             }
-            this.#took(count);
+            if (count === null) framer.end();
+            else framer.took(count);
+            this.bytes += count ?? 0;
           }
           now = count === null || isQuiet ? Date.now() : outbox.passedAt;
         }
@@ -250,11 +259,6 @@ export class Conversation<State = unknown> implements Client<State>, OutboxOwner
     return this.#closing === undefined && this.#ending === undefined;
   }
 
-  get #awaitsPause(): boolean {
-    return this.#closing === undefined &&
-      (this.#framer.undecided || this.#stopWait !== undefined);
-  }
-
   /** True while no further message may be handled or read. */
   #mustWait(concurrency: number): boolean {
     if (this.#ending !== undefined) return false;
@@ -281,13 +285,6 @@ export class Conversation<State = unknown> implements Client<State>, OutboxOwner
     const reading = this.conn.read(this.#framer.roomBeside());
     reading.catch(() => this.cut("reset"));
     return reading;
-  }
-
-  /** @param count the number of bytes that were read; null at the end */
-  #took(count: number | null): void {
-    if (count === null) return this.#framer.end();
-    this.bytes += count;
-    this.#framer.took(count);
   }
 
   /** Answers held messages until their replies fill one write; returns false if no more are held. */

@@ -20,13 +20,13 @@ import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
 import { concat, endingOf } from "../wire/framing.ts";
-import { type Message, MessageTooLong, MessageView } from "../wire/message.ts";
+import { MessageTooLong, MessageView } from "../wire/message.ts";
 import { ADMISSION_LIMIT, tooSlow } from "./admissions.ts";
 import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
 import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";
 import { handlerTooSlow } from "./outbox.ts";
-import type { Reply } from "./reply.ts";
+import { ReplyBuffer } from "./reply.ts";
 import { checkDatagramService, type DatagramOptions } from "./serve_options.ts";
 
 /** The most messages in progress, and the most pushes; further ones are dropped, as UDP may. */
@@ -202,22 +202,25 @@ export class DatagramServer implements AsyncDisposable {
     const isTooLong = message.length > maxMessage;
     const number = isTooLong ? 0 : ++this.messages;
     const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
-    const client = new Sender(addr, addrOf(socket.address()), this.messages, {
-      write: (part) => this.#push(() => reply(bytesOf(part))),
-      drained: () => this.#drained(),
-    });
+    const client = new Sender(
+      ...[addr, addrOf(socket.address()), this.messages] as const,
+      (part) => this.#push(() => reply(bytesOf(part))),
+      () => this.#drained(),
+    );
     try {
       if (!isTooLong) {
         catchRejection(onMessage?.(message, client), (error) => this.#failed(error));
       }
       if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
       if (once) this.#stage = "deaf";
-      const parts = new Parts();
-      if (isTooLong) parts.write(errorReply(new MessageTooLong(maxMessage).message));
-      else await this.#inTime(this.#handler(message, parts, client));
+      const out = ReplyBuffer.take();
+      if (isTooLong) out.write(errorReply(new MessageTooLong(maxMessage).message));
+      else await this.#inTime(this.#handler(message, out, client));
+      const written = out.isBegun ? out.bytes.slice(0, out.length) : undefined;
+      ReplyBuffer.give(out);
       const plan = isTooLong ? undefined : this.#faults?.plan(number, message.bytes);
-      if (plan !== undefined) await this.#misbehave(parts, ending, plan, client, reply);
-      else if (parts.isBegun) await reply(fitting(concat([parts.bytes, ending])));
+      if (plan !== undefined) await this.#misbehave(written, ending, plan, client, reply);
+      else if (written !== undefined) await reply(fitting(written, ending));
     } catch (error) {
       this.#failed(error);
     } finally {
@@ -228,7 +231,7 @@ export class DatagramServer implements AsyncDisposable {
 
   /** Sends what the faults of a message make of its reply. */
   async #misbehave(
-    parts: Parts,
+    written: Uint8Array | undefined,
     ending: Uint8Array,
     plan: FaultPlan,
     client: Client<void>,
@@ -236,15 +239,14 @@ export class DatagramServer implements AsyncDisposable {
   ): Promise<void> {
     const report = ({ request }: Fault, value?: number) =>
       this.#call(() => this.#options.onFault?.(request, client, client.messages, value));
-    const replies = applyReplyFaults(parts.isBegun ? parts.bytes : undefined, plan, report);
-    const datagrams = replies.map((bytes) => fitting(concat([bytes, ending])));
+    const replies = applyReplyFaults(written, plan, report);
     const delay = find(plan.faults, "delay");
-    if (delay !== undefined && datagrams.length > 0) {
+    if (delay !== undefined && replies.length > 0) {
       const value = drawDelay(delay, plan);
       report(delay, value);
       await this.#delays.sleep(value);
     }
-    await Promise.all(datagrams.map(send));
+    await Promise.all(replies.map((bytes) => send(fitting(bytes, ending))));
   }
 
   async #mayEnter(addr: NetAddr): Promise<boolean> {
@@ -343,8 +345,6 @@ class Sender implements Client<void> {
   readonly idle = 0;
   readonly isHealthCheck = false;
   readonly state = undefined;
-  readonly write: Client["write"];
-  readonly drained: Client["drained"];
   #abort: AbortController | undefined;
   #isOver = false;
 
@@ -352,11 +352,9 @@ class Sender implements Client<void> {
     readonly addr: NetAddr,
     readonly localAddr: NetAddr,
     readonly messages: number,
-    { write, drained }: Pick<Client, "write" | "drained">,
-  ) {
-    this.write = write;
-    this.drained = drained;
-  }
+    readonly write: Client["write"],
+    readonly drained: Client["drained"],
+  ) {}
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
@@ -373,22 +371,9 @@ class Sender implements Client<void> {
   }
 }
 
-/** A reply that is being written. */
-class Parts implements Reply {
-  /** True if anything was written, even an empty text. */
-  isBegun = false;
-  bytes: Uint8Array = new Uint8Array(0);
-
-  write(part: string | Uint8Array | Message): void {
-    const isBytes = typeof part === "string" || part instanceof Uint8Array;
-    this.bytes = concat([this.bytes, bytesOf(isBytes ? part : part.bytes)]);
-    this.isBegun = true;
-  }
-}
-
-/** Returns a datagram, or in its place the error that it is too long. */
-function fitting(datagram: Uint8Array): Uint8Array {
-  if (datagram.length <= MOST_DATAGRAM) return datagram;
+/** Returns a reply as a datagram, or in its place the error that it is too long. */
+function fitting(reply: Uint8Array, ending: Uint8Array): Uint8Array {
+  if (reply.length + ending.length <= MOST_DATAGRAM) return concat([reply, ending]);
   return errorReply(`reply longer than ${MOST_DATAGRAM} bytes`);
 }
 

@@ -2,8 +2,9 @@
 
 import type { ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
-import { concat, type Framing } from "../wire/framing.ts";
+import { concat } from "../wire/framing.ts";
 import { timeLimit } from "../wait.ts";
+import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
@@ -37,28 +38,13 @@ export interface OutboxConn extends ServerConn {
 }
 
 /** The options of a conversation's output. */
-export interface OutboxConfig {
-  readonly framing: Framing | CustomFraming;
-  /** The time limit of async handlers, in ms; 0 disables. */
-  readonly handlerTimeout: number;
-  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
-  readonly separate: boolean;
-}
+export type OutboxConfig = Pick<
+  ConversationConfig<never>,
+  "framing" | "handlerTimeout" | "separate"
+>;
 
-/** The conversation, as its output needs it. */
-export interface OutboxOwner {
-  /** Reports that an async handler failed: no reply to a later message is sent. */
-  failed(error: unknown): void;
-  /** Ends the conversation: a write failed. */
-  cut(ending: "reset"): void;
-}
-
-/** Bytes in the queue. */
-interface Queued {
-  readonly bytes: Uint8Array;
-  readonly message?: number | undefined;
-  readonly isPush: boolean;
-}
+/** Bytes in the queue; those of a reply, with the number of its message, or of a push. */
+type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", message?: number | undefined];
 
 /**
  * The one writer of a conversation. All output passes through one queue; the read loop may write
@@ -88,7 +74,7 @@ export class Outbox {
   constructor(
     readonly conn: OutboxConn,
     readonly config: OutboxConfig,
-    readonly owner: OutboxOwner,
+    readonly owner: Pick<Conversation<never>, "failed" | "cut">,
   ) {
     this.#framing = typeof config.framing === "string" ? undefined : config.framing;
   }
@@ -188,7 +174,7 @@ export class Outbox {
   /** Queues finished replies. */
   queue(replies: Uint8Array): void {
     this.#replyBytes += replies.length;
-    this.#enqueue({ bytes: replies, isPush: false });
+    this.#enqueue([replies, "reply"]);
   }
 
   /** Queues bytes that answer no message; returns false, and queues nothing, if too many are unsent. */
@@ -197,7 +183,7 @@ export class Outbox {
     const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
     this.#queueReady();
     this.#pushedBytes += bytes.length;
-    this.#enqueue({ bytes, isPush: true });
+    this.#enqueue([bytes, "push"]);
     return true;
   }
 
@@ -285,7 +271,7 @@ export class Outbox {
       this.isLively = true;
       this.#late.shift();
       const { bytes, message, failure } = first;
-      if (failure === undefined) this.#enqueue({ bytes, message, isPush: false });
+      if (failure === undefined) this.#enqueue([bytes, "reply", message]);
       else {
         this.#forget();
         this.owner.failed(failure.error);
@@ -306,9 +292,10 @@ export class Outbox {
   }
 
   #enqueue(output: Queued): void {
-    const isEmpty = output.bytes.length === 0 && (output.isPush || !this.config.separate);
+    const [bytes, kind] = output;
+    const isEmpty = bytes.length === 0 && (kind === "push" || !this.config.separate);
     if (isEmpty || this.#isOver) return;
-    if (!output.isPush) this.#queuedReplies++;
+    if (kind === "reply") this.#queuedReplies++;
     this.#queue.push(output);
     this.#draining ??= this.#drain();
   }
@@ -320,12 +307,14 @@ export class Outbox {
       while (queue.length > 0 && !this.#isOver) {
         while (this.writing !== undefined) await this.writing;
         const batch = queue.slice(0, this.config.separate ? 1 : queue.length);
-        const [first] = batch;
-        await (this.writing = batch.length === 1 && first !== undefined
-          ? this.send(first.bytes, first.message)
-          : this.send(concat(batch.map(({ bytes }) => bytes))));
+        const message = batch.length === 1 ? batch[0]?.[2] : undefined;
+        await (this.writing = this.send(concat(batch.map(([bytes]) => bytes)), message));
         this.writing = undefined;
-        for (const sent of queue.splice(0, batch.length)) this.#sent(sent);
+        for (const [{ length }, kind] of queue.splice(0, batch.length)) {
+          if (kind === "push") this.#pushedBytes -= length;
+          else this.#replyBytes -= length;
+          if (kind === "reply") this.#queuedReplies--;
+        }
         this.wake();
       }
     } catch {
@@ -333,14 +322,6 @@ export class Outbox {
     }
     this.#draining = undefined;
     this.wake();
-  }
-
-  #sent({ bytes, isPush }: Queued): void {
-    if (isPush) this.#pushedBytes -= bytes.length;
-    else {
-      this.#replyBytes -= bytes.length;
-      this.#queuedReplies--;
-    }
   }
 }
 

@@ -8,7 +8,7 @@ import type { Listener, ServerConn } from "../net/listener.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst } from "./accept_burst.ts";
 import { isDeadConnection, isOutOfResources } from "./accept_errors.ts";
-import { type Admission, Admissions } from "./admissions.ts";
+import { Admissions } from "./admissions.ts";
 import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
 import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
@@ -333,15 +333,16 @@ export class Server<State = void> implements AsyncDisposable {
     let served: ServerConn | null = conn;
     try {
       if (this.#stage === "cutting") throw new Error("the server stops");
-      await this.#admissions.admit(async (admission) => {
+      await this.#admissions.admit(async (settle) => {
         await conn.handshake?.();
         const accepted = served = onAccept ? await onAccept(conn) : conn;
         const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
         if (accepted === null || isRefused) return close(conn);
         if (onAccept && !accepted.isHealthCheck && this.#service.refuses(accepted)) return;
         if (await verify?.(accepted.remoteAddr) === false) throw new Error("not let in");
-        admission.settle();
-        await this.#admit(accepted, admission);
+        if (!settle()) return;
+        while (this.#isFull) await this.#change();
+        this.#begin(accepted);
       });
     } catch (error) {
       const { remoteAddr } = served ?? conn;
@@ -349,12 +350,6 @@ export class Server<State = void> implements AsyncDisposable {
       this.#call(() => this.#options.onRefused?.(remoteAddr, errorMessage(error)));
     }
     this.#wake();
-  }
-
-  /** Begins a conversation once a slot is free, unless it was given up. */
-  async #admit(conn: ServerConn, admission: Admission): Promise<void> {
-    while (this.#isFull) await this.#change();
-    if (!admission.isOver) this.#begin(conn);
   }
 
   /** Cuts idle clients. One timer serves all conversations; returns a function that stops it. */
@@ -422,11 +417,10 @@ export class Server<State = void> implements AsyncDisposable {
   /** Waits for an async `onOpen`, in a slot. */
   async #open(conversation: Served<State>, opening: Promise<State>): Promise<void> {
     try {
-      await this.#openings.admit(async (admission) => {
+      await this.#openings.admit(async (settle) => {
         try {
           const state = await opening;
-          admission.settle();
-          if (!admission.isOver) this.#converse(conversation, state);
+          if (settle()) this.#converse(conversation, state);
         } catch (error) {
           conversation.cut("failed");
           this.#failed(error);
