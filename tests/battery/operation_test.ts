@@ -152,7 +152,7 @@ describe("printf hello | nc", () => {
 });
 
 describe("localhost with ::1 first", () => {
-  const root = requires("root"); // to have an /etc/hosts of its own
+  const root = requires("root", "unshare", "mount"); // to have an /etc/hosts of its own
   it("127.0.0.1, ::1 and localhost are all served", root, async () => {
     const hosts = await Deno.makeTempFile();
     try {

@@ -73,7 +73,7 @@ describe("--unix", UNIX, () => {
     assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
   });
 
-  it("38: a path that another has taken over is left to it at the end", async () => {
+  it("a path that another has taken over is left to it at the end", async () => {
     await using here = await folder();
     const args = ["--unix", here.socket];
     await using first = await startServer(args);
@@ -84,7 +84,7 @@ describe("--unix", UNIX, () => {
     assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
   });
 
-  it("38: of several that start at once on a stale file one listens, and is reached", async () => {
+  it("of several that start at once on a stale file one listens, and is reached", async () => {
     await using here = await folder();
     const where = { path: here.socket };
     for (let round = 0; round < 20; round++) {

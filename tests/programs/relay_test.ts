@@ -58,7 +58,7 @@ describe("a relay", requires("signals"), () => {
 
   it(
     "relays to the path of a Unix socket, and with a command beside it",
-    requires("unix sockets"),
+    requires("unix sockets", "sh", "nc"),
     async () => {
       const path = `${await Deno.makeTempDir({ prefix: "readback-" })}/socket`;
       await using _server = await startServer(["--unix", path, "--reply", "<{message}>"]);
