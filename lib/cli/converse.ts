@@ -59,6 +59,7 @@ export interface Io {
 /** A conversation that is about to begin. */
 interface Session {
   run(): Promise<void>;
+  close(): void;
   /** Counts for the summary; a duplex conversation has none. */
   readonly tally?: { readonly sent: number; readonly answered: number };
 }
@@ -73,8 +74,9 @@ export async function converse(
   options: ConverseOptions,
   io: Io,
 ): Promise<string | undefined> {
-  const { run, tally } = await (options.udp ? openDatagrams : open)(where, options, io);
+  const { run, close, tally } = await (options.udp ? openDatagrams : open)(where, options, io);
   const failure = await run().then(() => undefined, errorMessage);
+  close();
   if (tally === undefined) return failure;
   const { sent, answered } = tally;
   const reason = failure === undefined ? {} : { reason: failure };
@@ -97,7 +99,7 @@ async function openDatagrams(
     quiet
       ? filterInput(peer, io)
       : takeTurns(datagramExchange(peer), options, io, () => closed, onLost);
-  return { run, tally: peer };
+  return { run, close: () => peer.close(), tally: peer };
 }
 
 async function open(where: ConnectOptions, options: ConverseOptions, io: Io): Promise<Session> {
@@ -111,7 +113,7 @@ async function open(where: ConnectOptions, options: ConverseOptions, io: Io): Pr
       if (greeting) await waitForGreeting(greet, timeout, io);
       await takeTurns(turns.exchange, options, io, (onData) => turns.receive(onData));
     };
-    return { run, tally: turns };
+    return { run, close: () => turns.peer.close(), tally: turns };
   }
   const buffered = new BufferedConn(conn, timeout);
   const filter = new Filter(buffered, framing);
@@ -122,7 +124,8 @@ async function open(where: ConnectOptions, options: ConverseOptions, io: Io): Pr
     deadline[Symbol.dispose]();
     await (quiet ? filterInput(filter, io) : duplexInput(buffered, options, io));
   };
-  return duplex ? { run } : { run, tally: filter };
+  const close = () => buffered.close();
+  return duplex ? { run, close } : { run, close, tally: filter };
 }
 
 /** Reports the first data of a server that speaks first. */
