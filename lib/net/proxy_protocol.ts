@@ -6,6 +6,7 @@
 import type { Addr, NetAddr } from "./addr.ts";
 import type { BlockList } from "node:net";
 import type { ServerConn } from "./listener.ts";
+import { WrappedConn } from "./wrapped_conn.ts";
 
 /** The content of a header. */
 export interface ProxyHeader {
@@ -80,24 +81,16 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
 }
 
 /** A proxy's connection after its header. */
-class ProxiedConn implements ServerConn {
-  readonly remoteAddr: Addr;
-  readonly localAddr: Addr | undefined;
-  readonly isHealthCheck: boolean;
+class ProxiedConn extends WrappedConn {
   #early: Uint8Array; // received together with the header
 
   private constructor(
-    readonly conn: ServerConn,
-    proxy: NetAddr,
-    { client, target }: ProxyHeader,
+    conn: ServerConn,
+    readonly proxy: NetAddr,
+    readonly header: ProxyHeader,
     early: Uint8Array,
   ) {
-    this.localAddr = conn.localAddr;
-    this.remoteAddr = typeof client === "string" ? proxy : client;
-    // Version 1 has no word for a health check: the proxy gives this connection's own two ends. One
-    // of them alone can be a client's: on the proxy's machine, by chance from the same port.
-    const isItself = isSame(client, proxy) && isSame(target, conn.localAddr);
-    this.isHealthCheck = isItself || client === "local";
+    super(conn);
     this.#early = early;
   }
 
@@ -113,36 +106,24 @@ class ProxiedConn implements ServerConn {
     }
   }
 
-  read(into: Uint8Array): Promise<number | null> {
+  override get remoteAddr(): Addr {
+    return typeof this.header.client === "string" ? this.proxy : this.header.client;
+  }
+
+  override get isHealthCheck(): boolean {
+    const { client, target } = this.header;
+    // Version 1 has no word for a health check: the proxy gives this connection's own two ends. One
+    // of them alone can be a client's: on the proxy's machine, by chance from the same port.
+    const isItself = isSame(client, this.proxy) && isSame(target, this.conn.localAddr);
+    return isItself || client === "local";
+  }
+
+  override read(into: Uint8Array): Promise<number | null> {
     const early = this.#early.subarray(0, into.length);
-    if (early.length === 0) return this.conn.read(into);
+    if (early.length === 0) return super.read(into);
     into.set(early);
     this.#early = this.#early.subarray(early.length);
     return Promise.resolve(early.length);
-  }
-
-  write(bytes: Uint8Array): Promise<number> {
-    return this.conn.write(bytes);
-  }
-
-  closeWrite(): Promise<void> {
-    return this.conn.closeWrite();
-  }
-
-  close(): void {
-    this.conn.close();
-  }
-
-  reset(): void {
-    this.conn.reset?.();
-  }
-
-  setNoDelay(): void {
-    this.conn.setNoDelay?.();
-  }
-
-  setKeepAlive(): void {
-    this.conn.setKeepAlive?.();
   }
 }
 

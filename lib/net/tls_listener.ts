@@ -7,10 +7,11 @@
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
 import type { Addr } from "./addr.ts";
-import type { Listener, ServerConn } from "./listener.ts";
+import type { Conn, Listener, ServerConn } from "./listener.ts";
 import { asDenoError } from "./node_errors.ts";
 import { describeHandshakeError } from "./describe_error.ts";
 import type { Identity } from "./pem.ts";
+import { WrappedConn } from "./wrapped_conn.ts";
 
 /** The first version of Deno in which the layer can half-close. */
 const SINCE = [2, 9, 2];
@@ -46,7 +47,7 @@ export function layTls(listener: Listener, identity: Identity): Listener {
 
 class TlsListener implements Listener {
   readonly #listener: Listener;
-  readonly #layOver: Promise<(conn: ServerConn) => Layer>;
+  readonly #layOver: Promise<(conn: Conn) => Layer>;
 
   constructor(listener: Listener, identity: Identity) {
     this.#listener = listener;
@@ -72,9 +73,8 @@ class TlsListener implements Listener {
 }
 
 /** A connection to a TLS client. The handshake begins with the first use, the layer with the first byte. */
-class TlsConnection implements ServerConn {
-  readonly #conn: ServerConn;
-  readonly #layOver: (conn: ServerConn) => Layer;
+class TlsConnection extends WrappedConn {
+  readonly #layOver: (conn: Conn) => Layer;
   #layer: Layer | undefined;
   #handshake: Promise<void> | undefined;
   #isSecure = false;
@@ -88,29 +88,11 @@ class TlsConnection implements ServerConn {
   #wake = () => {}; // resolves the wait for the client
   readonly #giveUp = new Set<(failure: Error) => void>(); // reject the waits for the network
 
-  constructor(conn: ServerConn, layOver: (conn: ServerConn) => Layer) {
-    this.#conn = conn;
+  override handshake = (): Promise<void> => this.#handshake ??= this.#shakeHands();
+
+  constructor(conn: ServerConn, layOver: (conn: Conn) => Layer) {
+    super(conn);
     this.#layOver = layOver;
-  }
-
-  get remoteAddr(): Addr {
-    return this.#conn.remoteAddr;
-  }
-
-  get localAddr(): Addr | undefined {
-    return this.#conn.localAddr;
-  }
-
-  setNoDelay(): void {
-    this.#conn.setNoDelay?.();
-  }
-
-  setKeepAlive(): void {
-    this.#conn.setKeepAlive?.();
-  }
-
-  handshake(): Promise<void> {
-    return this.#handshake ??= this.#shakeHands();
   }
 
   async #shakeHands(): Promise<void> {
@@ -120,7 +102,7 @@ class TlsConnection implements ServerConn {
     throw new Error(describeHandshakeError(this.#failure), { cause: this.#failure });
   }
 
-  async read(into: Uint8Array): Promise<number | null> {
+  override async read(into: Uint8Array): Promise<number | null> {
     if (!this.#isSecure) await this.handshake();
     for (;;) {
       if (this.#received.length > 0) return this.#take(into);
@@ -130,7 +112,7 @@ class TlsConnection implements ServerConn {
     }
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
+  override async write(bytes: Uint8Array): Promise<number> {
     if (!this.#isSecure) await this.handshake();
     const piece = bytes.subarray(0, LARGEST_WRITE);
     await this.#unlessItFails((done) => this.#layer?.socket.write(piece, done));
@@ -138,17 +120,17 @@ class TlsConnection implements ServerConn {
   }
 
   /** Half-closes the connection, in TLS and in TCP. */
-  async closeWrite(): Promise<void> {
+  override async closeWrite(): Promise<void> {
     const layer = this.#layer;
     if (layer !== undefined) {
       await this.#unlessItFails((done) => layer.socket.end(done));
       await layer.flush();
     }
-    await this.#conn.closeWrite();
+    await this.conn.closeWrite();
   }
 
   /** Closes the connection; a client that has received everything is told so. */
-  close(): void {
+  override close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const layer = this.#layer;
@@ -167,10 +149,10 @@ class TlsConnection implements ServerConn {
   }
 
   /** Closes the connection with a reset. */
-  reset(): void {
+  override reset(): void {
     this.#isClosed = true;
     this.#fail(new Deno.errors.Interrupted("the connection was reset"));
-    this.#conn.reset?.();
+    this.conn.reset?.();
     this.#cut();
   }
 
@@ -178,7 +160,7 @@ class TlsConnection implements ServerConn {
   #cut(): void {
     if (this.#isCut) return;
     this.#isCut = true;
-    this.#conn.close();
+    this.conn.close();
     this.#layer?.socket.destroy();
     this.#layer = undefined;
   }
@@ -186,7 +168,7 @@ class TlsConnection implements ServerConn {
   /** Makes the layer, which costs 1 ms, at the client's first byte. */
   async #begin(): Promise<void> {
     if (this.#isCut) return;
-    const layer = this.#layOver(this.#conn);
+    const layer = this.#layOver(this.conn);
     const { socket } = layer;
     const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
     socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
@@ -227,7 +209,7 @@ class TlsConnection implements ServerConn {
     this.#isReceiving = true;
     try {
       const buffer = new Uint8Array(this.#room);
-      const count = await this.#conn.read(buffer);
+      const count = await this.conn.read(buffer);
       if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
       this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
       if (this.#layer === undefined) await this.#begin();
@@ -271,7 +253,7 @@ interface Layer {
 }
 
 /** Loads node:tls, which takes long, and only servers with TLS need. */
-async function loadLayer({ cert, key }: Identity): Promise<(conn: ServerConn) => Layer> {
+async function loadLayer({ cert, key }: Identity): Promise<(conn: Conn) => Layer> {
   const [tls, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const secureContext = tls.createSecureContext({ cert, key });
   return (conn) => {
@@ -300,7 +282,7 @@ function untilFlushed(): Promise<void> {
   return turn();
 }
 
-async function writeAll(conn: ServerConn, bytes: Uint8Array): Promise<void> {
+async function writeAll(conn: Conn, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
 }
 

@@ -1,7 +1,7 @@
 /** Reports every read and write of a connection as it happens. */
 
-import type { Addr } from "./addr.ts";
 import type { Listener, ServerConn } from "./listener.ts";
+import { WrappedConn } from "./wrapped_conn.ts";
 
 /**
  * One read or write of a connection, or a step of its life.
@@ -91,70 +91,43 @@ export function traced(inner: ServerConn | Listener, trace: Trace): ServerConn |
   };
 }
 
-class TracedConn implements ServerConn, Disposable {
-  declare handshake?: () => Promise<unknown>; // only if the connection has one
-  declare reset?: () => void;
+class TracedConn extends WrappedConn {
   readonly #ended = { peer: false, self: false };
   #isOver = false; // reset or closed
 
-  constructor(readonly conn: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
-    if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
-    if (conn.reset) {
-      this.reset = () => {
-        this.#over("reset", "self");
-        conn.reset?.();
-      };
-    }
+  constructor(readonly inner: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
+    super(inner);
     this.#tell("connected", maker);
   }
 
-  get remoteAddr(): Addr {
-    return this.conn.remoteAddr;
-  }
-
-  get localAddr(): Addr | undefined {
-    return this.conn.localAddr;
-  }
-
-  get isHealthCheck(): boolean | undefined {
-    return this.conn.isHealthCheck;
-  }
-
-  async read(into: Uint8Array): Promise<number | null> {
-    const count = await this.conn.read(into).catch((error) => this.#failed(error));
+  override async read(into: Uint8Array): Promise<number | null> {
+    const count = await super.read(into).catch((error) => this.#failed(error));
     if (count === null) this.#end("peer");
     else this.#tell("data", "peer", into.subarray(0, count));
     return count;
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
-    const count = await this.conn.write(bytes).catch((error) => this.#failed(error));
+  override async write(bytes: Uint8Array): Promise<number> {
+    const count = await super.write(bytes).catch((error) => this.#failed(error));
     this.#tell("data", "self", bytes.subarray(0, count));
     return count;
   }
 
-  async closeWrite(): Promise<void> {
-    await this.conn.closeWrite();
+  override async closeWrite(): Promise<void> {
+    await super.closeWrite();
     this.#end("self");
   }
 
-  close(): void {
+  override close(): void {
     if (this.#ended.peer) this.#end("self");
     else this.#over("cut", "self");
     this.#isOver = true;
-    this.conn.close();
+    super.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  setNoDelay(): void {
-    this.conn.setNoDelay?.();
-  }
-
-  setKeepAlive(): void {
-    this.conn.setKeepAlive?.();
+  override reset(): void {
+    this.#over(this.inner.reset ? "reset" : "cut", "self");
+    super.reset();
   }
 
   #end(from: TraceEvent["from"]): void {
@@ -178,6 +151,6 @@ class TracedConn implements ServerConn, Disposable {
   }
 
   #tell(kind: TraceEvent["kind"], from: TraceEvent["from"], data: Uint8Array = NOTHING): void {
-    this.trace({ kind, from, data, time: performance.now() }, this.conn);
+    this.trace({ kind, from, data, time: performance.now() }, this.inner);
   }
 }
