@@ -12,7 +12,7 @@ import process from "node:process";
 import path from "node:path";
 import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
-import { getSystemErrorName } from "node:util";
+import { getSystemErrorMap } from "node:util";
 import { constants } from "node:os";
 import { asDenoError } from "../net/node_errors.ts";
 import { SocketConn, SocketListener } from "../net/node_socket.ts";
@@ -140,8 +140,8 @@ function bind(address: string, port: number, family: number): Handle {
 }
 
 function systemError(errno: number, where: string): unknown {
-  const code = getSystemErrorName(errno);
-  return asDenoError(Object.assign(new Error(`${code}: ${where}`), { code }));
+  const [code, why] = getSystemErrorMap().get(errno) ?? [String(errno), "unknown error"];
+  return asDenoError(Object.assign(new Error(`${why}: ${where}`), { code }));
 }
 
 /** Checks only the certificate and its key: lib/net/tls_listener.ts listens. */

@@ -35,7 +35,9 @@ export async function startServer(
   const has = (option: string) => args.some((arg) => arg.split("=")[0] === option);
   const where = has("--unix") ? [] : ["--port", "0"];
   const grace = has("--grace") ? [] : ["--grace", "0"];
-  const command = [...program("server", args), ...where, ...grace, ...args];
+  // It ends if the test's own process is killed, and with it the pipe to the server.
+  const end = has("--until-eof") || has("--") ? [] : ["--until-eof"];
+  const command = [...program("server", args), ...where, ...grace, ...end, ...args];
   const server = new ServerProgram(command, quiet(options));
   try {
     const [, port, jsonPort] = await server.until(

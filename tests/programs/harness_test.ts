@@ -559,6 +559,19 @@ describe("readback's own two", () => {
     await client.ends(0);
   });
 
+  it("end with the test's process, even if it is killed", denoOnly, async () => {
+    const module = import.meta.resolve("../../lib/testing/mod.ts");
+    const script = `import { startServer } from "${module}";
+      const server = await startServer();
+      console.log("port", server.port);
+      await new Promise((resolve) => setTimeout(resolve, 60_000));`;
+    await using test = new Program([Deno.execPath(), "eval", script]);
+    const [, port] = await test.until(/port (\d+)\n/);
+    using wire = await Wire.dial(Number(port));
+    test.signal("SIGKILL");
+    assertEquals(await wire.rest(), "");
+  });
+
   it("start from where the package was imported: a URL, in an empty folder", denoOnly, async () => {
     const root = new URL("../..", import.meta.url);
     await using files = Deno.serve(
