@@ -2,7 +2,6 @@
 
 import { errorMessage } from "../checks.ts";
 import type { ConnectOptions } from "../net/connect.ts";
-import { TimeoutError } from "../net/errors.ts";
 import type { Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { MessageView } from "../wire/message.ts";
@@ -14,14 +13,7 @@ import { connectVisibly, type StatusLine } from "./status_line.ts";
 import type { Report } from "./report.ts";
 import { linesOf, listed, piecesOf, piped, untilBlank, withCrlf } from "./sources.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
-import {
-  datagramExchange,
-  type Exchange,
-  type MessageSource,
-  talk,
-  talkFreely,
-  Turns,
-} from "./talk.ts";
+import { DatagramTurns, type MessageSource, talk, talkFreely, Turns } from "./talk.ts";
 
 /** How to talk to the server. */
 export interface ConverseOptions {
@@ -56,14 +48,6 @@ export interface Io {
   readonly openTerminal?: (() => Promise<MessageSource & Disposable>) | undefined;
 }
 
-/** A conversation that is about to begin. */
-interface Session {
-  run(): Promise<void>;
-  close(): void;
-  /** Counts for the summary; a duplex conversation has none. */
-  readonly tally?: { readonly sent: number; readonly answered: number };
-}
-
 /**
  * Talks to a server until the end.
  * @returns what went wrong, in a sentence
@@ -74,73 +58,52 @@ export async function converse(
   options: ConverseOptions,
   io: Io,
 ): Promise<string | undefined> {
-  const { run, close, tally } = await (options.udp ? openDatagrams : open)(where, options, io);
-  const failure = await run().then(() => undefined, errorMessage);
-  close();
-  if (tally === undefined) return failure;
-  const { sent, answered } = tally;
+  const { udp, framing, messages } = options;
+  const { hostname, port, timeout = 0 } = where;
+  const peer = udp
+    ? await DatagramPeer.connect({ hostname, port, framing, timeout })
+    : await connect(where, options, io);
+  const failure = await talkTo(peer, options, io).then(() => undefined, errorMessage);
+  ("conn" in peer ? peer.conn : peer).close();
+  if (options.duplex) return failure; // there are no messages to count
+  const { sent, answered } = peer;
   const reason = failure === undefined ? {} : { reason: failure };
-  await io.report.summary({ sent, answered, connects: options.udp ? 0 : 1, ...reason });
-  const due = Math.max(tally.sent, options.messages.length);
-  if (failure === undefined || tally.answered >= due) return failure;
-  return `${failure}: ${tally.answered} of ${due} messages were answered`;
+  await io.report.summary({ sent, answered, connects: udp ? 0 : 1, ...reason });
+  const due = Math.max(sent, messages.length);
+  if (failure === undefined || answered >= due) return failure;
+  return `${failure}: ${answered} of ${due} messages were answered`;
 }
 
-async function openDatagrams(
-  { hostname, port, timeout }: ConnectOptions,
+async function connect(
+  where: ConnectOptions,
+  { quiet, duplex, framing }: ConverseOptions,
+  { progress }: Io,
+): Promise<Turns | Filter> {
+  const { timeout = 0 } = where;
+  const conn = new BufferedConn(await connectVisibly(progress, where), timeout);
+  return quiet || duplex
+    ? new Filter(conn, framing)
+    : new Turns(conn, new Peer(conn, { framing, timeout: 0 }));
+}
+
+async function talkTo(
+  peer: Turns | DatagramPeer | Filter,
   options: ConverseOptions,
   io: Io,
-): Promise<Session> {
-  const { framing, quiet } = options;
-  const peer = await DatagramPeer.connect({ hostname, port, framing, timeout });
-  const closed = new Promise<never>(() => {}); // UDP has no connection
-  const onLost = (seq: number) => io.report.reply(null, seq);
-  const run = () =>
-    quiet
-      ? filterInput(peer, io)
-      : takeTurns(datagramExchange(peer), options, io, () => closed, onLost);
-  return { run, close: () => peer.close(), tally: peer };
-}
-
-async function open(where: ConnectOptions, options: ConverseOptions, io: Io): Promise<Session> {
-  const { framing, quiet, duplex, greeting } = options;
-  const { timeout = 0 } = where;
-  const conn = await connectVisibly(io.progress, where);
-  if (!quiet && !duplex) {
-    const turns = new Turns(new Peer(conn, { framing, timeout: 0 }), timeout);
-    const run = async () => {
-      const greet = async () => (await turns.peer.receive(timeout)).bytes;
-      if (greeting) await waitForGreeting(greet, timeout, io);
-      await takeTurns(turns.exchange, options, io, (onData) => turns.receive(onData));
-    };
-    return { run, close: () => turns.peer.close(), tally: turns };
-  }
-  const buffered = new BufferedConn(conn, timeout);
-  const filter = new Filter(buffered, framing);
-  const run = async () => {
-    using deadline = buffered.deadline();
-    const greet = async () => (await buffered.receive({ framing })).reply;
-    if (greeting) await waitForGreeting(greet, timeout, io);
-    deadline[Symbol.dispose]();
-    await (quiet ? filterInput(filter, io) : duplexInput(buffered, options, io));
-  };
-  const close = () => buffered.close();
-  return duplex ? { run, close } : { run, close, tally: filter };
+): Promise<void> {
+  if (options.greeting && "conn" in peer) await reportGreeting(peer.conn, options.framing, io);
+  if (options.duplex && "conn" in peer) return await duplexInput(peer.conn, options, io);
+  if (peer instanceof Turns) return await takeTurns(peer, options, io);
+  if (peer instanceof Filter || options.quiet) return await filterInput(peer, io);
+  await takeTurns(new DatagramTurns(peer), options, io);
 }
 
 /** Reports the first data of a server that speaks first. */
-async function waitForGreeting(
-  receive: () => Promise<Uint8Array>,
-  timeout: number,
-  io: Io,
-): Promise<void> {
-  const receiving = receive().catch((error) => {
-    throw error instanceof TimeoutError ? new TimeoutError("no greeting", timeout) : error;
-  });
-  await reportUnsolicited(
-    await io.progress.during(receiving, (s) => `no greeting yet: ${s} s`),
-    io,
-  );
+async function reportGreeting(conn: BufferedConn, framing: Framing, io: Io): Promise<void> {
+  using _deadline = conn.deadline(undefined, "no greeting");
+  const greeting = conn.receive({ framing });
+  const { reply } = await io.progress.during(greeting, (s) => `no greeting yet: ${s} s`);
+  await reportUnsolicited(reply, io);
 }
 
 async function reportUnsolicited(data: Uint8Array, { report, progress, aside }: Io): Promise<void> {
@@ -152,33 +115,25 @@ async function reportUnsolicited(data: Uint8Array, { report, progress, aside }: 
 /**
  * Sends the messages of the options or of the input in turn. An error reply is a reply like any
  * other in a conversation, and a failure of `--message`.
- * @param receive reports unsolicited data, and rejects when the connection is closed
  */
 async function takeTurns(
-  exchange: Exchange,
+  turns: Turns | DatagramTurns,
   { messages, prompt, once }: ConverseOptions,
   io: Io,
-  receive: (onData: (data: Uint8Array) => Promise<void>) => Promise<never>,
-  onLost?: (seq: number) => Promise<void>,
 ): Promise<void> {
   const { input, report, progress, openTerminal } = io;
   const isList = messages.length > 0;
   using terminal = isList ? undefined : await openTerminal?.();
-  const source = isList
-    ? listed(messages)
-    : untilBlank(terminal ?? piped(input, report.paper, prompt));
-  const visibly: Exchange = (message, onReply) =>
-    progress.during(exchange(message, onReply), (s) => `no reply yet: ${s} s`);
-  const onReply = async (reply: Uint8Array, seq: number, duration: number) => {
-    progress.hide();
-    if (isList && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
-    await report.reply(reply, seq, duration);
-  };
-  const closed = receive((data) => {
-    const write = () => reportUnsolicited(data, io);
-    return source.interrupt?.(write) ?? write();
-  });
-  await talk(source, visibly, { onReply, onLost }, closed, once ? 1 : Infinity);
+  const typed = untilBlank(terminal ?? piped(input, report.paper, prompt));
+  await talk(turns, isList ? listed(messages) : typed, {
+    waiting: (reply) => progress.during(reply, (s) => `no reply yet: ${s} s`),
+    onUnsolicited: (data) => reportUnsolicited(data, io),
+    async onReply(reply, seq, duration) {
+      progress.hide();
+      if (isList && reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
+      await report.reply(reply, seq, duration);
+    },
+  }, once ? 1 : Infinity);
 }
 
 /** Sends the input, and reports what is received, without taking turns. */

@@ -64,7 +64,8 @@ export class Filter {
   #input: "open" | "ended" | "ended without LF" = "open";
   #isWriting = false;
   #lineLength = 0; // of the part sent of a line
-  readonly #settled = Promise.withResolvers<void>(); // the input has ended, and every reply was received or never will be
+  #deadline: Deadline | undefined;
+  readonly #settled = Promise.withResolvers<void>(); // every reply was received, or none will be
 
   /** @param conn used by the filter alone */
   constructor(readonly conn: BufferedConn, framing: Framing) {
@@ -78,17 +79,19 @@ export class Filter {
    * @throws {Error} if a message was not answered
    */
   async run(input: Input, output: Output): Promise<void> {
-    if (this.#framing === "raw") return await this.#copy(input, new Uint8Array(0), output);
+    // The time limit is for replies that are due and for the end, not for a slow reader of our output.
+    const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
+    using _deadline = this.#deadline = this.conn.deadline(isWaiting);
+    const isRaw = this.#framing === "raw";
     const framer = new Framer("line", MAX_MESSAGE);
     if (this.#framing === "auto") await this.#takeTurns(input, framer, output);
-    if (this.#framing === "line") await this.#copy(input, framer.rest, output);
+    if (isRaw || this.#framing === "line") await this.#copy(input, framer.rest, output);
   }
 
   async #takeTurns(input: Input, framer: Framer, output: Output): Promise<void> {
     const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
     for await (const message of messagesOf(watched, framer)) {
-      await output.write(await this.#exchange(message, framer.ending));
-      this.answered++;
+      await this.#write(await this.#exchange(message, framer.ending), 1, output);
       if (this.#framing === "line") break;
     }
   }
@@ -115,7 +118,7 @@ export class Filter {
     const isAuto = this.#framing === "auto";
     const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.#framing);
     this.sent++;
-    using _deadline = conn.deadline();
+    this.#deadline?.restart();
     const sending = conn.send(bytes);
     sending.catch(() => {}); // reading explains more
     const found = await conn.receive({ message, framing: this.#framing, ending: sentEnding });
@@ -131,39 +134,36 @@ export class Filter {
    * @param begun read from the input and not sent yet
    */
   async #copy(input: Input, begun: Uint8Array, output: Output): Promise<void> {
-    // The time limit is for replies that are due and for the end, not for a slow reader of our output.
-    const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
-    using deadline = this.conn.deadline(isWaiting);
     let failure: unknown;
-    const sending = this.#sendAll(input, begun, deadline).catch((error) => {
+    const sending = this.#sendAll(input, begun).catch((error) => {
       failure = error;
-      this.#endInput("ended", deadline);
+      this.#endInput("ended");
       return this.conn.closeWrite();
     });
-    await this.#receiveAll(output, deadline).finally(() => this.#settled.resolve());
+    await this.#receiveAll(output).finally(() => this.#settled.resolve());
     if (this.#input === "open") await pause(0); // the input may have ended too
     if (this.#input !== "open") await sending;
     if (failure !== undefined) throw failure;
     if (this.#input === "open" || this.#isOwed) throw this.conn.endError();
   }
 
-  async #sendAll(input: Input, begun: Uint8Array, deadline: Deadline): Promise<void> {
-    await this.#send(begun, deadline);
+  async #sendAll(input: Input, begun: Uint8Array): Promise<void> {
+    await this.#send(begun);
     const buffer = new Uint8Array(READ);
     for (let count; (count = await input.read(buffer)) !== null;) {
-      await this.#send(buffer.subarray(0, count), deadline);
+      await this.#send(buffer.subarray(0, count));
     }
     const isUnended = this.#framing === "line" && this.#lineLength > 0;
     if (isUnended) this.sent++;
-    this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended", deadline);
+    this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended");
     // Some proxies take a half-close for the end, and drop the bytes in flight.
     if (this.#input === "ended") await this.#settled.promise;
     await this.conn.closeWrite();
   }
 
-  async #send(bytes: Uint8Array, deadline: Deadline): Promise<void> {
+  async #send(bytes: Uint8Array): Promise<void> {
     if (bytes.length === 0) return;
-    if (!this.#isOwed) deadline.restart();
+    if (!this.#isOwed) this.#deadline?.restart();
     const whole = bytes.lastIndexOf(LF) + 1;
     const longest = this.#lineLength + bytes.length; // or shorter: that is only a limit
     this.conn.maxHeld = Math.max(this.conn.maxHeld, longest + MAX_ADDED);
@@ -172,39 +172,34 @@ export class Filter {
     await this.conn.send(bytes);
   }
 
-  #endInput(how: "ended" | "ended without LF", deadline: Deadline): void {
+  #endInput(how: "ended" | "ended without LF"): void {
     this.#input = how;
-    if (!this.#isOwed) deadline.restart();
+    if (!this.#isOwed) this.#deadline?.restart();
     this.#checkSettled();
   }
 
-  async #receiveAll(output: Output, deadline: Deadline): Promise<void> {
+  async #receiveAll(output: Output): Promise<void> {
     const { conn } = this;
+    const isRaw = this.#framing === "raw";
     do {
-      const replies = this.#framing === "raw" ? conn.held : wholeReplies(conn.held);
-      if (replies.length > 0) await this.#write(replies, countLines(replies), output, deadline);
+      const replies = isRaw ? conn.held : wholeReplies(conn.held);
+      if (replies.length > 0) await this.#write(replies, isRaw ? 0 : countLines(replies), output);
+      conn.consume(replies.length);
       this.#checkSettled();
     } while (await this.#more());
     const last = conn.held;
     if (isErrorReply(last)) throw new ErrorReply(new MessageView(last.slice()));
     if (last.length === 0) return;
     if (this.#input !== "ended without LF") throw conn.endError();
-    await this.#write(last, 1, output, deadline);
+    await this.#write(last, 1, output);
   }
 
   /** Writes whole replies, and counts them once they are written. */
-  async #write(
-    bytes: Uint8Array,
-    replies: number,
-    output: Output,
-    deadline: Deadline,
-  ): Promise<void> {
+  async #write(bytes: Uint8Array, replies: number, output: Output): Promise<void> {
     this.#isWriting = true;
     await output.write(bytes);
     this.#isWriting = false;
-    deadline.restart();
-    this.conn.consume(bytes.length);
-    if (this.#framing === "raw") return;
+    this.#deadline?.restart();
     this.answered += replies;
     if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
   }

@@ -20,34 +20,31 @@ export interface MessageSource {
   interrupt?(write: () => Promise<void>): Promise<void>;
 }
 
-type OnReply = (reply: Uint8Array) => Promise<void>;
-
-/** Exchanges a message for its reply, which is reported before this resolves. */
-export type Exchange = (message: Uint8Array, onReply: OnReply) => Promise<void>;
-
-/** Callbacks for what becomes of messages. */
+/** Callbacks of a conversation. */
 export interface TalkCallbacks {
-  /** A message was answered, after so many milliseconds. */
-  onReply(reply: Uint8Array, seq: number, duration: number): Promise<void>;
-  /** A message got no reply in time; without this callback, the conversation fails. */
-  onLost?: ((seq: number) => Promise<void>) | undefined;
+  /** A message was answered; null: its reply was lost. `duration` is in milliseconds. */
+  onReply(reply: Uint8Array | null, seq: number, duration: number): Promise<void>;
+  /** Something was received that answers no message. */
+  onUnsolicited(data: Uint8Array): Promise<void>;
+  /** Waits for an exchange, and may show that. */
+  waiting?(exchange: Promise<void>): Promise<void>;
 }
 
+type OnUnsolicited = TalkCallbacks["onUnsolicited"];
+type OnReply = (reply: Uint8Array | null) => Promise<void>;
+
 /**
- * Sends the messages of a source in turn, until it ends.
- * @param closed rejects when the connection is closed, even while the source waits
+ * Sends the messages of a source in turn, until it ends, or the connection is closed.
  * @param most the number of messages after which the conversation ends
- * @throws {TimeoutError} at the end, if a message was lost
+ * @throws {TimeoutError} at the end, if a reply was lost
  * @throws {Error} if a message was not answered, or the connection was closed
  */
 export async function talk(
+  turns: Turns | DatagramTurns,
   source: MessageSource,
-  exchange: Exchange,
-  { onReply, onLost }: TalkCallbacks,
-  closed: Promise<never>,
+  { onReply, onUnsolicited, waiting = (exchange) => exchange }: TalkCallbacks,
   most = Infinity,
 ): Promise<void> {
-  let lost: TimeoutError | undefined;
   let isAsking = false;
 
   async function sendAll(): Promise<void> {
@@ -55,47 +52,47 @@ export async function talk(
       isAsking = true;
       const message = await source.next();
       isAsking = false;
-      if (message === null) return;
-      const since = performance.now();
-      try {
-        await exchange(message, (reply) => onReply(reply, seq, performance.now() - since));
-      } catch (error) {
-        if (!(error instanceof TimeoutError && onLost)) throw error;
-        lost = error;
-        await onLost(seq);
-      }
+      if (message === null) break;
+      const start = performance.now();
+      await waiting(turns.exchange(message, (reply) => {
+        return onReply(reply, seq, performance.now() - start);
+      }));
     }
+    if (turns.lost) throw turns.lost;
   }
 
+  const closed = turns.receive((data) => {
+    const write = () => onUnsolicited(data);
+    return source.interrupt?.(write) ?? write();
+  });
   try {
     await Promise.race([sendAll(), closed]);
   } catch (error) {
     if (isAsking) await source.abandon?.();
     throw error;
   }
-  if (lost !== undefined) throw lost;
 }
 
 /** Takes turns over a connection: the next data from the server is the reply that is due, if one is. */
 export class Turns {
   /** Messages answered. */
   answered = 0;
+  readonly lost = undefined; // without a reply, the conversation fails
   #onReply: OnReply | undefined; // of the message that waits for its reply
 
-  /** @param timeout the time limit of a reply, in milliseconds; 0 is none */
-  constructor(readonly peer: Peer, readonly timeout: number) {}
+  /** @param peer a peer on the connection, whose time limit holds here */
+  constructor(readonly conn: BufferedConn, readonly peer: Peer) {}
 
   /** Messages sent. */
   get sent(): number {
     return this.peer.sent;
   }
 
-  /** Exchanges a message for its reply; {@linkcode receive} must be running. */
-  readonly exchange: Exchange = async (message, onReply) => {
+  /** Exchanges a message for its reply, which is reported before this resolves. */
+  async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    using deadline = new Deadline(this.timeout, () => {
-      reject(new TimeoutError("no reply", this.timeout));
-    });
+    const { timeout } = this.conn;
+    using deadline = new Deadline(timeout, () => reject(new TimeoutError("no reply", timeout)));
     this.#onReply = (reply) => {
       deadline[Symbol.dispose]();
       return onReply(reply).then(resolve, reject);
@@ -103,10 +100,10 @@ export class Turns {
     this.peer.send(message).catch(reject);
     await promise;
     this.answered++;
-  };
+  }
 
   /** Reports what the server sends, one message at a time and in order; rejects at the end. */
-  async receive(onUnsolicited: (data: Uint8Array) => Promise<void>): Promise<never> {
+  async receive(onUnsolicited: OnUnsolicited): Promise<never> {
     for (;;) {
       const { bytes } = await this.peer.receive();
       const report = this.#onReply ?? onUnsolicited;
@@ -116,15 +113,27 @@ export class Turns {
   }
 }
 
-/** Exchanges messages over UDP. */
-export function datagramExchange(peer: DatagramPeer): Exchange {
-  return async (message, onReply) => {
-    const reply = await peer.request(message).catch((error) => {
+/** Takes turns over UDP, which loses messages. */
+export class DatagramTurns {
+  /** Set if a reply was lost. */
+  lost: TimeoutError | undefined;
+
+  constructor(readonly peer: DatagramPeer) {}
+
+  /** As that of {@linkcode Turns}. */
+  async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
+    const reply = await this.peer.request(message).catch((error) => {
       if (error instanceof ErrorReply) return error.reply;
+      if (error instanceof TimeoutError) return this.lost = error;
       throw error;
     });
-    await onReply(reply.bytes);
-  };
+    await onReply(reply instanceof TimeoutError ? null : reply.bytes);
+  }
+
+  /** There is no connection that could be closed. */
+  receive(): Promise<never> {
+    return new Promise(() => {});
+  }
 }
 
 /** A partial line is shown when nothing follows for this time, in milliseconds. */

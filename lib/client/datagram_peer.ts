@@ -1,15 +1,6 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
-import {
-  checkOptions,
-  connectPortRule,
-  framingNameRule,
-  functionRule,
-  type Rules,
-  signalRule,
-  textRule,
-  timeRule,
-} from "../checks.ts";
+import * as check from "../checks.ts";
 import { onAbort } from "../wait.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
@@ -18,7 +9,7 @@ import { answeredBy, ENDS_WITH_CR, isReplyTo, type Matches, Queue } from "../wir
 import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
 import { Deadline } from "../net/deadline.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { bytesOf, REPLY_TIMEOUT } from "./peer.ts";
+import { ABORTED, bytesOf, REPLY_TIMEOUT } from "./peer.ts";
 
 /**
  * How to reach a server over UDP.
@@ -55,25 +46,19 @@ export interface DatagramPeerOptions {
   matches?: Matches | undefined;
 }
 
-const RULES: Rules<DatagramPeerOptions> = {
-  hostname: textRule,
-  port: connectPortRule,
-  framing: framingNameRule,
-  timeout: timeRule,
-  signal: signalRule,
-  matches: functionRule,
+const { textRule, connectPortRule, timeRule, framingNameRule, signalRule, functionRule } = check;
+const RULES: check.Rules<DatagramPeerOptions> = {
+  ...{ hostname: textRule, port: connectPortRule, framing: framingNameRule, timeout: timeRule },
+  ...{ signal: signalRule, matches: functionRule },
 };
-
 const CR = 13;
 const LF = Uint8Array.of(10);
 
-interface Request {
-  readonly message: Uint8Array;
-  readonly isSent: true;
+type Request = PromiseWithResolvers<Message> & {
+  message: Uint8Array;
+  isSent: true;
   isSettled: boolean;
-  resolve(reply: Message): void;
-  reject(error: unknown): void;
-}
+};
 
 /**
  * A server that is reached over UDP. The messages of its errors are sentences.
@@ -110,9 +95,7 @@ export class DatagramPeer implements Disposable {
       refused: (error) => this.#rejectAll(error),
       failed: (error) => this.#fail(error),
     });
-    this.#removeAbort = onAbort(options.signal, () => {
-      this.#fail(new Closed("the socket is closed: its signal was aborted"));
-    });
+    this.#removeAbort = onAbort(options.signal, () => this.#fail(new Closed(ABORTED)));
   }
 
   /**
@@ -122,7 +105,7 @@ export class DatagramPeer implements Disposable {
    * @throws {ConnectError} if the name is unknown, or there is no permission
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
-    checkOptions<DatagramPeerOptions>(options, RULES);
+    check.checkOptions<DatagramPeerOptions>(options, RULES);
     const { hostname = "127.0.0.1", port = 6969 } = options;
     return new DatagramPeer(await DatagramSocket.connect(hostname, port), options);
   }
@@ -146,14 +129,15 @@ export class DatagramPeer implements Disposable {
     if (framing === "line" && bytes.at(-1) === CR) throw new Error(ENDS_WITH_CR);
     checkLength(datagram, bytes);
     if (this.#failure !== undefined) throw this.#failure;
-    const { promise, resolve, reject } = Promise.withResolvers<Message>();
-    const request: Request = { message: bytes, isSent: true, isSettled: false, resolve, reject };
-    using _deadline = new Deadline(timeout, () => reject(new TimeoutError("no reply", timeout)));
+    const resolvers = Promise.withResolvers<Message>();
+    const request: Request = { ...resolvers, message: bytes, isSent: true, isSettled: false };
+    const late = () => request.reject(new TimeoutError("no reply", timeout));
+    using _deadline = new Deadline(timeout, late);
     this.#pending.push(request);
     this.sent++;
     this.#socket.send(datagram);
     try {
-      return await promise;
+      return await request.promise;
     } finally {
       request.isSettled = true;
     }

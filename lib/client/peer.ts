@@ -1,18 +1,7 @@
 /** The client's side of a conversation: sends messages, and receives replies in order. */
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
-import {
-  checkOne,
-  checkOptions,
-  connectPortRule,
-  framingRule,
-  functionRule,
-  type Rules,
-  signalRule,
-  textRule,
-  timeRule,
-  tlsRule,
-} from "../checks.ts";
+import * as check from "../checks.ts";
 import { onAbort, pause } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
@@ -27,6 +16,8 @@ import type { Conn } from "../net/listener.ts";
 /** The default time limit of a reply, in milliseconds. */
 export const REPLY_TIMEOUT = 10_000;
 
+/** The message of the error when a signal closes a peer. */
+export const ABORTED = "the connection is closed: its signal was aborted";
 const encoder = new TextEncoder();
 
 /**
@@ -62,29 +53,21 @@ export interface PeerOptions<Value = unknown> extends ConnectOptions {
   matches?: Matches | undefined;
 }
 
-const RULES: Rules<PeerOptions> = {
-  hostname: textRule,
-  port: connectPortRule,
-  path: textRule,
-  framing: framingRule,
-  timeout: timeRule,
-  wait: timeRule,
-  tls: tlsRule,
-  signal: signalRule,
-  matches: functionRule,
+const { textRule, connectPortRule, timeRule, tlsRule, framingRule, signalRule } = check;
+const RULES: check.Rules<PeerOptions> = {
+  ...{ hostname: textRule, port: connectPortRule, path: textRule, tls: tlsRule, wait: timeRule },
+  ...{ framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule },
 };
 
 /** A call of `request`, or of `receive`, which has no message. */
-interface Call<Value> {
+interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
   readonly message: Uint8Array | undefined;
   /** Whether something received may settle the call. */
   isSent: boolean;
   isSettled: boolean;
-  resolve(message: Message<Value>): void;
-  reject(error: unknown): void;
 }
 
-const isRequest = ({ message }: Call<never>): boolean => message !== undefined;
+const isReceive = ({ message }: Pick<Call<unknown>, "message">): boolean => message === undefined;
 
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
@@ -119,23 +102,21 @@ export class Peer<Value = unknown> implements Disposable {
   #requests = 0; // pending
   #deadline: Deadline | undefined; // of the oldest request, while one is pending
   #failure: Error | undefined;
-  #removeAbort = () => {};
+  readonly #removeAbort: () => void;
 
   /**
    * Exchanges messages on a connection.
    *
    * @param conn the connection, which the peer closes
-   * @param options as in {@linkcode PeerOptions}
+   * @param options those that are not about connecting
    */
-  constructor(
-    conn: Conn,
-    options: Pick<PeerOptions<Value>, "framing" | "timeout" | "matches"> = {},
-  ) {
-    checkOptions<PeerOptions<Value>>(options, RULES);
-    const { framing = "auto", timeout = REPLY_TIMEOUT, matches } = options;
-    this.#conn = new BufferedConn(conn, timeout);
+  constructor(conn: Conn | BufferedConn, options: PeerOptions<Value> = {}) {
+    check.checkOptions<PeerOptions<Value>>(options, RULES);
+    const { framing = "auto", timeout = REPLY_TIMEOUT, matches, signal } = options;
+    this.#conn = conn instanceof BufferedConn ? conn : new BufferedConn(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
+    this.#removeAbort = onAbort(signal, () => this.#fail(new Closed(ABORTED)));
   }
 
   /**
@@ -153,20 +134,12 @@ export class Peer<Value = unknown> implements Disposable {
    *
    * @throws {ConnectError} if there is no connection
    */
-  static async connect<Value = unknown>(
-    options: PeerOptions<Value> = {},
-  ): Promise<Peer<Value>> {
-    checkOptions<PeerOptions<Value>>(options, RULES);
-    const { framing, timeout = REPLY_TIMEOUT, matches } = options;
-    const peer = new Peer<Value>(await connect({ ...options, timeout }), {
-      framing,
-      timeout,
-      matches,
-    });
-    peer.#removeAbort = onAbort(options.signal, () => {
-      peer.#fail(new Closed("the connection is closed: its signal was aborted"));
-    });
-    return peer;
+  static async connect<Value = unknown>(options: PeerOptions<Value> = {}): Promise<Peer<Value>> {
+    check.checkOptions<PeerOptions<Value>>(options, RULES);
+    return new Peer(
+      await connect({ ...options, timeout: options.timeout ?? REPLY_TIMEOUT }),
+      options,
+    );
   }
 
   /** The server's framing; `auto` until a reply has shown it. */
@@ -217,7 +190,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {Closed} if the connection was closed
    */
   send(message: string | Uint8Array | Message): Promise<void> {
-    return this.#write(bytesOf(message), Promise.resolve());
+    return this.#write(bytesOf(message));
   }
 
   /**
@@ -246,7 +219,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {Closed} if the connection was closed
    */
   receive(timeout = 0): Promise<Message<Value>> {
-    checkOne("timeout", timeout, timeRule);
+    check.checkOne("timeout", timeout, timeRule);
     const message = this.#received.shift();
     if (message !== undefined) {
       this.#receivedBytes -= message.length;
@@ -280,78 +253,67 @@ export class Peer<Value = unknown> implements Disposable {
     this.close();
   }
 
-  #call(message?: Uint8Array): Call<Value> & { promise: Promise<Message<Value>> } {
+  #call(message?: Uint8Array): Call<Value> {
     const { promise, resolve, reject } = Promise.withResolvers<Message<Value>>();
     const settle = <T>(how: (value: T) => void) => (value: T) => {
       if (call.isSettled) return;
       call.isSettled = true;
-      if (message !== undefined) this.#requests--;
-      this.#limitTime();
+      this.#countRequests(message ? -1 : 0);
       how(value);
     };
     const call = {
       ...{ message, promise, isSent: message === undefined, isSettled: false },
       ...{ resolve: settle(resolve), reject: settle(reject) },
     };
-    if (message !== undefined) this.#requests++;
+    this.#countRequests(message ? 1 : 0);
     if (this.#failure !== undefined) call.reject(this.#failure);
     else this.#calls.push(call);
-    this.#limitTime();
     return call;
   }
 
-  /** Restarts the time limit, while requests are pending. */
-  #limitTime(): void {
-    if (this.#requests === 0) {
-      this.#deadline?.[Symbol.dispose]();
-      this.#deadline = undefined;
-    } else if (this.#deadline !== undefined) this.#deadline.restart();
-    else {
-      const isWaiting = () =>
-        this.#matches !== undefined || this.#calls.first?.message !== undefined;
-      const { timeout } = this.#conn;
-      const late = () => this.#fail(new TimeoutError("no reply", timeout));
-      this.#deadline = new Deadline(timeout, late, isWaiting);
-    }
+  /** Restarts the time limit while requests are pending. */
+  #countRequests(added: number): void {
+    this.#requests += added;
+    if (this.#requests > 0 && this.#deadline) return this.#deadline.restart();
+    this.#deadline?.[Symbol.dispose]();
+    const isWaiting = () => this.#matches !== undefined || this.#calls.first?.message !== undefined;
+    this.#deadline = this.#requests > 0 ? this.#limit("no reply", isWaiting) : undefined;
+  }
+
+  /** Fails once the time limit has passed. */
+  #limit(missing: string, isWaiting?: () => boolean): Deadline {
+    const { timeout } = this.#conn;
+    return new Deadline(timeout, () => this.#fail(new TimeoutError(missing, timeout)), isWaiting);
   }
 
   /** Writes a message after those before it; that of a request only when its reply can be told. */
   async #write(
     message: Uint8Array,
-    previous: Promise<unknown>,
+    previous?: Promise<unknown>,
     request?: Call<Value>,
   ): Promise<void> {
     if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
     const before = this.#writing;
-    const { promise: written, resolve } = Promise.withResolvers<void>();
-    this.#writing = written;
+    const { promise, resolve: written } = Promise.withResolvers<void>();
+    this.#writing = promise;
     try {
       await before;
-      if (request && (this.#framing === "auto" || this.#framing === "raw")) await previous;
+      if (this.#framing === "auto" || this.#framing === "raw") await previous;
       if (this.#failure !== undefined) throw this.#failure;
       if (request?.isSettled) return;
-      const framed = frame(message, this.#framing);
+      const bytes = frame(message, this.#framing);
       this.sent++;
       if (request) request.isSent = true;
       else this.#lastSent = message;
       this.#advance();
-      await this.#writeAll(framed, request === undefined);
+      using _deadline = request ? undefined : this.#limit("the server read nothing");
+      await this.#conn.send(bytes).catch(async (error) => {
+        await pause(0); // what the server sent before it closed the connection explains more
+        this.#fail(error);
+        throw this.#failure;
+      });
     } finally {
-      resolve();
-    }
-  }
-
-  async #writeAll(bytes: Uint8Array, isTimed: boolean): Promise<void> {
-    const { timeout } = this.#conn;
-    using _deadline = new Deadline(isTimed ? timeout : 0, () => {
-      this.#fail(new TimeoutError("the server read nothing", timeout));
-    });
-    try {
-      await this.#conn.send(bytes);
-    } catch (error) {
-      await pause(0); // what the server sent before it closed the connection explains more
-      this.#fail(error as Error);
-      throw this.#failure;
+      written();
     }
   }
 
@@ -382,9 +344,15 @@ export class Peer<Value = unknown> implements Disposable {
       const reply = new MessageView<Value>(found.reply);
       reply.receivedAt = this.#conn.receivedAt;
       reply.value = found.value as Value;
-      const taker = this.#matches === undefined ? call : this.#takerOf(found.reply, this.#matches);
+      const matched = this.#matches && answeredBy(found.reply, this.#calls, this.#matches);
+      const taker = matched ?? (this.#matches ? this.#calls.find(isReceive) : call);
       if (taker === undefined) this.#keep(reply);
-      else this.#settle(taker, reply);
+      else if (isReceive(taker)) taker.resolve(reply);
+      else if (isErrorReply(found.reply)) taker.reject(new ErrorReply(reply));
+      else {
+        this.answered++;
+        taker.resolve(reply);
+      }
     }
   }
 
@@ -392,18 +360,8 @@ export class Peer<Value = unknown> implements Disposable {
   get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
-    return this.#calls.find((call) => isRequest(call) && call.isSent) ??
-      this.#calls.find((call) => !isRequest(call));
-  }
-
-  #takerOf(reply: Uint8Array, matches: Matches): Call<Value> | undefined {
-    return answeredBy(reply, this.#calls, matches) ?? this.#calls.find((call) => !isRequest(call));
-  }
-
-  #settle(call: Call<Value>, reply: Message<Value>): void {
-    if (isRequest(call) && isErrorReply(reply.bytes)) return call.reject(new ErrorReply(reply));
-    if (isRequest(call)) this.answered++;
-    call.resolve(reply);
+    return this.#calls.find((call) => !isReceive(call) && call.isSent) ??
+      this.#calls.find(isReceive);
   }
 
   #keep(message: Message<Value>): void {
@@ -422,7 +380,7 @@ export class Peer<Value = unknown> implements Disposable {
   #fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    this.#removeAbort();
+    this.#removeAbort?.(); // not there yet if the signal was aborted before
     this.#conn.close(error);
     this.#rejectAll(error);
   }

@@ -38,11 +38,13 @@ async function converse(
     await sleep(slow);
     told.push(line);
   };
-  using peer = await Peer.connect({ port, timeout: 0 });
-  const turns = new Turns(peer, timeout);
-  const closed = turns.receive((data) => tell(`unsolicited ${text(data)}`));
-  const onReply = (reply: Uint8Array, seq: number) => tell(`${seq} ${text(reply)}`);
-  await talk(source, turns.exchange, { onReply }, closed, most);
+  const conn = new BufferedConn(await Deno.connect({ port }), timeout);
+  using peer = new Peer(conn, { timeout: 0 });
+  const turns = new Turns(conn, peer);
+  await talk(turns, source, {
+    onReply: (reply, seq) => tell(`${seq} ${reply && text(reply)}`),
+    onUnsolicited: (data) => tell(`unsolicited ${text(data)}`),
+  }, most);
   return [...told, `${turns.answered} of ${turns.sent}`];
 }
 
