@@ -328,7 +328,7 @@ while True:
 
 describe("client --udp", () => {
   it("talks as the tutorial does, says messages, filters, measures", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     const there = ["-p", server.port];
     assertEquals(
       (await run(0, there, "one\ntwo\n")).stdout,
@@ -352,7 +352,7 @@ describe("client --udp", () => {
   });
 
   it("--framing line sends LF, the others nothing", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {});
     for (const framing of ["auto", "line", "raw"]) {
       await run(0, ["-p", relay.port, "-f", framing, "-m", "one"]);
@@ -361,7 +361,7 @@ describe("client --udp", () => {
   });
 
   it("--quiet: 5,000 lines come back in order, large ones too", async () => {
-    await using server = await startServer(["--udp", "--quiet"]);
+    await using server = await serveDatagrams(readback());
     for (const [size, count] of [[4, 5000], [8000, 500], [60_000, 50]] as const) {
       const lines = Array.from({ length: count }, (_, at) => String(at).padStart(size, "-"));
       const { stdout } = await run(0, ["-p", server.port, "-q"], lines.join("\n"));
@@ -374,7 +374,7 @@ describe("client --udp", () => {
   });
 
   it("--quiet prints a reply at once, while nothing more is typed", async () => {
-    await using server = await startServer(["--udp", "--quiet"]);
+    await using server = await serveDatagrams(readback());
     await using client = startClient(["--udp", "-p", server.port, "-q"]);
     await client.type("one\n");
     await client.until("[one]");
@@ -385,7 +385,7 @@ describe("client --udp", () => {
   });
 
   it("counts a lost reply, and goes on", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {
       reply: (seq, send) => seq % 3 !== 2 && send(),
     });
@@ -396,7 +396,7 @@ describe("client --udp", () => {
   });
 
   it("in a conversation says that none came, and asks again", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, { reply: (seq, send) => seq > 1 && send() });
     const { stdout, stderr } = await run(1, ["-p", relay.port, ...TIMEOUT], "one\ntwo\n");
     assertEquals(
@@ -407,7 +407,7 @@ describe("client --udp", () => {
   });
 
   it("takes no late, doubled or strange datagram for a reply", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using stranger = await Udp.open();
     let late = () => {};
     await using relay: Relay = await Relay.open(server.port, {
@@ -428,7 +428,7 @@ describe("client --udp", () => {
   });
 
   it("--quiet: each reply where it belongs, however the network treats them", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     const held: (() => void)[] = [];
     await using relay = await Relay.open(server.port, {
       reply(seq, send) {
@@ -454,7 +454,7 @@ describe("client --udp", () => {
   });
 
   it("--ping: tells the lost; exit 1, since with --count all must be answered", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {
       reply: (seq, send) => seq !== 2 && send(),
     });
@@ -470,13 +470,13 @@ describe("client --udp", () => {
   });
 
   it("--ping --log json: no connection is made", async () => {
-    await using server = await startServer(["--udp", "--quiet"]);
+    await using server = await serveDatagrams(readback());
     const { stdout } = await run(0, ["-p", server.port, "--ping", "-c", 1, "--log", "json", "-q"]);
     assertEquals(JSON.parse(stdout).connects, 0);
   });
 
   it("--log json: a number is left out, the summary counts it", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {
       reply: (seq, send) => seq !== 1 && send(),
     });
@@ -506,7 +506,7 @@ describe("client --udp", () => {
   });
 
   it("a message that fits no datagram: a sentence, exit 1", async () => {
-    await using server = await startServer(["--udp"]);
+    await using server = await serveDatagrams(readback());
     const there = ["-p", server.port, "-q"];
     const { stdout, stderr } = await run(1, there, `one\n${"x".repeat(65508)}\n`);
     assertEquals(stdout, "[one] STAMP\n");

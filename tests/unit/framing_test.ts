@@ -46,20 +46,6 @@ function lines(stream: string): string[] {
 }
 
 describe("Framer", () => {
-  it("finds the same lines however the stream is cut", () => {
-    const random = new Random();
-    for (let round = 0; round < 2000; round++) {
-      const stream = random.bytes(random.below(600));
-      const framing = stream.includes(10) ? random.of<Framing>(["line", "auto"]) : "line";
-      const pieces = random.cut(stream, random.of([1, 3, 64, 600]));
-      assertEquals(
-        messages(new Framer(framing, 65536), pieces),
-        lines(text(stream)),
-        `seed ${random.seed}, round ${round}`,
-      );
-    }
-  });
-
   it("gives back long lines and raw messages whole, in reads that grow and shrink", () => {
     const random = new Random();
     for (let round = 0; round < 50; round++) {
