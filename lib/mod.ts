@@ -1,6 +1,6 @@
 /**
- * What others may build on. A line service is a handler given to {@linkcode serve};
- * who talks to one, if it says a line for each message, is a {@linkcode Peer}.
+ * The library. A line service is a handler that is passed to {@linkcode serve};
+ * a client that sends one line per message is a {@linkcode Peer}.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";

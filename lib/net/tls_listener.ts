@@ -129,7 +129,7 @@ class TlsConnection extends WrappedConn {
     await this.conn.closeWrite();
   }
 
-  /** Closes the connection; a client that has received everything is told so. */
+  /** Closes the connection, in TLS too if the client has received everything. */
   override close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;

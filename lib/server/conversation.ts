@@ -39,15 +39,15 @@ export interface ConversationConfig<State> {
 }
 
 /**
- * Milliseconds without a byte after which held bytes without an LF are a raw message, and after which
- * the client of a stopping server has sent its last message.
+ * Milliseconds without a byte. After that, held bytes without an LF are a raw message, and a client
+ * of a stopping server has sent its last message.
  */
 const PAUSE = 50;
 /** Milliseconds that a stopping server waits in all for messages of a client that never pauses. */
 export const LAST_MESSAGES_LIMIT = 500;
 /** Milliseconds that a client may take to disconnect after the server has half-closed. */
 const LINGER = 2000;
-/** Replies are written when this many bytes are ready. */
+/** The number of ready bytes at which replies are written. */
 const FLUSH = 65536;
 
 const LF = Uint8Array.of(10);
@@ -188,7 +188,7 @@ export class Conversation<State = unknown> implements Client<State> {
   async stop(): Promise<void> {
     this.#stopWait = LAST_MESSAGES_LIMIT;
     const reading = this.#reading;
-    if (reading === undefined || !await isPending(reading, PAUSE)) return; // `run` ends it
+    if (reading === undefined || !await this.#pauses(reading)) return; // `run` ends it
     this.#closing ??= "stopped";
     await this.#halfClose();
   }
@@ -265,14 +265,21 @@ export class Conversation<State = unknown> implements Client<State> {
     return this.#outbox.late >= concurrency || (this.#isPaused && this.#closing === undefined);
   }
 
-  /** Tests if nothing is received for {@linkcode PAUSE}; counts the time that a stopping server waits. */
+  /**
+   * Tests if nothing is received for {@linkcode PAUSE}. A stopping server makes sure of it: in a crowd,
+   * input that has arrived may not be read for that long. Counts the time that it waits for the client.
+   */
   async #pauses(reading: Promise<unknown>): Promise<boolean> {
-    const since = performance.now();
-    const isQuiet = await isPending(reading, PAUSE);
-    // If the last read filled its room, more bytes have arrived: the server is busy, and does not wait.
-    const waited = this.#framer.filled ? 0 : performance.now() - since;
-    if (this.#stopWait !== undefined) this.#stopWait -= waited;
-    return isQuiet;
+    const { reads } = this.config;
+    for (;;) {
+      const since = performance.now(), { crowdedTurns } = reads;
+      const isQuiet = await isPending(reading, PAUSE);
+      if (this.#stopWait === undefined) return isQuiet;
+      const isCrowded = reads.crowdedTurns > crowdedTurns;
+      // If the last read filled its room, more has arrived: the server is busy, and does not wait.
+      if (!isCrowded && !this.#framer.filled) this.#stopWait -= performance.now() - since;
+      if (!isQuiet || !isCrowded) return isQuiet;
+    }
   }
 
   /** Ends the conversation of a stopping server once its client pauses, or has sent for long enough. */

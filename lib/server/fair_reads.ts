@@ -42,6 +42,8 @@ const RESUMED_WITH_LARGE = 8;
 const LARGE = 4096;
 /** Milliseconds for which floods go on: others wait about as long, and floods lose 1 ms each time. */
 const SLICE = 4;
+/** With fewer reads per turn of the event loop, each with its writes, the runtime leaves no input unread. */
+const CROWDED_TURN = 16;
 /** Milliseconds: with fewer than {@linkcode RESUMED} served in this time, fairness is off. */
 const QUIET = 2;
 
@@ -65,6 +67,13 @@ export class FairReads implements Disposable {
     return this.#conversations;
   }
 
+  /** True once the server stops: from then on, {@linkcode crowdedTurns} are counted. */
+  isStopping = false;
+  /** Turns of the event loop with so many reads that others, although input had arrived, may have had none. */
+  crowdedTurns = 0;
+  #reads = 0; // in this turn
+  #turn: ReturnType<typeof setImmediate> | undefined;
+
   /** Adds a conversation. */
   enter(): void {
     this.#conversations++;
@@ -81,6 +90,7 @@ export class FairReads implements Disposable {
    * @returns a promise to wait for before the next read, if any
    */
   next(bytes: number): Promise<void> | undefined {
+    if (this.isStopping) this.#countRead();
     if (bytes < LARGE) return this.#queue();
     this.#hasLarge = true;
     // In a crowd, small rounds make sure that input is polled.
@@ -90,9 +100,19 @@ export class FairReads implements Disposable {
 
   /** Stops all timers. */
   [Symbol.dispose](): void {
+    clearImmediate(this.#turn);
     clearImmediate(this.#round);
     clearTimeout(this.#quiet);
     clearTimeout(this.#timer);
+  }
+
+  #countRead(): void {
+    this.#reads++;
+    this.#turn ??= setImmediate(() => {
+      if (this.#reads >= CROWDED_TURN) this.crowdedTurns++;
+      this.#reads = 0;
+      this.#turn = undefined;
+    });
   }
 
   /** After each slice, lets floods wait until the runtime has polled for input. */

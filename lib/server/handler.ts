@@ -36,7 +36,7 @@ export interface Client<State = unknown> {
   readonly state: State;
   /**
    * Aborts when the conversation ends; over UDP, when the message is done. A reset ends it at once.
-   * A client that closes its connection can't be told from one that half-closes, so that does not.
+   * A close looks like a half-close, after which replies are still sent, so it does not.
    */
   readonly signal: AbortSignal;
   /**

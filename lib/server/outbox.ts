@@ -16,7 +16,7 @@ const CROWD = 1024;
 const COPIED = 512;
 /** The most bytes of pushes that may be unsent. */
 const MAX_PUSHED = 65536;
-/** No message is read while this many replies, or bytes of replies, are unsent. */
+/** The limits of unsent replies, by number and in bytes. Beyond, no message is read. */
 const MAX_REPLIES = 1024;
 const MAX_REPLY_BYTES = 1 << 20;
 

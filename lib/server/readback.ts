@@ -84,8 +84,8 @@ export interface ReadbackOptions<State = unknown> {
   /** The form of the time. @default {"ctime"} */
   stamp?: Stamp | undefined;
   /**
-   * The reply: text in which `{message}`, `{time}`, `{client}` and `{server}` (addresses), `{seq}` (the
-   * message's number in its conversation, from 1) and `{bytes}` (its length) stand for their values.
+   * The reply: text with placeholders. Those are `{message}`, `{time}`, the addresses `{client}` and
+   * `{server}`, `{seq}` (the message's number in its conversation, from 1) and `{bytes}` (its length).
    * `{{` and `}}` are braces. @default {"[{message}] {time}"}
    */
   format?: string | undefined;

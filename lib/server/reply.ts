@@ -29,9 +29,9 @@ export interface Reply {
   write(part: string | Uint8Array | Message): void;
 }
 
-/** Up to this many bytes are copied in a loop, which takes less time than a call of `set`. */
+/** The most bytes that are copied in a loop, which takes less time than a call of `set`. */
 const BY_HAND = 128;
-/** The loop copies this many bytes per step, with one load and one store. */
+/** The bytes that the loop copies per step, with one load and one store. */
 const STEP = 8;
 /** The most bytes of unused buffers that are kept. */
 const SPARE = 16 << 20;

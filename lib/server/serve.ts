@@ -70,21 +70,21 @@ export function serve<State, Value>(
   }
 }
 
-/** What a server runs for a connection: a conversation, or in a relay a connection to another server. */
+/** The service of one connection: a conversation or, in a relay, a connection to another server. */
 export interface Served<State> extends Client<State> {
   state: State;
   readonly bytes: number;
-  /** Settles when it is over; never rejects. */
+  /** Resolves when it is over; never rejects. */
   run(): Promise<void>;
-  /** Ends it, once what has arrived is answered. */
+  /** Ends the service, once everything that has arrived is answered. */
   stop(): void | Promise<void>;
-  /** Ends it at once. */
+  /** Ends the service at once. */
   cut(ending: Ending): void;
   /** Milliseconds without activity, by a clock of the caller's. */
   silentFor(clock: number): number;
 }
 
-/** What a server does with connections. */
+/** The service of all connections. */
 export interface Service<State> {
   /** Closes a connection that is not to be served; returns true if it did. */
   refuses(conn: ServerConn): boolean;
@@ -271,6 +271,7 @@ export class Server<State = void> implements AsyncDisposable {
   #stop(): void {
     this.#stage = "stopping";
     this.#stopping.abort();
+    this.#config.reads.isStopping = true;
     void this.#emptyQueue();
     for (const conversation of this.#conversations) void conversation.stop();
     this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => this.#cut()));
@@ -467,7 +468,9 @@ export class Server<State = void> implements AsyncDisposable {
    * Accepts what connected before the stop: closing a listener resets the connections in its queue.
    */
   async #emptyQueue(): Promise<void> {
-    await untilQuiet(() => this.#accepted, QUEUE_PAUSE, QUEUE_LIMIT);
+    const { reads } = this.#config;
+    // In a crowd, a connection may wait for long before it is accepted.
+    await untilQuiet(() => this.#accepted + reads.crowdedTurns, QUEUE_PAUSE, QUEUE_LIMIT);
     this.#closeListeners();
     this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
   }

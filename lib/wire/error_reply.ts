@@ -5,12 +5,12 @@ import type { Message } from "./message.ts";
 const encoder = new TextEncoder();
 const OPENING = encoder.encode("error: ");
 
-/** An error reply as bytes, without its line ending. */
+/** Returns an error reply as bytes, without its line ending. */
 export function errorReply(reason: string): Uint8Array {
   return encoder.encode(`error: ${reason}`);
 }
 
-/** Whether a line is an error reply. No reply of readback's is: those begin with `[`. */
+/** Returns true for an error reply. Other replies of readback begin with `[`. */
 export function isErrorReply(line: Uint8Array): boolean {
   return OPENING.every((byte, at) => line[at] === byte);
 }

@@ -34,11 +34,11 @@ const SMALLEST_READ = 64;
 const LARGEST_READ = 16384;
 /** The longest raw message, in bytes. */
 const RAW_READ = 65536;
-/** Lines of up to this many bytes are scanned in place, without a call. */
+/** The longest line, in bytes, that is scanned in place, without a call. */
 const BY_HAND = 256;
 /** Constants that detect an LF in four bytes at once. */
 const LFS = 0x0a0a0a0a, ONES = 0x01010101, TOPS = 0x80808080;
-/** After this many reads in a row that each fill less than an eighth of their room, reads shrink. */
+/** The number of reads in a row that must fill less than an eighth of their room before reads shrink. */
 const SLACK_READS = 16;
 
 /**
@@ -67,7 +67,7 @@ export class Framer {
   #framing: Framing;
   readonly #custom: CustomFraming | undefined; // with one, #framing is "raw"
   #frame: WholeFrame | undefined; // of the next message, once known
-  #needed = 0; // a custom framing is asked again once this many bytes are held
+  #needed = 0; // a custom framing is asked again with so many bytes
   #bytes: Uint8Array = NONE;
   #start = 0; // of the held bytes
   #end = 0;

@@ -9,9 +9,8 @@ const ESCAPED = Array.from(
 /** Matches what Python's `isprintable` rejects: controls, format, unassigned, and separators but the space. */
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 /**
- * Matches the two characters between which a joiner (U+200C, U+200D) is visible: letters, whose shapes it
- * joins or separates (Unicode's UAX #31 on joining controls, here for letters of any script), or
- * pictographs that it combines (UTS #51 on emoji ZWJ sequences).
+ * Matches the two characters between which a joiner (U+200C, U+200D) is visible. Between letters of any
+ * script, it changes their shapes (Unicode's UAX #31). Between pictographs, it combines them (UTS #51).
  */
 const JOINED =
   /^[\p{L}\p{M}]{2}$|^[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]\p{Extended_Pictographic}$/u;

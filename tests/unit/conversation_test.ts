@@ -794,6 +794,26 @@ describe("a stop", () => {
     await stopped;
   });
 
+  it("answers all that has arrived of a crowd, however long that is not read", async () => {
+    await using server = serve((message, reply) => reply.write(message), {
+      ...{ framing: "line", grace: 20_000 },
+    });
+    using wires = new DisposableStack();
+    const all: Wire[] = [];
+    for (let count = 0; count < 400; count++) all.push(wires.use(await Wire.dial(server.port)));
+    while (server.clients < all.length) await sleep(1);
+    const lines = `${"x".repeat(60)}\n`.repeat(100);
+    await Promise.all(all.map((wire) => wire.send(lines)));
+    const stopped = server.shutdown();
+    const answers = await Promise.all(all.map(async (wire) => {
+      const answer = await wire.rest();
+      await wire.end();
+      return answer;
+    }));
+    assertEquals(answers.filter((answer) => answer !== lines).length, 0);
+    await stopped;
+  });
+
   it("ends a client that never pauses half a second after it", async () => {
     const endings: Ending[] = [];
     await using server = serve((message, reply) => reply.write(message), {
