@@ -13,7 +13,7 @@ import {
   type Values,
   whole,
 } from "./lib/cli/options.ts";
-import { StandardOutput, wordedInput } from "./lib/cli/pipes.ts";
+import { standardInput, StandardOutput } from "./lib/cli/pipes.ts";
 import * as program from "./lib/cli/program.ts";
 import { Report, type Style } from "./lib/cli/report.ts";
 import { reportTrace } from "./lib/cli/trace.ts";
@@ -79,7 +79,7 @@ const PROMPT = ">>:";
 type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
-const paper = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
+const output = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
 const progress = new StatusLine(Deno.stderr, Deno.consoleSize, !Deno.noColor);
 
 /** Reads a message that can be sent as one line. */
@@ -108,7 +108,7 @@ async function main(options: Options): Promise<number> {
   const where = { ...here, timeout, wait, tls, family } as const;
   const messages = message.map((text) => encoder.encode(text));
   const style = styleOf(options);
-  const report = new Report(formatEndpoint(where), paper, {
+  const report = new Report(formatEndpoint(where), output, {
     style,
     connect,
     connections,
@@ -128,9 +128,9 @@ async function main(options: Options): Promise<number> {
   const prompt = style === "json" ? "" : PROMPT;
   const isTerminal = Deno.stdout.isTerminal();
   const isOnTerminal = prompt && isTerminal && Deno.stdin.isTerminal();
-  if (isOnTerminal && loopback) await paper.write(encoder.encode(explanation(options)));
+  if (isOnTerminal && loopback) await output.write(encoder.encode(explanation(options)));
   const failure = await converse(target, { ...options, messages, prompt }, {
-    ...{ input: wordedInput(Deno.stdin), report, progress, isTerminal, aside },
+    ...{ input: standardInput(Deno.stdin), report, progress, isTerminal, printUnsolicited },
     openTerminal: isOnTerminal ? openTerminal : undefined,
   });
   if (failure !== undefined) complain(failure);
@@ -143,13 +143,13 @@ function explanation({ duplex }: Options): string {
   return `Type a line for the server in this process, and press Enter. ${end}\n`;
 }
 
-/** Starts a server inside this process; says where. */
+/** Starts a server inside this process; resolves to its address. */
 async function startLoopback(udp: boolean): Promise<ConnectOptions> {
   const { addr } = udp ? await serveDatagrams(readback()) : serve(readback());
   return "port" in addr ? { hostname: "127.0.0.1", port: addr.port } : {};
 }
 
-/** How replies are told. */
+/** The style of the report. */
 function styleOf({ log, ping, connect, message, quiet }: Options): Style {
   if (log === "json") return "json";
   if (ping || connect) return "ping";
@@ -160,7 +160,7 @@ function styleOf({ log, ping, connect, message, quiet }: Options): Style {
 async function openTerminal(): Promise<MessageSource & Disposable> {
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
   process.env = {}; // before Deno 2.6, node:readline reads TERM, which we have no right to
-  const prompt = paper.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
+  const prompt = output.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
   const terminal = await Terminal.open(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {
     progress.hide();
@@ -172,7 +172,7 @@ async function openTerminal(): Promise<MessageSource & Disposable> {
   return {
     async next() {
       const line = await terminal.ask();
-      if (line === null) await paper.write(encoder.encode("\n"));
+      if (line === null) await output.write(encoder.encode("\n"));
       return line === null ? null : encoder.encode(line);
     },
     abandon: () => Promise.resolve(terminal.leave()),
@@ -182,7 +182,7 @@ async function openTerminal(): Promise<MessageSource & Disposable> {
 }
 
 /** Prints what a server sent that is no reply, beside replies that go elsewhere. */
-function aside(words: Uint8Array): void {
+function printUnsolicited(words: Uint8Array): void {
   program.printError(`Server says: ${escape(words)}`);
 }
 

@@ -44,7 +44,7 @@ export async function checkRunPermission(command: string): Promise<void> {
   }
 }
 
-/** What happens around a command. */
+/** The environment of a command, and callbacks. */
 export interface CommandOptions {
   /** Variables that are added to its environment. */
   readonly env: Record<string, string>;
@@ -104,12 +104,12 @@ export async function runCommand(
   }
 }
 
-/** A file's path from the root, if that may be found out. */
+/** Returns a file's path from the root, or as it is if Deno lacks the permission. */
 export function absolute(path: string): Promise<string> {
   return Deno.realPath(path).catch(() => path);
 }
 
-/** The environment that tells a command where the server is. */
+/** Returns the variables that contain the address of the server. */
 export async function environmentFor(
   addr: Addr,
   logFile?: string,

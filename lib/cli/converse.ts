@@ -43,7 +43,7 @@ export interface Io {
   /** Whether the replies go to a terminal. */
   readonly isTerminal: boolean;
   /** Reports unsolicited data where only replies go to the output. */
-  aside(data: Uint8Array): void;
+  printUnsolicited(data: Uint8Array): void;
   /** Opens a line editor on the terminal; undefined without one. */
   readonly openTerminal?: (() => Promise<MessageSource & Disposable>) | undefined;
 }
@@ -106,10 +106,13 @@ async function reportGreeting(conn: BufferedConn, framing: Framing, io: Io): Pro
   await reportUnsolicited(reply, io);
 }
 
-async function reportUnsolicited(data: Uint8Array, { report, progress, aside }: Io): Promise<void> {
+async function reportUnsolicited(
+  data: Uint8Array,
+  { report, progress, printUnsolicited }: Io,
+): Promise<void> {
   progress.hide();
-  if (report.style === "replies") aside(data);
-  else await report.tell({ event: "unsolicited", bytes: data.length, data });
+  if (report.style === "replies") printUnsolicited(data);
+  else await report.print({ event: "unsolicited", bytes: data.length, data });
 }
 
 /**
@@ -124,7 +127,7 @@ async function takeTurns(
   const { input, report, progress, openTerminal } = io;
   const isList = messages.length > 0;
   using terminal = isList ? undefined : await openTerminal?.();
-  const typed = untilBlank(terminal ?? piped(input, report.paper, prompt));
+  const typed = untilBlank(terminal ?? piped(input, report.output, prompt));
   await talk(turns, isList ? listed(messages) : typed, {
     waiting: (reply) => progress.during(reply, (s) => `no reply yet: ${s} s`),
     onUnsolicited: (data) => reportUnsolicited(data, io),

@@ -28,14 +28,14 @@ export async function filter(
   report: Report,
 ): Promise<void> {
   if (!(peer instanceof Filter)) return await filterDatagrams(peer, input, report);
-  if (report.style !== "json") return await peer.run(input, report.paper);
+  if (report.style !== "json") return await peer.run(input, report.output);
   const lines = new Lines(report.reply.bind(report));
   await peer.run(input, lines).finally(() => lines.end());
 }
 
 /** As over TCP, the reply to a line that ended in CRLF ends in CRLF. */
 async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report): Promise<void> {
-  const { paper } = report;
+  const { output } = report;
   const framer = new Framer("line", MAX_MESSAGE);
   const byCrlf = new Set<number>(); // messages by number
   async function* messages() {
@@ -46,9 +46,9 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
       yield message;
     }
   }
-  const isCopied = report.style !== "json" && paper.columns === undefined;
+  const isCopied = report.style !== "json" && output.columns === undefined;
   await requestAhead(peer, messages(), async (reply, seq) => {
-    if (byCrlf.delete(seq) && isCopied) await paper.write(concat([reply, CRLF]));
+    if (byCrlf.delete(seq) && isCopied) await output.write(concat([reply, CRLF]));
     else await report.reply(reply, seq);
   });
 }

@@ -60,7 +60,7 @@ export async function measure(
   // An attempt to connect has a time limit of its own.
   const timeout = options.connect ? 0 : options.timeout;
   const measurement = new Measurement({ ...options, timeout }, {
-    report: (event) => status.around(() => report.tell(event)),
+    report: (event) => status.around(() => report.print(event)),
     complain(sentence) {
       if (options.connect || report.options.summaryAlone) return;
       complain(sentence);

@@ -1,23 +1,23 @@
-/** Standard input and output, with errors that are sentences. */
+/** Standard input and output, whose errors are sentences. */
 
 import { errorMessage } from "../checks.ts";
 import { isPending } from "../wait.ts";
 import { UsageError } from "./options.ts";
 
-/** Where bytes come from. */
+/** A source of bytes. */
 export interface Input {
-  /** Reads some bytes; null at the end. */
+  /** Reads some bytes; resolves to their number, or null at the end. */
   read(into: Uint8Array): Promise<number | null>;
 }
 
-/** Where bytes go. */
+/** A destination of bytes. */
 export interface Output {
   /** Writes all of these bytes. */
   write(bytes: Uint8Array): Promise<unknown>;
 }
 
 /** Standard input. Its end is final: a terminal could be read again after Ctrl-D. */
-export function wordedInput(input: Input): Input {
+export function standardInput(input: Input): Input {
   let isOver = false;
   return {
     async read(into) {
@@ -33,26 +33,22 @@ export function wordedInput(input: Input): Input {
 
 /** Standard output, for people or programs to read. */
 export class StandardOutput implements Output {
-  /** It shows emphasis, by escape sequences. */
+  /** Whether text may be emphasized, by escape sequences. */
   readonly emphasis: boolean;
 
   /**
-   * @param stream what is written to
-   * @param size of the terminal, which may change
-   * @param colours whether a terminal may have them
+   * @param size returns the size of the terminal, which may change
+   * @param colours whether a terminal may show colours
    */
   constructor(
-    readonly stream: {
-      write(bytes: Uint8Array): Promise<number>;
-      isTerminal(): boolean;
-    },
+    readonly stream: Pick<typeof Deno.stdout, "write" | "isTerminal">,
     readonly size: () => { readonly columns: number },
     colours: boolean,
   ) {
     this.emphasis = colours && stream.isTerminal();
   }
 
-  /** The width of the terminal, in characters; undefined where there is none. */
+  /** The width of the terminal, in characters; undefined without one. */
   get columns(): number | undefined {
     return this.stream.isTerminal() ? this.size().columns : undefined;
   }

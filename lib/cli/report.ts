@@ -1,18 +1,18 @@
-/** What the client tells of a conversation: to people in words, to programs as JSON lines. */
+/** The client's report of a conversation or a measurement: text for people, JSON for programs. */
 
 import { concat } from "../wire/framing.ts";
 import { asJson, escape, quote } from "../wire/quote.ts";
-import type { Output } from "./pipes.ts";
+import type { StandardOutput } from "./pipes.ts";
 import type { ReportedEvent } from "../ping/events.ts";
 import type { Outage } from "../ping/outages.ts";
 import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
 import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
 import type { Timeline } from "../ping/timeline.ts";
 
-/** How replies are told: in the tutorial's words, alone, as ping(8) does, or as events. */
+/** The style of a report: the tutorial's words, replies alone, the lines of ping(8), or events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/** How a conversation went, or goes. Durations are in ms. */
+/** Counts and times of a conversation. Durations are in ms. */
 interface Summary extends Partial<Figures> {
   sent: number;
   answered: number;
@@ -34,7 +34,7 @@ interface Summary extends Partial<Figures> {
   reason?: string;
 }
 
-/** An event as programs see it. `server` is an address as people write it, `reason` is why something failed. */
+/** An event for programs. `server` is an address as people write it, `reason` a sentence. */
 export type ClientEvent =
   & { server: string }
   & (
@@ -49,30 +49,22 @@ export type TransferEvent =
   | { event: "received"; bytes: number; data: Uint8Array }
   | { event: "sent"; bytes: number; data: Uint8Array };
 
-/** Where it is told. */
-export interface TextOutput extends Output {
-  /** The width of the terminal, in characters; undefined where there is none. */
-  readonly columns: number | undefined;
-  /** It shows emphasis, by escape sequences. */
-  readonly emphasis: boolean;
-}
-
-/** What a report is about, and how it is written. */
+/** The contents of a report. */
 export interface ReportOptions {
   readonly style: Style;
-  /** Tell the summary alone. @default {false} */
+  /** Prints only the summary. @default {false} */
   readonly summaryAlone?: boolean;
-  /** Only connections are made, and nothing is sent. @default {false} */
+  /** The measurement makes connections, and sends nothing. @default {false} */
   readonly connect?: boolean;
-  /** Begin each line about a message with the local time. @default {false} */
+  /** Begins each line about a message with the local time. @default {false} */
   readonly timestamps?: boolean;
   /** Connections; with several, no line is printed for each message. @default {1} */
   readonly connections?: number;
 }
 
-/** The width of pictures where there is no terminal, in characters. */
+/** The width of pictures without a terminal, in characters. */
 const COLUMNS = 80;
-/** Outages that are listed in a text; programs get more. */
+/** The most outages listed for people; programs get all. */
 const MOST_OUTAGES = 20;
 const encoder = new TextEncoder();
 const NONE = new Uint8Array();
@@ -80,7 +72,7 @@ const NEWLINE = encoder.encode("\n");
 const RECEIVED = "Client received data:";
 const SAYS = "Server says:";
 
-/** Tells of one conversation. */
+/** Prints one conversation or measurement. */
 export class Report {
   readonly style: Style;
 
@@ -91,26 +83,26 @@ export class Report {
   /** @param server its address as people write it */
   constructor(
     readonly server: string,
-    readonly paper: TextOutput,
+    readonly output: StandardOutput,
     readonly options: ReportOptions,
   ) {
     this.style = options.style;
   }
 
   /**
-   * Tells a reply; null is one that was lost.
+   * Prints a reply; null is one that was lost.
    * @param seq the number of its message, from 1
-   * @param duration how long it took, in ms, where that is known
+   * @param duration milliseconds that it took, if known
    */
   async reply(data: Uint8Array | null, seq: number, duration?: number): Promise<void> {
     if (data === null && this.style === "json") return; // a program sees that a number is left out
-    if (data === null) return await this.tell({ event: "lost", seq });
+    if (data === null) return await this.print({ event: "lost", seq });
     const took = duration === undefined ? {} : { duration };
-    await this.tell({ event: "reply", seq, bytes: data.length, data, ...took });
+    await this.print({ event: "reply", seq, bytes: data.length, data, ...took });
   }
 
-  /** Tells what happened; settles once that is written. */
-  async tell(event: ReportedEvent | TransferEvent): Promise<void> {
+  /** Prints an event; resolves once it is written. */
+  async print(event: ReportedEvent | TransferEvent): Promise<void> {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
@@ -145,7 +137,7 @@ export class Report {
 
   async #writeAll(): Promise<void> {
     try {
-      while (this.#unwritten.length > 0) await this.paper.write(concat(this.#unwritten.splice(0)));
+      while (this.#unwritten.length > 0) await this.output.write(concat(this.#unwritten.splice(0)));
     } finally {
       this.#writing = undefined;
     }
@@ -154,7 +146,7 @@ export class Report {
   #asJson(
     { event, ...fields }: ReportedEvent | TransferEvent | { event: string } & Summary,
   ): Uint8Array {
-    const told: Record<string, unknown> = { server: this.server, ...fields };
+    const named: Record<string, unknown> = { server: this.server, ...fields };
     for (
       const name of [
         "duration",
@@ -167,11 +159,11 @@ export class Report {
         "behind",
       ]
     ) {
-      if (name in told) told[name] = rounded(told[name] as number);
+      if (name in named) named[name] = rounded(named[name] as number);
     }
-    const reason = told["reason"]; // the server's words may be in it: escaped as its data is
-    if (typeof reason === "string") told["reason"] = escape(encoder.encode(reason), "\\");
-    return encoder.encode(`${asJson({ event, ...told }, new Date())}\n`);
+    const reason = named["reason"]; // the server's words may be in it: escaped as its data is
+    if (typeof reason === "string") named["reason"] = escape(encoder.encode(reason), "\\");
+    return encoder.encode(`${asJson({ event, ...named }, new Date())}\n`);
   }
 
   #asText(event: ReportedEvent | TransferEvent): Uint8Array {
@@ -193,12 +185,12 @@ export class Report {
 
   /** Words of the transcript's own. */
   #word(text: string): Uint8Array {
-    return encoder.encode(this.paper.emphasis ? `\x1b[2m${text}\x1b[22m ` : `${text} `);
+    return encoder.encode(this.output.emphasis ? `\x1b[2m${text}\x1b[22m ` : `${text} `);
   }
 
   /** To a terminal so that it can't be obeyed, elsewhere byte for byte. */
   #shown(data: Uint8Array): Uint8Array {
-    const safe = this.paper.columns === undefined ? data : encoder.encode(escape(data));
+    const safe = this.output.columns === undefined ? data : encoder.encode(escape(data));
     return concat([safe, NEWLINE]);
   }
 
@@ -243,7 +235,7 @@ export class Report {
     const { elapsed = 0, rate = 0, behind = 0, delayed = 0, outages = [] } = summary;
     const { figures } = this.#roundTrips;
     const { connect, connections = 1 } = this.options;
-    const { columns = COLUMNS, emphasis } = this.paper;
+    const { columns = COLUMNS, emphasis } = this.output;
     const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
     const counts = [
       connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,

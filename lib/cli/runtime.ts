@@ -1,13 +1,13 @@
-/** The Deno that the programs run on. */
+/** The versions of Deno that the programs run on. */
 
 import { UsageError } from "./options.ts";
 
-/** The oldest that they run on. */
+/** The oldest version that the programs run on. */
 export const OLDEST = "2.4.0";
 
 /**
- * Checks that this Deno is not too old.
- * @throws {UsageError} before anything that it lacks fails in its own words
+ * Checks that this Deno is new enough.
+ * @throws {UsageError} instead of an error about whatever an older one lacks
  */
 export function checkRuntime(version: string = Deno.version.deno): void {
   const number = (version: string) => {

@@ -1,4 +1,4 @@
-/** Where the server's lines go: standard output, standard error beside a command, or a file. */
+/** The destination of the server's lines: standard output, standard error beside a command, or a file. */
 
 import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";

@@ -1,25 +1,25 @@
-/** A person at a terminal: asks for lines, with editing and history. */
+/** A line editor on a terminal, with history. */
 
 import type { Interface } from "node:readline";
 import type * as Streams from "node:stream";
 
-/** The terminal that is typed at. */
+/** The keyboard of a terminal. */
 type Input = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
-/** The terminal that is written to. */
+/** The screen of a terminal. */
 type Output = NodeJS.WritableStream & { readonly columns?: number };
-/** With what Node's types leave out: how many rows above the cursor the line begins, as it was drawn. */
+/** Node's interface with a field that its types lack: the rows from the first of the line to the cursor. */
 type Editor = Interface & { prevRows: number; cursor: number };
 
 const ESCAPE = "\x1b";
-/** An escape sequence and what may belong to it; text; a key that is no text. */
+/** An escape sequence and the text that may belong to it, a text, or another key. */
 const PIECES = new RegExp(`${ESCAPE}\\P{Cc}*|\\P{Cc}+|\\p{Cc}`, "gu");
-/** So much text at once was pasted, in characters; less may be the rest of an escape sequence. */
+/** The least characters at once that count as pasted; fewer may be the rest of an escape sequence. */
 const PASTED = 16;
 /** Keys that readline handles on a dumb terminal: the ends of a line, Ctrl-C, Ctrl-D. */
 const HANDLED = "\r\n\x03\x04";
 const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
-/** A line editor on a terminal. The terminal is as it was once this is closed. */
+/** A line editor. It restores the terminal when it is disposed of. */
 export class Terminal implements Disposable {
   readonly #editor: Editor;
   readonly #keyboard: NodeJS.ReadableStream;
@@ -44,13 +44,13 @@ export class Terminal implements Disposable {
       prompt,
       terminal: true,
     }) as Editor;
-    this.#editor.on("SIGTSTP", () => this.#tell(NOT_SUSPENDED)); // it would take a right that we lack
-    this.#editor.on("line", (line) => this.#take(line));
+    this.#editor.on("SIGTSTP", () => this.#notify(NOT_SUSPENDED)); // suspending takes a permission that is missing
+    this.#editor.on("line", (line) => this.#enter(line));
     this.#editor.on("close", () => {
       this.#closed = true;
       input.pause();
       const answer = this.#answer;
-      this.#answer = undefined; // nothing is drawn any more
+      this.#answer = undefined; // draws nothing from now on
       answer?.(null);
     });
     input.setEncoding("utf8");
@@ -59,9 +59,9 @@ export class Terminal implements Disposable {
   }
 
   /**
-   * Takes a terminal over.
-   * @param prompt may have colours
-   * @param onInterrupt Ctrl-C was typed
+   * Opens the editor of a terminal.
+   * @param prompt the prompt, which may have colours
+   * @param onInterrupt called at Ctrl-C
    */
   static async open(
     input: Input,
@@ -69,7 +69,7 @@ export class Terminal implements Disposable {
     prompt: string,
     onInterrupt: () => void,
   ): Promise<Terminal> {
-    // Not at the top: without a terminal nothing should wait for them.
+    // Not at the top: without a terminal, loading them would only take time.
     const readline = await import("node:readline");
     const streams = await import("node:stream");
     const terminal = new Terminal(readline, streams, input, output, prompt);
@@ -77,7 +77,7 @@ export class Terminal implements Disposable {
     return terminal;
   }
 
-  /** The next line; null at the end (Ctrl-D). */
+  /** Asks for a line; resolves to null at the end (Ctrl-D). */
   ask(): Promise<string | null> {
     const line = this.#lines.shift();
     if (line !== undefined) {
@@ -87,32 +87,32 @@ export class Terminal implements Disposable {
     if (this.#closed) return Promise.resolve(null);
     const { promise, resolve } = Promise.withResolvers<string | null>();
     this.#answer = resolve;
-    this.#draw(); // what was typed meanwhile is kept, and shown now
+    this.#draw(); // shows what was typed meanwhile
     return promise;
   }
 
-  /** Writes something above the line that is being typed, which stays as it was. */
+  /** Writes something above the line that is being typed. */
   async interrupt(write: () => Promise<void>): Promise<void> {
     const answer = this.#answer;
     if (answer === undefined) return await write();
     const { rows } = this.#editor.getCursorPos();
     this.output.write(`${rows > 0 ? `\x1b[${rows}A` : ""}\r\x1b[J`);
-    this.#answer = undefined; // nothing is drawn meanwhile, nor is what is typed an answer
+    this.#answer = undefined; // until then, nothing is drawn or taken for an answer
     try {
       await write();
     } finally {
       this.#answer = answer;
       const line = this.#lines.shift();
-      Object.assign(this.#editor, { prevRows: 0 }); // where the cursor is now, it draws anew
+      Object.assign(this.#editor, { prevRows: 0 }); // it is drawn from the row of the cursor
       if (line === undefined) this.#editor.prompt(true);
       else {
         this.output.write(`${this.prompt}${line}\n`);
-        this.#take(line);
+        this.#enter(line);
       }
     }
   }
 
-  /** Goes to the line below what is being typed, which is given up. */
+  /** Gives up the line that is being typed, and goes to the row below it. */
   leave(): void {
     if (this.#answer === undefined) return;
     this.#editor.write(null, { ctrl: true, name: "e" }); // it may have several rows
@@ -120,14 +120,14 @@ export class Terminal implements Disposable {
     this.output.write("\n");
   }
 
-  /** Draws the line anew, from the row that the cursor is in. */
+  /** Redraws the line, from the row of the cursor. */
   #draw(): void {
     this.#editor.prevRows = 0;
     this.#editor.prompt(true);
   }
 
-  /** Says something between what is typed; that stays as it is. */
-  #tell(words: string): void {
+  /** Prints a sentence and redraws the line that is being typed. */
+  #notify(words: string): void {
     if (this.#answer === undefined) return void this.output.write(`\r${ESCAPE}[K${words}\n`);
     const { cursor } = this.#editor;
     this.#editor.write(null, { ctrl: true, name: "e" });
@@ -151,7 +151,7 @@ export class Terminal implements Disposable {
     return /^\p{Cc}/u.test(piece) && !HANDLED.includes(piece);
   }
 
-  /** Takes what is typed; what is pasted in one piece, since key by key it would take quadratic time. */
+  /** Passes keys to the editor, but a paste as a whole: key by key it would take quadratic time. */
   #type(text: string): void {
     for (const [piece] of text.matchAll(PIECES)) {
       if (this.#closed) return;
@@ -159,17 +159,17 @@ export class Terminal implements Disposable {
       if (piece.length < PASTED || piece.startsWith(ESCAPE)) this.#keyboard.emit("data", piece);
       else {
         this.#editor.write(piece);
-        this.#lookWhere();
+        this.#updateRows();
       }
     }
   }
 
-  /** The editor, which goes by keys, doesn't know that the cursor has come to another row. */
-  #lookWhere(): void {
+  /** Updates the rows that readline counts: it misses those of a paste and of a new width. */
+  #updateRows(): void {
     this.#editor.prevRows = this.#editor.getCursorPos().rows;
   }
 
-  /** Where the editor draws: nowhere while nothing is asked, so that what is typed ahead mixes with no reply. */
+  /** Makes the stream that the editor draws to; text typed ahead, while no line is asked for, is not drawn. */
   #screen(Writable: typeof Streams.Writable): Streams.Writable {
     const screen = new Writable({
       write: (chunk, _, done) => {
@@ -178,20 +178,20 @@ export class Terminal implements Disposable {
       },
     });
     this.output.on("resize", () => {
-      this.#lookWhere(); // terminals break a long line anew, and leave the cursor at its character
+      this.#updateRows(); // terminals rewrap a long line, and keep the cursor at its character
       screen.emit("resize");
     });
     return Object.defineProperty(screen, "columns", { get: () => this.output.columns });
   }
 
-  #take(line: string): void {
+  #enter(line: string): void {
     const answer = this.#answer;
     this.#answer = undefined;
     if (answer) answer(line);
     else this.#lines.push(line);
   }
 
-  /** Lets go of the terminal. */
+  /** Restores the terminal. */
   [Symbol.dispose](): void {
     this.#editor.close();
   }

@@ -21,7 +21,7 @@ export function reportTrace(report: Report, print: (line: string) => void): Trac
     const { kind, from, data } = event;
     if (kind !== "data") return;
     const name = from === "peer" ? "received" : "sent";
-    report.tell({ event: name, bytes: data.length, data }).catch(() => {}); // the next one fails too
+    report.print({ event: name, bytes: data.length, data }).catch(() => {}); // the next one fails too
   };
 }
 

@@ -1,4 +1,4 @@
-/** What the server reports: to people in the tutorial's words, to programs as events. */
+/** The server's transcript: the tutorial's words for people, events for programs. */
 
 import type { Faults } from "../faults/faults.ts";
 import { formatAddress } from "../net/address.ts";

@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Filter } from "../../lib/cli/filter.ts";
-import { type Input, wordedInput } from "../../lib/cli/pipes.ts";
+import { type Input, standardInput } from "../../lib/cli/pipes.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
@@ -121,7 +121,7 @@ describe("the filter's input", () => {
         await conn.write(latin1("[hi] now\n"));
       });
       const how = { framing, timeout: 5000 };
-      const { running, output } = await filterBefore(server, wordedInput(terminal), how);
+      const { running, output } = await filterBefore(server, standardInput(terminal), how);
       await running;
       assertEquals(output().trimEnd(), "[hi] now");
     });
