@@ -134,9 +134,10 @@ export class Proxy implements AsyncDisposable {
   async #serve(): Promise<void> {
     const relaying: Promise<void>[] = [];
     const isClosed = (error: unknown) => error instanceof Deno.errors.BadResource;
-    for (let client; client !== true;) {
-      client = await this.#listener.accept().catch(isClosed); // other errors are of one connection
-      if (typeof client === "object") relaying.push(this.#relay(client));
+    for (;;) {
+      const client = await this.#listener.accept().catch(isClosed); // others are of one connection
+      if (client === true) break;
+      if (client) relaying.push(this.#relay(client));
     }
     await Promise.all(relaying);
   }

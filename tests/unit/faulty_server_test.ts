@@ -503,6 +503,94 @@ describe("order and time", () => {
   });
 });
 
+describe("faults of connections", () => {
+  it("@c chooses them, alone and with @", async () => {
+    await using server = await misbehave('drop@c2,error="busy, sorry"@2@c1');
+    const met: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      using peer = await server.dial();
+      await peer.say("a\nb\n");
+      await peer.conn.closeWrite();
+      met.push((await peer.rest())[0]);
+    }
+    assertEquals(met, ["a\nerror: busy, sorry\n", "", "a\nb\n"]);
+  });
+
+  for (
+    const [faults, end] of [
+      ["life=60ms", "eof"],
+      ["life=60ms/reset", "reset"],
+      ["life=60ms,delay=1m", "eof"], // whatever is still due
+      ["life=60ms,hold=1m", "eof"],
+    ] as const
+  ) {
+    it(`${faults}: a connection ends in its time`, async () => {
+      await using server = await misbehave(faults);
+      using peer = await server.dial();
+      const since = performance.now();
+      await peer.say("hello\n");
+      const [heard, how] = await peer.rest();
+      const took = performance.now() - since;
+      assertEquals([heard, how], [faults.includes("delay") ? "" : "hello\n", end]);
+      assert(took >= 50 && took < 1500, `${took} ms`);
+      await peer.conn.closeWrite().catch(() => {});
+      while (server.endings.length === 0) await sleep(1);
+      assertEquals(server.endings, ["done"]);
+      assertEquals(server.told.at(-1), faults.split(",")[0]);
+    });
+  }
+
+  it("read: no more than so many bytes a second are read", async () => {
+    await using server = await misbehave("read=1k", { grace: 0 });
+    using peer = await server.dial();
+    const since = performance.now();
+    await peer.say(`${"x".repeat(99)}\n`.repeat(4));
+    await peer.hear(400);
+    const took = performance.now() - since;
+    assert(took >= 340 && took < 1200, `${took} ms`); // the first 50 bytes are read at once
+    assertEquals(server.told, ["read=1k"]);
+  });
+
+  it("health checks are not counted, and meet none", async () => {
+    let accepted = 0;
+    await using server = await misbehave("refuse@c1,drop@c2..", {
+      onAccept: (conn) =>
+        Promise.resolve(++accepted === 1 ? Object.assign(conn, { isHealthCheck: true }) : conn),
+    });
+    const met: [string, End][] = [];
+    for (let round = 0; round < 3; round++) {
+      using peer = await server.dial();
+      if (round !== 1) await peer.say("hello\n");
+      if (round !== 1) await peer.conn.closeWrite();
+      met.push(await peer.rest());
+    }
+    assertEquals(met, [["hello\n", "eof"], ["", "eof"], ["", "eof"]]);
+  });
+
+  it("a delay's value is reported, and is the same with the same seed", async () => {
+    const run = async () => {
+      const values: unknown[] = [];
+      await using server = await misbehave(Faults.read("delay=1ms..50ms,drop@3", { seed: 9 }), {
+        onFault: (fault, _client, message, value) => values.push([fault, message, value]),
+      });
+      using peer = await server.dial();
+      await peer.say("a\nb\nc\n");
+      await peer.conn.closeWrite();
+      await peer.rest();
+      return values;
+    };
+    const first = await run() as [string, number, number | undefined][];
+    assertEquals(await run(), first);
+    assertEquals(first.map(([fault, message]) => `${fault} ${message}`), [
+      "delay=1ms..50ms 1",
+      "delay=1ms..50ms 2",
+      "drop 3",
+    ]);
+    const [one = 0, two = 0] = first.map(([, , value]) => value);
+    assert(Number.isInteger(one) && one >= 1 && one <= 50 && one !== two, `${one}, ${two}`);
+  });
+});
+
 describe("a stop", () => {
   for (
     const [fault, met] of [
