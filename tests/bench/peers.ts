@@ -13,6 +13,7 @@ export interface Peer {
 /** The names by which peers can be chosen, ours first. */
 export const PEERS = [
   "readback",
+  "readback-node",
   "c",
   "go",
   "node",
@@ -60,6 +61,7 @@ export async function findPeers(
     program === null ? null : [program, ...args];
   const commands: Record<Name, () => string[] | null | Promise<string[] | null>> = {
     readback: () => readback("--quiet"),
+    "readback-node": () => inNode(dir),
     c: () => compile(dir, "epoll", ["cc", "-O2"], `${HERE}epoll.c`),
     go: () => compile(dir, "stamp", ["go", "build"], `${HERE}main.go`),
     node: async () => await find("node") ? ["node", `${HERE}node.mjs`] : null,
@@ -79,6 +81,7 @@ export async function findPeers(
 
 const NEEDS: Record<Name, string> = {
   readback: "needs Deno",
+  "readback-node": "needs Node 22 (node)",
   c: "needs a C compiler (cc)",
   go: "needs Go (go)",
   node: "needs Node (node)",
@@ -87,6 +90,30 @@ const NEEDS: Record<Name, string> = {
   threads: "needs Python 3",
   deno: "needs Deno",
 };
+
+const IN_NODE = `
+  import { readback, serve } from "readback";
+  const server = serve(readback(), { maxClients: 20_000 });
+  console.log("listening on 127.0.0.1:" + server.port);
+`;
+
+/** Our library in Node: the package for npm, in a directory. */
+async function inNode(dir: string): Promise<string[] | null> {
+  if (!await works("node", "-e", "process.exit('withResolvers' in Promise ? 0 : 1)")) return null;
+  const args = [
+    "run",
+    "--quiet",
+    "-A",
+    ".ci/release.ts",
+    "package",
+    `${dir}/node_modules/readback`,
+  ];
+  const { success } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "null" })
+    .output();
+  if (!success) return null;
+  await Deno.writeTextFile(`${dir}/readback.mjs`, IN_NODE);
+  return ["node", `${dir}/readback.mjs`];
+}
 
 /** Compiles a source file with a tool; null where there is none. What the tool complains of is shown. */
 export async function compile(
