@@ -18,6 +18,7 @@ import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { unstamped } from "../support/replies.ts";
+import { run } from "../support/run.ts";
 
 const UNIX = requires("unix sockets");
 
@@ -36,8 +37,8 @@ async function leaveBehind(path: string): Promise<void> {
 
 /** Says one message; gives what came of it. */
 async function say(args: readonly (string | number)[]): Promise<[number, string, string]> {
-  await using client = startClient([...args, "--message", "hello"]);
-  return [await client.exitCode(), unstamped(client.stdout), client.stderr];
+  const { code, stdout, stderr } = await run(startClient([...args, "--message", "hello"]));
+  return [code, stdout, stderr];
 }
 
 describe("--unix", UNIX, () => {

@@ -7,25 +7,19 @@ import { requires } from "../../lib/testing/requires.ts";
 import { Program, type ProgramOptions } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
-import { unstamped } from "../support/replies.ts";
+import { run } from "../support/run.ts";
 
-/** Runs the client to its end on some input. */
-async function run(
+/** Runs the client to its end. */
+const runClient = (
   args: readonly (string | number)[],
   input: string | Uint8Array = "",
   options: ProgramOptions = {},
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  await using client = startClient(args, options);
-  if (input.length > 0) await client.type(input);
-  await client.endInput();
-  const code = await client.exitCode();
-  return { code, stdout: unstamped(client.stdout), stderr: client.stderr };
-}
+) => run(startClient(args, options), { input });
 
 describe("the conversation through pipes", () => {
   it("is the tutorial's, until a blank line", async () => {
     await using server = await startServer();
-    assertEquals(await run(["-p", server.port], "i am binary\ni am handsome\n\nnot said\n"), {
+    assertEquals(await runClient(["-p", server.port], "i am binary\ni am handsome\n\nnot said\n"), {
       code: 0,
       stdout: ">>:i am binary\nClient received data: [i am binary] STAMP\n" +
         ">>:i am handsome\nClient received data: [i am handsome] STAMP\n>>:\n",
@@ -37,7 +31,7 @@ describe("the conversation through pipes", () => {
 
   it("ends at end-of-file; a last line needs no ending, CRLF is one", async () => {
     await using server = serve(readback());
-    const { code, stdout } = await run(["127.0.0.1", server.port], "a\r\nb");
+    const { code, stdout } = await runClient(["127.0.0.1", server.port], "a\r\nb");
     assertEquals([code, stdout], [
       0,
       ">>:a\nClient received data: [a] STAMP\n>>:b\nClient received data: [b] STAMP\n>>:\n",
@@ -57,7 +51,7 @@ describe("the conversation through pipes", () => {
 
   it("--once is one message", async () => {
     await using server = await startServer(["--once"]);
-    const { code, stdout } = await run(["-p", server.port, "--once"], "one\ntwo\n");
+    const { code, stdout } = await runClient(["-p", server.port, "--once"], "one\ntwo\n");
     assertEquals([code, stdout], [0, ">>:one\nClient received data: [one] STAMP\n"]);
     await server.ends(0);
   });
@@ -74,7 +68,7 @@ describe("the conversation through pipes", () => {
   });
 
   it("--loopback talks to a server of its own", async () => {
-    const { code, stdout } = await run(["--loopback"], "hello\n");
+    const { code, stdout } = await runClient(["--loopback"], "hello\n");
     assertEquals([code, stdout], [0, ">>:hello\nClient received data: [hello] STAMP\n>>:\n"]);
   });
 });
@@ -82,7 +76,7 @@ describe("the conversation through pipes", () => {
 describe("--message", () => {
   it("prints the replies alone", async () => {
     await using server = serve(readback());
-    assertEquals(await run(["-p", server.port, "-m", "a", "--message", "b c"]), {
+    assertEquals(await runClient(["-p", server.port, "-m", "a", "--message", "b c"]), {
       code: 0,
       stdout: "[a] STAMP\n[b c] STAMP\n",
       stderr: "",
@@ -91,7 +85,7 @@ describe("--message", () => {
 
   it("says what the server refused, exit 1", async () => {
     await using server = await startServer(["--max-message", "3"]);
-    assertEquals(await run(["-p", server.port, "-m", "123", "-m", "1234", "-m", "no"]), {
+    assertEquals(await runClient(["-p", server.port, "-m", "123", "-m", "1234", "-m", "no"]), {
       code: 1,
       stdout: "[123] STAMP\n",
       stderr: "client: the server refused: message longer than 3 bytes: " +
@@ -100,7 +94,7 @@ describe("--message", () => {
   });
 
   it("with a line end in it is two messages: refused, exit 2", async () => {
-    const { code, stderr } = await run(["-m", "a\nb"]);
+    const { code, stderr } = await runClient(["-m", "a\nb"]);
     assertEquals(code, 2);
     assertMatch(stderr, /^client: cannot use --message "a\\nb": must be one line.*\n$/);
   });
@@ -109,7 +103,7 @@ describe("--message", () => {
 describe("--quiet", () => {
   it("is a filter: endings mirrored, blank lines said too", async () => {
     await using server = serve(readback());
-    assertEquals(await run(["-p", server.port, "--quiet"], "a\r\nb\n\nlast"), {
+    assertEquals(await runClient(["-p", server.port, "--quiet"], "a\r\nb\n\nlast"), {
       code: 0,
       stdout: "[a] STAMP\r\n[b] STAMP\n[] STAMP\n[last] STAMP",
       stderr: "",
@@ -128,7 +122,10 @@ describe("--quiet", () => {
     it(`on ${JSON.stringify(input)}, whatever the framing is told`, async () => {
       await using server = serve(readback());
       for (const framing of ["auto", "line"]) {
-        const { code, stdout, stderr } = await run(["-p", server.port, "-q", "-f", framing], input);
+        const { code, stdout, stderr } = await runClient(
+          ["-p", server.port, "-q", "-f", framing],
+          input,
+        );
         assertEquals([code, stdout, stderr], [0, output, ""], framing);
       }
     });
@@ -148,7 +145,7 @@ describe("--quiet", () => {
 
   it("says what the server refused, and how many were answered; the refusal is no reply", async () => {
     await using server = await startServer(["--max-message", "3"]);
-    assertEquals(await run(["-p", server.port, "--quiet"], "123\n1\n1234\nno\n"), {
+    assertEquals(await runClient(["-p", server.port, "--quiet"], "123\n1\n1234\nno\n"), {
       code: 1,
       stdout: "[123] STAMP\n[1] STAMP\n",
       stderr: "client: the server refused: message longer than 3 bytes: " +
@@ -169,7 +166,7 @@ describe("a server that keeps no rule", () => {
         await conn.write(reply(message));
       }
     }, { keepOpen: true });
-    assertEquals(await run(["-p", server.port, "-q", "-t", "300ms"], "a\nb\n"), {
+    assertEquals(await runClient(["-p", server.port, "-q", "-t", "300ms"], "a\nb\n"), {
       code: 0,
       stdout: "[a] STAMP\n[b] STAMP\n",
       stderr: "",
@@ -181,7 +178,7 @@ describe("a server that keeps no rule", () => {
       await conn.read(new Uint8Array(1024));
       for (;;) await conn.write(reply("a"));
     });
-    const { code, stderr } = await run(["-p", server.port, "-q"], "a\nb\n");
+    const { code, stderr } = await runClient(["-p", server.port, "-q"], "a\nb\n");
     assertEquals(code, 1);
     assertMatch(stderr, /^client: the server sent more replies than messages\n$/);
   });
@@ -191,7 +188,7 @@ describe("a server that keeps no rule", () => {
       await conn.read(new Uint8Array(1024));
       await conn.write(new TextEncoder().encode("error: \x1b]0;mine\x07\rno\n"));
     });
-    const { code, stderr } = await run(["-p", server.port, "-m", "a"]);
+    const { code, stderr } = await runClient(["-p", server.port, "-m", "a"]);
     const said = "client: the server refused: \\x1b]0;mine\\x07\\rno";
     assertEquals([code, stderr.slice(0, said.length)], [1, said]);
   });
@@ -210,7 +207,7 @@ describe("a server that speaks raw", () => {
 
   it("shows the same transcript", async () => {
     await using server = tutorial();
-    const { code, stdout } = await run(["-p", server.port], "i am binary\ni am handsome\n\n");
+    const { code, stdout } = await runClient(["-p", server.port], "i am binary\ni am handsome\n\n");
     assertEquals(code, 0);
     assertEquals(
       stdout,
@@ -222,13 +219,13 @@ describe("a server that speaks raw", () => {
 
   it("the filter waits for each reply", async () => {
     await using server = tutorial();
-    const { code, stdout } = await run(["-p", server.port, "-q"], "a\nb\r\n\u00e9");
+    const { code, stdout } = await runClient(["-p", server.port, "-q"], "a\nb\r\n\u00e9");
     assertEquals([code, stdout], [0, "[a] STAMP\n[b] STAMP\r\n[\u00e9] STAMP"]);
   });
 
   it("can't be told a blank line: a sentence, exit 1", async () => {
     await using server = tutorial();
-    const { code, stdout, stderr } = await run(["-p", server.port, "-q"], "a\n\nb\n");
+    const { code, stdout, stderr } = await runClient(["-p", server.port, "-q"], "a\n\nb\n");
     assertEquals([code, stdout], [1, "[a] STAMP\n"]);
     assertMatch(
       stderr,
@@ -238,7 +235,16 @@ describe("a server that speaks raw", () => {
 
   it("--framing raw sends no LF at all", async () => {
     await using server = tutorial();
-    const { code, stdout } = await run(["-p", server.port, "-f", "raw", "-m", "a", "-m", "b"]);
+    const { code, stdout } = await runClient([
+      "-p",
+      server.port,
+      "-f",
+      "raw",
+      "-m",
+      "a",
+      "-m",
+      "b",
+    ]);
     assertEquals([code, stdout, server.received], [0, "[a] STAMP\n[b] STAMP\n", "ab"]);
   });
 });
@@ -275,7 +281,7 @@ describe("when it goes wrong", () => {
     ] as const
   ) {
     it(`${what}: a sentence, exit ${code}`, async () => {
-      const { stdout, stderr, ...end } = await run(args);
+      const { stdout, stderr, ...end } = await runClient(args);
       assertEquals([end.code, stdout], [code, ""]);
       assertMatch(stderr, new RegExp(`^client: ${sentence.source}\\n$`));
     });
@@ -288,7 +294,7 @@ describe("when it goes wrong", () => {
     for (let filler = 0; filler < 2; filler++) {
       fillers.use(await Deno.connect({ port: hole.addr.port }));
     }
-    const { code, stderr } = await run(["-p", hole.addr.port, "--timeout", "300ms"]);
+    const { code, stderr } = await runClient(["-p", hole.addr.port, "--timeout", "300ms"]);
     assertEquals([code, stderr], [
       1,
       `client: cannot connect to 127.0.0.1:${hole.addr.port}: no answer within 0.3s\n`,
@@ -303,7 +309,10 @@ describe("when it goes wrong", () => {
       },
     );
     for (const mode of [["-m", "hello"], ["-q"], []]) {
-      const { code, stderr } = await run(["-p", server.port, "-t", "300ms", ...mode], "hello\n");
+      const { code, stderr } = await runClient(
+        ["-p", server.port, "-t", "300ms", ...mode],
+        "hello\n",
+      );
       assertEquals([code, stderr], [
         1,
         "client: no reply within 0.3s: 0 of 1 messages were answered\n",
@@ -319,7 +328,7 @@ describe("when it goes wrong", () => {
         await conn.read(new Uint8Array(2));
         await conn.write(new TextEncoder().encode("[b] no"));
       });
-      const { code, stdout, stderr } = await run(["-p", server.port, ...mode], "a\nb\n");
+      const { code, stdout, stderr } = await runClient(["-p", server.port, ...mode], "a\nb\n");
       assertEquals(code, 1);
       assertMatch(stdout, /\[a\] now\n/);
       assert(!stdout.includes("[b] no"));
@@ -335,7 +344,7 @@ describe("when it goes wrong", () => {
     await using server = FakeServer.start(async (conn) => {
       await conn.read(new Uint8Array(1)); // what is not read makes the close a reset
     });
-    const { code, stderr } = await run(["-p", server.port, "-m", "hello"]);
+    const { code, stderr } = await runClient(["-p", server.port, "-m", "hello"]);
     assertEquals(code, 1);
     // A FIN that came before the reset makes it a close.
     assertMatch(
@@ -350,7 +359,7 @@ describe("when it goes wrong", () => {
       for (;;) await conn.write(new Uint8Array(65536).fill(120));
     });
     for (const mode of [["-m", "a"], ["-q"]]) {
-      const { code, stderr } = await run(["-p", server.port, ...mode], "a\n");
+      const { code, stderr } = await runClient(["-p", server.port, ...mode], "a\n");
       assertEquals(code, 1);
       assertMatch(
         stderr,

@@ -7,6 +7,7 @@ import { startClient, startServer } from "../../lib/testing/readback.ts";
 import { Proxy, type ProxyFaults } from "../../lib/testing/proxy.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
+import { run } from "../support/run.ts";
 
 const MESSAGES = ["one", "two", "three"];
 const REPLY = "[one] Mon Dec  9 18:15:50 2019\n".length;
@@ -46,12 +47,9 @@ async function talk(
   await using proxy = await Proxy.start(server, faults);
   const { args, input } = MODES[mode];
   const start = performance.now();
-  await using client: Program = startClient(["--port", proxy.port, ...args, ...more.client ?? []]);
-  await client.type(input);
-  await client.endInput();
-  const code = await client.exitCode();
-  const took = performance.now() - start;
-  return { code, shown: unstamped(client.stdout), stderr: client.stderr, took };
+  const client: Program = startClient(["--port", proxy.port, ...args, ...more.client ?? []]);
+  const { code, stdout, stderr } = await run(client, { input });
+  return { code, shown: stdout, stderr, took: performance.now() - start };
 }
 
 describe("a network that only takes its time: every reply comes", () => {

@@ -9,13 +9,10 @@ import { resetAfter, resetUnaccepted } from "../battery/vanishing.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { assertReplies, unstamped } from "../support/replies.ts";
 import { sleep } from "../../lib/wait.ts";
+import { run } from "../support/run.ts";
 
-/** Runs the server with options that end it. */
-async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  await using server = new Program([...program("server"), ...args]);
-  const code = await server.exitCode();
-  return { code, stdout: server.stdout, stderr: server.stderr };
-}
+/** Runs the server to its end. */
+const runServer = (...args: string[]) => run(new Program([...program("server"), ...args]));
 
 /** Says one line and waits for its reply: both sides are then in conversation. */
 async function greet(server: ServerProgram): Promise<Wire> {
@@ -206,10 +203,10 @@ describe("--hide-silent", () => {
 
 describe("options", () => {
   it("--help and --version on stdout, exit 0", async () => {
-    const help = await run("--help");
+    const help = await runServer("--help");
     assertEquals([help.code, help.stderr], [0, ""]);
     assertMatch(help.stdout, /^usage: readback-server \[options\] .*\n[^]*--max-clients N/);
-    const version = await run("-V");
+    const version = await runServer("-V");
     assertEquals([version.code, version.stderr], [0, ""]);
     assertMatch(version.stdout, /^readback \d+\.\d+\.\d+\n$/);
   });
@@ -228,7 +225,11 @@ describe("options", () => {
     ] as const
   ) {
     it(`${args.join(" ")} is refused in a sentence, exit 2`, async () => {
-      assertEquals(await run(...args), { code: 2, stdout: "", stderr: `server: ${sentence}\n` });
+      assertEquals(await runServer(...args), {
+        code: 2,
+        stdout: "",
+        stderr: `server: ${sentence}\n`,
+      });
     });
   }
 
@@ -245,20 +246,20 @@ describe("options", () => {
 
   it("a port that is taken: a sentence, exit 1, and the first server is unharmed", async () => {
     await using server = await startServer();
-    const { code, stdout, stderr } = await run("--port", String(server.port));
+    const { code, stdout, stderr } = await runServer("--port", String(server.port));
     assertEquals([code, stdout], [1, ""]);
     assertMatch(stderr, /^server: cannot listen on 127\.0\.0\.1:\d+: the port is in use: .+\n$/);
     await assertReplies(server.port, "still\n", "[still] STAMP\n");
   });
 
   it("an address that this machine has not, a name that nobody has: a sentence, exit 1", async () => {
-    const address = await run("--host", "192.0.2.1", "--port", "0");
+    const address = await runServer("--host", "192.0.2.1", "--port", "0");
     assertEquals(address.code, 1);
     assertMatch(
       address.stderr,
       /^server: cannot listen on 192\.0\.2\.1:0: this machine has no such address: .+\n$/,
     );
-    const name = await run("--host", "no-such-name.invalid", "--port", "0");
+    const name = await runServer("--host", "no-such-name.invalid", "--port", "0");
     assertEquals(name.code, 1);
     assertMatch(
       name.stderr,

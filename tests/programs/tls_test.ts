@@ -18,6 +18,7 @@ import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { latin1, Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
+import { run } from "../support/run.ts";
 
 let certificates: Certificates;
 let identity: string[];
@@ -28,9 +29,9 @@ async function say(
   port: number,
   args: readonly string[] = ["--ca", ca],
 ): Promise<[number, string, string]> {
-  await using client = startClient(["-p", port, "--tls", ...args, "--message", "hello"]);
-  const code = await client.exitCode();
-  return [code, unstamped(client.stdout), client.stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
+  const client = startClient(["-p", port, "--tls", ...args, "--message", "hello"]);
+  const { code, stdout, stderr } = await run(client);
+  return [code, stdout, stderr.replace(/127.0.0.1:\d+/, "ADDRESS")];
 }
 
 describe("TLS", requires("openssl"), () => {

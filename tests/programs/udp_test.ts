@@ -17,6 +17,7 @@ import { program, startClient, startServer } from "../../lib/testing/readback.ts
 import { latin1 } from "../../lib/testing/wire.ts";
 import { sleep, turn } from "../../lib/wait.ts";
 import { unstamped } from "../support/replies.ts";
+import { run } from "../support/run.ts";
 import { Relay, Udp } from "../support/udp.ts";
 
 /** Long enough for a reply on a busy machine; a lost one takes as long. */
@@ -32,13 +33,8 @@ async function exchange(args: readonly string[], ...said: string[]): Promise<str
 }
 
 /** Runs the client to its end. */
-async function run(code: number, args: readonly (string | number)[], input = "") {
-  await using client = startClient(["--udp", ...args]);
-  await client.type(input).catch(() => {});
-  await client.endInput();
-  await client.ends(code);
-  return { stdout: unstamped(client.stdout), stderr: client.stderr };
-}
+const runClient = (code: number, args: readonly (string | number)[], input = "") =>
+  run(startClient(["--udp", ...args]), { code, input });
 
 describe("server --udp", () => {
   it("answers a datagram with one; what ends its line ends the reply's", async () => {
@@ -165,7 +161,7 @@ describe("server --udp", () => {
     assertEquals(six.stdout.split("\n")[0], `listening on [::1]:${six.port}`);
     const there = ["-p", six.port, "-m", "hello"];
     for (const host of ["::1", "0:0::1", "[::1]"]) {
-      assertEquals((await run(0, ["--host", host, ...there])).stdout, "[hello] STAMP\n");
+      assertEquals((await runClient(0, ["--host", host, ...there])).stdout, "[hello] STAMP\n");
     }
   });
 
@@ -301,9 +297,9 @@ while True:
 `;
     await using python = new Program(["python3", "-u", "-c", code]);
     const [, port = ""] = await python.until(/port (\d+)\n/);
-    const { stdout } = await run(0, ["-p", port, "-q"], "i am binary\n\ni am handsome\n");
+    const { stdout } = await runClient(0, ["-p", port, "-q"], "i am binary\n\ni am handsome\n");
     assertEquals(stdout, "[i am binary] STAMP\n[] STAMP\n[i am handsome] STAMP\n");
-    assertEquals((await run(0, ["-p", port, "-f", "raw", "-m", "x"])).stdout, "[x] STAMP\n");
+    assertEquals((await runClient(0, ["-p", port, "-f", "raw", "-m", "x"])).stdout, "[x] STAMP\n");
   });
 
   for (
@@ -331,31 +327,31 @@ describe("client --udp", () => {
     await using server = await serveDatagrams(readback());
     const there = ["-p", server.port];
     assertEquals(
-      (await run(0, there, "one\ntwo\n")).stdout,
+      (await runClient(0, there, "one\ntwo\n")).stdout,
       ">>:one\nClient received data: [one] STAMP\n>>:two\nClient received data: [two] STAMP\n>>:\n",
     );
     assertEquals(
-      (await run(0, [...there, "--once"], "one\ntwo\n")).stdout,
+      (await runClient(0, [...there, "--once"], "one\ntwo\n")).stdout,
       ">>:one\nClient received data: [one] STAMP\n",
     );
     for (const framing of ["auto", "line", "raw"]) {
       const said = [...there, "-f", framing, "-m", "one", "-m", "two"];
-      assertEquals((await run(0, said)).stdout, "[one] STAMP\n[two] STAMP\n");
+      assertEquals((await runClient(0, said)).stdout, "[one] STAMP\n[two] STAMP\n");
     }
     assertEquals(
-      (await run(0, [...there, "-q"], "one\n\ntwo")).stdout,
+      (await runClient(0, [...there, "-q"], "one\n\ntwo")).stdout,
       "[one] STAMP\n[] STAMP\n[two] STAMP\n",
     );
-    const ping = await run(0, [...there, "--ping", "-c", 3, "-i", "1ms"]);
+    const ping = await runClient(0, [...there, "--ping", "-c", 3, "-i", "1ms"]);
     assertMatch(ping.stdout, /^(33 bytes from .*\n){3}.*\n3 sent, 3 answered, 0 lost \(0 %\)\n/);
-    assertEquals((await run(0, ["--loopback", "-m", "one"])).stdout, "[one] STAMP\n");
+    assertEquals((await runClient(0, ["--loopback", "-m", "one"])).stdout, "[one] STAMP\n");
   });
 
   it("--framing line sends LF, the others nothing", async () => {
     await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {});
     for (const framing of ["auto", "line", "raw"]) {
-      await run(0, ["-p", relay.port, "-f", framing, "-m", "one"]);
+      await runClient(0, ["-p", relay.port, "-f", framing, "-m", "one"]);
     }
     assertEquals(relay.messages, ["one", "one\n", "one"]);
   });
@@ -364,7 +360,7 @@ describe("client --udp", () => {
     await using server = await serveDatagrams(readback());
     for (const [size, count] of [[4, 5000], [8000, 500], [60_000, 50]] as const) {
       const lines = Array.from({ length: count }, (_, at) => String(at).padStart(size, "-"));
-      const { stdout } = await run(0, ["-p", server.port, "-q"], lines.join("\n"));
+      const { stdout } = await runClient(0, ["-p", server.port, "-q"], lines.join("\n"));
       const wrong = stdout.trim().split("\n").findIndex((reply, at) =>
         reply !== `[${lines[at]}] STAMP`
       );
@@ -390,7 +386,15 @@ describe("client --udp", () => {
       reply: (seq, send) => seq % 3 !== 2 && send(),
     });
     const there = ["-p", relay.port, ...TIMEOUT];
-    const { stdout, stderr } = await run(1, [...there, "-m", "one", "-m", "two", "-m", "three"]);
+    const { stdout, stderr } = await runClient(1, [
+      ...there,
+      "-m",
+      "one",
+      "-m",
+      "two",
+      "-m",
+      "three",
+    ]);
     assertEquals(stdout, "[one] STAMP\n[three] STAMP\n");
     assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
   });
@@ -398,7 +402,7 @@ describe("client --udp", () => {
   it("in a conversation says that none came, and asks again", async () => {
     await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, { reply: (seq, send) => seq > 1 && send() });
-    const { stdout, stderr } = await run(1, ["-p", relay.port, ...TIMEOUT], "one\ntwo\n");
+    const { stdout, stderr } = await runClient(1, ["-p", relay.port, ...TIMEOUT], "one\ntwo\n");
     assertEquals(
       stdout,
       ">>:one\nClient received no reply\n>>:two\nClient received data: [two] STAMP\n>>:\n",
@@ -422,7 +426,7 @@ describe("client --udp", () => {
       },
     });
     const words = ["one", "two", "three"].flatMap((word) => ["-m", word]);
-    const { stdout, stderr } = await run(1, ["-p", relay.port, ...TIMEOUT, ...words]);
+    const { stdout, stderr } = await runClient(1, ["-p", relay.port, ...TIMEOUT, ...words]);
     assertEquals(stdout, "[two] STAMP\n[three] STAMP\n");
     assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
   });
@@ -445,7 +449,7 @@ describe("client --udp", () => {
     });
     const lines = Array.from({ length: 90 }, (_, at) => `${at % 4 ? "" : "a] "}${at + 1}`);
     const there = ["-p", relay.port, "--timeout", "3s", "-q"]; // 1s may pass on a busy machine
-    const { stdout, stderr } = await run(1, there, lines.join("\n"));
+    const { stdout, stderr } = await runClient(1, there, lines.join("\n"));
     const lost = relay.messages.filter((_, at) => (at + 1) % 40 === 0);
     const answered = lines.filter((line) => !lost.includes(line));
     assertEquals(lost.length, 2);
@@ -459,7 +463,7 @@ describe("client --udp", () => {
       reply: (seq, send) => seq !== 2 && send(),
     });
     const there = ["-p", relay.port, ...TIMEOUT, "--ping", "-c", 3, "-i", "1ms"];
-    const { stdout } = await run(1, there);
+    const { stdout } = await runClient(1, there);
     const from = `from 127.0.0.1:${relay.port}: seq`;
     assertMatch(
       stdout,
@@ -471,7 +475,16 @@ describe("client --udp", () => {
 
   it("--ping --log json: no connection is made", async () => {
     await using server = await serveDatagrams(readback());
-    const { stdout } = await run(0, ["-p", server.port, "--ping", "-c", 1, "--log", "json", "-q"]);
+    const { stdout } = await runClient(0, [
+      "-p",
+      server.port,
+      "--ping",
+      "-c",
+      1,
+      "--log",
+      "json",
+      "-q",
+    ]);
     assertEquals(JSON.parse(stdout).connects, 0);
   });
 
@@ -481,7 +494,7 @@ describe("client --udp", () => {
       reply: (seq, send) => seq !== 1 && send(),
     });
     const there = ["-p", relay.port, ...TIMEOUT, "--log", "json", "-m", "one", "-m", "two"];
-    const [reply, summary] = (await run(1, there)).stdout.trim().split("\n")
+    const [reply, summary] = (await runClient(1, there)).stdout.trim().split("\n")
       .map((line) => JSON.parse(line));
     assertEquals([reply.event, reply.seq], ["reply", 2]);
     const { event, sent, answered, lost, reason } = summary;
@@ -496,11 +509,12 @@ describe("client --udp", () => {
     }
     const there = ["-p", port, "-t", "100ms"];
     const sentence = "client: no reply within 0.1s";
-    assertEquals(await run(1, [...there, "-m", "one", "-m", "two"]), {
+    assertEquals(await runClient(1, [...there, "-m", "one", "-m", "two"]), {
+      code: 1,
       stdout: "",
       stderr: `${sentence}: 0 of 2 messages were answered\n`,
     });
-    const { stdout, stderr } = await run(1, [...there, "--ping", "-c", 1]);
+    const { stdout, stderr } = await runClient(1, [...there, "--ping", "-c", 1]);
     assertMatch(stdout, /\n1 sent, 0 answered, 1 lost \(100 %\)\n/);
     assertEquals(stderr, `${sentence}\n`);
   });
@@ -508,26 +522,26 @@ describe("client --udp", () => {
   it("a message that fits no datagram: a sentence, exit 1", async () => {
     await using server = await serveDatagrams(readback());
     const there = ["-p", server.port, "-q"];
-    const { stdout, stderr } = await run(1, there, `one\n${"x".repeat(65508)}\n`);
+    const { stdout, stderr } = await runClient(1, there, `one\n${"x".repeat(65508)}\n`);
     assertEquals(stdout, "[one] STAMP\n");
     const sentence =
       "client: a message of 65508 bytes is too long for a datagram: at most 65507 fit\n";
     assertEquals(stderr, sentence);
     const ping = ["-p", server.port, "--ping", "-m", "x".repeat(65508)];
-    assertEquals((await run(1, ping)).stderr, sentence);
+    assertEquals((await runClient(1, ping)).stderr, sentence);
   });
 
   it(
     "a name that nobody knows, and an address that nothing may be sent to",
     requires("linux"),
     async () => {
-      const unknown = await run(1, ["--host", "no-such-name.invalid", "-m", "one"]);
+      const unknown = await runClient(1, ["--host", "no-such-name.invalid", "-m", "one"]);
       assertMatch(
         unknown.stderr,
         /^client: cannot connect to no-such-name\.invalid:6969: no such name: .*\n$/,
       );
       for (const how of [["-m", "one"], ["--ping"]]) {
-        const everybody = await run(1, ["--host", "255.255.255.255", ...how]);
+        const everybody = await runClient(1, ["--host", "255.255.255.255", ...how]);
         assertMatch(everybody.stderr, /^client: .*255\.255\.255\.255.*\n$/);
       }
     },
@@ -537,7 +551,8 @@ describe("client --udp", () => {
     await using server = await startServer(["--udp", "--max-message", "3"]);
     for (const framing of ["auto", "line", "raw"]) {
       const said = ["-p", server.port, "-f", framing, "-m", "one", "-m", "three"];
-      assertEquals(await run(1, said), {
+      assertEquals(await runClient(1, said), {
+        code: 1,
         stdout: "[one] STAMP\n",
         stderr: "client: the server refused: message longer than 3 bytes: " +
           "1 of 2 messages were answered\n",
@@ -549,7 +564,7 @@ describe("client --udp", () => {
     const [option, ...value] of [["--unix", "none"], ["--tls"], ["--wait", "1s"]] as const
   ) {
     it(`refuses ${option}`, async () => {
-      const { stderr } = await run(2, [option, ...value]);
+      const { stderr } = await runClient(2, [option, ...value]);
       assertEquals(stderr, `client: cannot combine --udp and ${option}: choose one of them\n`);
     });
   }
