@@ -71,7 +71,7 @@ export class Conversation<State = unknown> implements Client<State> {
   #reading: Promise<number | null> | undefined; // while `run` waits for it alone
   #isPaused = false;
   #stopWait: number | undefined; // ms that a stopping server still waits for messages
-  #cancelLinger = (): void => {};
+  #cancelLinger: (() => void) | undefined;
   #silentSince = 0;
   #abort: AbortController | undefined; // once the signal was accessed
 
@@ -171,7 +171,7 @@ export class Conversation<State = unknown> implements Client<State> {
     } catch {
       // The client has disconnected, or the conversation was cut.
     }
-    this.#cancelLinger();
+    this.#cancelLinger?.();
     this.cut(ending);
     this.config.over(this, this.#ending ?? ending);
   }
@@ -371,10 +371,14 @@ export class Conversation<State = unknown> implements Client<State> {
   /** Half-closes once everything is sent. A client that does not disconnect then is cut. */
   async #closeWrite(): Promise<void> {
     const why = this.#closing as Ending;
-    await this.#outbox.empty();
-    if (this.#ending !== undefined) return;
-    // A stopping server has one time limit for all.
-    if (why !== "stopped") this.#cancelLinger = timeLimit(LINGER, () => this.cut(why));
-    await this.conn.closeWrite().catch(() => {});
+    try {
+      await this.#outbox.empty();
+      if (this.#ending !== undefined) return;
+      // A stopping server has one time limit for all.
+      if (why !== "stopped") this.#cancelLinger = timeLimit(LINGER, () => this.cut(why));
+      await this.conn.closeWrite();
+    } catch {
+      // Ignored: the read loop reports the disconnect.
+    }
   }
 }

@@ -136,25 +136,18 @@ export function readback<State = unknown>(
       reply.write(written[2] as MessageView);
     };
   }
-  function valueOf(name: Placeholder, message: Message, client: Client<State>) {
-    switch (name) {
-      case "client":
-        return nameOf(client);
-      case "server":
-        return client.localAddr === undefined ? "unknown" : formatAddress(client.localAddr);
-      case "seq":
-        return String(client.messages);
-      case "bytes":
-        return String(message.length);
-      default:
-        return message;
-    }
-  }
+  const valueOf: Record<Placeholder, (...of: [Message, Client<State>]) => string | Message> = {
+    message: (message) => message,
+    client: (_, client) => nameOf(client),
+    server: (_, { localAddr }) => localAddr === undefined ? "unknown" : formatAddress(localAddr),
+    seq: (_, { messages }) => String(messages),
+    bytes: ({ length }) => String(length),
+  };
   return (message, reply, client) => {
     const { receivedAt } = message;
     if (receivedAt < from || receivedAt >= to) renew(receivedAt);
     for (let at = 0; at < written.length; at++) {
-      reply.write(written[at] ?? valueOf(pieces[at] as Placeholder, message, client));
+      reply.write(written[at] ?? valueOf[pieces[at] as Placeholder](message, client));
     }
   };
 }

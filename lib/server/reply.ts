@@ -178,7 +178,7 @@ export class LateReply implements Reply {
   failure: { readonly error: unknown } | undefined;
   until: Promise<unknown> | undefined;
   /** Cancels the time limit of the handler. */
-  cancel = (): void => {};
+  cancel: (() => void) | undefined;
 
   /**
    * @param buffer owned from here on
@@ -226,7 +226,7 @@ export class LateReply implements Reply {
   giveUp(): void {
     if (!this.isHandled) ReplyBuffer.give(this.buffer);
     this.isHandled = true;
-    this.cancel();
+    this.cancel?.();
   }
 }
 
