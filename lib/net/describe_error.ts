@@ -2,6 +2,7 @@
 
 import { errorMessage } from "../checks.ts";
 import { bracketHint, type Endpoint, isAddress } from "./address.ts";
+import { WRONG_KIND } from "./pem.ts";
 import { LONGEST_PATH } from "./unix.ts";
 
 const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
@@ -34,6 +35,7 @@ const CLIENT_TLS: readonly (readonly [RegExp, string])[] = [
   [/invalid peer certificate/, "its certificate is not valid"],
   [/InvalidContentType/, "it does not speak TLS: leave out --tls"],
   [/KeyMismatch/, "the key is not that certificate's"],
+  [/failed to parse private key/, WRONG_KIND],
 ];
 
 /** TLS errors on the server's side. */

@@ -20,9 +20,11 @@ export interface TlsOptions {
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g;
 
-/** The curves of EC keys that TLS here takes. */
-const CURVES = ["prime256v1", "secp384r1", "secp521r1"];
-const WRONG_KIND = "its kind of key is not for TLS here, which takes RSA of 2048 bits or more, " +
+/** The curves of EC keys that TLS here takes, by their names in newer and older Deno. */
+const CURVES = /^(prime256v1|secp384r1|secp521r1|p256|p384|p521)$/;
+/** Describes a key that TLS here can't use. */
+export const WRONG_KIND =
+  "its kind of key is not for TLS here, which takes RSA of 2048 bits or more, " +
   "EC on P-256, P-384 or P-521, and Ed25519";
 
 type Use = "CERTIFICATE" | "PRIVATE KEY";
@@ -114,14 +116,17 @@ async function problemOf(block: string, use: Use): Promise<string | undefined> {
   try {
     if (use === "CERTIFICATE") return void new X509Certificate(block);
     return isUsable(createPrivateKey(block)) ? undefined : WRONG_KIND;
-  } catch {
-    return `a ${use} in it is damaged`;
+  } catch (error) {
+    // Deno before 2.9 can't parse some keys that TLS can use: then connecting or listening decides.
+    return /unsupported (ec|private)/.test(errorMessage(error))
+      ? undefined
+      : `a ${use} in it is damaged`;
   }
 }
 
 function isUsable({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
   if (type === "rsa") return (details?.modulusLength ?? 0) >= 2048;
-  return type === "ed25519" || (type === "ec" && CURVES.includes(details?.namedCurve ?? ""));
+  return type === "ed25519" || (type === "ec" && CURVES.test(details?.namedCurve ?? ""));
 }
 
 function describeReadError(error: unknown): string {

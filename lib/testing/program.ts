@@ -11,21 +11,9 @@ const MOST_KEPT = 64 << 20;
 const EXIT_TIME = 1_000;
 
 /** The name of a signal. */
-export type Signal =
-  | "SIGABRT"
-  | "SIGALRM"
-  | "SIGCONT"
-  | "SIGHUP"
-  | "SIGINT"
-  | "SIGKILL"
-  | "SIGPIPE"
-  | "SIGQUIT"
-  | "SIGSTOP"
-  | "SIGTERM"
-  | "SIGTSTP"
-  | "SIGUSR1"
-  | "SIGUSR2"
-  | "SIGWINCH";
+export type Signal = `SIG${
+  | ("ABRT" | "ALRM" | "CONT" | "HUP" | "INT" | "KILL" | "PIPE")
+  | ("QUIT" | "STOP" | "TERM" | "TSTP" | "USR1" | "USR2" | "WINCH")}`;
 
 /** Options of {@linkcode Program}. */
 export interface ProgramOptions {

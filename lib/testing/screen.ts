@@ -36,7 +36,7 @@ exec sleep 2147483647`;
 const TERMINAL = `command -v tmux >/dev/null ||
   { echo 'Screen needs tmux, which is not on PATH: install the package tmux' >&2; exit 1; }
 folder=$(mktemp -d "\${TMPDIR:-/tmp}/screen-XXXXXXXX") || exit
-trap : INT TERM HUP
+trap : INT TERM HUP QUIT
 unset TMUX TMUX_PANE NO_COLOR
 tmux="tmux -u -S $folder/tmux"
 echo 'set -g history-limit 100000; set -g remain-on-exit on; set -g status off
