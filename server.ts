@@ -23,6 +23,7 @@ import { faultRows, readFaults } from "./lib/faults/grammar.ts";
 import type { Addr } from "./lib/net/addr.ts";
 import { addressOrName } from "./lib/net/address.ts";
 import { listen } from "./lib/net/listen.ts";
+import type { Listener } from "./lib/net/listener.ts";
 import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
 import { readIdentity } from "./lib/net/pem.ts";
 import { traced } from "./lib/net/traced.ts";
@@ -85,83 +86,34 @@ const FAULTS = `
 FAULTS, separated by commas; for some messages only with @3, @3.., @3..5, @10%:
 ${faultRows().map(([fault, effect]) => row(fault, effect)).join("")}`;
 
+type Options = Values<typeof OPTIONS>;
+
 /** The command that runs beside the server: the arguments after the first `--`. */
 const separator = Deno.args.indexOf("--");
 const command = separator < 0 ? undefined : Deno.args.slice(separator + 1);
 const fail = (sentence: string) => complain("server", sentence);
 
 /** Serves until a signal, or the end of the command or of standard input; gives the exit code. */
-async function main(options: Values<typeof OPTIONS>): Promise<number> {
-  const { udp, unix, tlsCert, tlsKey, host, untilEof, logFile, once, stamp, to } = options;
-  const { port = command ? 0 : 6969, grace = untilEof ? 0 : 5000 } = options;
-  const wrong = udp && endlessFormat(options.reply);
-  if (wrong) throw new UsageError(wrong);
+async function main(options: Options): Promise<number> {
+  const { udp, untilEof, once, grace = untilEof ? 0 : 5000 } = options;
+  await check(options);
   const faults = faultsOf(options);
   const stop = new AbortController();
-  if (command) await checkCommand(command, untilEof);
-  else stopAtSignals(stop);
+  if (command === undefined) stopAtSignals(stop);
   if (untilEof) await onInputEnd(Deno.stdin, () => stop.abort());
 
-  const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
-  const file = logFile === undefined ? undefined : await openLogFile(logFile);
-  const logPath = logFile && await absolute(logFile);
-  const where = {
-    hostname: host,
-    port,
-    path: unix,
-    resets: Boolean(to) || faults?.resets,
-    ...identity,
-  };
-  const listeners = udp ? [] : await listen(where);
-  await file?.truncate().catch(() => {}); // not before: the file may be another server's, or a pipe
-  // What is open stays open. Each datagram is checked, a socket's file will be removed, and a relay connects.
-  const kept = [
-    ...udp || to ? ["net"] as const : [],
-    ...unix || to?.path ? ["read", "write"] as const : [],
-  ];
-  await keepOnly([...kept, ...command ? ["run"] as const : []]);
-
-  const log = openLog(options, file, command !== undefined, fail);
+  const { listeners, log, logPath, kept } = await open(options, faults);
   const transcript = new Transcript(log);
   onAbort(stop.signal, () => transcript.stopping());
-  const common = {
-    ...{ grace: command ? 0 : grace, signal: stop.signal, faults },
-    onFault: transcript.onFault,
-    onError: ({ message }: Error) => fail(message),
-  };
-  const messages = {
-    ...{ framing: options.framing, maxMessage: options.maxMessage, once },
-    onMessage: options.quiet ? undefined : transcript.onMessage,
-  };
-  const { proxyProtocol, maxClients, idleTimeout, trace, drain } = options;
-  const connections = {
-    ...{ ...common, ...transcript.callbacks, maxClients, idleTimeout },
-    listeners: trace ? listeners.map((one) => traced(one, transcript.onTrace)) : listeners,
-    onAccept: options.hideSilent ? transcript.hideSilent(proxyProtocol) : proxyProtocol,
-  };
-  const handler = readback({ stamp, format: options.reply, nameOf }, encodeEscapes);
-  const server = to ? relay(to, connections) : udp
-    ? await serveDatagrams(handler, {
-      ...common,
-      ...messages,
-      hostname: host,
-      port,
-      ignore: isReply,
-    })
-    : serve(handler, {
-      ...{ ...connections, ...messages, drain: command ? 0 : drain },
-      onFraming: trace ? transcript.onFraming : undefined,
-    });
+  const common = { faults, grace: command ? 0 : grace, signal: stop.signal };
+  const server = await start(options, common, listeners, transcript);
   transcript.listening(server.addrs, faults, !udp);
 
   const code = command && await runCommand(command, grace, {
     env: await environmentFor(server.addrs[0] as Addr, logPath),
     onStart: () => keepOnly(kept),
-    onEnd: async () => {
-      stop.abort();
-      await server.finished;
-    },
-  });
+    onEnd: () => stop.abort(),
+  }).finally(() => server.finished);
   await server.finished;
   transcript.tally();
   await log.flush();
@@ -170,9 +122,20 @@ async function main(options: Values<typeof OPTIONS>): Promise<number> {
   throw new Error("the conversation ended before a whole message came");
 }
 
+/** Checks what the table of options can't. */
+async function check({ udp, reply, untilEof }: Options): Promise<void> {
+  const wrong = udp && endlessFormat(reply);
+  if (wrong) throw new UsageError(wrong);
+  if (command === undefined) return;
+  if (command[0] === undefined) throw new UsageError("a command is missing after --");
+  if (untilEof) {
+    throw new UsageError("cannot combine --until-eof and a command: its end is the server's end");
+  }
+  await checkRunPermission(command[0]);
+}
+
 /** The requested faults, if there are any. */
-function faultsOf(options: Values<typeof OPTIONS>): Faults | undefined {
-  const { fault, orders, seed, udp, unix, to } = options;
+function faultsOf({ fault, orders, seed, udp, unix, to }: Options): Faults | undefined {
   if (fault.length === 0 && !orders) return undefined;
   const faults = new Faults(fault.flat(), orders, seed);
   const transport = udp ? "udp" : unix === undefined ? "tcp" : "unix";
@@ -182,15 +145,48 @@ function faultsOf(options: Values<typeof OPTIONS>): Faults | undefined {
   return faults;
 }
 
-async function checkCommand(command: readonly string[], untilEof: boolean): Promise<void> {
-  const [name] = command;
-  if (name === undefined) throw new UsageError("a command is missing after --");
-  if (untilEof) {
-    throw new UsageError(
-      "cannot combine --until-eof and a command: the server ends with its command",
-    );
+/** Opens the listeners and the log, then gives up the permissions that are not needed any more. */
+async function open(options: Options, faults: Faults | undefined) {
+  const { udp, unix: path, tlsCert, tlsKey, host: hostname, logFile, to } = options;
+  const { port = command ? 0 : 6969 } = options;
+  const identity = tlsCert && tlsKey ? await readIdentity(tlsCert, tlsKey) : undefined;
+  const file = logFile === undefined ? undefined : await openLogFile(logFile);
+  const logPath = logFile && await absolute(logFile);
+  const where = { hostname, port, path, resets: Boolean(to) || faults?.resets, ...identity };
+  const listeners = udp ? [] : await listen(where);
+  await file?.truncate().catch(() => {}); // not before: the file may be another server's, or a pipe
+  // Each datagram is checked, a relay connects, and a socket's file is removed at the end.
+  const net = udp || to ? ["net"] as const : [];
+  const kept = [...net, ...path || to?.path ? ["read", "write"] as const : []];
+  await keepOnly([...kept, ...command ? ["run"] as const : []]);
+  return { listeners, log: openLog(options, file, command !== undefined, fail), logPath, kept };
+}
+
+/** Starts the server, on the listeners unless it serves UDP. */
+async function start(
+  options: Options,
+  common: { faults: Faults | undefined; grace: number; signal: AbortSignal },
+  listeners: Listener[],
+  transcript: Transcript,
+) {
+  const { udp, to, host: hostname, framing, maxMessage, maxClients, idleTimeout, once } = options;
+  const { port = command ? 0 : 6969, proxyProtocol, trace, drain, quiet, stamp } = options;
+  const { onFault, onMessage, onTrace, onFraming, callbacks } = transcript;
+  const reports = { onFault, onError: ({ message }: Error) => fail(message) };
+  const messages = { framing, maxMessage, once, onMessage: quiet ? undefined : onMessage };
+  const connections = {
+    ...{ ...common, ...reports, ...callbacks, maxClients, idleTimeout },
+    listeners: trace ? listeners.map((listener) => traced(listener, onTrace)) : listeners,
+    onAccept: options.hideSilent ? transcript.hideSilent(proxyProtocol) : proxyProtocol,
+  };
+  if (to) return relay(to, connections);
+  const handler = readback({ stamp, format: options.reply, nameOf }, encodeEscapes);
+  if (udp) {
+    const where = { hostname, port, ignore: isReply };
+    return await serveDatagrams(handler, { ...common, ...reports, ...messages, ...where });
   }
-  await checkRunPermission(name);
+  const conversations = { drain: command ? 0 : drain, onFraming: trace ? onFraming : undefined };
+  return serve(handler, { ...connections, ...messages, ...conversations });
 }
 
 // A log file as long as is allowed makes a write fail, no more.

@@ -51,7 +51,7 @@ export interface CommandOptions {
   /** Called once it runs: from then on no permission is needed. */
   readonly onStart: () => Promise<void>;
   /** Called when it has ended, or could not be started. */
-  readonly onEnd: () => Promise<void>;
+  readonly onEnd: () => void;
 }
 
 /**
@@ -100,7 +100,7 @@ export async function runCommand(
     if (onTerminal) watcher?.kill("SIGKILL");
     await pipe?.close().catch(() => {});
     await watcher?.status;
-    await onEnd();
+    onEnd();
   }
 }
 
