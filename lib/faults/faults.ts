@@ -15,7 +15,7 @@ import {
 import { quote } from "../wire/quote.ts";
 import { Random } from "./random.ts";
 
-/** What happens to a message's reply, or to all bytes of one direction. */
+/** The faults of a message's reply, or of all bytes of one direction. */
 export interface FaultPlan {
   /** The number of the message in its conversation, from 1. */
   readonly message?: number;
@@ -23,11 +23,11 @@ export interface FaultPlan {
   readonly faults: readonly Fault[];
   /** The answer to an order that can't be read. */
   readonly error?: string;
-  /** What is random in them. */
+  /** The source of all that is random in them. */
   readonly random: Random;
 }
 
-/** How a server is asked for faults. */
+/** The options of a server that request faults. */
 export interface FaultOptions {
   readonly faults?: string | Faults | undefined;
   readonly orders?: boolean | undefined;
@@ -54,7 +54,7 @@ export class Faults {
      * @internal
      */
     readonly list: readonly Fault[],
-    /** Whether messages may ask for more. */
+    /** True if messages may request more. */
     readonly orders: boolean = false,
     /** Determines everything random. */
     readonly seed: number = crypto.getRandomValues(new Uint32Array(1))[0] as number,
@@ -63,7 +63,7 @@ export class Faults {
   /**
    * Reads faults, separated by commas, as `--fault` takes them.
    *
-   * @param options whether messages may ask for more, and the seed: without one, it is drawn
+   * @param options allow messages to request more, and set the seed: without one, it is drawn
    * @throws {RangeError} whose message says what is wrong, and what would be right
    */
   static read(text: string, options: { orders?: boolean; seed?: number } = {}): Faults {
@@ -71,7 +71,7 @@ export class Faults {
   }
 
   /**
-   * Reads what options ask for, if anything.
+   * Reads the faults that options request, if any.
    *
    * @throws {RangeError} if it can't be read, or can't happen there
    * @internal
@@ -101,7 +101,7 @@ export class Faults {
   }
 
   /**
-   * Whether connections must be ones that can be reset.
+   * True if connections must be ones that can be reset.
    *
    * @internal
    */
@@ -161,7 +161,7 @@ export class ConnectionFaults {
   }
 }
 
-/** How long a reply is delayed, in whole ms. */
+/** Draws the delay of a reply, in whole ms. */
 export function drawDelay({ shortest, longest }: FaultOf<"delay">, { random }: FaultPlan): number {
   return Math.round(shortest + random.next() * (longest - shortest));
 }

@@ -9,7 +9,7 @@ import type { Fault, FaultOf } from "./grammar.ts";
 /** A stall holds the connection of a peer that has half-closed for this long, in ms. */
 export const STALL = 60_000;
 /**
- * Before a reset, each piece of this many bytes has this long to arrive, in ms: a reset discards what
+ * Before a reset, each piece of so many bytes has so many milliseconds to arrive: a reset discards what
  * the peer's system has no room for yet, and on some systems what the peer has not read.
  */
 const PIECE = 65536;
@@ -17,7 +17,7 @@ const BEFORE_RESET = 50;
 /** With a rate, bytes are sent or read this often, in ms. */
 const TICK = 50;
 
-/** What a connection with faults asks of the one that it belongs to. */
+/** The owner of a connection with faults: it reports them, and ends the connection. */
 export interface FaultyOwner {
   /** Reports a fault that happens, to a message or to the connection; a delay's value is in ms. */
   report(fault: Fault, message?: number, value?: number): void;
@@ -49,7 +49,7 @@ export abstract class FaultyConn implements ServerConn {
 
   /**
    * @param conn owned from here on
-   * @param isUp whether it is a relay's, to the server
+   * @param isUp true for a relay's connection to its server
    */
   constructor(
     readonly conn: ServerConn,
@@ -79,7 +79,7 @@ export abstract class FaultyConn implements ServerConn {
     if (life !== undefined) this.#life = setTimeout(() => this.#die(life), life.pause);
   }
 
-  /** Whether a pending write waits for its own pace, not for the peer. */
+  /** True while a pending write waits for its own pace, not for the peer. */
   get isPacing(): boolean {
     return this.#isWaiting;
   }
@@ -198,7 +198,7 @@ export abstract class FaultyConn implements ServerConn {
   }
 
   /** Ends a stall that has lasted long enough. */
-  protected giveUp(): void {
+  protected endStall(): void {
     if (this.state !== "stalled") return;
     this.state = "over";
     this.owner?.end();
@@ -218,12 +218,12 @@ export abstract class FaultyConn implements ServerConn {
 
 type EndingFault = FaultOf<"cut" | "reset" | "stall">;
 
-/** What ends the connection; the first, where there are several. */
+/** Returns the fault that ends the connection; of several, the first. */
 export function endOf(faults: readonly Fault[]): EndingFault | undefined {
   return faults.find((fault): fault is EndingFault => /^(cut|reset|stall)$/.test(fault.name));
 }
 
-/** The bytes of one tick of a rate. */
+/** Returns the bytes of one tick of a rate. */
 function perTick(bytesPerSecond: number): number {
   return Math.ceil(bytesPerSecond * TICK / 1000);
 }

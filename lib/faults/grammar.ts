@@ -9,9 +9,9 @@ import { quote } from "../wire/quote.ts";
 interface Row {
   /** The form of its value, after its name; what may be left out is in brackets. */
   readonly value?: string;
-  /** What the client sees. */
+  /** The effect, as a client sees it. */
   readonly means: string;
-  /** What it acts on: the bytes of a reply, a reply's time, the bytes sent, or a whole connection. */
+  /** The thing it acts on: the bytes of a reply, a reply's time, the bytes sent, or a whole connection. */
   readonly on: "reply" | "time" | "bytes" | "connection";
   /** Reads its value; throws a RangeError that says what the value must be. */
   read(value: string): unknown;
@@ -174,7 +174,7 @@ function readSelection(at: string): Selection {
   throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
 }
 
-/** What is of a whole connection chooses connections alone; `refuse@3` has always meant `refuse@c3`. */
+/** Faults of whole connections select only connections; `refuse@3` has always meant `refuse@c3`. */
 function ofConnections(name: FaultName, { messages, connections }: Selections, at: string) {
   if (FAULTS[name].on !== "connection" || messages === ALL) return { messages, connections };
   if (name === "refuse" && connections === ALL) return { messages: ALL, connections: messages };
@@ -208,7 +208,7 @@ export function readOrder(message: Uint8Array, support: FaultSupport): Order | u
   }
 }
 
-/** Where faults are to happen: datagrams have no connection, and not all connections can be reset. */
+/** The place where faults are to happen: datagrams have no connection, and not all connections can be reset. */
 export interface FaultSupport {
   readonly transport: Addr["transport"];
   readonly resets: boolean;
@@ -216,7 +216,7 @@ export interface FaultSupport {
   readonly up?: Addr["transport"];
 }
 
-/** Why a fault can't happen there, and what can, in words; undefined if it can. */
+/** Explains why a fault can't happen there, and which can; returns undefined if it can. */
 export function describeUnsupported(fault: Fault, support: FaultSupport): string | undefined {
   const { name, isUp, request, connections } = fault;
   const { on } = FAULTS[name];
@@ -241,13 +241,13 @@ export function describeUnsupported(fault: Fault, support: FaultSupport): string
   return wrong.find(([is]) => is)?.[1];
 }
 
-/** Whether a fault resets a connection. */
+/** Returns true if a fault resets a connection. */
 export function isReset(fault: Fault): boolean {
   const { name } = fault;
   return name === "reset" || ((name === "refuse" || name === "life") && fault.reset);
 }
 
-/** Whether nothing is left out. */
+/** Returns true if nothing is left out. */
 export function isAll(selection: Selection): boolean {
   return selection === ALL;
 }

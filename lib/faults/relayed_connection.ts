@@ -29,7 +29,7 @@ type Side = ServerConn & {
   readonly isPacing?: boolean;
 };
 
-/** How a relayed connection ended: the client or the server closed it, either was reset, it was ended from here. */
+/** The end of a relayed connection: by the client (`left`), the server (`done`), either's reset, or from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
 
 /** A relayed connection. To a server's callbacks it is a client, of which there are no messages. */

@@ -31,7 +31,7 @@ export class ReplyConn extends FaultyConn {
     return plan;
   }
 
-  /** Until when nothing more is read, if a message makes the server deaf. */
+  /** Returns a promise until which nothing is read, if a message makes the server deaf. */
   deaf({ faults, message }: FaultPlan): Promise<void> | undefined {
     const deaf = find(faults, "deaf");
     if (deaf === undefined || this.stopping.aborted) return undefined;
@@ -39,7 +39,7 @@ export class ReplyConn extends FaultyConn {
     return this.holds.sleep(MAX_TIMER);
   }
 
-  /** Until when a reply is delayed, if it is. */
+  /** Returns a promise until which a reply is delayed, if it is. */
   delay(plan: FaultPlan): Promise<void> | undefined {
     const delay = find(plan.faults, "delay");
     if (delay === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** What faults make of a reply's bytes. Pure. */
+/** Applies faults to the bytes of a reply. Pure. */
 
 import { errorReply } from "../wire/error_reply.ts";
 import type { FaultPlan } from "./faults.ts";

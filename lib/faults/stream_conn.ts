@@ -21,7 +21,7 @@ export class StreamConn extends FaultyConn {
 
   /**
    * @param conn owned from here on
-   * @param isUp whether it leads to the server
+   * @param isUp true if it leads to the server
    */
   constructor(conn: ServerConn, faults: ConnectionFaults, isUp = false) {
     super(conn, faults, isUp);
@@ -100,7 +100,7 @@ export class StreamConn extends FaultyConn {
   async #write(bytes: Uint8Array): Promise<number> {
     while (this.state === "stalled") {
       await this.holds.sleep(STALL);
-      if (this.#hasEnded) this.giveUp();
+      if (this.#hasEnded) this.endStall();
     }
     const plan = this.#plan;
     if (this.state === "over") return bytes.length;

@@ -18,7 +18,7 @@ export interface ProxyTarget {
 }
 
 /**
- * What a proxy does wrong, in the words of `--fault`: those that need no messages. BYTES are
+ * The faults of a proxy, in the words of `--fault`: those that need no messages. BYTES are
  * counted per connection and direction.
  */
 export interface ProxyFaults {
