@@ -140,7 +140,7 @@ async function main(options: Options): Promise<number> {
 /** The first line of a conversation with a server inside this process. */
 function explanation({ duplex }: Options): string {
   const end = duplex ? "Ctrl-D ends." : "A blank line or Ctrl-D ends.";
-  return `Type a line for the server in this process, and press Enter. ${end}\n`;
+  return `Type a line for the server in this process. ${end}\n`;
 }
 
 /** Starts a server inside this process; resolves to its address. */

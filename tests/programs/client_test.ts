@@ -49,6 +49,19 @@ describe("the conversation through pipes", () => {
     assertEquals(said.slice(reply, reply + 5), [0x5b, 0xff, 0, 0xe4, 0x5d]);
   });
 
+  it("continues after an error reply, over UDP too: exit 0", async () => {
+    for (const udp of [[], ["--udp"]]) {
+      await using server = await startServer([...udp, "--orders"]);
+      const input = "one\n!error=no two\nthree\n";
+      const { code, stdout } = await run(["-p", server.port, ...udp], input);
+      assertEquals([code, stdout.replaceAll(/.*>>:/g, "")], [
+        0,
+        "one\nClient received data: [one] STAMP\n!error=no two\nClient received data: error: no\n" +
+        "three\nClient received data: [three] STAMP\n\n",
+      ]);
+    }
+  });
+
   it("--once is one message", async () => {
     await using server = await startServer(["--once"]);
     const { code, stdout } = await runClient(["-p", server.port, "--once"], "one\ntwo\n");
@@ -70,6 +83,29 @@ describe("the conversation through pipes", () => {
   it("--loopback talks to a server of its own", async () => {
     const { code, stdout } = await runClient(["--loopback"], "hello\n");
     assertEquals([code, stdout], [0, ">>:hello\nClient received data: [hello] STAMP\n>>:\n"]);
+  });
+});
+
+describe("--duplex", () => {
+  it("sends as typed and shows what comes, without turns or a prompt", async () => {
+    await using server = await startServer(["--framing", "line"]);
+    const { code, stdout, stderr } = await run(["-p", server.port, "--duplex"], "a\n\nb");
+    const shown = ["[a] STAMP", "[] STAMP", "[b] STAMP"].map((line) => `Server says: ${line}\n`);
+    assertEquals([code, stdout, stderr], [0, shown.join(""), ""]);
+  });
+
+  it("makes sense only in a conversation over TCP, and --crlf only with it: exit 2", async () => {
+    for (const option of ["--quiet", "--once", "--ping", "--udp", "--message=a"]) {
+      const { code, stderr } = await run(["--duplex", option]);
+      const name = option.replace("=a", "");
+      assertEquals([code, stderr], [
+        2,
+        `client: cannot combine --duplex and ${name}: choose one of them\n`,
+      ]);
+    }
+    const { code, stderr } = await run(["--crlf"]);
+    assertEquals(code, 2);
+    assertMatch(stderr, /^client: --crlf makes sense only with --duplex/);
   });
 });
 

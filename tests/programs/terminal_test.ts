@@ -255,12 +255,43 @@ describe("on a terminal", SKIP, () => {
 
   it("--loopback is a conversation without a server to start", async () => {
     await using screen = await Screen.open([...program("client"), "--loopback"]);
-    await screen.shows(">>:");
+    const first = "Type a line for the server in this process. A blank line or Ctrl-D ends.";
+    await screen.shows(`${first}\n>>:`);
     await screen.type("hello");
     await screen.press("Enter");
     await replied(screen, "hello");
     await screen.press("Enter");
     await screen.ends(0);
+  });
+});
+
+describe("--duplex in a terminal", SKIP, () => {
+  it("shows what comes above the line being typed, sends blank lines, ends with the server", async () => {
+    const pushed = Promise.withResolvers<void>();
+    let received = "";
+    await using server = FakeServer.start(async (conn) => {
+      await pushed.promise;
+      await conn.write(new TextEncoder().encode("news\nmore"));
+      const buffer = new Uint8Array(100);
+      for (let count; (count = await conn.read(buffer)) !== null;) {
+        received += new TextDecoder().decode(buffer.subarray(0, count));
+      }
+      await conn.write(new TextEncoder().encode("bye\n"));
+    });
+    const command = [...program("client"), "-p", String(server.port), "--duplex", "--crlf"];
+    await using screen = await Screen.open(command);
+    await screen.shows(">>:");
+    await screen.press("Enter");
+    await screen.type("half");
+    await screen.shows(/half$/);
+    pushed.resolve();
+    await screen.shows(/>>:\nServer says: news\nServer says: more\n>>:half$/);
+    await screen.type(" a line");
+    await screen.press("Enter");
+    await screen.shows(/>>:$/);
+    await screen.press("C-d");
+    assertMatch(await screen.ends(0), /Server says: bye$/);
+    assertEquals(received, "\r\nhalf a line\r\n");
   });
 });
 
@@ -324,6 +355,31 @@ describe("a line editor", () => {
       return Promise.resolve();
     });
     assertEquals([await line, editor.drawn()], ["hello", ">>:hello\n"]);
+  });
+
+  it("writes what comes after Ctrl-D, without a prompt", async () => {
+    using editor = await openEditor();
+    const line = editor.terminal.ask();
+    editor.type("\x04");
+    assertEquals(await line, null);
+    editor.drawn();
+    await editor.terminal.interrupt(() => Promise.resolve());
+    assertEquals(editor.drawn(), "");
+  });
+
+  it("with TERM=dumb edits by Backspace, and takes no other key for text", async () => {
+    const before = Deno.env.get("TERM");
+    Deno.env.set("TERM", "dumb");
+    using _restored = {
+      [Symbol.dispose]: () => before ? Deno.env.set("TERM", before) : Deno.env.delete("TERM"),
+    };
+    using editor = await openEditor();
+    const line = editor.terminal.ask();
+    for (const keys of ["ab\x7f\x7f\x7fhe", "\x1b[D", "lx\x7fl\x15\to\r"]) editor.type(keys);
+    assertEquals(await line, "hello");
+    const next = editor.terminal.ask();
+    editor.type("\x04");
+    assertEquals(await next, null);
   });
 
   it("has no more lines once its terminal is gone", async () => {
