@@ -11,8 +11,9 @@ const TESTS = new RegExp(`/(${
   [
     "programs/(harness|faulty_network)",
     "properties/(faults|framing|peer|server)",
-    "unit/(conversation|custom_framing|failing_callbacks|fair_reads|faulty_server)",
-    "unit/(leaks|peer_requests|proxy|proxy_protocol|relay|reply_format|serve|socketserver_promises|traced)",
+    "unit/(conversation|custom_framing|datagram_socket|failing_callbacks|fair_reads|faulty_server)",
+    "unit/(filter|leaks|peer_requests|proxy|proxy_protocol|relay|reply_format|serve)",
+    "unit/(socketserver_promises|talk|traced)",
   ].join("|")
 })_test\.ts$`);
 /** Everything is built here; `node_modules` has the package. */

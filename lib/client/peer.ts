@@ -283,7 +283,8 @@ export class Peer<Value = unknown> implements Disposable {
   /** Fails once the time limit has passed. */
   #limit(missing: string, isWaiting?: () => boolean): Deadline {
     const { timeout } = this.#conn;
-    return new Deadline(timeout, () => this.#fail(new TimeoutError(missing, timeout)), isWaiting);
+    const late = () => this.#fail(new TimeoutError(missing, timeout));
+    return new Deadline(timeout, late, isWaiting, () => this.#conn.reads);
   }
 
   /** Writes a message after those before it; that of a request only when its reply can be told. */

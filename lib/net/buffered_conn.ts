@@ -20,6 +20,8 @@ export class BufferedConn {
   maxHeld = MAX_ADDED;
   /** The time of the last read, in milliseconds since 1970. */
   receivedAt = 0;
+  /** The number of reads until now. */
+  reads = 0;
 
   #bytes = new Uint8Array(MIN_READ);
   #room = MIN_READ; // for the next read
@@ -113,7 +115,7 @@ export class BufferedConn {
    */
   deadline(isWaiting = () => true, missing = "no reply"): Deadline {
     const late = () => this.close(new TimeoutError(missing, this.timeout));
-    return new Deadline(this.timeout, late, isWaiting);
+    return new Deadline(this.timeout, late, isWaiting, () => this.reads);
   }
 
   /** Closes the connection; reads and writes under way reject with `failure`. */
@@ -132,6 +134,7 @@ export class BufferedConn {
       const count = await this.conn.read(room);
       this.#isOver = count === null;
       this.#end += count ?? 0;
+      this.reads++;
       this.receivedAt = Date.now();
       if (count === room.length) this.#room = Math.min(2 * this.#room, MAX_READ);
       return count !== null;

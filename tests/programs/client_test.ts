@@ -53,7 +53,7 @@ describe("the conversation through pipes", () => {
     for (const udp of [[], ["--udp"]]) {
       await using server = await startServer([...udp, "--orders"]);
       const input = "one\n!error=no two\nthree\n";
-      const { code, stdout } = await run(["-p", server.port, ...udp], input);
+      const { code, stdout } = await runClient(["-p", server.port, ...udp], input);
       assertEquals([code, stdout.replaceAll(/.*>>:/g, "")], [
         0,
         "one\nClient received data: [one] STAMP\n!error=no two\nClient received data: error: no\n" +
@@ -89,21 +89,21 @@ describe("the conversation through pipes", () => {
 describe("--duplex", () => {
   it("sends as typed and shows what comes, without turns or a prompt", async () => {
     await using server = await startServer(["--framing", "line"]);
-    const { code, stdout, stderr } = await run(["-p", server.port, "--duplex"], "a\n\nb");
+    const { code, stdout, stderr } = await runClient(["-p", server.port, "--duplex"], "a\n\nb");
     const shown = ["[a] STAMP", "[] STAMP", "[b] STAMP"].map((line) => `Server says: ${line}\n`);
     assertEquals([code, stdout, stderr], [0, shown.join(""), ""]);
   });
 
   it("makes sense only in a conversation over TCP, and --crlf only with it: exit 2", async () => {
     for (const option of ["--quiet", "--once", "--ping", "--udp", "--message=a"]) {
-      const { code, stderr } = await run(["--duplex", option]);
+      const { code, stderr } = await runClient(["--duplex", option]);
       const name = option.replace("=a", "");
       assertEquals([code, stderr], [
         2,
         `client: cannot combine --duplex and ${name}: choose one of them\n`,
       ]);
     }
-    const { code, stderr } = await run(["--crlf"]);
+    const { code, stderr } = await runClient(["--crlf"]);
     assertEquals(code, 2);
     assertMatch(stderr, /^client: --crlf makes sense only with --duplex/);
   });

@@ -8,6 +8,7 @@ import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
+import { sleep } from "../../lib/wait.ts";
 import type { Framing } from "../../lib/wire/framing.ts";
 
 type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
@@ -153,7 +154,7 @@ describe("the filter's time limit", () => {
 
   it("holds while a server sends for ever without an end", async () => {
     await using server = FakeServer.start(async (conn) => {
-      for (;;) await conn.write(latin1("x"));
+      for (;; await sleep(0)) await conn.write(latin1("x"));
     });
     const how = { framing: "line", timeout: 200 } as const;
     const { running } = await filterBefore(server, inputOf(["a\n"]), how);
