@@ -41,7 +41,7 @@ describe("endings", () => {
   );
 
   it("SIGTERM while 50 clients pipeline", requires("linux", "python3"), async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = await startServer(["--quiet", "--grace", "5s"]);
     await stopWhileBusy(server, 50);
   });
 
