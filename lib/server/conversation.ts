@@ -188,7 +188,10 @@ export class Conversation<State = unknown> implements Client<State> {
   async stop(): Promise<void> {
     this.#stopWait = LAST_MESSAGES_LIMIT;
     const reading = this.#reading;
-    if (reading === undefined || !await this.#pauses(reading)) return; // `run` ends it
+    if (reading === undefined) return; // `run` ends it
+    do {
+      if (!await this.#pauses(reading)) return; // `run` goes on
+    } while (this.#outbox.late > 0);
     this.#closing ??= "stopped";
     await this.#halfClose();
   }
@@ -276,14 +279,16 @@ export class Conversation<State = unknown> implements Client<State> {
       const isQuiet = await isPending(reading, PAUSE);
       if (this.#stopWait === undefined) return isQuiet;
       const isCrowded = reads.crowdedTurns > crowdedTurns;
-      // If the last read filled its room, more has arrived: the server is busy, and does not wait.
-      if (!isCrowded && !this.#framer.filled) this.#stopWait -= performance.now() - since;
+      // If the last read filled its room, more has arrived. With late replies, the client waits.
+      const isBusy = isCrowded || this.#framer.filled || this.#outbox.late > 0;
+      if (!isBusy) this.#stopWait -= performance.now() - since;
       if (!isQuiet || !isCrowded) return isQuiet;
     }
   }
 
   /** Ends the conversation of a stopping server once its client pauses, or has sent for long enough. */
   #endStopping(isQuiet: boolean): void {
+    if (this.#outbox.late > 0) return;
     const isOver = this.#stopWait !== undefined && this.#stopWait <= 0 && !this.#framer.filled;
     if (isQuiet || isOver) this.#closing ??= "stopped";
   }

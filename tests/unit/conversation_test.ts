@@ -794,6 +794,28 @@ describe("a stop", () => {
     await stopped;
   });
 
+  for (const concurrency of [1, 2]) {
+    it(`answers what is sent while a handler is awaited (concurrency ${concurrency})`, async () => {
+      const began = Promise.withResolvers<void>();
+      const endings: Ending[] = [];
+      const server = serve(async (message, reply) => {
+        began.resolve();
+        await sleep(message.text === "slow" ? 400 : 0);
+        reply.write(message);
+      }, { framing: "line", concurrency, onClose: (_, ending) => endings.push(ending) });
+      using wire = await Wire.dial(server.port);
+      await wire.send("slow\n");
+      await began.promise;
+      const stopped = server.shutdown();
+      await sleep(150);
+      await wire.send("quick\n");
+      assertEquals(await wire.rest(), "slow\nquick\n");
+      await wire.end();
+      await stopped;
+      assertEquals(endings, ["stopped"]);
+    });
+  }
+
   it("answers all that has arrived of a crowd, however long that is not read", async () => {
     await using server = serve((message, reply) => reply.write(message), {
       ...{ framing: "line", grace: 20_000 },
