@@ -6,8 +6,8 @@ import type { Conn } from "../net/listener.ts";
 import { ReceivedText } from "./received_text.ts";
 import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 
-/** Bytes of one read at most. */
-const READ = 1 << 18;
+/** The room for a read grows while reads fill it, in bytes. */
+const [MIN_READ, MAX_READ] = [1 << 14, 1 << 18];
 /** The most bytes that {@linkcode Wire.until} searches. */
 const MOST_SEARCHED = 64 << 20;
 
@@ -33,7 +33,7 @@ const { ConnectionReset } = Deno.errors;
  */
 export class Wire implements Disposable {
   readonly #received = new ReceivedText();
-  readonly #buffer = new Uint8Array(READ);
+  #buffer = new Uint8Array(MIN_READ);
   #reading: Promise<number | null> | undefined; // shared by waits at the same time
   #reset: Error | undefined;
 
@@ -179,6 +179,8 @@ export class Wire implements Disposable {
     try {
       const count = await this.conn.read(this.#buffer);
       this.#received.append(text(this.#buffer.subarray(0, count ?? 0)));
+      const { length } = this.#buffer;
+      if (count === length && length < MAX_READ) this.#buffer = new Uint8Array(2 * length);
       return count;
     } finally {
       this.#reading = undefined;
