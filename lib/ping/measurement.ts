@@ -4,10 +4,11 @@
  */
 
 import { onAbort, pause, Sleeps } from "../wait.ts";
+import { anyLine, inTurn, type MessageKeys, numbered } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
 import type { ReportedEvent } from "./events.ts";
 import { type Outage, Outages } from "./outages.ts";
-import { anyLine, inTurn, numbered, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
+import { type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
@@ -68,6 +69,7 @@ export class Measurement {
 
   readonly tally = new Tally();
   readonly timeline = new Timeline();
+  readonly #keys: MessageKeys;
   readonly #outages = new Outages();
   readonly #lanes: Lane[] = [];
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
@@ -91,6 +93,8 @@ export class Measurement {
     readonly callbacks: MeasurementCallbacks,
     readonly connections = 1,
   ) {
+    const { any, messages } = options;
+    this.#keys = any ? anyLine : messages.length > 0 ? inTurn(messages) : numbered;
     this.#done.promise.catch(() => {}); // it may fail before it runs
   }
 
@@ -116,9 +120,7 @@ export class Measurement {
    * @param make makes its transport, which is closed with the measurement
    */
   add<T extends Transport>(make: (callbacks: TransportCallbacks) => T): T {
-    const { any, messages } = this.options;
-    const keys = any ? anyLine : messages.length > 0 ? inTurn(messages) : numbered;
-    const matcher = new ReplyMatcher(keys, this.tally, this.connections);
+    const matcher = new ReplyMatcher(this.#keys, this.tally, this.connections);
     const transport = make({
       opened: () => void this.tally.connects++,
       sent: (probe) => matcher.sent(probe),

@@ -1,6 +1,7 @@
 /** Which message a reply answers, in constant time however many are pending. Pure: times are parameters. */
 
 import { isErrorReply } from "../wire/error_reply.ts";
+import { anyLine, type MessageKeys } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
 
 /**
@@ -46,50 +47,9 @@ export class Tally {
   behind = 0;
 }
 
-/** How messages are recognized in replies: equal messages have equal keys. */
-export interface Keys {
-  /** The key of a message, by its number. */
-  keyOf(seq: number): number;
-  /** The keys of all messages that a line holds. */
-  keysIn(line: Uint8Array): readonly number[];
-  /** Whether no two messages are equal: then a reply can be late or a duplicate. */
-  readonly areUnique: boolean;
-}
-
 /** Messages that are remembered once they are settled, over all connections. */
 const MOST_ANSWERED = 1000;
 const MOST_LOST = 100_000;
-
-/** Decodes each byte to a character of its own: a search in the text is a search in bytes. */
-const latin1 = new TextDecoder("latin1");
-/** A character that is part of a word, or may be. */
-const WORD = "[\\w\\u0080-\\uffff]";
-const NUMBERED = new RegExp(`(?<!${WORD})ping ([1-9]\\d*)(?!${WORD})`, "g");
-
-/** Keys of the messages `ping 1`, `ping 2` and so on. */
-export const numbered: Keys = {
-  areUnique: true,
-  keyOf: (seq) => seq,
-  keysIn: (line) => [...latin1.decode(line).matchAll(NUMBERED)].map(([, seq]) => Number(seq)),
-};
-
-/** The single key of messages that any line answers. */
-export const anyLine: Keys = { areUnique: false, keyOf: () => 0, keysIn: () => [0] };
-
-/** Keys of messages that are sent in turn, over and over. */
-export function inTurn(messages: readonly Uint8Array[]): Keys {
-  const texts = messages.map((message) => latin1.decode(message));
-  const keys = texts.map((text) => texts.indexOf(text));
-  const patterns = [...new Set(keys)].map((key) => ({ key, words: wordsOf(texts[key] as string) }));
-  return {
-    areUnique: false,
-    keyOf: (seq) => keys[(seq - 1) % keys.length] as number,
-    keysIn: (line) => {
-      const text = latin1.decode(line);
-      return patterns.filter(({ words }) => words.test(text)).map(({ key }) => key);
-    },
-  };
-}
 
 /** Matches lines to the messages of one connection. */
 export class ReplyMatcher {
@@ -104,7 +64,7 @@ export class ReplyMatcher {
    * @param tally counts for several matchers
    * @param matchers that share the memory for settled messages
    */
-  constructor(readonly keys: Keys, readonly tally: Tally, readonly matchers = 1) {}
+  constructor(readonly keys: MessageKeys, readonly tally: Tally, readonly matchers = 1) {}
 
   /**
    * Adds a message that is due.
@@ -213,15 +173,3 @@ function isSettled({ state }: Probe): boolean {
 
 /** Which of several messages a line answers: states in the order of preference. */
 const RANK: readonly ProbeState[] = ["sent", "wrong", "lost", "answered", "late"];
-
-/** Finds a message in a line, as words of their own: `ping 12` does not hold `ping 1`. */
-function wordsOf(message: string): RegExp {
-  const literal = message.replace(
-    /\W/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-  const isWord = (character = "") => new RegExp(WORD).test(character);
-  const before = isWord(message[0]) ? `(?<!${WORD})` : "";
-  const after = isWord(message.at(-1)) ? `(?!${WORD})` : "";
-  return new RegExp(before + literal + after);
-}
