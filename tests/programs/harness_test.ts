@@ -29,7 +29,7 @@ except KeyboardInterrupt: exec(sys.argv[1])`;
 const sh = (script: string, ...options: ConstructorParameters<typeof Program>[1][]) =>
   new Program(["sh", "-c", script], ...options);
 
-/** What a wait that fails says; it must not take as long as its patience. */
+/** Returns the error's message of a wait that fails before its time limit. */
 async function failure(wait: Promise<unknown>, most = 10_000): Promise<string> {
   const begin = performance.now();
   const { message } = await assertRejects(() => wait, Error);
@@ -39,7 +39,7 @@ async function failure(wait: Promise<unknown>, most = 10_000): Promise<string> {
 }
 
 describe("a program", requires("linux"), () => {
-  it("that has ended fails a wait at once, in the words of the test", async () => {
+  it("that has ended fails a wait at once, and shows its output", async () => {
     await using program = sh("echo hello; echo oh >&2; exit 3");
     assertEquals(
       await failure(program.until("your name? ")),
@@ -62,14 +62,14 @@ describe("a program", requires("linux"), () => {
     );
   });
 
-  it("that says other words all the time fails a wait in its patience", async () => {
+  it("that prints other words all the time fails a wait at its time limit", async () => {
     await using program = sh("while sleep 0.01; do echo again; done");
     const message = await failure(program.until("done", { timeout: 200 }));
     assertMatch(message, /: has not printed "done" on standard output in 200 ms\n/);
     assertMatch(await failure(program.ends(0, { timeout: 50 })), /: has not ended in 50 ms\n/);
   });
 
-  it("that never stops talking is not kept whole, and what is waited for is found", async () => {
+  it("that prints more than is kept is searched all the same, and the error says so", async () => {
     const talk = "head -c 70000000 /dev/zero | tr '\\0' a";
     await using program = sh(`echo begin; read line; ${talk}; echo end`);
     await program.until("begin\n");
@@ -89,7 +89,7 @@ describe("a program", requires("linux"), () => {
     assertMatch(stack ?? "", /\/harness_test\.ts:\d+:\d+/);
   });
 
-  it("is as patient as is set for all", async () => {
+  it("has the time limit that is set for all waits", async () => {
     await using program = sh("read line");
     setTimeLimit(50);
     try {
@@ -104,7 +104,7 @@ describe("a program", requires("linux"), () => {
     );
   });
 
-  it("that no longer reads is not typed at in silence", async () => {
+  it("that no longer reads fails a write", async () => {
     await using program = sh("exit 4");
     await program.ends(4);
     const message = await failure(program.type("x".repeat(1_000_000)));
@@ -149,7 +149,7 @@ describe("a program", requires("linux"), () => {
     }
   });
 
-  it("is told no secrets with clearEnv, but where programs are", async () => {
+  it("gets nothing but PATH of the environment with clearEnv", async () => {
     Deno.env.set("READBACK_SECRET", "x");
     try {
       await using open = sh("env");
@@ -177,7 +177,7 @@ describe("a program", requires("linux"), () => {
     assertEquals(await late, "one");
   });
 
-  it("is let go of with the block, though what it started holds its output", async () => {
+  it("ends with the block, though a process that it started holds its output", async () => {
     const program = sh("sleep 60 & echo $!");
     const [pid] = await program.until(/\d+/);
     try {
@@ -204,7 +204,7 @@ describe("a program", requires("linux"), () => {
 
 // What is left running at a test's end is a failure under Deno.test, and of no interest to node:test.
 Deno.test(
-  "nothing is left of programs, wires and servers, nor of waits that fail",
+  "nothing is left of programs, wires and servers, nor of failed waits",
   requires("sh"),
   async () => {
     await using program = sh("echo hello");
@@ -222,7 +222,7 @@ Deno.test(
 );
 
 describe("a screen", requires("tmux"), () => {
-  it("of a program that has ended fails a wait at once, and shows itself", async () => {
+  it("of a program that has ended fails a wait at once, and is shown", async () => {
     await using screen = await Screen.open(["sh", "-c", "echo exit code 0; exit 3"]);
     assertEquals(
       await failure(screen.shows("your name? ")),
@@ -232,7 +232,7 @@ describe("a screen", requires("tmux"), () => {
     assertMatch(await failure(screen.ends(0)), /has ended with exit code 3, not 0\n/);
   });
 
-  it("is looked at no longer than its patience", async () => {
+  it("fails a wait at its time limit", async () => {
     await using screen = await Screen.open(["cat"]);
     assertMatch(
       await failure(screen.shows(/b/, { timeout: 50 })),
@@ -246,7 +246,7 @@ describe("a screen", requires("tmux"), () => {
     assertEquals(await screen.shows(/name\?$/), "a\nname?");
   });
 
-  it("types what tmux would take for a command's end", async () => {
+  it("types what tmux would take for the end of a command", async () => {
     await using screen = await Screen.open(["sh", "-c", "read line; echo [$line]"]);
     await screen.type(";");
     await screen.press("Enter");
@@ -254,12 +254,12 @@ describe("a screen", requires("tmux"), () => {
     await screen.ends(0);
   });
 
-  it("tells of a program that leaves the terminal changed", async () => {
+  it("reports a program that leaves the terminal changed", async () => {
     await using screen = await Screen.open(["stty", "-echo"]);
     assertMatch(await failure(screen.ends(0)), /has not left the terminal's settings as they were/);
   });
 
-  it("is in the folder that is named, which must be there", async () => {
+  it("runs its program in the directory that is named, which must exist", async () => {
     for (const cwd of ["/", new URL("file:///")]) {
       await using screen = await Screen.open(["pwd"], { cwd });
       assertEquals(await screen.ends(0), "/");
@@ -383,7 +383,7 @@ describe("a screen", requires("tmux"), () => {
     assertEquals(await other.ends(0), "hi");
   });
 
-  it("tells of a program that kills its terminal's shell", async () => {
+  it("reports a program that kills its terminal's shell", async () => {
     await using screen = await Screen.open(["sh", "-c", "kill -9 $PPID; sleep 60"]);
     assertMatch(await failure(screen.ends(0)), /its terminal's shell was killed/);
   });
@@ -418,13 +418,13 @@ describe("a screen", requires("tmux"), () => {
     });
   }
 
-  it("says what tmux has against it", async () => {
+  it("shows the error of tmux", async () => {
     const opening = () => Screen.open(["cat"], { columns: 0 });
     await assertRejects(opening, Error, "tmux new-session: width too small");
     await assertRejects(opening, Error, "width");
   });
 
-  it("says what to install where tmux is not", denoOnly, async () => {
+  it("says what to install if tmux is missing", denoOnly, async () => {
     const module = import.meta.resolve("../../lib/testing/mod.ts");
     const script = `import { Screen } from "${module}"; await Screen.open(["cat"]);`;
     await using test = new Program([Deno.execPath(), "eval", script], { env: { PATH: "/" } });
@@ -442,7 +442,7 @@ describe("what is too long to read", () => {
   });
 });
 
-describe("needs", denoOnly, () => {
+describe("requires", denoOnly, () => {
   for (
     const [what, env, skip] of [
       ["that is there", {}, "false"],
@@ -461,7 +461,7 @@ describe("needs", denoOnly, () => {
 });
 
 describe("a wire", () => {
-  it("fails at once at end-of-file, and shows what came instead", async () => {
+  it("fails at once at end-of-file, and shows what was received", async () => {
     await using server = FakeServer.start((conn) => conn.write(new Uint8Array([97, 255])).then());
     using wire = await Wire.dial(server.port);
     assertEquals(
@@ -470,7 +470,7 @@ describe("a wire", () => {
     );
   });
 
-  it("fails in its patience, and shows what came instead", async () => {
+  it("fails at its time limit, and shows what was received", async () => {
     await using server = FakeServer.start((conn) => conn.write(new Uint8Array([97])).then(), {
       keepOpen: true,
     });
@@ -500,7 +500,7 @@ describe("a wire that is written to, or reset", () => {
     assertMatch(message, /^\d+ bytes were not taken in 50 ms: received nothing$/);
   });
 
-  it("waits for a reset, and returns what came before", async () => {
+  it("waits for a reset, and returns what was received before", async () => {
     await using server = await startServer(["--fault", "reset@2", "--reply", "<{message}>"]);
     using wire = await Wire.dial(server.port);
     await wire.send("one\n");
@@ -550,7 +550,7 @@ describe("a wire that is written to, or reset", () => {
   });
 });
 
-describe("readback's own two", () => {
+describe("readback's two programs", () => {
   it("start in any folder, with nothing of the test's environment", requires("linux"), async () => {
     const options = { cwd: "/", clearEnv: true, env: { HOME: Deno.env.get("HOME") ?? "/" } };
     await using server = await startServer([], options);
