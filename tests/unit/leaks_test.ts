@@ -1,6 +1,5 @@
 /**
- * What the library leaves behind: no timer, no socket, no operation that goes on. Deno.test fails
- * a test that does; node:test, in which the others are, doesn't care.
+ * The library leaves no timer, socket or operation behind: the sanitizers fail a test that does.
  */
 
 import { assertEquals, assertRejects } from "@std/assert";
