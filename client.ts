@@ -54,10 +54,10 @@ const OPTIONS = {
 
   ping: { group: "What it measures", help: "measure round trips: a line per reply, figures at the end" },
   connect: { not: ["udp", "message", "framing"], help: "measure how long connecting takes, and send nothing; implies --ping" },
-  count: { short: "c", value: "N", needs: ["ping|connect"], read: whole(1, 1_000_000_000), help: "end after this many messages; without, at Ctrl-C" },
+  count: { short: "c", value: "N", needs: ["ping|connect"], read: whole(1, 1_000_000_000), help: "end after N messages; without, at Ctrl-C" },
   for: { value: "DUR", needs: ["ping|connect"], read: positive, help: "end after this time" },
   interval: { short: "i", value: "DUR", fallback: "1s", needs: ["ping|connect"], read: interval, help: "from one message to the next, such as 100us; 0: as fast as replies arrive" },
-  connections: { value: "N", fallback: "1", needs: ["ping|connect"], read: whole(1, 10_000), help: "open this many connections, each with its own --interval" },
+  connections: { value: "N", fallback: "1", needs: ["ping|connect"], read: whole(1, 10_000), help: "open N connections, each with its own --interval" },
   any: { needs: ["ping"], not: ["connect"], help: "take any line for a reply, not only one that holds its message" },
 
   timeout: { group: "How it ends", short: "t", value: "DUR", fallback: "10s", read: duration, help: "the time to connect, and for each reply; 0: unlimited" },

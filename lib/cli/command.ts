@@ -58,8 +58,8 @@ export interface CommandOptions {
  * Runs a command to its end, on the standard streams of this program. Unless standard input is a
  * terminal, the command has a process group of its own, of which nothing is left.
  * @param grace the time from the first signal to SIGKILL, in ms
- * @return the exit code; 128 and the number of a signal that ended the command; 127 if it is not
- *   found, 126 if it can't be executed, after a sentence on standard error
+ * @returns the exit code, or 128 and the number of the signal that ended the command. The
+ *   code is 127 if it is not found, 126 if it can't be executed; standard error explains both
  */
 export async function runCommand(
   [command = "", ...rest]: readonly string[],

@@ -40,7 +40,7 @@ export interface Io {
   readonly input: Input;
   readonly report: Report;
   readonly progress: StatusLine;
-  /** Whether the replies go to a terminal. */
+  /** The replies go to a terminal. */
   readonly isTerminal: boolean;
   /** Reports unsolicited data where only replies go to the output. */
   printUnsolicited(data: Uint8Array): void;

@@ -15,7 +15,7 @@ import type { Report } from "./report.ts";
 import { connectVisibly, describeWait, SHOWN_AFTER, type StatusLine } from "./status_line.ts";
 
 /**
- * The time in which the system acknowledges a TLS server's session tickets, in ms: until then, a
+ * Milliseconds in which the system acknowledges a TLS server's session tickets. Until then, a
  * server that leaves Nagle's algorithm on holds back its first reply.
  */
 const ACKNOWLEDGED = 50;
@@ -23,7 +23,7 @@ const ACKNOWLEDGED = 50;
 /** Columns that are left free, for the terminal's echo of a key such as `^C`. */
 const KEYS = 3;
 
-/** What to measure, and how. */
+/** The options of a measurement from the command line. */
 export interface MeasureOptions extends MeasurementOptions {
   readonly udp: boolean;
   /** Make connections, and send nothing. */
@@ -35,7 +35,7 @@ export interface MeasureOptions extends MeasurementOptions {
   readonly connections: number;
 }
 
-/** Where the findings go. */
+/** The outputs of a measurement. */
 export interface MeasureIo {
   readonly report: Report;
   readonly status: StatusLine;
@@ -135,7 +135,7 @@ async function open(
   if (where.tls !== undefined) await sleep(ACKNOWLEDGED);
 }
 
-/** What a terminal shows while it runs. */
+/** Formats the line that a terminal shows during the measurement. */
 function progressOf(measurement: Measurement, { size, colours }: StatusLine): string | undefined {
   const { waiting } = measurement;
   const columns = size().columns - KEYS;

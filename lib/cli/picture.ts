@@ -32,7 +32,7 @@ export function histogram(trips: RoundTrips, columns: number): string[] {
 }
 
 /**
- * Draws the run from its start to its end: each cell has the height of its longest round trip, or
+ * Draws the run from its start to its end. Each cell has the height of its longest round trip, or
  * is a cross if a message was lost. The scale is beside it.
  * @param columns the width of the line
  * @returns undefined if there are too few messages

@@ -33,7 +33,7 @@ export function standardInput(input: Input): Input {
 
 /** Standard output, for people or programs to read. */
 export class StandardOutput implements Output {
-  /** Whether text may be emphasized, by escape sequences. */
+  /** Text may be emphasized, by escape sequences. */
   readonly emphasis: boolean;
 
   /**

@@ -4,7 +4,7 @@ import { formatEndpoint } from "../net/address.ts";
 import { connect, type FamilyOptions } from "../net/connect.ts";
 import type { ServerConn } from "../net/listener.ts";
 
-/** What is over sooner is not shown, in ms. */
+/** Milliseconds that an activity must last to be shown. */
 export const SHOWN_AFTER = 300;
 /** The time from one drawing to the next, in ms; the least after other output. */
 const REDRAW = 100, RESTORE = 25;

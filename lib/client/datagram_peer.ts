@@ -42,7 +42,7 @@ export interface DatagramPeerOptions {
   timeout?: number | undefined;
   /** Closes the peer when aborted. */
   signal?: AbortSignal | undefined;
-  /** Whether a reply answers a message. By default, a reply begins with its message in brackets. */
+  /** Returns whether a reply answers a message. By default, a reply begins with its message in brackets. */
   matches?: Matches | undefined;
 }
 

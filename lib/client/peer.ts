@@ -46,7 +46,7 @@ export interface PeerOptions<Value = unknown> extends ConnectOptions {
    */
   timeout?: number | undefined;
   /**
-   * Whether a reply answers a message. Anything that answers no pending request is unsolicited,
+   * Returns whether a reply answers a message. Anything that answers no pending request is unsolicited,
    * and returned by {@linkcode Peer.receive}. By default, the calls of `request` and `receive`
    * take what the server sends in the order of the calls.
    */
@@ -62,7 +62,7 @@ const RULES: check.Rules<PeerOptions> = {
 /** A call of `request`, or of `receive`, which has no message. */
 interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
   readonly message: Uint8Array | undefined;
-  /** Whether something received may settle the call. */
+  /** Received data may settle the call. */
   isSent: boolean;
   isSettled: boolean;
 }
@@ -287,7 +287,7 @@ export class Peer<Value = unknown> implements Disposable {
     return new Deadline(timeout, late, isWaiting, () => this.#conn.reads);
   }
 
-  /** Writes a message after those before it; that of a request only when its reply can be told. */
+  /** Writes a message after those before it; that of a request only when its reply can be recognized. */
   async #write(
     message: Uint8Array,
     previous?: Promise<unknown>,

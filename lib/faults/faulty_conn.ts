@@ -9,7 +9,7 @@ import type { Fault, FaultOf } from "./grammar.ts";
 /** A stall holds the connection of a peer that has half-closed for this long, in ms. */
 export const STALL = 60_000;
 /**
- * Before a reset, each piece of so many bytes has so many milliseconds to arrive: a reset discards what
+ * Before a reset, each piece of so many bytes has so many milliseconds to arrive. A reset discards what
  * the peer's system has no room for yet, and on some systems what the peer has not read.
  */
 const PIECE = 65536;

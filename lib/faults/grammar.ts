@@ -98,7 +98,7 @@ export function faultRows(): [string, string][] {
 }
 
 /**
- * Reads faults, separated by commas: each `NAME` or `NAME=VALUE`, then `@3`, `@3..`, `@3..5` or
+ * Reads faults, separated by commas. Each is `NAME` or `NAME=VALUE`, then `@3`, `@3..`, `@3..5` or
  * `@10%` for some messages alone, and `@c3` and so on for some connections alone.
  *
  * @throws {RangeError} whose message says what is wrong, and what would be right

@@ -114,7 +114,7 @@ function localFor(address: string): string {
   return address.includes(":") ? "::" : "0.0.0.0";
 }
 
-/** Whether two texts are the same address; the zone of a link-local address may be left out. */
+/** Returns whether two texts are the same address; the zone of a link-local address may be left out. */
 function isSame(address: string, other: string): boolean {
   if (address === other) return true;
   const canonical = (text: string) => {

@@ -1,4 +1,4 @@
-/** Errors of conversations, told apart by class. */
+/** Errors of conversations, distinguished by class. */
 
 /**
  * A connection was closed, by either end. The message is a sentence that says how.

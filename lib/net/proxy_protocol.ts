@@ -53,7 +53,7 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
  * refused.
  *
  * A connection that the proxy makes for itself (`LOCAL`, or with its own two addresses) is a health
- * check: it is answered, but not reported (`isHealthCheck` of {@linkcode ServerConn}). One that ends
+ * check. Health checks are answered, but not reported (`isHealthCheck` of {@linkcode ServerConn}). One that ends
  * before its header is ignored. A client without an address (`UNKNOWN`, a Unix socket) gets the
  * proxy's. Limit: HAProxy sends `LOCAL` in version 2 also for clients of its Unix sockets.
  *

@@ -1,6 +1,6 @@
 /**
  * The server's side of TLS, as a layer over TCP. A closed connection of `Deno.listenTls` keeps its
- * descriptor until the peer has received everything, or finished the handshake: some clients that do
+ * descriptor until the peer has received everything, or finished the handshake. Some clients that do
  * neither would use up all descriptors. Here, the TCP connection below is closed, which frees it at once.
  */
 

@@ -57,7 +57,7 @@ async function isFree(path: string): Promise<boolean> {
 }
 
 /**
- * Binds a unique name, then moves the file to its path: on close, the runtime unlinks the name that
+ * Binds a unique name, then moves the file to its path. On close, the runtime unlinks the name that
  * was bound, even if the file there is now another server's.
  */
 function listenThenMove(path: string, move: (own: string) => void): Listener {

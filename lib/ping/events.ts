@@ -2,7 +2,7 @@
 
 import type { Outage } from "./outages.ts";
 
-/** What is reported of one message, or of one connection. Durations are in ms. */
+/** The reports on one message, or of one connection. Durations are in ms. */
 type MessageEvent =
   | {
     event: "reply";
@@ -27,7 +27,7 @@ type MessageEvent =
   }
   | { event: "disconnected"; reason: string; silence: number };
 
-/** What is reported of a conversation or a measurement. */
+/** The reports on a conversation or a measurement. */
 export type ReportedEvent =
   | MessageEvent & {
     /** The connection's number, from 1, where a measurement has several. */

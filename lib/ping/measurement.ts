@@ -1,6 +1,6 @@
 /**
  * Measures round trips. Messages are sent when they are due, whether or not those before were
- * answered, and a round trip counts from then: a stall shows in every message that it delayed.
+ * answered, and a round trip counts from then. So a stall shows in every message that it delayed.
  */
 
 import { onAbort, pause, Sleeps } from "../wait.ts";
@@ -16,8 +16,8 @@ import type { Transport, TransportCallbacks } from "./transport.ts";
 const MOST_PENDING = 100_000;
 const MOST_UNWRITTEN = 10_000;
 /**
- * Timers fire up to this early or late, in ms. What is sent so much too late counts from when it
- * is sent; what is sent later counts from when it was due, and the client is reported as late.
+ * Milliseconds by which timers fire early or late. A message that is late by no more counts from
+ * when it is sent. A later one counts from when it was due, and the client is reported as late.
  */
 const EARLY = 0.5, LATE = 5;
 /** Messages sent before the runtime looks for input: it does 128 operations a turn, the rest wait for long. */
@@ -41,11 +41,11 @@ export interface MeasurementOptions {
   readonly duration?: number | undefined;
   /** How long a reply may take, in ms; 0: for ever. */
   readonly timeout: number;
-  /** Whether any line is a reply. */
+  /** Any line is a reply. */
   readonly any: boolean;
 }
 
-/** Who is informed. */
+/** The callbacks of a measurement. */
 export interface MeasurementCallbacks {
   /** Reports an event; settles once that is written. */
   report(event: ReportedEvent): Promise<void>;
@@ -64,7 +64,7 @@ interface Lane {
 
 /** A measurement over one or more connections. */
 export class Measurement {
-  /** What is wrong at the moment, in a sentence. */
+  /** The present problem, as a sentence. */
   trouble: string | undefined;
 
   readonly tally = new Tally();

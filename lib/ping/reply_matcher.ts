@@ -5,7 +5,7 @@ import { anyLine, type MessageKeys } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
 
 /**
- * `queued` until it is sent, `sent` while its reply is pending; then `answered`, `wrong` (something
+ * `queued` until it is sent, `sent` while its reply is pending. Then `answered`, `wrong` (something
  * else came instead), `lost` (no reply in time) or `cut` (its connection was lost). A lost message
  * whose reply comes after all is `late`.
  */
@@ -21,13 +21,13 @@ export interface Probe {
   state: ProbeState;
 }
 
-/** What a line from the server is. Durations are in ms. */
+/** The meaning of a line from the server. Durations are in ms. */
 export type Match =
   | { readonly event: "reply" | "late"; readonly seq: number; readonly duration: number }
   | { readonly event: "wrong" | "duplicate"; readonly seq: number }
   | { readonly event: "unsolicited" };
 
-/** What became of the messages, counted over all connections. */
+/** The fates of the messages, counted over all connections. */
 export class Tally {
   sent = 0;
   /** Messages that are neither answered nor given up. */

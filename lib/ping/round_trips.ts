@@ -59,7 +59,7 @@ export class RoundTrips {
 
   /**
    * Counts the round trips in ranges from the shortest to the longest, which grow by the same
-   * factor; if all are alike, there is one range.
+   * factor. If all are alike, there is one range.
    */
   ranges(most: number): { edges: number[]; counts: number[] } {
     const least = Math.max(this.#min, LEAST);

@@ -11,7 +11,7 @@ interface Cell {
   readonly worst: number;
 }
 
-/** What became of messages, by when they were due. */
+/** The fates of messages, by when they were due. */
 export class Timeline {
   /** Messages that were answered or lost. */
   count = 0;

@@ -1,5 +1,5 @@
 /**
- * A measurement whose figures are discarded, before the one that counts: the runtime compiles what
+ * A measurement whose figures are discarded, before the one that counts. The runtime compiles what
  * runs for the first time, which would add 5 to 50 ms to the first round trip.
  */
 
@@ -47,7 +47,7 @@ export async function warmUpDatagrams(): Promise<void> {
   echo.close();
 }
 
-/** Whether it may, without asking anybody. */
+/** Returns whether the permission to listen is granted; never prompts. */
 async function mayListen(): Promise<boolean> {
   const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
   return state === "granted";

@@ -1,6 +1,6 @@
 /**
  * Accepts clients that connect all at once before it serves them. To begin a conversation takes
- * longer than to accept a client: with 10,000 at once the listen queue would overflow, and late
+ * longer than to accept a client. With 10,000 at once the listen queue would overflow, and late
  * clients would wait a second for the system to try again.
  */
 

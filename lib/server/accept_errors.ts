@@ -3,8 +3,8 @@
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /**
- * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process: the
- * source maps of the files in an error's stack, here the callers, and a signal listener.
+ * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process.
+ * These are the source maps of the files in an error's stack, here the callers, and a signal listener.
  */
 export function prepareForNoDescriptors(): void {
   void new Error().stack;

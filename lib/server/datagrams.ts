@@ -45,7 +45,7 @@ const encoder = new TextEncoder();
  *
  * A datagram gets no reply if it begins with `error: ` (another server's error reply), or if it comes
  * from the server's own address. On `0.0.0.0` or `::`, every sender with the server's port counts as
- * that: senders can be forged, and the server would send to itself for ever.
+ * that. Senders can be forged, and the server would send to itself for ever.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";

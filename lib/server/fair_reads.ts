@@ -3,8 +3,8 @@
  * fair only while few clients are busy, for two reasons:
  *
  * - It does at most 128 socket operations per turn of its loop, and begins with the newest. With more
- *   than some 128 busy clients, those that were just served are served again and again, and the rest
- *   never (measured: of 1,000 clients with one message in flight, 450 got no reply in 2 s).
+ *   than some 128 busy clients, those that were just served are served again and again. The rest
+ *   never are (measured: of 1,000 clients with one message in flight, 450 got no reply in 2 s).
  * - While work is ready, it polls for new input only every 61 turns. One client that never stops
  *   sending delays the others (measured: 240 ms).
  *
@@ -12,6 +12,7 @@
  * it may return. With 100 clients or fewer that get small replies, there is none. In a crowd, a round
  * goes like this:
  *
+ * ```text
  *     setImmediate          clients are served                             setImmediate
  *     |                     |                                              |
  *     32 waiting clients    those 32 are served, and others whose input    fewer than 100 were served:
@@ -19,14 +20,15 @@
  *                           after it was served                            32 that waited longest resume;
  *                                                                          100 or more: nobody resumes,
  *                                                                          those left out are served next
+ * ```
  *
- * That is faster than no queue, too: a read beyond the 128 is tried in vain in each turn (1,000 clients
- * are served 1.2 times as fast). When a crowd falls silent, all that wait are resumed after 2 ms. A
+ * That is faster than no queue, too. A read beyond the 128 is tried in vain in each turn: 1,000 clients
+ * are served 1.2 times as fast. When a crowd falls silent, all that wait are resumed after 2 ms. A
  * client that gets much at once pauses for 1 ms after every 4, alone or not.
  *
- * Before you change a number, and after, run `deno task bench`: the rows with 1,000 connections
- * (messages/s, p99.9 and how many got no reply), 10,000 at once and beside a flood; and rows 12 and 13
- * of `deno task soak`.
+ * Before you change a number, and after, run `deno task bench`. Compare the rows with 1,000 connections
+ * (messages/s, p99.9 and how many got no reply), 10,000 at once and beside a flood. Compare the rows
+ * `full speed` and `busy` of `deno task soak` too.
  */
 
 /** More clients than this are a crowd. A round that served as many may have left others out: below 128. */

@@ -81,7 +81,7 @@ export class Outbox {
 
   /**
    * The number of replies that count against `concurrency`: those from the first on whose handler is
-   * not done, and those in the queue, except separate ones, which the connection may pace.
+   * not done, and those in the queue. Separate ones do not count, since the connection may pace them.
    * `Infinity` if too many, or too large ones, are unsent.
    */
   get late(): number {

@@ -67,7 +67,7 @@ export interface ServerOptions<State = void, Value = unknown, At extends Addr = 
   /** Called for each address on which the server listens. Errors are thrown by the call that serves. */
   onListen?: ((addr: At) => void) | undefined;
   /**
-   * Called if a client is not served: `verify` returned false or failed, or the client, its
+   * Called if a client is not served. Either `verify` returned false or failed, or the client, its
    * handshake or its proxy's header failed or took too long.
    */
   onRefused?: ((addr: At, reason: string) => void) | undefined;

@@ -7,8 +7,8 @@ const ROOT = new URL("../../", import.meta.url);
 const IS_HERE = ROOT.protocol === "file:";
 
 /**
- * Returns the command that runs one of the two: its source; or, for this project's own tests, what
- * was built under `dist`, where the environment's READBACK is `bundle` or `compiled`.
+ * Returns the command that runs one of the two programs from its source. In this project's own tests,
+ * the environment's READBACK may be `bundle` or `compiled`, for the files under `dist`.
  * @param args its arguments: some take more permissions
  */
 export function program(name: "server" | "client", args: readonly string[] = []): string[] {

@@ -80,8 +80,8 @@ export class Proxy implements AsyncDisposable {
   }
 
   /**
-   * The faults. Setting them affects all bytes from then on, on connections that are open too, and
-   * restarts the counts of bytes and connections; `@c1` is the next connection then.
+   * The faults. Setting them affects all bytes from then on, on connections that are open too.
+   * The counts of bytes and connections restart: `@c1` is the next connection then.
    */
   get faults(): ProxyFaults {
     return this.#faults;

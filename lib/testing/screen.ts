@@ -14,7 +14,7 @@ const LONGEST_LINE = 4095;
 const START_TIME = 200;
 
 /**
- * Runs inside the terminal: starts the program, then sets the terminal's title to its process id, the exit code,
+ * Runs inside the terminal. Starts the program, then sets the terminal's title to its process id, the exit code,
  * and whether the terminal's settings are as before. A title arrives in order with the output and
  * changes nothing on the screen. Keys that send a signal reach the program, and do not end this.
  */
@@ -30,7 +30,7 @@ exec sleep 2147483647`;
 
 /**
  * Runs tmux, which is the terminal and takes commands from standard input. At the end of that,
- * also if the test is killed, kills everything that was started in the terminal: on Linux what has
+ * also if the test is killed, kills everything that was started in the terminal. On Linux that is what has
  * its session, or tmux's socket in the environment, elsewhere what has its tty.
  */
 const TERMINAL = `command -v tmux >/dev/null ||
@@ -177,8 +177,8 @@ export class Screen implements AsyncDisposable {
   }
 
   /**
-   * Waits until the screen shows words: in its {@linkcode text}, or in the same with the blanks at
-   * the ends of lines, so that `"your name? "` is found.
+   * Waits until the screen shows words in its {@linkcode text}. Blanks at the ends of lines count
+   * too, so that `"your name? "` is found.
    *
    * @returns the screen's text at that moment
    */

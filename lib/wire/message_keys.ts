@@ -6,7 +6,7 @@ export interface MessageKeys {
   keyOf(seq: number): number;
   /** The keys of all messages that a line holds. */
   keysIn(line: Uint8Array): readonly number[];
-  /** Whether no two messages are equal: then a reply can be late or a duplicate. */
+  /** No two messages are equal, so a reply can be late or a duplicate. */
   readonly areUnique: boolean;
 }
 
@@ -39,7 +39,7 @@ export function inTurn(messages: readonly Uint8Array[]): MessageKeys {
   };
 }
 
-/** Whether a line holds a message as words of their own: `ping 12` does not hold `ping 1`. */
+/** Returns whether a line holds a message as words of their own: `ping 12` does not hold `ping 1`. */
 function holds(line: string, message: string): boolean {
   for (let at = -1; (at = line.indexOf(message, at + 1)) >= 0;) {
     const end = at + message.length;
@@ -50,7 +50,7 @@ function holds(line: string, message: string): boolean {
   return false;
 }
 
-/** Whether a character is part of a word, or may be. */
+/** Returns whether a character is part of a word, or may be. */
 function isWord(text: string, at: number): boolean {
   return /[\w\u0080-\uffff]/.test(text.charAt(at));
 }

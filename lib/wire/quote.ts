@@ -82,10 +82,10 @@ function bytesOf(first: number): number {
 
 /** Returns an event as a JSON object on one line; bytes become text, with unprintable ones escaped. */
 export function asJson({ event, ...fields }: { readonly event: string }, now: Date): string {
-  const told: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
-  for (const name in told) {
-    const value = told[name];
-    if (value instanceof Uint8Array) told[name] = escape(value.subarray(0, SHOWN), "\\");
+  const shown: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
+  for (const name in shown) {
+    const value = shown[name];
+    if (value instanceof Uint8Array) shown[name] = escape(value.subarray(0, SHOWN), "\\");
   }
-  return JSON.stringify(told);
+  return JSON.stringify(shown);
 }

@@ -117,26 +117,26 @@ function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): Fou
   return { reply, length: held.length, framing: "raw" };
 }
 
-/** Whether two byte strings agree as far as both go. */
+/** Returns whether two byte strings agree as far as both go. */
 function startsAlike(a: Uint8Array, b: Uint8Array): boolean {
   const length = Math.min(a.length, b.length);
   for (let at = 0; at < length; at++) if (a[at] !== b[at]) return false;
   return true;
 }
 
-/** Whether a reply begins with a message in brackets. No bracket follows, since stamps have none. */
+/** Returns whether a reply begins with a message in brackets. No bracket follows, since stamps have none. */
 export function isReplyTo(message: Uint8Array, reply: Uint8Array): boolean {
   return reply[0] === OPEN && reply.lastIndexOf(CLOSE) === message.length + 1 &&
     message.every((byte, at) => reply[at + 1] === byte);
 }
 
-/** Whether a reply answers a message. */
+/** Returns whether a reply answers a message. */
 export type Matches = (message: Uint8Array, reply: Uint8Array) => boolean;
 
 /** A message that waits for its reply; without `message`, something else that waits. */
 export interface PendingMessage {
   readonly message: Uint8Array | undefined;
-  /** Whether the message was written; until then, nothing can be its reply. */
+  /** The message was written; until then, nothing can be its reply. */
   readonly isSent: boolean;
 }
 
