@@ -43,6 +43,8 @@ export interface ConversationConfig<State> {
  * of a stopping server has sent its last message.
  */
 const PAUSE = 50;
+/** In a crowd, so many more pauses make a raw message. */
+const CROWDED_PAUSES = 5;
 /** Milliseconds that a stopping server waits in all for messages of a client that never pauses. */
 export const LAST_MESSAGES_LIMIT = 500;
 /** Milliseconds that a client may take to disconnect after the server has half-closed. */
@@ -269,20 +271,20 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   /**
-   * Tests if nothing is received for {@linkcode PAUSE}. A stopping server makes sure of it: in a crowd,
-   * input that has arrived may not be read for that long. Counts the time that it waits for the client.
+   * Tests if nothing is received for {@linkcode PAUSE}. In a crowd, input that has arrived may not be
+   * read for that long, so the test is repeated, if the server stops for as long as it takes. Counts
+   * the time for which a stopping server waits for the client.
    */
   async #pauses(reading: Promise<unknown>): Promise<boolean> {
     const { reads } = this.config;
-    for (;;) {
+    for (let left = CROWDED_PAUSES;; left--) {
       const since = performance.now(), { crowdedTurns } = reads;
       const isQuiet = await isPending(reading, PAUSE);
-      if (this.#stopWait === undefined) return isQuiet;
       const isCrowded = reads.crowdedTurns > crowdedTurns;
       // If the last read filled its room, more has arrived. With late replies, the client waits.
       const isBusy = isCrowded || this.#framer.filled || this.#outbox.late > 0;
-      if (!isBusy) this.#stopWait -= performance.now() - since;
-      if (!isQuiet || !isCrowded) return isQuiet;
+      if (this.#stopWait !== undefined && !isBusy) this.#stopWait -= performance.now() - since;
+      if (!isQuiet || !isCrowded || (this.#stopWait === undefined && left === 0)) return isQuiet;
     }
   }
 

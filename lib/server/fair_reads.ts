@@ -69,8 +69,6 @@ export class FairReads implements Disposable {
     return this.#conversations;
   }
 
-  /** True once the server stops: from then on, {@linkcode crowdedTurns} are counted. */
-  isStopping = false;
   /** Turns of the event loop with so many reads that others, although input had arrived, may have had none. */
   crowdedTurns = 0;
   #reads = 0; // in this turn
@@ -92,7 +90,7 @@ export class FairReads implements Disposable {
    * @returns a promise to wait for before the next read, if any
    */
   next(bytes: number): Promise<void> | undefined {
-    if (this.isStopping) this.#countRead();
+    if (this.#conversations > CROWD) this.#countRead();
     if (bytes < LARGE) return this.#queue();
     this.#hasLarge = true;
     // In a crowd, small rounds make sure that input is polled.

@@ -271,7 +271,6 @@ export class Server<State = void> implements AsyncDisposable {
   #stop(): void {
     this.#stage = "stopping";
     this.#stopping.abort();
-    this.#config.reads.isStopping = true;
     void this.#emptyQueue();
     for (const conversation of this.#conversations) void conversation.stop();
     this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => this.#cut()));
