@@ -6,7 +6,7 @@ import {
   type FaultName,
   type FaultOf,
   type FaultSupport,
-  isAll,
+  happens,
   isReset,
   readFaults,
   readOrder,
@@ -176,10 +176,4 @@ const textOf = ({ request, at }: Fault): string => request + at;
 /** Of several faults of one name, the first. */
 function onceEach(faults: readonly Fault[]): Fault[] {
   return faults.filter(({ name }, at) => faults.findIndex((other) => other.name === name) === at);
-}
-
-function happens(selection: Selection, number: number, random: Random): boolean {
-  if (isAll(selection)) return true;
-  if ("percent" in selection) return random.next() * 100 < selection.percent;
-  return number >= selection.first && number <= selection.last;
 }

@@ -4,6 +4,7 @@ import type { Addr } from "../net/addr.ts";
 import { duration, mustBe, size } from "../checks.ts";
 import { MOST_DATAGRAM } from "../net/udp.ts";
 import { quote } from "../wire/quote.ts";
+import type { Random } from "./random.ts";
 
 /** A row of the table: a fault by its name. */
 interface Row {
@@ -233,7 +234,7 @@ export function describeUnsupported(fault: Fault, support: FaultSupport): string
     [isUp && /^(refuse|life|deaf)$/.test(name), `${name} takes no up: leave it out`],
     [up !== undefined && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
     [isUdp && (on === "bytes" || on === "connection"), `a datagram knows no ${name}: ${among("reply", "time")}`],
-    [isUdp && !isAll(connections), "datagrams have no connections: leave out @c"],
+    [isUdp && connections !== ALL, "datagrams have no connections: leave out @c"],
     [isUdp && isLong, `a datagram has no room for that: at most ${MOST_DATAGRAM} bytes`],
     [isReset(fault) && isUnix, `a Unix socket knows no reset: choose cut, or ${alone} alone`],
     [isReset(fault) && !resets, "for a reset, pass listeners that `listen` opens with `resets: true`"],
@@ -247,9 +248,11 @@ export function isReset(fault: Fault): boolean {
   return name === "reset" || ((name === "refuse" || name === "life") && fault.reset);
 }
 
-/** Returns true if nothing is left out. */
-export function isAll(selection: Selection): boolean {
-  return selection === ALL;
+/** Returns true if a message or a connection is selected, by its number. */
+export function happens(selection: Selection, number: number, random: Random): boolean {
+  if (selection === ALL) return true;
+  if ("percent" in selection) return random.next() * 100 < selection.percent;
+  return number >= selection.first && number <= selection.last;
 }
 
 function isName(name: string): name is FaultName {

@@ -169,23 +169,19 @@ export class RelayedConnection<State = unknown> {
       for (let bytes; (bytes = await take()) !== null;) {
         if (this.#state !== "open" || this.#halfClosed.has(to)) continue;
         this.#isAwaited = isUp;
-        await this.#send(bytes, to, isUp);
+        this.#passedAt = performance.now();
+        for (let left = bytes; left.length > 0 && this.#state === "open";) {
+          const count = await to.write(left);
+          this.#passedAt = performance.now();
+          this[isUp ? "bytes" : "replied"] += count;
+          left = left.subarray(count);
+        }
       }
       this.#ending ??= isUp ? "left" : "done";
       if (isUp) this.onEof();
       await this.#halfClose(to);
     } catch {
       this.reset(); // of whichever failed: the other learns of it
-    }
-  }
-
-  async #send(bytes: Uint8Array, to: Side, isUp: boolean): Promise<void> {
-    this.#passedAt = performance.now();
-    for (let left = bytes; left.length > 0 && this.#state === "open";) {
-      const count = await to.write(left);
-      this.#passedAt = performance.now();
-      this[isUp ? "bytes" : "replied"] += count;
-      left = left.subarray(count);
     }
   }
 
