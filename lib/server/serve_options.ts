@@ -283,8 +283,9 @@ const MESSAGE_OPTIONS = [
  * @throws {TypeError | RangeError} that names what is wrong
  */
 export function checkRelay(target: RelayTarget, options: object): void {
-  checkOptions<RelayTarget>(target, TARGET_RULES);
-  if ((target.port === undefined) === (target.path === undefined)) {
+  const { hostname, port, path } = target; // of whatever has them, such as a server
+  checkOptions<RelayTarget>({ hostname, port, path }, TARGET_RULES);
+  if ((port === undefined) === (path === undefined)) {
     throw new TypeError("a relay needs the port or the path of its server: give one of them");
   }
   const wrong = MESSAGE_OPTIONS.find((name) => options[name as keyof typeof options] !== undefined);
