@@ -9,6 +9,8 @@ import { serve } from "../../lib/server/serve.ts";
 import type { Client, Ending } from "../../lib/server/handler.ts";
 import type { ServerConn } from "../../lib/net/listener.ts";
 import { asText, Transcript } from "../../lib/cli/transcript.ts";
+import { Conversation } from "../../lib/server/conversation.ts";
+import { FairReads } from "../../lib/server/fair_reads.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Udp } from "../support/udp.ts";
 import { sleep } from "../../lib/wait.ts";
@@ -689,6 +691,40 @@ describe("verify over UDP", () => {
 function block(milliseconds: number): void {
   for (const until = performance.now() + milliseconds; performance.now() < until;);
 }
+
+describe("a line in two pieces, in auto", () => {
+  for (const [isCrowded, messages] of [[false, ["hel", "lo\n"]], [true, ["hello"]]] as const) {
+    it(`is ${messages.length === 1 ? "one" : "two"} ${isCrowded ? "in a crowd" : "alone"}`, async () => {
+      const received: string[] = [];
+      const over = Promise.withResolvers<void>();
+      using reads = new FairReads();
+      let turns = 0; // a crowd, in which nothing is read for 100 ms
+      Object.defineProperty(reads, "crowdedTurns", { get: () => isCrowded ? turns++ : 0 });
+      const pieces = ["hel", "lo\n"];
+      const conn = {
+        remoteAddr: { transport: "unix", path: "" } as const,
+        async read(into: Uint8Array) {
+          if (pieces.length < 2) await sleep(100);
+          const piece = pieces.shift();
+          if (piece === undefined) return null;
+          return new TextEncoder().encodeInto(piece, into).written;
+        },
+        write: (bytes: Uint8Array) => Promise.resolve(bytes.length),
+        closeWrite: () => Promise.resolve(),
+        close: () => {},
+      };
+      void new Conversation(conn, conn.remoteAddr, false, {
+        ...{ framing: "auto", handlerTimeout: 0, separate: false, maxMessage: 100 },
+        ...{ concurrency: 1, once: false, reads, ending: undefined },
+        ...{ onMessage: undefined, onEof: undefined, onFraming: undefined, failed: () => {} },
+        handler: (message) => void received.push(message.text),
+        over: () => over.resolve(),
+      }).run();
+      await over.promise;
+      assertEquals(received, [...messages]);
+    });
+  }
+});
 
 describe("a process that was stopped", () => {
   it("disconnects nobody as idle whose message has arrived", async () => {
