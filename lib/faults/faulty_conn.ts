@@ -89,7 +89,7 @@ export abstract class FaultyConn implements ServerConn {
     if (limit === undefined) return await this.conn.read(into);
     await this.sleepUntil(this.#nextRead);
     const count = await this.conn.read(into.subarray(0, perTick(limit.bytes)));
-    if (this.#nextRead === 0) this.report(limit);
+    if (this.#nextRead === 0 && count !== null) this.report(limit);
     const from = Math.max(performance.now(), this.#nextRead);
     this.#nextRead = from + (count ?? 0) / limit.bytes * 1000;
     return count;
