@@ -1,6 +1,7 @@
 /** The client in conversation: sends the messages that it is given, and reports the replies. */
 
 import { errorMessage } from "../checks.ts";
+import { isPending } from "../wait.ts";
 import type { ConnectOptions } from "../net/connect.ts";
 import type { Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
@@ -48,6 +49,9 @@ export interface Io {
   readonly openTerminal?: (() => Promise<MessageSource & Disposable>) | undefined;
 }
 
+/** The longest time to send the end of our data, in ms. */
+const CLOSING = 100;
+
 /**
  * Talks to a server until the end.
  * @returns what went wrong, in a sentence
@@ -64,6 +68,8 @@ export async function converse(
     ? await DatagramPeer.connect({ hostname, port, framing, timeout })
     : await connect(where, options, io);
   const failure = await talkTo(peer, options, io).then(() => undefined, errorMessage);
+  // Under TLS, closing alone would look like a lost connection. The server need not read this.
+  if ("conn" in peer) await isPending(peer.conn.closeWrite(), CLOSING);
   ("conn" in peer ? peer.conn : peer).close();
   if (options.duplex) return failure; // there are no messages to count
   const { sent, answered } = peer;

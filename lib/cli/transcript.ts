@@ -2,6 +2,7 @@
 
 import type { Faults } from "../faults/faults.ts";
 import { formatAddress } from "../net/address.ts";
+import { HUNG_UP } from "../net/describe_error.ts";
 import type { Addr } from "../net/addr.ts";
 import type { ServerConn } from "../net/listener.ts";
 import { type Trace, traced } from "../net/traced.ts";
@@ -133,6 +134,7 @@ export class Transcript {
   #isStopping = false;
   #vanished = 0;
   #unnamed = 0;
+  #isSilentHidden = false;
   readonly #names = new WeakMap<Addr, string>(); // of Unix sockets
   readonly #hidden = new WeakMap<Addr, Guest | undefined>(); // with `hideSilent`
 
@@ -218,8 +220,10 @@ export class Transcript {
       this.tally();
       this.#print({ event: "waiting" });
     },
-    onRefused: (addr: Addr, reason: string): void =>
-      this.#print({ event: "refused", client: this.#nameOf(addr), reason }),
+    onRefused: (addr: Addr, reason: string): void => {
+      if (this.#isSilentHidden && reason === HUNG_UP) return;
+      this.#print({ event: "refused", client: this.#nameOf(addr), reason });
+    },
     onVanished: (): void => void this.#vanished++,
   };
 
@@ -243,6 +247,7 @@ export class Transcript {
     const trace: Trace = ({ kind, from }, { remoteAddr }) => {
       if (kind === "data" && from === "peer") this.#show(this.#hidden.get(remoteAddr));
     };
+    this.#isSilentHidden = true;
     return async (conn: ServerConn): Promise<ServerConn | null> => {
       const prepared = await prepare(conn);
       if (prepared === null) return null;

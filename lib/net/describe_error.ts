@@ -5,6 +5,8 @@ import { bracketHint, type Endpoint, isAddress } from "./address.ts";
 import { WRONG_KIND } from "./pem.ts";
 import { LONGEST_PATH } from "./unix.ts";
 
+/** The reason if a client disconnects in its TLS handshake, or before it. */
+export const HUNG_UP = "it closed the connection in the handshake";
 const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
 const NO_CIPHER = "no cipher or key exchange in common";
 const OR_CERTIFICATE = ", or it requires a client certificate: give one with --cert and --key";
@@ -47,7 +49,7 @@ const SERVER_TLS: readonly (readonly [RegExp, string])[] = [
   [/alert: CertificateExpired/, "it rejects our certificate as expired"],
   [/alert: \w*Certificate/, "it rejects our certificate, which may be for another name"],
   [/alert: /, "it aborted the handshake"],
-  [/hung up|handshake eof/, "it closed the connection in the handshake"],
+  [/hung up|handshake eof/, HUNG_UP],
   [/reset/i, "it reset the connection in the handshake"],
 ];
 

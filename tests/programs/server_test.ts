@@ -4,9 +4,15 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, type ServerProgram, startServer } from "../../lib/testing/readback.ts";
+import {
+  program,
+  type ServerProgram,
+  startClient,
+  startServer,
+} from "../../lib/testing/readback.ts";
 import { resetAfter, resetUnaccepted } from "../battery/vanishing.ts";
 import { Wire } from "../../lib/testing/wire.ts";
+import { Certificates } from "../support/certificates.ts";
 import { assertReplies, unstamped } from "../support/replies.ts";
 import { sleep } from "../../lib/wait.ts";
 import { run } from "../support/run.ts";
@@ -190,6 +196,24 @@ describe("--hide-silent", () => {
       ["connected", "message", "eof", "ended"],
     );
   });
+
+  it(
+    "prints nothing about a check of a TLS port; a client that says its end has left",
+    requires("openssl"),
+    async () => {
+      await using made = await Certificates.make();
+      const args = await made.sign("here", "IP:127.0.0.1");
+      await using server = await startServer([...args, "--hide-silent", "--log", "json"]);
+      (await Wire.dial(server.port))[Symbol.dispose]();
+      const trust = ["--tls", "--ca", made.path("ca.pem")];
+      await using client = startClient(["-p", server.port, ...trust, "-m", "hello"]);
+      await client.ends(0);
+      await server.until('"ended"');
+      const lines = server.stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+      const events = lines.map(({ event, reason }) => `${event} ${reason ?? ""}`.trim());
+      assertEquals(events.slice(2, 6), ["connected", "message", "eof", "ended left"]);
+    },
+  );
 
   it("prints a silent client that the server disconnects, or whose connection has a fault", async () => {
     const args = ["--hide-silent", "--idle-timeout", "50ms", "--fault", "refuse@1"];

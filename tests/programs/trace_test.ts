@@ -68,7 +68,10 @@ describe("--trace", () => {
     assertMatch(client.stdout, /^\[a\] .*\n$/);
     await using other = startClient(["-p", server.port, "-m", "b", "--trace"]);
     await other.ends(0);
-    assertMatch(steady(other.stderr), /^ADDRESS {3}connected\n[^]*\nADDRESS > cut\n$/);
+    assertMatch(
+      steady(other.stderr),
+      /^ADDRESS {3}connected\n[^]*\nADDRESS > end \(half-close\)\nADDRESS > cut\n$/,
+    );
   });
 
   it("shows a reset by the client, a cut and a reset by the server", async () => {
