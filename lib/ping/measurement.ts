@@ -22,6 +22,8 @@ const MOST_UNWRITTEN = 10_000;
 const EARLY = 0.5, LATE = 5;
 /** Messages sent before the runtime looks for input: it does 128 operations a turn, the rest wait for long. */
 const BURST = 64;
+/** Connections whose replies are surely read in a pause. */
+const READ_APART = 100;
 /** The pause before a message where there is no interval and messages fail, in ms. */
 const RETRY = 50;
 /** With several connections, the least time from one complaint to the next, in ms. */
@@ -75,7 +77,7 @@ export class Measurement {
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
   readonly #retries = new Sleeps();
   readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
-  readonly #due = new Queue<{ probe: Probe; lane: Lane }>(() => false); // from the oldest that is pending on
+  readonly #due = new Queue<{ probe: Probe; lane: Lane; at: number }>(() => false); // from the oldest that is pending on
   readonly #done = Promise.withResolvers<void>();
   #begun: number | undefined;
   #ended: number | undefined;
@@ -233,7 +235,7 @@ export class Measurement {
     }
     const probe = lane.matcher.add(message, now - due > LATE ? due : now);
     lane.last = probe;
-    this.#due.push({ probe, lane });
+    this.#due.push({ probe, lane, at: now });
     lane.transport.send(probe);
     if (this.#expiry === undefined) this.#watch();
   }
@@ -241,21 +243,22 @@ export class Measurement {
   /** Gives up messages that have been pending for too long; one timer serves all. */
   #watch(): void {
     const { timeout } = this.options;
-    const since = this.#due.first?.probe.since;
-    if (timeout === 0 || since === undefined) return;
+    const at = this.#due.first?.at;
+    if (timeout === 0 || at === undefined) return;
     this.#expiry = setTimeout(async () => {
-      await pause(0); // a reply may have come, and not been read
+      // Replies may have come, and not been read: of few connections in a turn.
+      for (let rest = this.connections; rest > 0; rest -= READ_APART) await pause(0);
       if (this.#ended !== undefined) return;
       this.#expire(timeout);
       this.#expiry = undefined;
       this.#watch();
-    }, Math.max(0, since + timeout - performance.now()));
+    }, Math.max(0, at + timeout - performance.now()));
   }
 
   #expire(timeout: number): void {
     const latest = performance.now() - timeout;
     const expired = [];
-    for (let first; (first = this.#due.first) !== undefined && first.probe.since <= latest;) {
+    for (let first; (first = this.#due.first) !== undefined && first.at <= latest;) {
       if (isPending(first.probe)) expired.push(first);
       if (isPending(first.probe)) first.lane.matcher.lose(first.probe, "lost");
       this.#findOutages();

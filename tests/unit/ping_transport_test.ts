@@ -208,6 +208,16 @@ describe("Measurement", () => {
     assert(Math.abs(most - behind) < 5, `${most} ms, ${behind} ms late`);
   });
 
+  it("gives no message up whose reply takes less than the timeout, if the client itself was late", async () => {
+    const busy = setTimeout(() => {
+      const since = performance.now();
+      while (performance.now() - since < 400);
+    }, 50);
+    const { measurement } = await measured({ count: 60, interval: 10, timeout: 200 }, 1, 20);
+    clearTimeout(busy);
+    assertEquals(measurement.tally.answered, 60);
+  });
+
   it("ends after --for, with what was due until then", async () => {
     const since = performance.now();
     const { events } = await measured({ duration: 205, interval: 50 });
