@@ -229,9 +229,9 @@ describe("Measurement", () => {
   it("lets the event loop turn while very many messages are due", async () => {
     let turns = 0;
     const timer = setInterval(() => turns++, 1);
-    const { measurement } = await measured({ count: 100_000, interval: 0.0001 });
+    const { measurement } = await measured({ count: 20_000, interval: 0.0001 });
     clearInterval(timer);
-    assertEquals(measurement.tally.answered, 100_000);
+    assertEquals(measurement.tally.answered, 20_000);
     assert(turns > 5, `${turns} turns`);
   });
 });
