@@ -126,19 +126,14 @@ describe("a program", requires("linux"), () => {
     }
   });
 
-  it("of 64 MB is searched in linear time", async () => {
-    const took: number[] = [];
-    for (const megabytes of [16, 64]) {
-      await using program = sh(`yes 0123456789 | head -c ${megabytes}000000; echo; echo END`);
-      const begin = performance.now();
-      const { index, input } = await program.until(/^E(N)D\n/m);
-      took.push(performance.now() - begin);
-      assertEquals(input.slice(index - 4).replace(/\d/g, "x"), "xxx\nEND\n");
-      assertEquals(program.stdoutBytes.length, megabytes * 1_000_000 + 5);
-      assertEquals(program.stdout.length, megabytes * 1_000_000 + 5);
-    }
-    const [short = 0, long = 0] = took;
-    assertEquals(long < 8 * short + 1_000, true, `it took ${took} ms`);
+  it("of 64 MB is searched in linear time: quadratic, it would take minutes", async () => {
+    await using program = sh("yes 0123456789 | head -c 64000000; echo; echo END");
+    const begin = performance.now();
+    const { index, input } = await program.until(/^E(N)D\n/m);
+    assertLess(performance.now() - begin, 10_000);
+    assertEquals(input.slice(index - 4).replace(/\d/g, "x"), "xxx\nEND\n");
+    assertEquals(program.stdoutBytes.length, 64_000_005);
+    assertEquals(program.stdout.length, 64_000_005);
   });
 
   it("runs where the test does, or in the folder that is named", async () => {
