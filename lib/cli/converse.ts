@@ -16,7 +16,7 @@ import { linesOf, listed, piecesOf, piped, untilBlank, withCrlf } from "./source
 import { BufferedConn } from "../net/buffered_conn.ts";
 import { DatagramTurns, type MessageSource, talk, talkFreely, Turns } from "./talk.ts";
 
-/** How to talk to the server. */
+/** Options of a conversation. */
 export interface ConverseOptions {
   readonly udp: boolean;
   readonly framing: Framing;

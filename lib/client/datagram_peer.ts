@@ -5,14 +5,14 @@ import { onAbort } from "../wait.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
-import { answeredBy, ENDS_WITH_CR, isReplyTo, type Matches, Queue } from "../wire/replies.ts";
+import { answeredBy, ENDS_WITH_CR, isReplyTo, Queue } from "../wire/replies.ts";
 import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
 import { Deadline } from "../net/deadline.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { ABORTED, bytesOf, REPLY_TIMEOUT } from "./peer.ts";
 
 /**
- * How to reach a server over UDP.
+ * Options of {@linkcode DatagramPeer.connect}.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -43,7 +43,7 @@ export interface DatagramPeerOptions {
   /** Closes the peer when aborted. */
   signal?: AbortSignal | undefined;
   /** Returns whether a reply answers a message. By default, a reply begins with its message in brackets. */
-  matches?: Matches | undefined;
+  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
 const { textRule, connectPortRule, timeRule, framingNameRule, signalRule, functionRule } = check;

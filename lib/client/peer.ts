@@ -21,7 +21,7 @@ export const ABORTED = "the connection is closed: its signal was aborted";
 const encoder = new TextEncoder();
 
 /**
- * How to reach a server, and how to exchange messages with it.
+ * Options of {@linkcode Peer.connect}.
  *
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -38,7 +38,7 @@ const encoder = new TextEncoder();
  * ```
  */
 export interface PeerOptions<Value = unknown> extends ConnectOptions {
-  /** How to find the end of a message: the name of a framing, or a custom framing. @default {"auto"} */
+  /** The way to find the end of a message: the name of a framing, or a custom framing. @default {"auto"} */
   framing?: Framing | CustomFraming<Value> | undefined;
   /**
    * Milliseconds to connect, and then for each reply, counted from the reply before; 0 is no limit.
@@ -50,7 +50,7 @@ export interface PeerOptions<Value = unknown> extends ConnectOptions {
    * and returned by {@linkcode Peer.receive}. By default, the calls of `request` and `receive`
    * take what the server sends in the order of the calls.
    */
-  matches?: Matches | undefined;
+  matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
 const { textRule, connectPortRule, timeRule, tlsRule, framingRule, signalRule } = check;

@@ -2,7 +2,7 @@
 
 import { timeLimit } from "../wait.ts";
 
-/** How often pending input is read before the time is up: a peer that never stops sending is not waited for. */
+/** The most looks at pending input before the time is up: a peer that never stops sending is not waited for. */
 const MAX_LOOKS = 50;
 
 /** Calls back once a time has passed since it was made or restarted. Disposing of it cancels it. */

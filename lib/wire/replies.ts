@@ -47,7 +47,7 @@ export interface FoundReply {
   readonly value?: unknown;
 }
 
-/** How to look for a reply. */
+/** Parameters of the search for a reply. */
 export interface ReplySearch {
   readonly framing: Framing | CustomFraming;
   /** The message that waits for the reply; without one, the search is for unsolicited data. */
@@ -181,7 +181,7 @@ export class Queue<T extends object> {
     this.#start = 0;
   }
 
-  /** How many items there are; some may be settled. */
+  /** The number of items, some of which may be settled. */
   get length(): number {
     return this.#items.length - this.#start;
   }
