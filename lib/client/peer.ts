@@ -157,6 +157,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {ErrorReply} if the reply begins with `error: `; the connection stays open
    * @throws {TimeoutError} if there was no reply in time; the connection is closed, since a late
    *   reply would be taken for the next
+   * @throws {FramingError} if a custom framing finds no reply in the data; the connection is closed
    * @throws {Closed} if the connection was closed
    */
   request(message: string | Uint8Array | Message): Promise<Message<Value>> {

@@ -4,6 +4,7 @@ import { type FoundReply, nextReply, type ReplySearch } from "../wire/replies.ts
 import { Deadline } from "./deadline.ts";
 import { Closed, TimeoutError } from "./errors.ts";
 import type { Conn } from "./listener.ts";
+import { FramingError } from "../wire/message.ts";
 import { describeTlsError } from "./describe_error.ts";
 
 /** A reply may be longer than its message by this, in bytes. */
@@ -127,7 +128,7 @@ export class BufferedConn {
 
   async #read(): Promise<boolean> {
     if (this.held.length > this.maxHeld) {
-      throw new Error(`a reply is longer than ${this.maxHeld} bytes`);
+      throw new FramingError(`a reply is longer than ${this.maxHeld} bytes`);
     }
     const room = this.#makeRoom();
     try {

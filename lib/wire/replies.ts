@@ -3,11 +3,14 @@
 import { type CustomFraming, findFrame, framed } from "./custom_framing.ts";
 import { isErrorReply } from "./error_reply.ts";
 import { concat, type Framing } from "./framing.ts";
+import { FramingError } from "./message.ts";
 
 const CR = 13, LF = 10;
 const OPEN = 0x5b, CLOSE = 0x5d, SPACE = 0x20;
 const NONE = new Uint8Array(0);
 const BY_LF = Uint8Array.of(LF);
+
+const messageOf = (error: unknown) => error instanceof Error ? error.message : String(error);
 
 /** The reason why a message is not sent as a line. */
 export const ENDS_WITH_CR =
@@ -68,20 +71,12 @@ export interface ReplySearch {
  *
  * @param held bytes received since the reply before
  * @returns null until more has been received
+ * @throws {FramingError} if a custom framing finds none, and never will
  */
 export function nextReply(held: Uint8Array, search: ReplySearch): FoundReply | null {
   const { framing, message, ending = BY_LF } = search;
   if (held.length === 0) return null;
-  if (typeof framing !== "string") {
-    const frame = findFrame(framing, held, 0, search.isOver ?? false, search.maxLength ?? Infinity);
-    if (typeof frame === "number" || held.length < frame.next) return null;
-    return {
-      reply: held.subarray(frame.start, frame.end),
-      length: frame.next,
-      framing,
-      value: frame.value,
-    };
-  }
+  if (typeof framing !== "string") return framedReply(held, framing, search);
   if (message === undefined) {
     return framing === "raw" ? { reply: held, length: held.length, framing } : line(held, framing);
   }
@@ -89,6 +84,22 @@ export function nextReply(held: Uint8Array, search: ReplySearch): FoundReply | n
   if (shown === null) return null;
   if (shown === "line") return line(held, shown);
   return rawReply(message, held, framing === "auto" ? ending : NONE);
+}
+
+function framedReply(
+  held: Uint8Array,
+  framing: CustomFraming,
+  { isOver = false, maxLength = Infinity }: ReplySearch,
+): FoundReply | null {
+  try {
+    const frame = findFrame(framing, held, 0, isOver, maxLength);
+    if (typeof frame === "number" || held.length < frame.next) return null;
+    const { start, end, next, value } = frame;
+    return { reply: held.subarray(start, end), length: next, framing, value };
+  } catch (error) {
+    if (error instanceof FramingError) throw error;
+    throw new FramingError(messageOf(error), { cause: error });
+  }
 }
 
 function line(held: Uint8Array, framing: Framing): FoundReply | null {
@@ -156,9 +167,7 @@ export function answeredBy<T extends PendingMessage>(
     return find((message) => matches(message, reply)) ??
       (isErrorReply(reply) ? find(() => true) : undefined);
   } catch (error) {
-    throw new Error(`matches() threw an error: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw new Error(`matches() threw an error: ${messageOf(error)}`, { cause: error });
   }
 }
 

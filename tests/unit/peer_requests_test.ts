@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { Peer, type PeerOptions } from "../../lib/client/peer.ts";
 import { ConnectError } from "../../lib/net/connect.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
-import type { Message } from "../../lib/wire/message.ts";
+import { FramingError, type Message } from "../../lib/wire/message.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import type { Client, Handler } from "../../lib/server/handler.ts";
@@ -337,7 +337,8 @@ describe("Peer", () => {
     for (const talking of [{ framing }, { framing: "line", matches: fail }] as const) {
       await using all = await pair(echo, { framing: "line" }, talking);
       const calls = [all.peer.request("a"), all.peer.request("b"), all.peer.receive()];
-      for (const call of calls) await assertRejects(() => call, Error, "no");
+      const expected = talking.framing === framing ? FramingError : Error;
+      for (const call of calls) await assertRejects(() => call, expected, "no");
     }
   });
 
