@@ -349,7 +349,7 @@ describe("a long exchange through nc", requires("nc"), () => {
   it("has every line answered, whatever its pieces and their time", async () => {
     await using behind = serve((message, reply) => reply.write(message), { framing: "line" });
     await using server = await relayTo(
-      behind,
+      { port: behind.port },
       "slice=7/0,delay=0..3ms,up:slice=5/0,up:delay=0..3ms",
     );
     await using nc = new Program(["nc", "-N", "127.0.0.1", `${server.port}`]);
