@@ -129,6 +129,7 @@ export class Measurement {
       received: (line) => this.#received(lane, line),
       connected: (probe, steps) => {
         const duration = matcher.answer(probe, performance.now());
+        this.tally.connects++;
         this.#report(lane, { event: "connection", seq: probe.seq, duration, ...steps });
         this.#answered(probe.since, duration);
         this.#settled(lane);
