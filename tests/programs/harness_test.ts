@@ -22,8 +22,7 @@ import { program } from "../../lib/testing/readback.ts";
 import { sleep } from "../../lib/wait.ts";
 
 const PYTHON = `import sys, time
-print("go", flush=True)
-try: time.sleep(60)
+try: print("go", flush=True); time.sleep(60)
 except KeyboardInterrupt: exec(sys.argv[1])`;
 
 const sh = (script: string, ...options: ConstructorParameters<typeof Program>[1][]) =>
