@@ -271,9 +271,9 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   /**
-   * Tests if nothing is received for {@linkcode PAUSE}. In a crowd, input that has arrived may not be
-   * read for that long, so the test is repeated, if the server stops for as long as it takes. Counts
-   * the time for which a stopping server waits for the client.
+   * Tests if nothing is received for {@linkcode PAUSE}. In a crowd, input that has arrived may stay
+   * unread for that long, so the test is repeated. A stopping server repeats it for as long as it
+   * takes, and counts the time for which it waits for the client.
    */
   async #pauses(reading: Promise<unknown>): Promise<boolean> {
     const { reads } = this.config;
