@@ -11,7 +11,7 @@ const TESTS = new RegExp(`/(${
   [
     "programs/(harness|faulty_network)",
     "properties/(faults|framing|network|peer|server)",
-    "unit/(conversation|custom_framing|datagram_socket|failing_callbacks|fair_reads|faulty_server)",
+    "unit/(conversation|custom_framing|datagram_socket|failing_callbacks|faulty_server)",
     "unit/(filter|leaks|peer_requests|proxy|proxy_protocol|relay|reply_format|serve)",
     "unit/(socketserver_promises|talk|traced)",
   ].join("|")
