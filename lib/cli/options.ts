@@ -136,7 +136,7 @@ export function parse<T extends Table>(
     if (given.has(key)) checkCombination(key, option, given);
   }
   const values = Object.entries(table)
-    .map(([key, option]) => [key, valueOf(dashed(key), option, given.get(key))]);
+    .map(([key, option]) => [key, readValues(dashed(key), option, given.get(key))]);
   return Object.fromEntries(values);
 }
 
@@ -162,6 +162,9 @@ export function row(left: string, right: string): string {
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
 
+/** `--name`, `--name=value`, `-n`, `-nvalue`, or several flags `-abc`. */
+const OPTION = /^(?:(--)(.+?)(?:=(.*))?|(-)([^-])(.+)?)$/su;
+
 /**
  * Sorts arguments by the option that they belong to.
  * @param given receives the values of each option by key; a flag has none
@@ -172,35 +175,42 @@ function split(table: Table, args: readonly string[], given: Map<string, string[
   const left = [...args];
   for (let arg; (arg = left.shift()) !== undefined;) {
     if (arg === "--") return [...operands, ...left];
-    const [, dashes = "", name = "", rest] = /^(--)(.+?)(?:=(.*))?$/s.exec(arg) ??
-      /^(-)([^-])(.+)?$/su.exec(arg) ?? [];
-    if (dashes === "") {
+    const [, long, longName, longRest, dash, letter, shortRest] = OPTION.exec(arg) ?? [];
+    const written = long ? long + longName : `${dash}${letter}`;
+    if (!long && !dash) {
       operands.push(arg);
       continue;
     }
     const key = Object.keys(table)
-      .find((key) => dashes === "-" ? table[key]?.short === name : dashed(key) === dashes + name);
-    if (key === undefined) throw unknown(dashes + name, Object.keys(table).map(dashed));
-    const { value, many, empty } = table[key] as Option;
-    if (value === undefined) {
-      if (dashes === "-" ? rest?.startsWith("=") : rest !== undefined) {
-        throw new UsageError(`${dashed(key)} takes no value: write ${dashed(key)} alone`);
-      }
-      if (rest !== undefined) left.unshift(`-${rest}`);
-      given.set(key, []);
-      continue;
+      .find((key) => long ? dashed(key) === written : table[key]?.short === letter);
+    if (key === undefined) throw unknown(written, Object.keys(table).map(dashed));
+    const isFlag = table[key]?.value === undefined;
+    const hasValue = long ? longRest !== undefined : shortRest?.startsWith("=");
+    if (isFlag && hasValue) {
+      throw new UsageError(`${dashed(key)} takes no value: write ${dashed(key)} alone`);
     }
-    const text = dashes === "-" && rest ? rest.replace("=", "") : rest ?? left.shift();
-    const isOption = rest === undefined && /^-(?!\d|$)/.test(text ?? "");
-    if (text === undefined || isOption || (text === "" && !empty)) {
-      throw new UsageError(`${dashed(key)} needs a value: ${dashed(key)}=${value}`);
-    }
-    if (given.has(key) && !many) {
+    if (isFlag && shortRest !== undefined) left.unshift(`-${shortRest}`);
+    const inline = longRest ?? shortRest?.replace(/^=/, "");
+    const before = given.get(key) ?? [];
+    given.set(key, isFlag ? [] : [...before, valueOf(key, table[key] as Option, inline, left)]);
+    if (before.length > 0 && !table[key]?.many) {
       throw new UsageError(`${dashed(key)} is given twice: give it once`);
     }
-    given.set(key, [...given.get(key) ?? [], text]);
   }
   return operands;
+}
+
+/** Returns an option's value: the one in its own argument, or the next argument. */
+function valueOf(
+  key: string,
+  { value, empty }: Option,
+  inline: string | undefined,
+  left: string[],
+) {
+  const text = inline ?? left.shift();
+  const isOption = inline === undefined && /^-(?!\d|$)/.test(text ?? "");
+  if (text !== undefined && !isOption && (text !== "" || empty)) return text;
+  throw new UsageError(`${dashed(key)} needs a value: ${dashed(key)}=${value}`);
 }
 
 /** Checks that an option makes sense beside the others that are given. */
@@ -232,7 +242,7 @@ function unknown(name: string, names: readonly string[]): UsageError {
   );
 }
 
-function valueOf(name: string, { read, fallback, many }: Option, given?: string[]): unknown {
+function readValues(name: string, { read, fallback, many }: Option, given?: string[]): unknown {
   if (read === undefined) return given !== undefined;
   const values = given?.map((text) => {
     try {

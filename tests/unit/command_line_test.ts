@@ -56,6 +56,7 @@ describe("parse", () => {
       [["--", "--loud=x"], { host: "--loud=x" }],
       [["-s", "a b", "--say", "1"], { say: ["a b", "1"] }],
       [["--say=-x"], { say: ["-x"] }],
+      [["-sa=b", "-s=a=b", "--say=a=b"], { say: ["a=b", "a=b", "a=b"] }],
       [["--say=--"], { say: ["--"] }],
       [["-s", "1e3"], { say: ["1e3"] }],
       [["--loud", "there"], { host: "there", loud: true }],
