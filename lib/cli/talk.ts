@@ -5,7 +5,7 @@ import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Deadline } from "../net/deadline.ts";
 import { TimeoutError } from "../net/errors.ts";
-import { isPending } from "../wait.ts";
+import { isPending, turn } from "../wait.ts";
 import { ErrorReply } from "../wire/error_reply.ts";
 import type { Framing } from "../wire/framing.ts";
 import { Lines } from "./lines.ts";
@@ -53,11 +53,13 @@ export async function talk(
       const message = await source.next();
       isAsking = false;
       if (message === null) break;
+      await turns.ready();
       const start = performance.now();
       await waiting(turns.exchange(message, (reply) => {
         return onReply(reply, seq, performance.now() - start);
       }));
     }
+    await turns.ready();
     if (turns.lost) throw turns.lost;
   }
 
@@ -79,6 +81,7 @@ export class Turns {
   answered = 0;
   readonly lost = undefined; // without a reply, the conversation fails
   #onReply: OnReply | undefined; // of the message that waits for its reply
+  #reporting: Promise<void> = Promise.resolve();
 
   /** @param peer a peer on the connection, whose time limit holds here */
   constructor(readonly conn: BufferedConn, readonly peer: Peer) {}
@@ -86,6 +89,15 @@ export class Turns {
   /** Messages sent. */
   get sent(): number {
     return this.peer.sent;
+  }
+
+  /** Waits until what was received has been reported: it can't be the reply to a later message. */
+  async ready(): Promise<void> {
+    for (let last; last !== this.#reporting;) {
+      last = this.#reporting;
+      await last;
+      await turn();
+    }
   }
 
   /** Exchanges a message for its reply, which is reported before this resolves. */
@@ -108,7 +120,8 @@ export class Turns {
       const { bytes } = await this.peer.receive();
       const report = this.#onReply ?? onUnsolicited;
       this.#onReply = undefined;
-      await report(bytes);
+      this.#reporting = report(bytes);
+      await this.#reporting;
     }
   }
 }
@@ -119,6 +132,8 @@ export class DatagramTurns {
   lost: TimeoutError | undefined;
 
   constructor(readonly peer: DatagramPeer) {}
+
+  ready(): void {}
 
   /** As that of {@linkcode Turns}. */
   async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {

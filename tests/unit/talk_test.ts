@@ -68,6 +68,15 @@ describe("taking turns", () => {
     ]);
   });
 
+  it("takes no line for a reply that had come before the message was sent", async () => {
+    await using server = serve((message, reply) =>
+      reply.write(`[${message.text}]\nmore 1\nmore 2`)
+    );
+    const more = ["unsolicited more 1", "unsolicited more 2"];
+    const told = await converse(server.port, pieces("a", "b"));
+    assertEquals(told, ["1 [a]", ...more, "2 [b]", ...more, "2 of 2"]);
+  });
+
   it("continues after an error reply", async () => {
     await using server = serve((message, reply) => {
       reply.write(message.text === "b" ? "error: no" : message);
