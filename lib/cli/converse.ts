@@ -87,9 +87,7 @@ async function connect(
 ): Promise<Turns | Filter> {
   const { timeout = 0 } = where;
   const conn = new BufferedConn(await connectVisibly(progress, where), timeout);
-  return quiet || duplex
-    ? new Filter(conn, framing)
-    : new Turns(conn, new Peer(conn, { framing, timeout: 0 }));
+  return quiet || duplex ? new Filter(conn, framing) : new Turns(conn, new Peer(conn, { framing }));
 }
 
 async function talkTo(

@@ -104,7 +104,8 @@ export class Turns {
   async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const { timeout } = this.conn;
-    using deadline = new Deadline(timeout, () => reject(new TimeoutError("no reply", timeout)));
+    const late = () => reject(new TimeoutError("no reply", timeout));
+    using deadline = new Deadline(timeout, late, undefined, () => this.conn.reads);
     this.#onReply = (reply) => {
       deadline[Symbol.dispose]();
       return onReply(reply).then(resolve, reject);

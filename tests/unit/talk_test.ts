@@ -39,7 +39,7 @@ async function converse(
     told.push(line);
   };
   const conn = new BufferedConn(await Deno.connect({ port }), timeout);
-  using peer = new Peer(conn, { timeout: 0 });
+  using peer = new Peer(conn);
   const turns = new Turns(conn, peer);
   await talk(turns, source, {
     onReply: (reply, seq) => tell(`${seq} ${reply && text(reply)}`),
