@@ -3,7 +3,6 @@
 import type { Addr } from "../net/addr.ts";
 import { close } from "../net/close.ts";
 import { isPending, timeLimit } from "../wait.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
@@ -11,16 +10,11 @@ import { prepareForNoDescriptors } from "./accept_errors.ts";
 import { catchRejection } from "./callbacks.ts";
 import type { FairReads } from "./fair_reads.ts";
 import type { Client, Ending, Handler } from "./handler.ts";
-import { Outbox, type OutboxConn } from "./outbox.ts";
+import { Outbox, type OutboxConfig, type OutboxConn } from "./outbox.ts";
 
 /** The options and callbacks that all conversations of a server share. */
-export interface ConversationConfig<State> {
+export interface ConversationConfig<State> extends OutboxConfig {
   readonly handler: Handler<State>;
-  readonly framing: Framing | CustomFraming;
-  /** The time limit of async handlers, in ms; 0 disables. */
-  readonly handlerTimeout: number;
-  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
-  readonly separate: boolean;
   /** Follows each reply, except in raw framing; by default, a reply ends as its message did. */
   readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;

@@ -2,9 +2,8 @@
 
 import type { ServerConn } from "../net/listener.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
-import { concat } from "../wire/framing.ts";
+import { concat, type Framing } from "../wire/framing.ts";
 import { timeLimit } from "../wait.ts";
-import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
@@ -38,10 +37,21 @@ export interface OutboxConn extends ServerConn {
 }
 
 /** The options of a conversation's output. */
-export type OutboxConfig = Pick<
-  ConversationConfig<never>,
-  "framing" | "handlerTimeout" | "separate"
->;
+export interface OutboxConfig {
+  readonly framing: Framing | CustomFraming;
+  /** The time limit of async handlers, in ms; 0 disables. */
+  readonly handlerTimeout: number;
+  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
+  readonly separate: boolean;
+}
+
+/** The conversation whose output this is. */
+export interface OutboxOwner {
+  /** Ends the conversation because an async handler failed. */
+  failed(error: unknown): void;
+  /** Closes the connection because a write failed. */
+  cut(ending: "reset"): void;
+}
 
 /** Bytes in the queue; those of a reply, with the number of its message, or of a push. */
 type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", message?: number | undefined];
@@ -74,7 +84,7 @@ export class Outbox {
   constructor(
     readonly conn: OutboxConn,
     readonly config: OutboxConfig,
-    readonly owner: Pick<Conversation<never>, "failed" | "cut">,
+    readonly owner: OutboxOwner,
   ) {
     this.#framing = typeof config.framing === "string" ? undefined : config.framing;
   }
