@@ -60,10 +60,10 @@ describe("endings", () => {
   );
 
   it(
-    "16 servers at once are told to stop with a message just arrived",
+    "8 servers at once are told to stop with a message just arrived",
     requires("signals"),
     async () => {
-      await stopStarved(16, 8);
+      await stopStarved(8, 8);
     },
   );
 

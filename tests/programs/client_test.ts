@@ -167,9 +167,9 @@ describe("--quiet", () => {
     });
   }
 
-  it("200,000 messages, in order", async () => {
+  it("20,000 messages, in order", async () => {
     await using server = serve(readback());
-    const numbers = Array.from({ length: 200_000 }, (_, number) => number);
+    const numbers = Array.from({ length: 20_000 }, (_, number) => number);
     await using client = startClient(["-p", server.port, "--quiet"]);
     await client.type(numbers.map((number) => `${number}\n`).join(""));
     await client.endInput();

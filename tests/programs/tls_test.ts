@@ -52,7 +52,7 @@ describe("TLS", requires("openssl"), () => {
     await server.until(/Server received data: "hello" from 127.0.0.1:\d+\n/);
   });
 
-  it("37: with --once a stranger who never finishes the handshake delays no exit", async () => {
+  it("with --once a stranger who never finishes the handshake delays no exit", async () => {
     await using server = await startServer([...identity, "--once"]);
     using _stranger = await Wire.dial(server.port);
     assertEquals(await say(server.port), [0, "[hello] STAMP\n", ""]);
@@ -61,13 +61,13 @@ describe("TLS", requires("openssl"), () => {
     assertLess(performance.now() - since, 5000); // it has 10 s for the handshake
   });
 
-  it("carries the filter: 100,000 lines, then half-close", async () => {
+  it("carries the filter: 10,000 lines, then half-close", async () => {
     await using server = await startServer([...identity, "--quiet"]);
     await using client = startClient(["-p", server.port, "--tls", "--ca", ca, "--quiet"]);
-    await client.type("hello\n".repeat(100_000));
+    await client.type("hello\n".repeat(10_000));
     await client.endInput();
     await client.ends(0);
-    assertEquals(client.stdout.split("\n").length, 100_001);
+    assertEquals(client.stdout.split("\n").length, 10_001);
   });
 
   for (

@@ -13,7 +13,7 @@ import { bothOnFullDisk, bothUnread, diskFull, readerStops } from "../battery/ou
 import { commandsEnd, killed, killedEarly, parentKilled } from "../battery/leftovers.ts";
 import { memory, sockets } from "../battery/proc.ts";
 import { scarce, startScarce } from "../battery/scarce.ts";
-import { stopWhileBusy } from "../battery/stops.ts";
+import { stopStarved, stopWhileBusy } from "../battery/stops.ts";
 import { inDrops, inOneGo, randomCuts, urgentData } from "../battery/streams.ts";
 import { assertWell } from "../battery/subject.ts";
 import { lines, TOOLS } from "../battery/tools.ts";
@@ -116,6 +116,13 @@ export const ROWS: readonly Row[] = [
     (server, random) => randomClosings(server, 6000, random),
   ),
   row("reconnects", ["-q"], (server) => reconnects(server, 100_000, 8)),
+  {
+    name: "16 servers stop with a message just arrived",
+    async run() {
+      await stopStarved(16, 8);
+      return "every message was answered";
+    },
+  },
   { name: "the reader of its output stops", run: readerStops },
   { name: "the disk is full", run: diskFull },
   {
