@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { type Framing, readback, serve } from "../../lib/mod.ts";
 import type { Program } from "../../lib/testing/program.ts";
 import { startClient, startServer } from "../../lib/testing/readback.ts";
 import { Proxy, type ProxyFaults } from "../../lib/testing/proxy.ts";
@@ -41,10 +42,10 @@ const EACH_MODE = Object.keys(MODES) as Mode[];
 async function talk(
   mode: Mode,
   faults: ProxyFaults,
-  more: { client?: readonly string[]; server?: readonly string[] } = {},
+  more: { client?: readonly string[]; framing?: Framing | undefined } = {},
 ): Promise<{ code: number; shown: string; stderr: string; took: number }> {
-  await using server = await startServer(more.server ?? []);
-  await using proxy = await Proxy.start(server, faults);
+  await using server = serve(readback(), { framing: more.framing, grace: 0 });
+  await using proxy = await Proxy.start({ port: server.port }, faults);
   const { args, input } = MODES[mode];
   const start = performance.now();
   const client: Program = startClient(["--port", proxy.port, ...args, ...more.client ?? []]);
@@ -54,21 +55,18 @@ async function talk(
 
 describe("a network that only takes its time: every reply comes", () => {
   for (
-    const [what, faults, server] of [
+    const [what, faults, framing] of [
       ["no fault", {}],
       ["50 ms of latency each way", { up: "delay=50ms", down: "delay=50ms" }],
-      ["pieces of one byte", { up: "slice=1", down: "slice=1" }, ["--framing", "line"]],
+      ["pieces of one byte", { up: "slice=1", down: "slice=1" }, "line"],
       ["300 bytes a second", { up: "rate=300", down: "rate=300" }],
       ["an end that comes late", { up: "hold=100ms", down: "hold=100ms" }],
-      ["all of it", { up: "slice=2,delay=20ms", down: "slice=2,delay=20ms" }, [
-        "-f",
-        "line",
-      ]],
-    ] satisfies [string, ProxyFaults, string[]?][]
+      ["all of it", { up: "slice=2,delay=20ms", down: "slice=2,delay=20ms" }, "line"],
+    ] satisfies [string, ProxyFaults, Framing?][]
   ) {
     it(`${what}: every mode`, async () => {
       await Promise.all(EACH_MODE.map(async (mode) => {
-        const { code, shown, stderr } = await talk(mode, faults, server ? { server } : {});
+        const { code, shown, stderr } = await talk(mode, faults, { framing });
         const right = { mode, code: 0, shown: MODES[mode].shown, stderr: "" };
         assertEquals({ mode, code, shown, stderr }, right);
       }));
@@ -115,7 +113,7 @@ describe("a network that fails before the first reply", () => {
     it(`${what} on the way up`, async () => {
       const { code, stderr } = await talk("--message", { up: fault }, {
         client: ["--timeout", "400ms"],
-        server: ["--framing", "line"],
+        framing: "line",
       });
       assertMatch(
         stderr,
