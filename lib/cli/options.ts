@@ -1,5 +1,6 @@
 /** Command lines to typed options: parsing, checking and help come from one table. */
 
+import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { mustBe, size } from "../checks.ts";
 import { quote } from "../wire/quote.ts";
@@ -162,55 +163,87 @@ export function row(left: string, right: string): string {
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
 }
 
-/** `--name`, `--name=value`, `-n`, `-nvalue`, or several flags `-abc`. */
-const OPTION = /^(?:(--)(.+?)(?:=(.*))?|(-)([^-])(.+)?)$/su;
-
 /**
  * Sorts arguments by the option that they belong to.
  * @param given receives the values of each option by key; a flag has none
  * @return the operands
  */
 function split(table: Table, args: readonly string[], given: Map<string, string[]>): string[] {
-  const operands: string[] = [];
-  const left = [...args];
-  for (let arg; (arg = left.shift()) !== undefined;) {
-    if (arg === "--") return [...operands, ...left];
-    const [, long, longName, longRest, dash, letter, shortRest] = OPTION.exec(arg) ?? [];
-    const written = long ? long + longName : `${dash}${letter}`;
-    if (!long && !dash) {
-      operands.push(arg);
-      continue;
-    }
-    const key = Object.keys(table)
-      .find((key) => long ? dashed(key) === written : table[key]?.short === letter);
-    if (key === undefined) throw unknown(written, Object.keys(table).map(dashed));
-    const isFlag = table[key]?.value === undefined;
-    const hasValue = long ? longRest !== undefined : shortRest?.startsWith("=");
-    if (isFlag && hasValue) {
-      throw new UsageError(`${dashed(key)} takes no value: write ${dashed(key)} alone`);
-    }
-    if (isFlag && shortRest !== undefined) left.unshift(`-${shortRest}`);
-    const inline = longRest ?? shortRest?.replace(/^=/, "");
-    const before = given.get(key) ?? [];
-    given.set(key, isFlag ? [] : [...before, valueOf(key, table[key] as Option, inline, left)]);
-    if (before.length > 0 && !table[key]?.many) {
+  const rows = Object.entries(table);
+  const names = rows.map(([key]) => dashed(key));
+  const isFlag = ([, { value }]: [string, Option]) => value === undefined;
+  const keys = (rows: [string, Option][]) => rows.map(([key]) => dashed(key).slice(2));
+  const valued = keys(rows.filter((row) => !isFlag(row)));
+  const { _: operands, ...parsed } = parseArgs(joinValues(rows, args), {
+    string: ["_", ...valued],
+    collect: valued,
+    boolean: keys(rows.filter(isFlag)),
+    alias: Object.fromEntries(
+      rows.flatMap(([key, { short }]) => short ? [[dashed(key).slice(2), short]] : []),
+    ),
+    unknown: (arg, name) => {
+      if (name !== undefined) throw unknown(arg.split("=")[0] as string, names);
+    },
+  });
+  for (const [key, { value, many }] of rows) {
+    const found = parsed[dashed(key).slice(2)];
+    if (value === undefined ? found !== true : (found as string[]).length === 0) continue;
+    given.set(key, value === undefined ? [] : found as string[]);
+    if (value !== undefined && !many && (found as string[]).length > 1) {
       throw new UsageError(`${dashed(key)} is given twice: give it once`);
     }
   }
-  return operands;
+  return operands as string[];
+}
+
+/** `--name`, `--name=value`, or one-letter flags and an option with its value, `-abn=value`. */
+const ARGUMENT = /^(?:(--.+?)(?:=(.*))?|-([^-].*))$/su;
+
+/**
+ * Writes each option with its value as one argument, `--name=value`. The parser takes an empty value
+ * for a missing one, a value that begins with `-` for an option, and any value of a flag for true.
+ */
+function joinValues(rows: readonly [string, Option][], args: readonly string[]): string[] {
+  const joined: string[] = [];
+  const left = [...args];
+  for (let arg; (arg = left.shift()) !== undefined;) {
+    if (arg === "--") return [...joined, arg, ...left];
+    const [, long, longValue, letters] = ARGUMENT.exec(arg) ?? [];
+    const letter = letters?.match(/./su)?.[0];
+    const row = rows.find(([key, { short }]) => long ? dashed(key) === long : short === letter);
+    if (row === undefined || (!long && !letter)) {
+      joined.push(arg);
+      continue;
+    }
+    const [key, option] = row;
+    const name = dashed(key);
+    const after = letter === undefined ? longValue : letters?.slice(letter.length) || undefined;
+    if (option.value !== undefined) {
+      joined.push(
+        `${name}=${valueOf(name, option, letter ? after?.replace(/^=/, "") : after, left)}`,
+      );
+      continue;
+    }
+    if (long ? after !== undefined : after?.startsWith("=")) {
+      throw new UsageError(`${name} takes no value: write ${name} alone`);
+    }
+    joined.push(name);
+    if (after !== undefined) left.unshift(`-${after}`);
+  }
+  return joined;
 }
 
 /** Returns an option's value: the one in its own argument, or the next argument. */
 function valueOf(
-  key: string,
+  name: string,
   { value, empty }: Option,
   inline: string | undefined,
   left: string[],
-) {
+): string {
   const text = inline ?? left.shift();
   const isOption = inline === undefined && /^-(?!\d|$)/.test(text ?? "");
   if (text !== undefined && !isOption && (text !== "" || empty)) return text;
-  throw new UsageError(`${dashed(key)} needs a value: ${dashed(key)}=${value}`);
+  throw new UsageError(`${name} needs a value: ${name}=${value}`);
 }
 
 /** Checks that an option makes sense beside the others that are given. */
