@@ -70,7 +70,7 @@ export async function compare(
   count: number,
   interval: number,
 ): Promise<{ reference: Timing; ours: Timing }> {
-  const at = 0.6 * count | 0; // at half, the median would be either side of a stall
+  const at = 0.8 * count | 0; // at half, the median would be either side of a stall
   const behaviour = [delay, every, late, at, stall].map(String);
   await using server = new Process([`${dir}/delays`, ...behaviour]);
   const [, port = ""] = /:(\d+)$/.exec(await server.line()) ?? [];
