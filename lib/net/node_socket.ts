@@ -166,7 +166,10 @@ export class SocketConn implements ServerConn {
 
   /** Closes the connection with a reset. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    const { socket } = this;
+    // During a half-close the system resets nothing, and in Node the descriptor would stay open.
+    if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   /** Closes the connection. */

@@ -71,7 +71,7 @@ class Setting implements AsyncDisposable {
     const { log } = setting;
     const { port } = behind.address() as net.AddressInfo;
     setting.relay = relay(where.path === undefined ? { port } : where as RelayTarget, {
-      listeners: await listen({ resets: true }),
+      listeners: options.listeners ?? await listen({ resets: true }),
       onOpen: () => void log.push("open"),
       onEof: () => log.push("eof"),
       onClose: (client, ending) =>
