@@ -116,7 +116,9 @@ describe("--ping", () => {
       await using client = startClient(["-p", server.port, "--ping", "-i", "1m"]);
       await client.until(/seq=1 .*\n/);
       client.signal(signal);
-      await client.until(/\n1 sent, 1 answered, 0 lost \(0 %\)\nelapsed .*\n(the client .*\n)?min\/avg/);
+      await client.until(
+        /\n1 sent, 1 answered, 0 lost \(0 %\)\nelapsed .*\n(the client .*\n)?min\/avg/,
+      );
       await client.ends(0);
       assertEquals(client.stderr, "");
     });

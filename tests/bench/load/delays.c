@@ -25,6 +25,7 @@ static struct client *clients[CLIENTS];
 static struct reply pending[MOST];
 static long first, end;         // of the pending replies
 static long received, connected; // messages and connections
+static int has_stalled;
 
 static void send_due(double time) {
   for (long at = first; at < end; at++) {
@@ -56,7 +57,7 @@ static void leave(int fd) {
   close(fd);
   free(clients[fd]);
   clients[fd] = NULL;
-  if (--connected == 0) received = 0;
+  if (--connected == 0) received = has_stalled = 0;
 }
 
 static void receive(int fd, double delay, long every, double late) {
@@ -107,7 +108,10 @@ int main(int argc, char **argv) {
         epoll_ctl(poller, EPOLL_CTL_ADD, fd, &wish);
         continue;
       }
-      if (stall && received + 1 == stall_at) sleep_for(stall);
+      if (stall && !has_stalled && received + 1 >= stall_at) {
+        sleep_for(stall);
+        has_stalled = 1;
+      }
       receive(fd, delay, every, late);
     }
     send_due(now());
