@@ -183,8 +183,9 @@ export class Filter {
     const isRaw = this.#framing === "raw";
     do {
       const replies = isRaw ? conn.held : wholeReplies(conn.held);
-      if (replies.length > 0) await this.#write(replies, isRaw ? 0 : countLines(replies), output);
-      conn.consume(replies.length);
+      if (replies.length > 0) {
+        await this.#write(replies, isRaw ? 0 : countLines(replies), output, replies.length);
+      }
       this.#checkSettled();
     } while (await this.#more());
     const last = conn.held;
@@ -194,12 +195,13 @@ export class Filter {
     await this.#write(last, 1, output);
   }
 
-  /** Writes whole replies, and counts them once they are written. */
-  async #write(bytes: Uint8Array, replies: number, output: Output): Promise<void> {
+  /** Writes whole replies; once they are written, counts them, and consumes what is held of them. */
+  async #write(bytes: Uint8Array, replies: number, output: Output, held = 0): Promise<void> {
     this.#isWriting = true;
     await output.write(bytes);
     this.#isWriting = false;
     this.#deadline?.restart();
+    this.conn.consume(held);
     this.answered += replies;
     if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
   }
