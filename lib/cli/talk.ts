@@ -4,7 +4,7 @@ import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Deadline } from "../net/deadline.ts";
-import { TimeoutError } from "../net/errors.ts";
+import { Closed, TimeoutError } from "../net/errors.ts";
 import { isPending, turn } from "../wait.ts";
 import { ErrorReply } from "../wire/error_reply.ts";
 import type { Framing } from "../wire/framing.ts";
@@ -46,6 +46,7 @@ export async function talk(
   most = Infinity,
 ): Promise<void> {
   let isAsking = false;
+  let isDone = false; // every message was answered or lost: the server may close the connection
 
   async function sendAll(): Promise<void> {
     for (let seq = 1; seq <= most; seq++) {
@@ -59,6 +60,7 @@ export async function talk(
         return onReply(reply, seq, performance.now() - start);
       }));
     }
+    isDone = true;
     await turns.ready();
     if (turns.lost) throw turns.lost;
   }
@@ -70,6 +72,7 @@ export async function talk(
   try {
     await Promise.race([sendAll(), closed]);
   } catch (error) {
+    if (isDone && error instanceof Closed) return;
     if (isAsking) await source.abandon?.();
     throw error;
   }

@@ -77,6 +77,17 @@ describe("taking turns", () => {
     assertEquals(told, ["1 [a]", ...more, "2 [b]", ...more, "2 of 2"]);
   });
 
+  it("ends well when the server closes the connection after the last reply", async () => {
+    for (let time = 0; time < 20; time++) {
+      await using server = FakeServer.start(async (conn) => {
+        await conn.read(new Uint8Array(10));
+        await conn.write(latin1("[a]\nmore\n"));
+      });
+      const told = await converse(server.port, pieces("a"));
+      assertEquals(told, ["1 [a]", "unsolicited more", "1 of 1"]);
+    }
+  });
+
   it("continues after an error reply", async () => {
     await using server = serve((message, reply) => {
       reply.write(message.text === "b" ? "error: no" : message);
