@@ -200,8 +200,8 @@ function split(table: Table, args: readonly string[], given: Map<string, string[
 const ARGUMENT = /^(?:(--.+?)(?:=(.*))?|-([^-].*))$/su;
 
 /**
- * Writes each option with its value as one argument, `--name=value`. The parser takes an empty value
- * for a missing one, a value that begins with `-` for an option, and any value of a flag for true.
+ * Writes each option with its value as one argument, `--name=value`. Otherwise, the parser takes an
+ * empty value for a missing one, and a value that begins with `-` for an option.
  */
 function joinValues(rows: readonly [string, Option][], args: readonly string[]): string[] {
   const joined: string[] = [];

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startServer } from "../../lib/testing/readback.ts";
+import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { experimentsIn } from "../support/experiments.ts";
 import { pages, readme, replaced } from "../support/pages.ts";
 import { Wire } from "../../lib/testing/wire.ts";
@@ -47,9 +47,12 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "README.md, In your tests: python": runElsewhere, // by the command above
   "README.md, In your tests: ts": byDeno,
   "README.md, Measure: sh": async (code) => {
-    await using server = await startServer();
-    const said = await shell(code.replace("--ping", `--ping --port ${server.port}`));
-    assertMatch(said, /\n120 sent, 120 answered, 0 lost \(0 %\)\n/);
+    const [start = "", measure = ""] = code.split("\n");
+    await using server = await startServer(start.split(" ").slice(3));
+    const args = measure.split(" ").slice(3);
+    await using client = startClient(["--port", server.port, ...args]);
+    await client.ends(1);
+    assertMatch(client.stdout, /\n120 sent, 114 answered, 6 lost \(5 %\)\n/);
   },
   "README.md, Build: console": async (code) => {
     await using service = await startBlock(blockOf("README.md", "Build", "ts ignore"));
