@@ -93,14 +93,16 @@ interface Sight {
  * expected, and the screen.
  *
  * ```ts
- * import { Screen } from "@readback/readback/testing";
+ * import { requires, Screen } from "@readback/readback/testing";
  *
- * await using screen = await Screen.open(["sh", "-c", 'printf "your name? "; read name']);
- * await screen.shows("your name? ");
- * await screen.type("Ada");
- * await screen.press("BSpace", "Enter");
- * await screen.shows(/\? Ad$/);
- * await screen.ends(0);
+ * if (!requires("tmux").skip) {
+ *   await using screen = await Screen.open(["sh", "-c", 'printf "your name? "; read name']);
+ *   await screen.shows("your name? ");
+ *   await screen.type("Ada");
+ *   await screen.press("BSpace", "Enter");
+ *   await screen.shows(/\? Ad$/);
+ *   await screen.ends(0);
+ * }
  * ```
  */
 export class Screen implements AsyncDisposable {
@@ -157,12 +159,15 @@ export class Screen implements AsyncDisposable {
    * end. It is readable on light and on dark pages.
    *
    * ```ts
-   * import { Screen } from "@readback/readback/testing";
+   * import { requires, Screen } from "@readback/readback/testing";
    *
-   * await using screen = await Screen.open(["printf", "\\033[32mgreen\\033[m"], { columns: 40 });
-   * await screen.ends(0);
-   * const svg = await screen.svg();
-   * console.assert(svg.startsWith("<svg ") && svg.includes(">green</text>"));
+   * if (!requires("tmux").skip) {
+   *   const green = ["printf", "\\033[32mgreen\\033[m"];
+   *   await using screen = await Screen.open(green, { columns: 40 });
+   *   await screen.ends(0);
+   *   const svg = await screen.svg();
+   *   console.assert(svg.startsWith("<svg ") && svg.includes(">green</text>"));
+   * }
    * ```
    *
    * @returns an SVG document

@@ -2,6 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { requires } from "../../lib/testing/requires.ts";
 import type { Socket } from "node:dgram";
 import { EventEmitter } from "node:events";
 import {
@@ -242,7 +243,7 @@ describe("a custom framing", () => {
   }
 });
 
-describe("a TLS connection", () => {
+describe("a TLS connection", requires("openssl"), () => {
   it("has no layer before its client's first byte: its first read is small", async () => {
     await using certificates = await Certificates.make();
     const [, cert = "", , key = ""] = await certificates.sign("server", "DNS:localhost");
