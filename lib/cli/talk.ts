@@ -96,7 +96,8 @@ export class Turns {
 
   /** Waits until what was received has been reported: it can't be the reply to a later message. */
   async ready(): Promise<void> {
-    for (let last; last !== this.#reporting;) {
+    let last: unknown;
+    while (last !== this.#reporting) {
       last = this.#reporting;
       await last;
       await turn();
