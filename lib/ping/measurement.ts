@@ -1,6 +1,7 @@
 /**
  * Measures round trips. Messages are sent when they are due, whether or not those before were
- * answered, and a round trip counts from then. So a stall shows in every message that it delayed.
+ * answered, and a round trip counts from the due time. So a stall shows in every message that it
+ * delayed: there is no coordinated omission.
  */
 
 import { onAbort, pause, Sleeps } from "../wait.ts";
@@ -12,36 +13,41 @@ import { type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
-/** Messages that may be pending, and events unwritten; more wait, and count from when they were due. */
-const MOST_PENDING = 100_000;
-const MOST_UNWRITTEN = 10_000;
 /**
- * Milliseconds by which timers fire early or late. A message that is late by no more counts from
- * when it is sent. A later one counts from when it was due, and the client is reported as late.
+ * Limits of pending messages and of unwritten events. At a limit, sending pauses; delayed messages
+ * still count from their due time.
+ */
+const MAX_PENDING = 100_000;
+const MAX_UNWRITTEN = 10_000;
+/**
+ * Milliseconds by which timers fire early or late. A message that is late by at most LATE counts
+ * from when it is sent. A later one counts from its due time, and the client is reported as late.
  */
 const EARLY = 0.5, LATE = 5;
-/** Messages sent before the runtime looks for input: it does 128 operations a turn, the rest wait for long. */
+/** Messages sent per turn: the runtime does 128 operations a turn, and more would delay the replies. */
 const BURST = 64;
-/** Connections whose replies are surely read in a pause. */
-const READ_APART = 100;
+/** How many connections are certain to be read during one `pause(0)`. */
+const READ_PER_PAUSE = 100;
 /** The pause before a message where there is no interval and messages fail, in ms. */
 const RETRY = 50;
-/** With several connections, the least time from one complaint to the next, in ms. */
-const COMPLAINTS_APART = 1000;
+/** With several connections, a problem is not reported within this time after another, in ms. */
+const MIN_COMPLAINT_INTERVAL = 1000;
 
+const BLOCKED =
+  "the server has stopped reading: messages are queued, and count from when they were due";
 const encoder = new TextEncoder();
 
-/** How to measure. */
+/** How to measure. Times are at most MAX_TIMER of `checks.ts`. */
 export interface MeasurementOptions {
   /** Sent in turn, over and over; if there are none, `ping 1`, `ping 2` and so on. */
   readonly messages: readonly Uint8Array[];
-  /** From one message of a connection to its next, in ms; 0 sends each once the one before is answered. */
+  /** From one message of a connection to its next, in ms; 0 sends each once the one before is settled. */
   readonly interval: number;
   /** Messages to send, over all connections; undefined: until it is stopped. */
   readonly count?: number | undefined;
   /** How long messages are due, in ms; undefined: until it is stopped. */
   readonly duration?: number | undefined;
-  /** How long a reply may take, in ms; 0: for ever. */
+  /** How long a reply may take, in ms; 0 is no limit. */
   readonly timeout: number;
   /** Any line is a reply. */
   readonly any: boolean;
@@ -55,7 +61,10 @@ export interface MeasurementCallbacks {
   complain(sentence: string): void;
 }
 
-/** A connection, or what stands for one. */
+/**
+ * The messages of one transport: over a connection and those that replace it, over a UDP socket,
+ * or attempts to connect.
+ */
 interface Lane {
   readonly number: number;
   readonly matcher: ReplyMatcher;
@@ -77,17 +86,17 @@ export class Measurement {
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
   readonly #retries = new Sleeps();
   readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
-  readonly #due = new Queue<{ probe: Probe; lane: Lane; at: number }>(() => false); // from the oldest that is pending on
+  readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(() => false); // from the oldest pending on
   readonly #done = Promise.withResolvers<void>();
   #begun: number | undefined;
   #ended: number | undefined;
   #isComplete = false; // no more messages are due
   #isSending = false;
-  #wake: (() => void) | undefined; // calls off the next look at what is due
+  #wake: (() => void) | undefined; // cancels the timer for the next message that is due
   #expiry: ReturnType<typeof setTimeout> | undefined;
   #unwritten = 0;
-  #openSince = 0; // when messages were last held up by a limit
-  #complaint = { sentence: "", at: -Infinity };
+  #resumedAt = 0; // when sending last resumed after a limit, or after a reply
+  #complaint = { sentence: "", at: -Infinity, lane: undefined as Lane | undefined };
 
   /** @param connections that are going to be opened */
   constructor(
@@ -113,7 +122,7 @@ export class Measurement {
 
   /** How long the oldest pending reply has been awaited, in ms. */
   get waiting(): number {
-    const since = this.#due.first?.probe.since;
+    const since = this.#inFlight.first?.probe.since;
     return since === undefined ? 0 : performance.now() - since;
   }
 
@@ -131,25 +140,22 @@ export class Measurement {
         const duration = matcher.answer(probe, performance.now());
         this.tally.connects++;
         this.#report(lane, { event: "connection", seq: probe.seq, duration, ...steps });
-        this.#answered(probe.since, duration);
+        this.#answered(lane, probe.since, duration);
         this.#settled(lane);
       },
       disconnected: (failure, silence) => {
         if (failure !== undefined) {
-          this.#complain(failure);
+          this.#complain(lane, failure);
           this.#report(lane, { event: "disconnected", reason: failure, silence });
         }
         this.#lost(lane, matcher.disconnect(), failure);
       },
       unreachable: (probe, failure) => {
-        this.#complain(failure);
+        this.#complain(lane, failure);
         matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
         this.#lost(lane, [probe], failure);
       },
-      blocked: () =>
-        this.#complain(
-          "the server takes no more messages for now: they wait, and count from when they were due",
-        ),
+      blocked: () => this.#complain(lane, BLOCKED),
       failed: (failure) => this.#done.reject(failure),
     });
     const lane: Lane = { number: this.#lanes.length + 1, matcher, transport };
@@ -180,7 +186,7 @@ export class Measurement {
   }
 
   get #isHeldUp(): boolean {
-    return this.tally.pending >= MOST_PENDING || this.#unwritten >= MOST_UNWRITTEN;
+    return this.tally.pending >= MAX_PENDING || this.#unwritten >= MAX_UNWRITTEN;
   }
 
   /** When the next message is due; Infinity while that depends on a reply. */
@@ -214,11 +220,11 @@ export class Measurement {
     if (this.#isComplete && this.tally.pending === 0) this.#done.resolve();
   }
 
-  /** Looks at what is due then; between immediates, the runtime would look for input only now and then. */
+  /** Calls #sendDue when due. A timer, since setImmediate would keep the runtime from polling for input. */
   #wakeAt(due: number): void {
     if (due === Infinity) return;
     const delay = Math.max(0, due - performance.now());
-    const timer = setTimeout(() => this.#sendDue(), Math.min(delay, 2 ** 31 - 1));
+    const timer = setTimeout(() => this.#sendDue(), delay);
     this.#wake = () => clearTimeout(timer);
   }
 
@@ -229,14 +235,14 @@ export class Measurement {
     const lane = (interval > 0 ? paced : this.#idle.shift()) as Lane;
     const message = messages[number % messages.length] ?? encoder.encode(`ping ${number + 1}`);
     const now = performance.now();
-    const delay = now - Math.max(due, this.#openSince);
+    const delay = now - Math.max(due, this.#resumedAt);
     if (delay > LATE) {
       this.tally.behind = Math.max(this.tally.behind, delay);
       this.tally.delayed++;
     }
     const probe = lane.matcher.add(message, now - due > LATE ? due : now);
     lane.last = probe;
-    this.#due.push({ probe, lane, at: now });
+    this.#inFlight.push({ probe, lane, at: now });
     lane.transport.send(probe);
     if (this.#expiry === undefined) this.#watch();
   }
@@ -244,11 +250,11 @@ export class Measurement {
   /** Gives up messages that have been pending for too long; one timer serves all. */
   #watch(): void {
     const { timeout } = this.options;
-    const at = this.#due.first?.at;
+    const at = this.#inFlight.first?.at;
     if (timeout === 0 || at === undefined) return;
     this.#expiry = setTimeout(async () => {
-      // Replies may have come, and not been read: of few connections in a turn.
-      for (let rest = this.connections; rest > 0; rest -= READ_APART) await pause(0);
+      // Replies may have arrived unread: the runtime reads only some connections per turn.
+      for (let rest = this.connections; rest > 0; rest -= READ_PER_PAUSE) await pause(0);
       if (this.#ended !== undefined) return;
       this.#expire(timeout);
       this.#expiry = undefined;
@@ -259,9 +265,9 @@ export class Measurement {
   #expire(timeout: number): void {
     const latest = performance.now() - timeout;
     const expired = [];
-    for (let first; (first = this.#due.first) !== undefined && first.at <= latest;) {
-      if (isPending(first.probe)) expired.push(first);
-      if (isPending(first.probe)) first.lane.matcher.lose(first.probe, "lost");
+    for (let first; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
+      expired.push(first);
+      first.lane.matcher.lose(first.probe, "lost");
       this.#findOutages();
     }
     for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
@@ -279,55 +285,55 @@ export class Measurement {
     const now = performance.now();
     const match = lane.matcher.match(line, now);
     this.#report(lane, { ...match, bytes: line.length, data: line.slice() } as ReportedEvent);
-    if (match.event === "reply") this.#answered(now - match.duration, match.duration);
+    if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
     if (match.event === "reply" || match.event === "wrong") this.#settled(lane);
-    if (this.#unwritten < MOST_UNWRITTEN) return undefined;
+    if (this.#unwritten < MAX_UNWRITTEN) return undefined;
     return new Promise((resolve) => this.#readers.push(resolve));
   }
 
-  #answered(since: number, duration: number): void {
+  #answered(lane: Lane, since: number, duration: number): void {
     this.timeline.record(since - (this.#begun ?? 0), duration);
     this.trouble = undefined;
-    if (this.#lanes.length === 1) this.#complaint.sentence = "";
+    if (lane === this.#complaint.lane) this.#complaint.sentence = "";
   }
 
-  /** @param react what the transport does before it sends more */
-  #lost(lane: Lane, probes: readonly Probe[], reason?: string, react = () => {}): void {
+  /** @param onReported called before the connection sends more */
+  #lost(lane: Lane, probes: readonly Probe[], reason?: string, onReported = () => {}): void {
     this.trouble = reason ?? this.trouble;
     for (const { seq, since } of probes) {
       this.timeline.record(since - (this.#begun ?? 0), Infinity);
       this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
     }
-    react();
+    onReported();
     this.#settled(lane);
   }
 
-  /** Sends what waited for a message of this connection to be answered or lost. */
+  /** Called when a message was answered or lost: sends what waited for that. */
   async #settled(lane: Lane): Promise<void> {
     this.#findOutages();
     lane.transport.settled?.();
     if (this.options.interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
       lane.last = undefined;
-      if (this.trouble !== undefined) await this.#retries.sleep(RETRY);
+      if (this.trouble !== undefined && !this.#isComplete) await this.#retries.sleep(RETRY);
       this.#idle.push(lane);
     }
     this.#resume();
   }
 
-  /** Looks whether more may be sent, unless that is going to happen anyway. */
+  /** Sends what is due, unless a timer or a caller is going to. */
   #resume(): void {
     if (this.#isSending || this.#ended !== undefined) return;
     if (this.options.interval > 0 && this.#wake !== undefined) return;
-    this.#openSince = performance.now();
+    this.#resumedAt = performance.now();
     this.#sendDue();
   }
 
-  /** Looks at the messages before the oldest that is pending. */
+  /** Removes the messages before the oldest pending one, and reports the outages that they end. */
   #findOutages(): void {
-    for (let probe; (probe = this.#due.first?.probe) !== undefined;) {
+    for (let probe; (probe = this.#inFlight.first?.probe) !== undefined;) {
       const { state, since } = probe;
       if (isPending(probe) && this.#ended === undefined) return;
-      this.#due.shift();
+      this.#inFlight.shift();
       if (isPending(probe)) continue;
       if (state === "lost" || state === "late" || state === "cut") {
         this.#outages.lost(since, state === "cut");
@@ -344,18 +350,18 @@ export class Measurement {
       event.connection = lane.number;
     }
     this.callbacks.report(event).then(() => {
-      if (this.#unwritten-- !== MOST_UNWRITTEN) return;
+      if (this.#unwritten-- !== MAX_UNWRITTEN) return;
       for (const resolve of this.#readers.splice(0)) resolve();
       this.#resume();
     }, (error) => this.#done.reject(error));
   }
 
-  /** Reports what concerns many messages once. */
-  #complain(sentence: string): void {
+  /** Reports a problem, unless it was just reported, and the connection has had no reply since. */
+  #complain(lane: Lane, sentence: string): void {
     const { sentence: last, at } = this.#complaint;
-    const isTooSoon = this.connections > 1 && performance.now() - at < COMPLAINTS_APART;
+    const isTooSoon = this.connections > 1 && performance.now() - at < MIN_COMPLAINT_INTERVAL;
     if (sentence === last || isTooSoon) return;
-    this.#complaint = { sentence, at: performance.now() };
+    this.#complaint = { lane, sentence, at: performance.now() };
     this.callbacks.complain(sentence);
   }
 }

@@ -512,7 +512,7 @@ describe("--ping on time", () => {
       ...args.filter((arg) => arg !== "-q"),
     ]);
     await client.ends(1);
-    assertMatch(client.stderr, /^client: the server takes no more messages for now: .*\n/);
+    assertMatch(client.stderr, /^client: the server has stopped reading: .*\n/);
     const { sent, lost, connects } = JSON.parse(client.stdout.trim().split("\n").at(-1) ?? "");
     assertEquals([sent, lost], [400, 400]);
     assert(connects > 1, `${connects} connects`);

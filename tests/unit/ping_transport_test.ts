@@ -137,6 +137,20 @@ function echo(callbacks: TransportCallbacks, delay?: number): Transport {
   };
 }
 
+/** Answers each message, or fails to reach the server if there is a failure for it. */
+function scripted(callbacks: TransportCallbacks, failures: (string | undefined)[]): Transport {
+  return {
+    async send(probe) {
+      callbacks.sent(probe);
+      await sleep(0);
+      const failure = failures.shift();
+      if (failure === undefined) void callbacks.received(probe.message);
+      else callbacks.unreachable(probe, failure);
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
 const NEVER = new AbortController().signal;
 const OPTIONS = { messages: [], interval: 0, timeout: 0, any: false };
 
@@ -224,6 +238,34 @@ describe("Measurement", () => {
     const elapsed = performance.now() - since;
     assertEquals(events.length, 5);
     assert(elapsed > 200 && elapsed < 1000, `${elapsed} ms`);
+  });
+
+  it("reports a problem of a connection again once that connection had a reply", async () => {
+    const { now } = performance;
+    let skipped = 0;
+    performance.now = () => now.call(performance) + skipped;
+    const complaints: string[] = [];
+    const measurement = new Measurement({ ...OPTIONS, interval: 50, count: 12 }, {
+      report: () => Promise.resolve(void (skipped += 2000)),
+      complain: (sentence) => complaints.push(sentence),
+    }, 2);
+    const failures = ["down", "down", undefined, undefined, "down", "down"];
+    measurement.add((callbacks) => scripted(callbacks, failures));
+    measurement.add((callbacks) => scripted(callbacks, []));
+    await measurement.run(NEVER).finally(() => performance.now = now);
+    assertEquals(complaints, ["down", "down"]);
+  });
+
+  it("ends as soon as the last message is lost", async () => {
+    const elapsed = [];
+    for (let run = 0; run < 5; run++) {
+      const silent = { report: () => Promise.resolve(), complain: () => {} };
+      const measurement = new Measurement({ ...OPTIONS, count: 1 }, silent);
+      measurement.add((callbacks) => scripted(callbacks, ["down"]));
+      await measurement.run(NEVER);
+      elapsed.push(measurement.elapsed);
+    }
+    assert(Math.min(...elapsed) < 40, `${elapsed} ms`);
   });
 
   it("lets the event loop turn while very many messages are due", async () => {
