@@ -1,11 +1,14 @@
-/** The client's part in a conversation: sends messages in turn, ahead, or freely, and reports what it receives. */
+/**
+ * The client's part in a conversation: sends messages one at a time, pipelined, or independently of
+ * replies, and reports what it receives.
+ */
 
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Deadline } from "../net/deadline.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { isPending, turn } from "../wait.ts";
+import { isPending, pause, turn } from "../wait.ts";
 import { ErrorReply } from "../wire/error_reply.ts";
 import type { Framing } from "../wire/framing.ts";
 import { Lines } from "./lines.ts";
@@ -22,11 +25,11 @@ export interface MessageSource {
 
 /** Callbacks of a conversation. */
 export interface TalkCallbacks {
-  /** A message was answered; null: its reply was lost. `duration` is in milliseconds. */
+  /** A message was answered; null is a lost reply. `duration` is in milliseconds. */
   onReply(reply: Uint8Array | null, seq: number, duration: number): Promise<void>;
   /** Something was received that answers no message. */
   onUnsolicited(data: Uint8Array): Promise<void>;
-  /** Waits for an exchange, and may show that. */
+  /** Awaits an exchange, and may show progress meanwhile. */
   waiting?(exchange: Promise<void>): Promise<void>;
 }
 
@@ -34,8 +37,8 @@ type OnUnsolicited = TalkCallbacks["onUnsolicited"];
 type OnReply = (reply: Uint8Array | null) => Promise<void>;
 
 /**
- * Sends the messages of a source in turn, until it ends, or the connection is closed.
- * @param most the number of messages after which the conversation ends
+ * Sends the messages of a source one at a time, until it ends, or the connection is closed.
+ * @param maxMessages the number of messages after which the conversation ends
  * @throws {TimeoutError} at the end, if a reply was lost
  * @throws {Error} if a message was not answered, or the connection was closed
  */
@@ -43,25 +46,25 @@ export async function talk(
   turns: Turns | DatagramTurns,
   source: MessageSource,
   { onReply, onUnsolicited, waiting = (exchange) => exchange }: TalkCallbacks,
-  most = Infinity,
+  maxMessages = Infinity,
 ): Promise<void> {
-  let isAsking = false;
+  let isReadingSource = false;
   let isDone = false; // every message was answered or lost: the server may close the connection
 
   async function sendAll(): Promise<void> {
-    for (let seq = 1; seq <= most; seq++) {
-      isAsking = true;
+    for (let seq = 1; seq <= maxMessages; seq++) {
+      isReadingSource = true;
       const message = await source.next();
-      isAsking = false;
+      isReadingSource = false;
       if (message === null) break;
-      await turns.ready();
+      await turns.settle();
       const start = performance.now();
       await waiting(turns.exchange(message, (reply) => {
         return onReply(reply, seq, performance.now() - start);
       }));
     }
     isDone = true;
-    await turns.ready();
+    await turns.settle();
     if (turns.lost) throw turns.lost;
   }
 
@@ -72,18 +75,25 @@ export async function talk(
   try {
     await Promise.race([sendAll(), closed]);
   } catch (error) {
+    if (isReadingSource) await pause(0); // the source may have ended too
     if (isDone && error instanceof Closed) return;
-    if (isAsking) await source.abandon?.();
+    if (isReadingSource) await source.abandon?.();
     throw error;
   }
 }
 
-/** Takes turns over a connection: the next data from the server is the reply that is due, if one is. */
+/** The most reads after which a server that never stops sending is not waited for. */
+const MAX_READS = 50;
+
+/**
+ * Takes turns over a connection. The next data from the server is taken as the reply to the pending
+ * message, if there is one.
+ */
 export class Turns {
   /** Messages answered. */
   answered = 0;
   readonly lost = undefined; // without a reply, the conversation fails
-  #onReply: OnReply | undefined; // of the message that waits for its reply
+  #onReply: OnReply | undefined; // reports the reply to the pending message
   #reporting: Promise<void> = Promise.resolve();
 
   /** @param peer a peer on the connection, whose time limit holds here */
@@ -94,10 +104,11 @@ export class Turns {
     return this.peer.sent;
   }
 
-  /** Waits until what was received has been reported: it can't be the reply to a later message. */
-  async ready(): Promise<void> {
+  /** Waits until what was received is reported, so that it is not taken for the reply to the next message. */
+  async settle(): Promise<void> {
+    const end = this.conn.reads + MAX_READS;
     let last: unknown;
-    while (last !== this.#reporting) {
+    while (last !== this.#reporting && this.conn.reads < end) {
       last = this.#reporting;
       await last;
       await turn();
@@ -138,29 +149,31 @@ export class DatagramTurns {
 
   constructor(readonly peer: DatagramPeer) {}
 
-  ready(): void {}
+  /** Replies are matched to messages, so there is nothing to wait for. */
+  settle(): void {}
 
-  /** As that of {@linkcode Turns}. */
+  /** Exchanges a message for its reply, or sets {@linkcode lost}. */
   async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
     const reply = await this.peer.request(message).catch((error) => {
       if (error instanceof ErrorReply) return error.reply;
-      if (error instanceof TimeoutError) return this.lost = error;
-      throw error;
+      if (!(error instanceof TimeoutError)) throw error;
+      this.lost = error;
+      return null;
     });
-    await onReply(reply instanceof TimeoutError ? null : reply.bytes);
+    await onReply(reply?.bytes ?? null);
   }
 
-  /** There is no connection that could be closed. */
+  /** Never settles: there is no connection that could be closed. */
   receive(): Promise<never> {
     return new Promise(() => {});
   }
 }
 
-/** A partial line is shown when nothing follows for this time, in milliseconds. */
+/** A partial line is shown when nothing follows it for this time, in milliseconds. */
 const PARTIAL_LINE = 50;
 
 /**
- * Sends and receives freely, until the server closes the connection. The end of the input
+ * Sends and receives independently, until the server closes the connection. The end of the input
  * half-closes it.
  * @param input bytes to send; each piece is sent before the next is asked for
  * @param show reports a line, or in raw framing what a read returned
@@ -188,35 +201,39 @@ export async function talkFreely(
     await conn.closeWrite();
   }
 
-  void sendAll();
   let lines = new Lines(show);
-  for (;;) {
-    const more = conn.more();
-    const isStuck = framing === "auto" && lines.held > 0 && await isPending(more, PARTIAL_LINE);
-    if (isStuck || lines.held > MAX_ADDED) {
-      await lines.end();
-      lines = new Lines(show);
+  async function receiveAll(): Promise<void> {
+    for (;;) {
+      const more = conn.more();
+      more.catch(() => {}); // awaited below, perhaps only after slow output
+      const isStuck = framing === "auto" && lines.held > 0 && await isPending(more, PARTIAL_LINE);
+      if (isStuck || lines.held > MAX_ADDED) {
+        await lines.end();
+        lines = new Lines(show);
+      }
+      if (!await more) return;
+      const { held } = conn;
+      await (framing === "raw" ? show(held) : lines.write(held));
+      conn.consume(held.length);
+      deadline.restart();
     }
-    if (!await more) break;
-    const { held } = conn;
-    await (framing === "raw" ? show(held) : lines.write(held));
-    conn.consume(held.length);
-    deadline.restart();
   }
-  await lines.end();
+
+  void sendAll();
+  await receiveAll().finally(() => lines.end());
   if (failure !== undefined) throw failure;
 }
 
 /**
- * The most bytes of messages in flight over UDP: much less than the smallest receive buffer of
- * any system, past which datagrams are lost.
+ * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
+ * receive buffer, by default 208 KiB with the system's own overhead.
  */
 const MAX_IN_FLIGHT = 65536;
-/** The bytes that a shorter message counts for: 32 messages are in flight. */
+/** The bytes that a shorter message counts for: at most 32 messages are in flight. */
 const MIN_COUNTED = MAX_IN_FLIGHT / 32;
 
 /**
- * Sends messages while others wait for their replies. Replies are reported in the order of the messages.
+ * Sends messages while others are pending. Replies are reported in the order of the messages.
  * @throws {TimeoutError} at the end, if a message was lost
  * @throws {Error} if a message can't be sent, or was refused
  */
@@ -231,7 +248,7 @@ export async function requestAhead(
   let seq = 0;
   let lost: TimeoutError | undefined;
 
-  async function reportNext(message: Uint8Array, before = inFlight.at(-1)): Promise<void> {
+  async function requestAndReport(message: Uint8Array, before = inFlight.at(-1)): Promise<void> {
     const reply = await peer.request(message).catch((error) => {
       if (!(error instanceof TimeoutError)) throw error;
       lost = error;
@@ -249,7 +266,7 @@ export async function requestAhead(
         bytesInFlight -= first.bytes;
         inFlight.shift();
       }
-      const reported = reportNext(message);
+      const reported = requestAndReport(message);
       reported.catch(fail);
       bytesInFlight += bytes;
       inFlight.push({ reported, bytes });

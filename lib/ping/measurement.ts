@@ -194,8 +194,7 @@ export class Measurement {
     const { interval } = this.options;
     const begun = this.#begun ?? 0;
     if (interval > 0) return begun + this.tally.sent * interval / this.#lanes.length;
-    if (this.#idle.length === 0) return Infinity;
-    return performance.now();
+    return this.#idle.length === 0 ? Infinity : performance.now();
   }
 
   /** Sends what is due, and looks again when more is. */
@@ -223,8 +222,7 @@ export class Measurement {
   /** Calls #sendDue when due. A timer, since setImmediate would keep the runtime from polling for input. */
   #wakeAt(due: number): void {
     if (due === Infinity) return;
-    const delay = Math.max(0, due - performance.now());
-    const timer = setTimeout(() => this.#sendDue(), delay);
+    const timer = setTimeout(() => this.#sendDue(), Math.max(0, due - performance.now()));
     this.#wake = () => clearTimeout(timer);
   }
 
@@ -270,14 +268,10 @@ export class Measurement {
       first.lane.matcher.lose(first.probe, "lost");
       this.#findOutages();
     }
+    const reason = `no reply within ${timeout / 1000}s`;
     for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
-      const reason = `no reply within ${timeout / 1000}s`;
-      this.#lost(
-        lane,
-        lost.map(({ probe }) => probe),
-        reason,
-        () => lane.transport.expired?.(timeout),
-      );
+      const probes = lost.map(({ probe }) => probe);
+      this.#lost(lane, probes, reason, () => lane.transport.expired?.(timeout));
     }
   }
 

@@ -5,13 +5,13 @@ import { describe, it } from "@std/testing/bdd";
 import { linesOf, listed, piecesOf, untilBlank, withCrlf } from "../../lib/cli/sources.ts";
 import { type MessageSource, talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
 import { Peer } from "../../lib/client/peer.ts";
-import { BufferedConn } from "../../lib/net/buffered_conn.ts";
+import { BufferedConn, MAX_ADDED } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import { serve } from "../../lib/server/serve.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import type { Framing } from "../../lib/wire/framing.ts";
-import { sleep } from "../../lib/wait.ts";
+import { sleep, turn } from "../../lib/wait.ts";
 
 type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
 
@@ -25,6 +25,17 @@ async function readAll(conn: Conn): Promise<string> {
     all += text(buffer.subarray(0, count));
   }
   return all;
+}
+
+/** A connection whose reads do this, and whose writes succeed. */
+function fakeConn(read: (into: Uint8Array) => Promise<number | null>, timeout = 0): BufferedConn {
+  const conn = {
+    read,
+    write: (bytes: Uint8Array) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  return new BufferedConn(conn, timeout);
 }
 
 /** Takes turns with a server; returns what was reported, in order. */
@@ -86,6 +97,36 @@ describe("taking turns", () => {
       const told = await converse(server.port, pieces("a"));
       assertEquals(told, ["1 [a]", "unsolicited more", "1 of 1"]);
     }
+  });
+
+  it("ends well when the server closes the connection while the end of the input is read", async () => {
+    for (let time = 0; time < 20; time++) {
+      await using server = FakeServer.start(async (conn) => {
+        await conn.read(new Uint8Array(10));
+        await conn.write(latin1("[a]\n"));
+      });
+      const messages = pieces("a");
+      const next = async () => await messages.next() ?? await sleep(2).then(() => null);
+      assertEquals(await converse(server.port, { next }), ["1 [a]", "1 of 1"]);
+    }
+  });
+
+  it("sends and ends although the server never stops sending", async () => {
+    let isOver = false;
+    const conn = fakeConn(async (into) => {
+      await turn();
+      into.set(latin1("push\n"));
+      return isOver ? null : 5;
+    });
+    using peer = new Peer(conn);
+    const replies: string[] = [];
+    const talking = talk(new Turns(conn, peer), pieces("a", "b"), {
+      onReply: (_reply, seq) => Promise.resolve(void replies.push(`${seq}`)),
+      onUnsolicited: () => Promise.resolve(),
+    });
+    const timer = setTimeout(() => isOver = true, 3000);
+    await talking.finally(() => clearTimeout(timer));
+    assertEquals([replies, isOver], [["1", "2"], false]);
   });
 
   it("continues after an error reply", async () => {
@@ -205,13 +246,42 @@ describe("talking without turns", () => {
       await sleep(300);
     }, { timeout: 100 });
     await assertRejects(() => late, TimeoutError, "nothing was received within 0.1s");
-    const reset = new BufferedConn({
-      read: () => Promise.reject(new Deno.errors.ConnectionReset()),
-      write: (bytes) => Promise.resolve(bytes.length),
-      closeWrite: () => Promise.resolve(),
-      close: () => {},
-    }, 0);
+    const reset = fakeConn(() => Promise.reject(new Deno.errors.ConnectionReset()));
     const talking = talkFreely(reset, silent, "auto", () => Promise.resolve());
     await assertRejects(() => talking, Closed, "the server has reset the connection");
+  });
+
+  it("shows a line without an end before a reset", async () => {
+    for (const framing of ["auto", "line"] as const) {
+      const left = [latin1("one\nbusy")];
+      const conn = fakeConn(async (into) => {
+        const bytes = left.shift();
+        await turn();
+        if (bytes === undefined) throw new Deno.errors.ConnectionReset();
+        into.set(bytes);
+        return bytes.length;
+      });
+      const shown: string[] = [];
+      const show = (data: Uint8Array) => Promise.resolve(void shown.push(text(data)));
+      await assertRejects(() => talkFreely(conn, silent, framing, show), Closed, "reset");
+      assertEquals(shown, ["one", "busy"]);
+    }
+  });
+
+  it("outlives a reset while a very long line is shown", async () => {
+    let bytes = 0;
+    const conn = fakeConn(async (into) => {
+      await turn();
+      if (bytes > MAX_ADDED) throw new Deno.errors.ConnectionReset();
+      bytes += into.fill(120).length;
+      return into.length;
+    });
+    let shown = 0;
+    const show = async (data: Uint8Array) => {
+      await sleep(20);
+      shown += data.length;
+    };
+    await assertRejects(() => talkFreely(conn, silent, "line", show), Closed, "reset");
+    assertEquals(shown, bytes);
   });
 });
