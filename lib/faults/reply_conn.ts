@@ -6,11 +6,11 @@ import { onAbort } from "../wait.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
 import { endOf, FaultyConn } from "./faulty_conn.ts";
 
-/** A connection to which a server writes whole replies, and says which message each answers. */
+/** A connection to which a server writes whole replies, each with the number of its message. */
 export class ReplyConn extends FaultyConn {
   readonly #plans = new Map<number, FaultPlan>(); // of the replies that are not sent
   readonly #removeListener;
-  #isEnding = false; // one of them will end the connection: what would happen after it does not
+  #isEnding = false; // one of them will end the connection: later messages have no faults
 
   /**
    * @param conn owned from here on
@@ -36,7 +36,7 @@ export class ReplyConn extends FaultyConn {
     const deaf = find(faults, "deaf");
     if (deaf === undefined || this.stopping.aborted) return undefined;
     this.report(deaf, message);
-    return this.holds.sleep(MAX_TIMER);
+    return this.stoppable.sleep(MAX_TIMER);
   }
 
   /** Returns a promise until which a reply is delayed, if it is. */
@@ -55,11 +55,6 @@ export class ReplyConn extends FaultyConn {
     if (plan === undefined) return await this.conn.write(bytes);
     await this.send(bytes, plan, 0, true);
     return bytes.length;
-  }
-
-  /** All is sent, and the conversation is to end. */
-  beforeEnd(): Promise<void> {
-    return this.holdBack();
   }
 
   override close(): void {

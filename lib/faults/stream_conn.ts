@@ -1,4 +1,4 @@
-/** One side of a relayed connection, with faults: it has no messages, all that is sent is one stream. */
+/** One side of a relayed connection, with faults. A relay has no messages: all bytes sent are one stream. */
 
 import { MAX_TIMER } from "../checks.ts";
 import type { ServerConn } from "../net/listener.ts";
@@ -8,11 +8,11 @@ import { FaultyConn, STALL } from "./faulty_conn.ts";
 /** With more bytes than this delayed, a write waits until they are sent. */
 const MOST_DELAYED = 1 << 20;
 
-/** A connection of which all that is sent meets the faults of one direction. */
+/** A connection that injects the faults of one direction into all bytes that it sends. */
 export class StreamConn extends FaultyConn {
   #plan;
   #sent = 0;
-  #isDeaf = true; // if its faults say so, until a stop
+  #isStopping = false;
   #hasEnded = false; // the peer has half-closed
   #delayed: Promise<void> | undefined; // settles when all delayed bytes are sent
   #delayedBytes = 0;
@@ -28,7 +28,7 @@ export class StreamConn extends FaultyConn {
     this.#plan = faults.planStream(isUp);
   }
 
-  /** Changes the faults of what is sent from here on, and counts it anew. */
+  /** Changes the faults of all bytes from here on, and counts them anew. */
   change(faults: ConnectionFaults): void {
     if (this.state === "over") return;
     this.state = "open";
@@ -42,11 +42,11 @@ export class StreamConn extends FaultyConn {
   }
 
   override async read(into: Uint8Array): Promise<number | null> {
-    while (this.#isDeaf && this.state !== "over") {
+    while (!this.#isStopping && this.state !== "over") {
       const deaf = find(this.#plan.faults, "deaf");
       if (deaf === undefined) break;
       this.report(deaf);
-      await this.holds.sleep(MAX_TIMER);
+      await this.stoppable.sleep(MAX_TIMER);
     }
     const count = await super.read(into);
     this.#hasEnded = count === null;
@@ -66,17 +66,16 @@ export class StreamConn extends FaultyConn {
 
   override async closeWrite(): Promise<void> {
     await Promise.all([this.#delayed, this.#delay()]);
-    await this.holdBack();
+    await this.beforeEnd();
     await super.closeWrite();
   }
 
   override stop(): void {
-    this.#isDeaf = false;
-    if (this.state === "stalled") this.state = "over";
+    this.#isStopping = true;
     super.stop();
   }
 
-  /** Waits for the delay of what comes now, which is never sent before what came before it. */
+  /** Waits for the delay of bytes that are written now: they are never sent before earlier ones. */
   #delay(): Promise<void> {
     const delay = find(this.#plan.faults, "delay");
     const value = delay ? drawDelay(delay, this.#plan) : 0;
@@ -99,8 +98,10 @@ export class StreamConn extends FaultyConn {
 
   async #write(bytes: Uint8Array): Promise<number> {
     while (this.state === "stalled") {
-      await this.holds.sleep(STALL);
-      if (this.#hasEnded) this.endStall();
+      await this.stoppable.sleep(STALL);
+      if (this.state !== "stalled") break;
+      if (this.#isStopping) this.state = "over";
+      else if (this.#hasEnded) this.finish("end");
     }
     const plan = this.#plan;
     if (this.state === "over") return bytes.length;

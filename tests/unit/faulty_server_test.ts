@@ -540,6 +540,18 @@ describe("faults of connections", () => {
     });
   }
 
+  it("cut: a lifetime that ends later does not reset the connection", async () => {
+    await using server = await misbehave("cut=3,life=60ms/reset");
+    using peer = await server.dial();
+    await peer.say("hello\n");
+    assertEquals(await peer.rest(), ["hel", "eof"]);
+    await sleep(100);
+    assertEquals([server.endings, server.told], [[], ["cut=3 @1"]]);
+    await peer.conn.closeWrite();
+    while (server.endings.length === 0) await sleep(1);
+    assertEquals(server.endings, ["done"]);
+  });
+
   it("read: no more than so many bytes a second are read", async () => {
     await using server = await misbehave("read=1k", { grace: 0 });
     using peer = await server.dial();

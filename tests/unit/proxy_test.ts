@@ -276,6 +276,17 @@ describe("each fault, on either way", () => {
     assert(took >= 240 && took < 900, `${took} ms`); // the first 50 are read at once
   });
 
+  it("reset: all bytes before it arrive, though the client reads them late", async () => {
+    await using network = await Network.start({ down: "reset=400000" }, false);
+    const [client, server] = await network.pair();
+    server.send("x".repeat(500_000));
+    await sleep(150);
+    let received = 0;
+    client.socket.on("data", ({ length }: Uint8Array) => received += length);
+    assertEquals((await client.ends())[1], "reset");
+    assertEquals(received, 400_000);
+  });
+
   it("deaf: nothing of the client is read", async () => {
     await using network = await Network.start({ down: "deaf" });
     const [client, server] = await network.pair();
@@ -346,6 +357,26 @@ describe("faults that change", () => {
     assertEquals(network.proxy.faults, { down: "cut=2" });
     server.send("bcd");
     assertEquals(await client.ends(), ["abc", "eof"]);
+  });
+
+  it("end the wait before a reset, and the reset", async () => {
+    await using network = await Network.start({ down: "reset=3" });
+    const [client, server] = await network.pair();
+    server.send("abc");
+    await client.gets(3); // the reset comes 50 ms later
+    network.proxy.faults = {};
+    server.socket.end("def");
+    assertEquals(await client.ends(), ["abcdef", "eof"]);
+  });
+
+  it("end a connection's lifetime, and begin another", async () => {
+    await using network = await Network.start({ down: "life=50ms/reset" });
+    const [client, server] = await network.pair();
+    network.proxy.faults = {};
+    assert(await isPending(client.ends(), 100));
+    network.proxy.faults = { down: "life=20ms" };
+    assertEquals(await client.ends(), ["", "eof"]);
+    assertEquals(await server.ends(), ["", "eof"]);
   });
 
   for (const fault of ["stall=1", "rate=10", "slice=1/1m", "delay=1m", "hold=1m"]) {
