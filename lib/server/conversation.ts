@@ -123,7 +123,7 @@ export class Conversation<State = unknown> implements Client<State> {
             if (count === null) this.config.onEof?.(this);
             else outbox.passedAt = Date.now();
             if (this.#halfClosing !== undefined) {
-              if (count !== null) await reads.next(discarded.length);
+              if (count !== null) await reads.afterWrite(discarded.length);
               continue;
             }
             if (count === null) framer.end();
@@ -144,7 +144,7 @@ export class Conversation<State = unknown> implements Client<State> {
           } else outbox.queue(replies.slice());
         }
         outbox.release();
-        const turn = reads.next(replies.length);
+        const turn = reads.afterWrite(replies.length);
         if (turn !== undefined) await turn;
         while (this.#mustWait(concurrency)) {
           // One read ahead detects a reset, if somebody has asked for the signal.
@@ -187,7 +187,7 @@ export class Conversation<State = unknown> implements Client<State> {
     if (reading === undefined) return; // `run` ends it
     do {
       if (!await this.#pauses(reading)) return; // `run` goes on
-    } while (this.#outbox.late > 0);
+    } while (this.#outbox.outstanding > 0);
     this.#closing ??= "stopped";
     await this.#halfClose();
   }
@@ -249,7 +249,7 @@ export class Conversation<State = unknown> implements Client<State> {
    */
   silentFor(now: number): number {
     const outbox = this.#outbox;
-    if (outbox.isLively || outbox.isDue) this.#silentSince = now;
+    if (outbox.isLively || outbox.isClientWaiting) this.#silentSince = now;
     outbox.isLively = false;
     return now - this.#silentSince;
   }
@@ -261,7 +261,8 @@ export class Conversation<State = unknown> implements Client<State> {
   /** True while no further message may be handled or read. */
   #mustWait(concurrency: number): boolean {
     if (this.#ending !== undefined) return false;
-    return this.#outbox.late >= concurrency || (this.#isPaused && this.#closing === undefined);
+    return this.#outbox.outstanding >= concurrency ||
+      (this.#isPaused && this.#closing === undefined);
   }
 
   /**
@@ -276,7 +277,7 @@ export class Conversation<State = unknown> implements Client<State> {
       const isQuiet = await isPending(reading, PAUSE);
       const isCrowded = reads.crowdedTurns > crowdedTurns;
       // If the last read filled its room, more has arrived. With late replies, the client waits.
-      const isBusy = isCrowded || this.#framer.filled || this.#outbox.late > 0;
+      const isBusy = isCrowded || this.#framer.filled || this.#outbox.outstanding > 0;
       if (this.#stopWait !== undefined && !isBusy) this.#stopWait -= performance.now() - since;
       if (!isQuiet || !isCrowded || (this.#stopWait === undefined && left === 0)) return isQuiet;
     }
@@ -284,7 +285,7 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Ends the conversation of a stopping server once its client pauses, or has sent for long enough. */
   #endStopping(isQuiet: boolean): void {
-    if (this.#outbox.late > 0) return;
+    if (this.#outbox.outstanding > 0) return;
     const isOver = this.#stopWait !== undefined && this.#stopWait <= 0 && !this.#framer.filled;
     if (isQuiet || isOver) this.#closing ??= "stopped";
   }
@@ -302,9 +303,9 @@ export class Conversation<State = unknown> implements Client<State> {
     const outbox = this.#outbox;
     framer.message.receivedAt = now;
     let plain = outbox.plain();
-    let late = outbox.late;
+    let outstanding = outbox.outstanding;
     try {
-      while (this.#closing === undefined && late < concurrency && !this.#isPaused) {
+      while (this.#closing === undefined && outstanding < concurrency && !this.#isPaused) {
         const message = framer.next();
         if (message === null) return false;
         const number = ++this.messages;
@@ -321,7 +322,7 @@ export class Conversation<State = unknown> implements Client<State> {
         } else {
           if (outbox.add(reply, end, done, number) >= FLUSH) return true;
           plain = outbox.plain();
-          late = outbox.late;
+          outstanding = outbox.outstanding;
         }
       }
     } catch (error) {

@@ -8,9 +8,9 @@
  * - While work is ready, it polls for new input only every 61 turns. One client that never stops
  *   sending delays the others (measured: 240 ms).
  *
- * So a conversation calls {@linkcode FairReads.next} after each write, and waits for the promise that
- * it may return. With 100 clients or fewer that get small replies, there is none. In a crowd, a round
- * goes like this:
+ * So a conversation calls {@linkcode FairReads.afterWrite} after each write, and waits for the promise
+ * that it may return before it reads again. With 100 clients or fewer that get small replies, there is
+ * none. A round is the time between two `setImmediate` callbacks. In a crowd, it goes like this:
  *
  * ```text
  *     setImmediate          clients are served                             setImmediate
@@ -22,9 +22,9 @@
  *                                                                          those left out are served next
  * ```
  *
- * That is faster than no queue, too. A read beyond the 128 is tried in vain in each turn: 1,000 clients
- * are served 1.2 times as fast. When a crowd falls silent, all that wait are resumed after 2 ms. A
- * client that gets much at once pauses for 1 ms after every 4, alone or not.
+ * That is faster than no queue, too. Without the queue, every read beyond 128 is retried in vain each
+ * turn; with it, 1,000 clients get 1.2 times the throughput. When a crowd falls silent, all that wait
+ * are resumed after 2 ms. Clients with large replies (floods) pause 1 ms after every 4 ms, alone or not.
  *
  * Before you change a number, and after, run `deno task bench`. Compare the rows with 1,000 connections
  * (messages/s, p99.9 and how many got no reply), 10,000 at once and beside a flood. Compare the rows
@@ -54,15 +54,15 @@ export class FairReads implements Disposable {
   #conversations = 0;
   #served = 0; // in this round
   #hasLarge = false; // a large reply was written in this round
-  #passes = RESUMED; // conversations that need not wait
+  #freePasses = RESUMED; // how many of the next conversations served need not wait
   #round: ReturnType<typeof setImmediate> | undefined;
   #total = 0; // served in earlier rounds
   #waiting: (() => void)[] = [];
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
-  #polledAt = 0;
-  #polling: Promise<void> | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #polledAt = 0; // when floods last waited, a time of `performance.now()`
+  #polling: Promise<void> | undefined; // the pause of all floods, while it lasts
+  #timer: ReturnType<typeof setTimeout> | undefined; // that of the pause
 
   /** The number of conversations. */
   get conversations(): number {
@@ -85,11 +85,12 @@ export class FairReads implements Disposable {
   }
 
   /**
-   * Reports that a conversation was served.
-   * @param bytes the number of bytes that it wrote
+   * Counts a conversation as served. A write stands for the read before it, since each read is followed
+   * by one write of all its replies.
+   * @param bytes the number of bytes that the conversation wrote, or read and discarded
    * @returns a promise to wait for before the next read, if any
    */
-  next(bytes: number): Promise<void> | undefined {
+  afterWrite(bytes: number): Promise<void> | undefined {
     if (this.#conversations > CROWD) this.#countRead();
     if (bytes < LARGE) return this.#queue();
     this.#hasLarge = true;
@@ -98,7 +99,7 @@ export class FairReads implements Disposable {
     return polled ?? this.#queue();
   }
 
-  /** Stops all timers. */
+  /** Stops all timers. By then, no conversation waits: a server disposes of it after the last one. */
   [Symbol.dispose](): void {
     clearImmediate(this.#turn);
     clearImmediate(this.#round);
@@ -133,8 +134,8 @@ export class FairReads implements Disposable {
     if (this.#conversations <= CROWD) return undefined;
     this.#served++;
     this.#round ??= setImmediate(() => this.#endRound());
-    if (this.#passes > 0) {
-      this.#passes--;
+    if (this.#freePasses > 0) {
+      this.#freePasses--;
       return undefined;
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
@@ -154,11 +155,11 @@ export class FairReads implements Disposable {
   /** Resumes up to `count` conversations; if fewer wait, those served next need not. */
   #resume(count: number): void {
     const next = this.#waiting.splice(0, count);
-    this.#passes = count - next.length;
+    this.#freePasses = count - next.length;
     for (const resume of next) resume();
   }
 
-  /** Resumes everybody once rounds are rare: then no round does it. */
+  /** Resumes everybody once traffic is low: no further round may come to do it. */
   #watch(): ReturnType<typeof setTimeout> {
     const before = this.#total;
     return setTimeout(() => {

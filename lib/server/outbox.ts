@@ -9,13 +9,13 @@ import { LateReply, ReplyBuffer } from "./reply.ts";
 /**
  * With more conversations than this, replies shorter than {@linkcode COPIED} bytes are copied before
  * they are written: thousands of pending writes would each hold a buffer. With fewer, they are
- * written from their buffer, since a new one costs 6 % of a message.
+ * written straight from the pooled buffer: copying would make each message 6 % slower.
  */
 const CROWD = 1024;
 const COPIED = 512;
 /** The most bytes of pushes that may be unsent. */
 const MAX_PUSHED = 65536;
-/** The limits of unsent replies, by number and in bytes. Beyond, no message is read. */
+/** The limits of unsent replies, by number and in bytes. Once as many are unsent, no further message is read. */
 const MAX_REPLIES = 1024;
 const MAX_REPLY_BYTES = 1 << 20;
 
@@ -24,13 +24,13 @@ const encoder = new TextEncoder();
 /** A connection as a conversation writes to it. */
 export interface OutboxConn extends ServerConn {
   /**
-   * Writes some of these bytes, or none for now.
+   * Writes some of these bytes, at least one; returns how many.
    * @param bytes with `separate`, none at all for a message without a reply
    * @param message the number of the message that they answer; undefined for a push, an error
    *   reply, or replies to several messages
    */
   write(bytes: Uint8Array, message?: number): Promise<number>;
-  /** True while a write waits for a pace of the connection's own: the client is not idle then. */
+  /** True while the connection delays a write on purpose: the client is not idle then. */
   readonly isPacing?: boolean;
   /** Waits for as long as the connection wants, between the last write and its end. */
   beforeEnd?(): Promise<void>;
@@ -53,7 +53,7 @@ export interface OutboxOwner {
   cut(ending: "reset"): void;
 }
 
-/** Bytes in the queue; those of a reply, with the number of its message, or of a push. */
+/** An entry of the queue: the bytes of a reply, with its message's number, or of a push. */
 type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", message?: number | undefined];
 
 /**
@@ -90,11 +90,11 @@ export class Outbox {
   }
 
   /**
-   * The number of replies that count against `concurrency`: those from the first on whose handler is
-   * not done, and those in the queue. Separate ones do not count, since the connection may pace them.
-   * `Infinity` if too many, or too large ones, are unsent.
+   * The number of replies that count against `concurrency`: all late replies from the first unfinished
+   * handler onwards, plus the queued ones. Separate ones do not count while queued, since the
+   * connection may pace them. `Infinity` if too many, or too large ones, are unsent.
    */
-  get late(): number {
+  get outstanding(): number {
     const late = this.#late;
     if (late.length === 0 && this.#queuedReplies === 0) return 0;
     const isFull = late.length + this.#queuedReplies >= MAX_REPLIES ||
@@ -106,7 +106,7 @@ export class Outbox {
   }
 
   /** True if the client waits for the server, rather than the server for the client. */
-  get isDue(): boolean {
+  get isClientWaiting(): boolean {
     return (this.#late.length > 0 && this.writing === undefined) || this.conn.isPacing === true;
   }
 
@@ -117,7 +117,8 @@ export class Outbox {
 
   /**
    * Returns the buffer to which replies are written one after the other, for the hot path.
-   * Undefined if the next reply is late, separate or framed: then {@linkcode next} has its place.
+   * Undefined if earlier replies are late, or replies are separate or custom-framed: call
+   * {@linkcode next} instead.
    */
   plain(): ReplyBuffer | undefined {
     const isPlain = this.#framing === undefined && this.#late.length === 0 && !this.config.separate;
@@ -175,7 +176,7 @@ export class Outbox {
     return replies;
   }
 
-  /** Gives the buffer of the written replies back: an idle conversation has none. */
+  /** Gives the buffer of the written replies back, so that an idle conversation holds no buffer. */
   release(): void {
     if (this.#taken !== undefined) ReplyBuffer.give(this.#taken);
     this.#taken = undefined;
@@ -250,7 +251,7 @@ export class Outbox {
     return new LateReply(reply, () => this.#end(reply, ending), message);
   }
 
-  /** Keeps a reply until it is ready, and those before it are. */
+  /** Keeps a reply until it is ready, and all earlier ones are too. */
   #hold(reply: LateReply, done: Promise<void> | void): void {
     this.#late.push(reply);
     if (done === undefined) return this.#handled(reply);
@@ -263,19 +264,19 @@ export class Outbox {
     Promise.resolve(done).then(() => this.#handled(reply), fail);
   }
 
-  /** The handler is done, or has failed. */
+  /** Finishes a reply whose handler is done, or has failed. */
   #handled(reply: LateReply, failure?: { readonly error: unknown }): void {
     if (reply.isHandled) return; // too late
     reply.handled(failure);
     this.#replyBytes += reply.bytes.length;
-    if (reply.until === undefined || reply.failure !== undefined) return this.#isReady(reply);
-    const ready = () => this.#isReady(reply);
+    if (reply.until === undefined || reply.failure !== undefined) return this.#markReady(reply);
+    const ready = () => this.#markReady(reply);
     reply.until.then(ready, ready);
     this.wake(); // the next message may be handled meanwhile
   }
 
-  /** Queues the late replies that are ready, in order. */
-  #isReady(reply: LateReply): void {
+  /** Queues this late reply, and those after it that are ready, once all earlier ones are. */
+  #markReady(reply: LateReply): void {
     reply.isReady = true;
     for (let first; (first = this.#late[0])?.isReady;) {
       this.isLively = true;

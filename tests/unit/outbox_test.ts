@@ -75,7 +75,7 @@ describe("separate replies", () => {
       late.sendAfter(promise);
       outbox.add(late, LF, undefined, at + 1);
     }
-    assertEquals([outbox.late, outbox.isDue], [0, true]);
+    assertEquals([outbox.outstanding, outbox.isClientWaiting], [0, true]);
     times[2]?.resolve();
     times[1]?.resolve();
     await sleep(20); // longer than the time limit of handlers
@@ -94,7 +94,7 @@ describe("separate replies", () => {
         late.sendAfter(new Promise(() => {}));
         outbox.add(late, LF, undefined, message);
       }
-      assertEquals(outbox.late === Infinity, isFull);
+      assertEquals(outbox.outstanding === Infinity, isFull);
       outbox.giveUp();
     }
   });
@@ -110,7 +110,7 @@ describe("late replies", () => {
     reply.write("late");
     done.resolve();
     await turn();
-    assertEquals([outbox.late, outbox.isIdle, written], [1, false, []]);
+    assertEquals([outbox.outstanding, outbox.isIdle, written], [1, false, []]);
   });
 
   it("of a handler that takes too long fail; what it writes then throws", async () => {
