@@ -280,7 +280,7 @@ describe("each fault, on either way", () => {
     await using network = await Network.start({ down: "reset=400000" }, false);
     const [client, server] = await network.pair();
     server.send("x".repeat(500_000));
-    await sleep(150);
+    await sleep(100);
     let received = 0;
     client.socket.on("data", ({ length }: Uint8Array) => received += length);
     assertEquals((await client.ends())[1], "reset");
@@ -360,20 +360,20 @@ describe("faults that change", () => {
   });
 
   it("end the wait before a reset, and the reset", async () => {
-    await using network = await Network.start({ down: "reset=3" });
+    await using network = await Network.start({ down: "reset=200k" });
     const [client, server] = await network.pair();
-    server.send("abc");
-    await client.gets(3); // the reset comes 50 ms later
+    server.send("x".repeat(200_000));
+    await client.gets(200_000); // the reset comes 200 ms later
     network.proxy.faults = {};
-    server.socket.end("def");
-    assertEquals(await client.ends(), ["abcdef", "eof"]);
+    server.socket.end("more");
+    assertEquals(await client.ends(), [`${"x".repeat(200_000)}more`, "eof"]);
   });
 
   it("end a connection's lifetime, and begin another", async () => {
-    await using network = await Network.start({ down: "life=50ms/reset" });
+    await using network = await Network.start({ down: "life=300ms/reset" });
     const [client, server] = await network.pair();
     network.proxy.faults = {};
-    assert(await isPending(client.ends(), 100));
+    assert(await isPending(client.ends(), 400));
     network.proxy.faults = { down: "life=20ms" };
     assertEquals(await client.ends(), ["", "eof"]);
     assertEquals(await server.ends(), ["", "eof"]);
