@@ -20,7 +20,7 @@ interface Way {
 const slow = fc.oneof(
   fc.nat(15).map((ms) => `delay=${ms}ms`),
   fc.nat(9).map((ms) => `delay=0..${ms}ms`),
-  fc.integer({ min: 3, max: 900 }).map((bytes) => `slice=${bytes}/0`),
+  fc.integer({ min: 30, max: 900 }).map((bytes) => `slice=${bytes}/0`),
   fc.integer({ min: 80, max: 400 }).map((thousands) => `rate=${thousands}k`),
   fc.nat(20).map((ms) => `hold=${ms}ms`),
 );
@@ -42,8 +42,15 @@ const dataOf = (way: Way) =>
 const faultsOf = ({ slow, end }: Way) =>
   [...slow, ...end ? [`${end.name}=${end.bytes}`] : []].join(",");
 
-/** Sends what a way has, half-closes; returns what comes back, and how that ends. */
-async function exchange(socket: net.Socket, way: Way): Promise<[data: string, end: string]> {
+/** Milliseconds after which a stalled connection counts as open, and any other as hanging. */
+const [STALLED, HANGING] = [3000, 30_000];
+
+/** Sends what a way has, half-closes; returns what comes back, and how that ends within a time. */
+async function exchange(
+  socket: net.Socket,
+  way: Way,
+  limit: number,
+): Promise<[data: string, end: string]> {
   let received = "";
   socket.on("data", (bytes: Uint8Array) => received += text(bytes));
   const ended = new Promise<string>((resolve) => {
@@ -54,7 +61,7 @@ async function exchange(socket: net.Socket, way: Way): Promise<[data: string, en
     socket.write(data.subarray(at, at + (way.pieces[next] ?? 0)));
   }
   socket.end();
-  const how = await isPending(ended, 1200) ? "open" : await ended;
+  const how = await isPending(ended, limit) ? "open" : await ended;
   return [received, how];
 }
 
@@ -71,7 +78,12 @@ async function check(up: Way, down: Way): Promise<void> {
   const client = net.connect({ port: proxy.port, host: "127.0.0.1", allowHalfOpen: true });
   const [socket] = await accepted as [net.Socket];
   try {
-    const [atClient, atServer] = await Promise.all([exchange(client, up), exchange(socket, down)]);
+    const stalls = [up, down].some(({ end }) => end?.name === "stall");
+    const limit = stalls ? STALLED : HANGING;
+    const [atClient, atServer] = await Promise.all([
+      exchange(client, up, limit),
+      exchange(socket, down, limit),
+    ]);
     holds(up, atServer, down.end !== undefined);
     holds(down, atClient, up.end !== undefined);
   } finally {
