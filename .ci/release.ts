@@ -214,8 +214,9 @@ async function run(command: string, ...args: readonly string[]): Promise<void> {
 
 /** Sums of all files in the folder, as sha256sum(1) reads them. */
 async function checksums(): Promise<string> {
-  const names = Array.from(Deno.readDirSync(folder), ({ name }) => name)
-    .filter((name) => name !== "SHA256SUMS").toSorted();
+  const names = Array.from(Deno.readDirSync(folder))
+    .filter(({ isFile, name }) => isFile && name !== "SHA256SUMS")
+    .map(({ name }) => name).toSorted();
   const lines = names.map(async (name) => {
     const bytes = await Deno.readFile(`${folder}/${name}`);
     return `${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}  ${name}\n`;
