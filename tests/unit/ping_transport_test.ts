@@ -219,7 +219,8 @@ describe("Measurement", () => {
     const { behind, delayed } = measurement.tally;
     const most = Math.max(...events.map((one) => one.event === "reply" ? one.duration ?? 0 : 0));
     assert(behind > 150 && delayed >= 10, `${behind} ms, ${delayed}`);
-    assert(Math.abs(most - behind) < 5, `${most} ms, ${behind} ms late`);
+    // The round trip itself is in it, which takes some ms on a busy machine; alone it is below 50.
+    assert(Math.abs(most - behind) < 50, `${most} ms, ${behind} ms late`);
   });
 
   it("gives no message up whose reply takes less than the timeout, if the client itself was late", async () => {
