@@ -2,7 +2,7 @@
 
 import type { Addr } from "../net/addr.ts";
 import { duration, mustBe, size } from "../checks.ts";
-import { MOST_DATAGRAM } from "../net/udp.ts";
+import { MAX_DATAGRAM } from "../net/udp.ts";
 import { quote } from "../wire/quote.ts";
 import type { Random } from "./random.ts";
 
@@ -226,7 +226,7 @@ export function describeUnsupported(fault: Fault, support: FaultSupport): string
     `choose among ${NAMES.filter((name) => kinds.includes(FAULTS[name].on)).join(", ")}`;
   const isUdp = transport === "udp";
   const isUnix = (isUp ? up : transport) === "unix";
-  const isLong = name === "noise" && fault.bytes > MOST_DATAGRAM;
+  const isLong = name === "noise" && fault.bytes > MAX_DATAGRAM;
   const alone = name === "life" ? request.replace("/reset", "") : "refuse";
   // deno-fmt-ignore
   const wrong: readonly (readonly [boolean, string])[] = [
@@ -235,7 +235,7 @@ export function describeUnsupported(fault: Fault, support: FaultSupport): string
     [up !== undefined && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
     [isUdp && (on === "bytes" || on === "connection"), `a datagram knows no ${name}: ${among("reply", "time")}`],
     [isUdp && connections !== ALL, "datagrams have no connections: leave out @c"],
-    [isUdp && isLong, `a datagram has no room for that: at most ${MOST_DATAGRAM} bytes`],
+    [isUdp && isLong, `a datagram has no room for that: at most ${MAX_DATAGRAM} bytes`],
     [isReset(fault) && isUnix, `a Unix socket knows no reset: choose cut, or ${alone} alone`],
     [isReset(fault) && !resets, "for a reset, pass listeners that `listen` opens with `resets: true`"],
   ];

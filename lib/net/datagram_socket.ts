@@ -6,7 +6,7 @@ import { formatEndpoint, resolve } from "./address.ts";
 import { ConnectError } from "./connect.ts";
 import { describeConnectError } from "./describe_error.ts";
 import { close } from "./close.ts";
-import { addrOf, bind, describeSendError, MOST_DATAGRAM } from "./udp.ts";
+import { addrOf, bind, describeSendError, MAX_DATAGRAM } from "./udp.ts";
 
 /** The loopback address for a wildcard address, to which datagrams can't be sent everywhere. */
 const LOOPBACK: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
@@ -102,9 +102,9 @@ export function bestOf(addresses: readonly string[]): string | undefined {
  * @throws {Error} if it does not
  */
 export function checkLength(datagram: Uint8Array, message: Uint8Array): void {
-  if (datagram.length <= MOST_DATAGRAM) return;
+  if (datagram.length <= MAX_DATAGRAM) return;
   throw new Error(
-    `a message of ${message.length} bytes is too long for a datagram: at most ${MOST_DATAGRAM} fit`,
+    `a message of ${message.length} bytes is too long for a datagram: at most ${MAX_DATAGRAM} fit`,
   );
 }
 

@@ -6,7 +6,7 @@ import { formatEndpoint } from "./address.ts";
 import { asDenoError } from "./node_errors.ts";
 
 /** The most bytes of a datagram. */
-export const MOST_DATAGRAM = 65507;
+export const MAX_DATAGRAM = 65507;
 
 /**
  * Opens a socket that receives from any address. In Deno 2.9 `connect` would not change that, nor

@@ -3,7 +3,7 @@
 import { rounded } from "./round_trips.ts";
 
 /** Outages that are listed; the later ones are only reported as events. */
-const MOST_LISTED = 1000;
+const MAX_LISTED = 1000;
 
 /** Two or more losses in a row, or fewer with a lost connection. */
 export interface Outage {
@@ -47,7 +47,7 @@ export class Outages {
     this.#lost = 0;
     this.#isCut = false;
     if (outage === undefined) return undefined;
-    if (this.over.length < MOST_LISTED) this.over.push(outage);
+    if (this.over.length < MAX_LISTED) this.over.push(outage);
     return outage;
   }
 

@@ -48,8 +48,8 @@ export class Tally {
 }
 
 /** Messages that are remembered once they are settled, over all connections. */
-const MOST_ANSWERED = 1000;
-const MOST_LOST = 100_000;
+const MAX_ANSWERED = 1000;
+const MAX_LOST = 100_000;
 
 /** Matches lines to the messages of one connection. */
 export class ReplyMatcher {
@@ -151,9 +151,9 @@ export class ReplyMatcher {
   #settle(probe: Probe, state: ProbeState): void {
     if (probe.state === "queued" || probe.state === "sent") this.tally.pending--;
     probe.state = state;
-    if (state === "lost" || state === "cut") return this.#forget(this.#lost, MOST_LOST, probe);
+    if (state === "lost" || state === "cut") return this.#forget(this.#lost, MAX_LOST, probe);
     this.#last = Math.max(this.#last, probe.seq);
-    this.#forget(this.#answered, MOST_ANSWERED, probe);
+    this.#forget(this.#answered, MAX_ANSWERED, probe);
   }
 
   /** Remembers a settled message, and forgets the oldest of too many. */

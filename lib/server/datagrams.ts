@@ -16,7 +16,7 @@ import { formatEndpoint, resolve } from "../net/address.ts";
 import { describeListenError } from "../net/describe_error.ts";
 import { close } from "../net/close.ts";
 import { GROUP } from "../net/datagram_socket.ts";
-import { addrOf, bind, MOST_DATAGRAM, send } from "../net/udp.ts";
+import { addrOf, bind, MAX_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
 import { concat, endingOf } from "../wire/framing.ts";
@@ -373,8 +373,8 @@ class Sender implements Client<void> {
 
 /** Returns a reply as a datagram, or in its place the error that it is too long. */
 function fitting(reply: Uint8Array, ending: Uint8Array): Uint8Array {
-  if (reply.length + ending.length <= MOST_DATAGRAM) return concat([reply, ending]);
-  return errorReply(`reply longer than ${MOST_DATAGRAM} bytes`);
+  if (reply.length + ending.length <= MAX_DATAGRAM) return concat([reply, ending]);
+  return errorReply(`reply longer than ${MAX_DATAGRAM} bytes`);
 }
 
 /** Binds a socket to each address, all to one port. */

@@ -4,16 +4,7 @@ import { describe, it } from "@std/testing/bdd";
 import { Program } from "../../lib/testing/program.ts";
 import { program } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
-
-/** Does something with a folder that is removed after it. */
-async function inFolder(does: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "readback-command-" });
-  try {
-    await does(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
+import { inFolder } from "../support/folder.ts";
 
 /** A test that asks the server, for each runner: its files, and the command that runs them. */
 const RUNNERS: Readonly<Record<string, { files: Record<string, string>; command: string[] }>> = {

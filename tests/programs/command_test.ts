@@ -8,19 +8,10 @@ import { requires } from "../../lib/testing/requires.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Screen } from "../../lib/testing/screen.ts";
 import { beside, commandsEnd, killed, killedEarly, parentKilled } from "../battery/leftovers.ts";
+import { inFolder } from "../support/folder.ts";
 import { unstamped } from "../support/replies.ts";
 
 const NEEDS = requires("sh", "nc", "signals");
-
-/** Does something with a folder that is removed after it. */
-async function inFolder(does: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "readback-command-" });
-  try {
-    await does(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 describe("a command beside the server", NEEDS, () => {
   it("talks to it on a free port, and has the standard streams for itself", async () => {
