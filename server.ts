@@ -28,10 +28,9 @@ import { proxyProtocol } from "./lib/net/proxy_protocol.ts";
 import { readIdentity } from "./lib/net/pem.ts";
 import { traced } from "./lib/net/traced.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { endlessFormat, format, readback, REPLY } from "./lib/server/readback.ts";
+import { endlessFormat, format, isReply, readback, REPLY, STAMPS } from "./lib/server/readback.ts";
 import { readTarget, relay } from "./lib/server/relay.ts";
 import { serve } from "./lib/server/serve.ts";
-import { isReply, STAMPS } from "./lib/server/stamp.ts";
 import { FRAMINGS } from "./lib/wire/framing.ts";
 import { onAbort } from "./lib/wait.ts";
 

@@ -6,10 +6,9 @@ import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
-import { prepareForNoDescriptors } from "./accept_errors.ts";
-import { catchRejection } from "./callbacks.ts";
+import { prepareForNoDescriptors } from "./accept.ts";
 import type { FairReads } from "./fair_reads.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
+import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConfig, type OutboxConn } from "./outbox.ts";
 
 /** The options and callbacks that all conversations of a server share. */

@@ -21,10 +21,16 @@ import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
 import { concat, endingOf } from "../wire/framing.ts";
 import { MessageTooLong, MessageView } from "../wire/message.ts";
-import { ADMISSION_LIMIT, tooSlow } from "./admissions.ts";
-import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
+import { ADMISSION_LIMIT, tooSlow } from "./accept.ts";
 import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
-import type { Client, Handler } from "./handler.ts";
+import {
+  catchRejection,
+  type Client,
+  errorReporter,
+  type Handler,
+  type ReportError,
+  safely,
+} from "./handler.ts";
 import { handlerTooSlow } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
 import { checkDatagramService, type DatagramOptions } from "./serve_options.ts";

@@ -4,8 +4,8 @@ import { errorMessage, mustBe } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/connect.ts";
-import { errorReporter, safely } from "./callbacks.ts";
 import { FaultInjector } from "./fault_injector.ts";
+import { errorReporter, safely } from "./handler.ts";
 import { Server } from "./serve.ts";
 import {
   checkRelay,

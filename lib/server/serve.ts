@@ -6,14 +6,19 @@ import { listenAt } from "../net/listen.ts";
 import { close } from "../net/close.ts";
 import type { Listener, ServerConn } from "../net/listener.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
-import { AcceptBurst } from "./accept_burst.ts";
-import { isDeadConnection, isOutOfResources } from "./accept_errors.ts";
-import { Admissions } from "./admissions.ts";
-import { catchRejection, errorReporter, type ReportError, safely } from "./callbacks.ts";
+import { AcceptBurst, Admissions, isDeadConnection, isOutOfResources } from "./accept.ts";
 import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
 import { FaultInjector } from "./fault_injector.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
+import {
+  catchRejection,
+  type Client,
+  type Ending,
+  errorReporter,
+  type Handler,
+  type ReportError,
+  safely,
+} from "./handler.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */

@@ -3,7 +3,7 @@
  * there to see. Do not learn from it: it is what naive_server_test.ts proves the battery on.
  */
 
-import { ctime } from "../../lib/server/stamp.ts";
+import { ctime } from "../../lib/server/readback.ts";
 
 const encoder = new TextEncoder();
 

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { ServerConn } from "../../lib/net/listener.ts";
-import { AcceptBurst } from "../../lib/server/accept_burst.ts";
+import { AcceptBurst } from "../../lib/server/accept.ts";
 import { turn } from "../../lib/wait.ts";
 
 /** A rush of numbered clients; who has begun, and how many are over. */

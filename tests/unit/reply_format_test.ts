@@ -2,9 +2,8 @@
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { endlessFormat, format, readback } from "../../lib/server/readback.ts";
+import { endlessFormat, format, isReply, readback } from "../../lib/server/readback.ts";
 import type { Client } from "../../lib/server/handler.ts";
-import { isReply } from "../../lib/server/stamp.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";

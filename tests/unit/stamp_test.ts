@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ctime, iso } from "../../lib/server/stamp.ts";
+import { ctime, iso } from "../../lib/server/readback.ts";
 import { Random } from "../support/random.ts";
 
 /** A local time, in ms. */

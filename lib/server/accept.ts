@@ -1,0 +1,152 @@
+/**
+ * From accept() to a conversation: which errors to expect, the steps before, with a time limit for each
+ * client, and a burst of clients.
+ */
+
+import type { ServerConn } from "../net/listener.ts";
+import { timeLimit, turn } from "../wait.ts";
+
+const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
+
+/**
+ * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process.
+ * These are the source maps of the files in an error's stack, here the callers, and a signal listener.
+ */
+export function prepareForNoDescriptors(): void {
+  void new Error().stack;
+  try {
+    const listener = () => {};
+    Deno.addSignalListener("SIGWINCH", listener);
+    Deno.removeSignalListener("SIGWINCH", listener);
+  } catch {
+    // This system has no such signal.
+  }
+}
+
+/** Returns true if a connection died in the listen queue: the next one can be accepted at once. */
+export function isDeadConnection(error: unknown): boolean {
+  const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
+  return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
+}
+
+/** Returns true if descriptors or memory are missing: accept() will fail again. */
+export function isOutOfResources(error: unknown): boolean {
+  return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
+}
+
+/** The time limit of a client's admission, in ms. */
+export const ADMISSION_LIMIT = 10_000;
+/** The most admissions in progress; one more, and the oldest is given up. */
+const MAX_ADMISSIONS = 1000;
+/** With so many in progress, they have priority: one client is accepted per turn of the event loop. */
+const CROWD = 100;
+
+/** The steps before a conversation that are in progress: handshake, PROXY header, `verify`. */
+export class Admissions {
+  readonly #limit: number;
+  readonly #unsettled = new Set<(reason: string) => void>(); // give an admission up
+  /** The number in progress. */
+  size = 0;
+
+  /**
+   * @param idleTimeout shortens the time limit, in ms; 0 does not
+   * @param most admissions in progress; one more, and the oldest is given up
+   */
+  constructor(idleTimeout: number, readonly most: number = MAX_ADMISSIONS) {
+    this.#limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
+  }
+
+  /** True if so many are in progress that they have priority over new clients. */
+  get isCrowd(): boolean {
+    return this.size >= CROWD;
+  }
+
+  /** Gives up all that wait for more than a free slot. */
+  giveUp(reason: string): void {
+    for (const giveUp of this.#unsettled) giveUp(reason);
+  }
+
+  /**
+   * Takes the steps of one client's admission.
+   * @param steps calls `settle` once only a free slot is missing: waiting for that has no time limit.
+   *   `settle` returns false if the admission was given up, and the client must not be served
+   * @throws {Error} the error of a step, or the reason why it was given up
+   */
+  async admit(steps: (settle: () => boolean) => Promise<void>): Promise<void> {
+    const { promise: givenUp, reject } = Promise.withResolvers<never>();
+    let isOver = false;
+    const settle = () => {
+      cancel();
+      this.#unsettled.delete(giveUp);
+      return !isOver;
+    };
+    const giveUp = (reason: string) => {
+      isOver = true;
+      settle();
+      reject(new Error(reason));
+    };
+    const cancel = timeLimit(this.#limit, () => giveUp(tooSlow(this.#limit)));
+    const [oldest] = this.#unsettled;
+    if (this.#unsettled.size >= this.most) oldest?.("too many others came before it had begun");
+    this.#unsettled.add(giveUp);
+    this.size++;
+    try {
+      await Promise.race([steps(settle), givenUp]);
+    } finally {
+      settle();
+      this.size--;
+    }
+  }
+}
+
+/** Explains that a client's admission exceeded its time limit, in ms. */
+export function tooSlow(limit: number): string {
+  return `did not begin within ${limit / 1000}s`;
+}
+
+/** For so many milliseconds, clients are only accepted while more connect. */
+const ACCEPT_FIRST = 500;
+/** After that, so many conversations begin per turn of the event loop. */
+const PER_TURN = 64;
+
+/**
+ * Accepts clients that connect all at once before it serves them. To begin a conversation takes
+ * longer than to accept a client. With 10,000 at once the listen queue would overflow, and late
+ * clients would wait a second for the system to try again.
+ */
+export class AcceptBurst {
+  readonly #waiting: ServerConn[] = [];
+  #accepted = 0;
+  #isBeginning = false;
+
+  /**
+   * @param begin begins a conversation
+   * @param onDone called when none is waiting any more
+   */
+  constructor(readonly begin: (conn: ServerConn) => void, readonly onDone: () => void) {}
+
+  /** The number of waiting connections. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  /** Adds a connection that was accepted. */
+  add(conn: ServerConn): void {
+    this.#accepted++;
+    this.#waiting.push(conn);
+    if (!this.#isBeginning) void this.#beginAll();
+  }
+
+  async #beginAll(): Promise<void> {
+    this.#isBeginning = true;
+    const latest = performance.now() + ACCEPT_FIRST;
+    while (this.#waiting.length > 0) {
+      const before = this.#accepted;
+      await turn(); // more may be accepted
+      if (this.#accepted > before && performance.now() < latest) continue;
+      for (const conn of this.#waiting.splice(0, PER_TURN)) this.begin(conn);
+    }
+    this.#isBeginning = false;
+    this.onDone();
+  }
+}
