@@ -13,12 +13,12 @@ import {
   type Values,
   whole,
 } from "./lib/cli/options.ts";
-import { standardInput, StandardOutput } from "./lib/cli/pipes.ts";
+import { Report, type Style } from "./lib/cli/output/report.ts";
+import { StandardOutput } from "./lib/cli/output/standard_output.ts";
+import { StatusLine } from "./lib/cli/output/status_line.ts";
+import { reportTrace } from "./lib/cli/output/trace.ts";
+import { type MessageSource, standardInput } from "./lib/cli/pipes.ts";
 import * as program from "./lib/cli/program.ts";
-import { Report, type Style } from "./lib/cli/report.ts";
-import { reportTrace } from "./lib/cli/trace.ts";
-import { StatusLine } from "./lib/cli/status_line.ts";
-import type { MessageSource } from "./lib/cli/talk.ts";
 import { Terminal } from "./lib/cli/terminal.ts";
 import { addressesOf, addressOrName, formatEndpoint } from "./lib/net/address.ts";
 import type { ConnectOptions } from "./lib/net/connect.ts";

@@ -13,11 +13,10 @@ import {
   type Values,
   whole,
 } from "./lib/cli/options.ts";
-import { keepOnly } from "./lib/cli/permissions.ts";
+import { openLog, openLogFile } from "./lib/cli/output/server_log.ts";
+import { nameOf, Transcript } from "./lib/cli/output/transcript.ts";
 import { onInputEnd } from "./lib/cli/pipes.ts";
-import { complain, onSignals, run, stopAtSignals } from "./lib/cli/program.ts";
-import { openLog, openLogFile } from "./lib/cli/server_log.ts";
-import { nameOf, Transcript } from "./lib/cli/transcript.ts";
+import { complain, keepOnly, onSignals, run, stopAtSignals } from "./lib/cli/program.ts";
 import { Faults } from "./lib/faults/faults.ts";
 import { faultRows, readFaults } from "./lib/faults/grammar.ts";
 import type { Addr } from "./lib/net/addr.ts";

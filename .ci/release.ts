@@ -9,7 +9,7 @@
 
 import { stop, transform } from "esbuild";
 import config from "../deno.json" with { type: "json" };
-import { OLDEST } from "../lib/cli/runtime.ts";
+import { OLDEST } from "../lib/cli/program.ts";
 import { modules } from "./modules.ts";
 
 const PROGRAMS = [

@@ -9,12 +9,20 @@ import { MessageView } from "../wire/message.ts";
 import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Filter, filter } from "./filter.ts";
 import { Peer } from "../client/peer.ts";
-import type { Input } from "./pipes.ts";
-import { connectVisibly, type StatusLine } from "./status_line.ts";
-import type { Report } from "./report.ts";
-import { linesOf, listed, piecesOf, piped, untilBlank, withCrlf } from "./sources.ts";
+import type { Report } from "./output/report.ts";
+import { connectVisibly, type StatusLine } from "./output/status_line.ts";
+import {
+  type Input,
+  linesOf,
+  listed,
+  type MessageSource,
+  piecesOf,
+  piped,
+  untilBlank,
+  withCrlf,
+} from "./pipes.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
-import { DatagramTurns, type MessageSource, talk, talkFreely, Turns } from "./talk.ts";
+import { DatagramTurns, talk, talkFreely, Turns } from "./talk.ts";
 
 /** Options of a conversation. */
 export interface ConverseOptions {

@@ -8,11 +8,16 @@ import { connectAttempts } from "../ping/connect_transport.ts";
 import { ConnTransport } from "../ping/conn_transport.ts";
 import { datagrams } from "../ping/datagram_transport.ts";
 import { Measurement, type MeasurementOptions } from "../ping/measurement.ts";
-import { emphasizeLosses, line } from "./picture.ts";
+import { emphasizeLosses, line } from "./output/picture.ts";
 import { warmUpConnections, warmUpDatagrams, warmUpMessages } from "../ping/warm_up.ts";
 import type { Framing } from "../wire/framing.ts";
-import type { Report } from "./report.ts";
-import { connectVisibly, describeWait, SHOWN_AFTER, type StatusLine } from "./status_line.ts";
+import type { Report } from "./output/report.ts";
+import {
+  connectVisibly,
+  describeWait,
+  SHOWN_AFTER,
+  type StatusLine,
+} from "./output/status_line.ts";
 
 /**
  * Milliseconds in which the system acknowledges a TLS server's session tickets. Until then, a

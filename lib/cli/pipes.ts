@@ -1,7 +1,8 @@
-/** Standard input and output, whose errors are sentences. */
+/** Standard input, and what it is cut into: lines, messages of a conversation, bytes as they are. */
 
 import { errorMessage } from "../checks.ts";
 import { isPending } from "../wait.ts";
+import { concat, Framer, messagesOf } from "../wire/framing.ts";
 import { UsageError } from "./options.ts";
 
 /** A source of bytes. */
@@ -31,40 +32,6 @@ export function standardInput(input: Input): Input {
   };
 }
 
-/** Standard output, for people or programs to read. */
-export class StandardOutput implements Output {
-  /** Text may be emphasized, by escape sequences. */
-  readonly emphasis: boolean;
-
-  /**
-   * @param size returns the size of the terminal, which may change
-   * @param colours whether a terminal may show colours
-   */
-  constructor(
-    readonly stream: Pick<typeof Deno.stdout, "write" | "isTerminal">,
-    readonly size: () => { readonly columns: number },
-    colours: boolean,
-  ) {
-    this.emphasis = colours && stream.isTerminal();
-  }
-
-  /** The width of the terminal, in characters; undefined without one. */
-  get columns(): number | undefined {
-    return this.stream.isTerminal() ? this.size().columns : undefined;
-  }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    try {
-      while (bytes.length > 0) bytes = bytes.subarray(await this.stream.write(bytes));
-    } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) {
-        throw new Error("nobody reads the replies any more");
-      }
-      throw new Error(`cannot write the replies: ${errorMessage(error)}`);
-    }
-  }
-}
-
 /** The time in which an input that has already ended shows that, in ms. */
 const ENDED = 50;
 
@@ -84,4 +51,147 @@ export async function onInputEnd(input: Input, callback: () => void): Promise<vo
     );
   }
   void end.then(callback);
+}
+
+/** The source of the messages of a conversation. */
+export interface MessageSource {
+  /** The next message; null at the end. */
+  next(): Promise<Uint8Array | null>;
+  /** Gives up the pending call of `next`, since the conversation has ended. */
+  abandon?(): Promise<void>;
+  /** Writes something else without breaking the line that is being typed. */
+  interrupt?(write: () => Promise<void>): Promise<void>;
+}
+
+/** The longest line that is read from a pipe, in bytes. */
+export const MAX_LINE: number = 16 << 20;
+/** The size of a read of bytes that are sent as they are, in bytes. */
+const READ = 65536;
+
+const CR = 13, LF = 10;
+const NONE = new Uint8Array(0);
+const encoder = new TextEncoder();
+const NEWLINE = encoder.encode("\n");
+
+/** The messages of a list. */
+export function listed(messages: readonly Uint8Array[]): MessageSource {
+  const left = messages.values();
+  return { next: () => Promise.resolve(left.next().value ?? null) };
+}
+
+/**
+ * The lines of an input, until a blank one.
+ * @param prompt written before each line, which is then written too, as a terminal shows it
+ */
+export function piped(input: Input, output: Output, prompt: string): MessageSource {
+  const lines = messagesOf(input, new Framer("line", MAX_LINE));
+  const show = async (bytes: Uint8Array) => void (prompt && await output.write(bytes));
+  let isAsking = false;
+  return {
+    async next() {
+      isAsking = true;
+      await show(encoder.encode(prompt));
+      const { value: line = NONE } = await lines.next();
+      isAsking = false;
+      await show(concat([line, NEWLINE]));
+      return line.length > 0 ? line : null;
+    },
+    abandon: () => show(NEWLINE),
+    async interrupt(write) {
+      if (isAsking) await show(NEWLINE);
+      await write();
+      if (isAsking) await show(encoder.encode(prompt));
+    },
+  };
+}
+
+/** Ends a source at its first blank message. */
+export function untilBlank(source: MessageSource): MessageSource {
+  const next = async () => {
+    const message = await source.next();
+    return message?.length ? message : null;
+  };
+  return { ...source, next };
+}
+
+/** The bytes of an input as they are read: views, each valid until the next. */
+export async function* piecesOf(input: Input): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(READ);
+  for (let count; (count = await input.read(buffer)) !== null;) yield buffer.subarray(0, count);
+}
+
+/** The messages of a source, each with a line ending. */
+export async function* linesOf(source: MessageSource): AsyncGenerator<Uint8Array> {
+  for (let line; (line = await source.next()) !== null;) yield concat([line, NEWLINE]);
+}
+
+/** Ends every line with CRLF. */
+export async function* withCrlf(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let last = 0;
+  for await (const piece of pieces) {
+    const bytes = [];
+    for (const byte of piece) {
+      if (byte === LF && last !== CR) bytes.push(CR);
+      bytes.push(byte);
+      last = byte;
+    }
+    yield Uint8Array.from(bytes);
+  }
+}
+
+/** LF in each byte of a word; and the lower seven bits of each byte. */
+const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
+
+/** Cuts what is written into lines, and passes them on with their numbers. */
+export class Lines implements Output {
+  readonly #framer = new Framer("line", Infinity);
+  #count = 0;
+
+  /** @param onLine receives each line without its ending; a view, valid until it resolves */
+  constructor(readonly onLine: (line: Uint8Array, seq: number) => Promise<unknown>) {}
+
+  /** Bytes of a line that has not ended yet. */
+  get held(): number {
+    return this.#framer.rest.length;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    while (bytes.length > 0) {
+      const room = this.#framer.room();
+      const taken = bytes.subarray(0, room.length);
+      room.set(taken);
+      this.#framer.took(taken.length);
+      await this.#passOn();
+      bytes = bytes.subarray(taken.length);
+    }
+  }
+
+  /** Passes on the last line, if it has no ending. */
+  async end(): Promise<void> {
+    this.#framer.end();
+    await this.#passOn();
+  }
+
+  async #passOn(): Promise<void> {
+    for (let line; (line = this.#framer.next()) !== null;) {
+      await this.onLine(line.bytes, ++this.#count);
+    }
+  }
+}
+
+/** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */
+export function countLines(bytes: Uint8Array): number {
+  const { buffer, byteOffset, length } = bytes;
+  const before = Math.min(-byteOffset & 3, length); // bytes outside whole words, here and at the end
+  const whole = (length - before) >> 2;
+  const words = new Uint32Array(buffer, whole > 0 ? byteOffset + before : 0, whole);
+  let count = 0;
+  for (let at = 0; at < whole; at++) {
+    const word = words[at] as number ^ LFS; // an LF is now a zero byte
+    const low = (word & LOW) + LOW; // only a zero byte leaves bit 7 clear, here and in the word
+    count += Math.imul(~(low | word | LOW) >>> 7, 0x01010101) >>> 24; // the sum of four bytes
+  }
+  for (let at = 0; at < before; at++) if (bytes[at] === LF) count++;
+  for (let at = before + 4 * whole; at < length; at++) if (bytes[at] === LF) count++;
+  return count;
 }

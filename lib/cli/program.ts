@@ -6,8 +6,9 @@ import { Log } from "../log.ts";
 import { cutPort } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
 import { help, parse, type Table, UsageError, type Values } from "./options.ts";
-import { checkRuntime } from "./runtime.ts";
 
+/** The oldest version of Deno that the programs run on. */
+export const OLDEST = "2.4.0";
 /** The signals that the programs handle, and the exit codes that they stand for. */
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGXFSZ: 153 } as const;
 type Signal = keyof typeof EXIT_CODES;
@@ -90,4 +91,27 @@ async function start<T extends Table>(
       : `readback ${config.version}`,
   );
   return 0;
+}
+
+/**
+ * Checks that this Deno is new enough.
+ * @throws {UsageError} instead of an error about whatever an older one lacks
+ */
+export function checkRuntime(version: string = Deno.version.deno): void {
+  const number = (version: string) => {
+    const [major = 0, minor = 0] = version.split(".").map(Number);
+    return major * 1000 + minor;
+  };
+  if (number(version) >= number(OLDEST)) return;
+  throw new UsageError(`cannot run on Deno ${version}: it must be ${OLDEST} or newer`);
+}
+
+const ALL = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
+
+/** Gives up every permission but these, also one that was given by `--allow-all`. */
+export async function keepOnly(kept: readonly typeof ALL[number][]): Promise<void> {
+  for (const name of ALL) {
+    // A Deno that does not know a permission rejects its name.
+    if (!kept.includes(name)) await Deno.permissions.revoke({ name }).catch(() => {});
+  }
 }

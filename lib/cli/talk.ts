@@ -11,17 +11,7 @@ import { Closed, TimeoutError } from "../net/errors.ts";
 import { isPending, pause, turn } from "../wait.ts";
 import { ErrorReply } from "../wire/error_reply.ts";
 import type { Framing } from "../wire/framing.ts";
-import { Lines } from "./lines.ts";
-
-/** The source of the messages of a conversation. */
-export interface MessageSource {
-  /** The next message; null at the end. */
-  next(): Promise<Uint8Array | null>;
-  /** Gives up the pending call of `next`, since the conversation has ended. */
-  abandon?(): Promise<void>;
-  /** Writes something else without breaking the line that is being typed. */
-  interrupt?(write: () => Promise<void>): Promise<void>;
-}
+import { Lines, type MessageSource } from "./pipes.ts";
 
 /** Callbacks of a conversation. */
 export interface TalkCallbacks {

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { countLines } from "../../lib/cli/lines.ts";
+import { countLines } from "../../lib/cli/pipes.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";

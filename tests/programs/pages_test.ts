@@ -254,10 +254,10 @@ async function withFile(
   }
 }
 
-/** The folders in a folder of the project. */
+/** The folders in a folder of the project, and in those. */
 function foldersIn(folder: string): string[] {
   return [...Deno.readDirSync(new URL(folder, root))].filter(({ isDirectory }) => isDirectory)
-    .map(({ name }) => `${folder}${name}/`);
+    .flatMap(({ name }) => [`${folder}${name}/`, ...foldersIn(`${folder}${name}/`)]);
 }
 
 /** The modules in a folder of the project, and not in those below. */

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { TraceText } from "../../lib/cli/trace.ts";
+import { TraceText } from "../../lib/cli/output/trace.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { StatusLine } from "../../lib/cli/status_line.ts";
+import { StatusLine } from "../../lib/cli/output/status_line.ts";
 import { sleep } from "../../lib/wait.ts";
 
 /** A stream that keeps what is drawn. */

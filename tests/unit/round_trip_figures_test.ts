@@ -3,7 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Outages } from "../../lib/ping/outages.ts";
-import { histogram, line } from "../../lib/cli/picture.ts";
+import { histogram, line } from "../../lib/cli/output/picture.ts";
 import { RoundTrips } from "../../lib/ping/round_trips.ts";
 import { Timeline } from "../../lib/ping/timeline.ts";
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { UsageError } from "../../lib/cli/options.ts";
-import { checkRuntime } from "../../lib/cli/runtime.ts";
+import { checkRuntime } from "../../lib/cli/program.ts";
 
 describe("checkRuntime", () => {
   for (const version of ["2.4.0", "2.4.5", "2.9.6", "2.10.0", "3.0.0", "2.4.0-rc.1+ab12cd3"]) {

@@ -2,8 +2,15 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { linesOf, listed, piecesOf, untilBlank, withCrlf } from "../../lib/cli/sources.ts";
-import { type MessageSource, talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
+import {
+  linesOf,
+  listed,
+  type MessageSource,
+  piecesOf,
+  untilBlank,
+  withCrlf,
+} from "../../lib/cli/pipes.ts";
+import { talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { BufferedConn, MAX_ADDED } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";

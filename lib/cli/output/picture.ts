@@ -1,7 +1,7 @@
 /** Round trips as pictures in text: how many took how long, and how long they took over time. Pure. */
 
-import type { RoundTrips } from "../ping/round_trips.ts";
-import type { Timeline } from "../ping/timeline.ts";
+import type { RoundTrips } from "../../ping/round_trips.ts";
+import type { Timeline } from "../../ping/timeline.ts";
 
 /** Round trips that a histogram needs, and messages that a line needs. */
 const ENOUGH_FOR_BARS = 10, ENOUGH_FOR_LINE = 20;

@@ -1,8 +1,8 @@
 /** The destination of the server's lines: standard output, standard error beside a command, or a file. */
 
-import { errorMessage } from "../checks.ts";
-import { Log } from "../log.ts";
-import { asJson, quote } from "../wire/quote.ts";
+import { errorMessage } from "../../checks.ts";
+import { Log } from "../../log.ts";
+import { asJson, quote } from "../../wire/quote.ts";
 import { TraceText } from "./trace.ts";
 import { asText, asTrace, type Format, type TranscriptOptions } from "./transcript.ts";
 

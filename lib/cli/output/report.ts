@@ -1,13 +1,13 @@
 /** The client's report of a conversation or a measurement: text for people, JSON for programs. */
 
-import { concat } from "../wire/framing.ts";
-import { asJson, escape, quote } from "../wire/quote.ts";
-import type { StandardOutput } from "./pipes.ts";
-import type { ReportedEvent } from "../ping/events.ts";
-import type { Outage } from "../ping/outages.ts";
+import { concat } from "../../wire/framing.ts";
+import { asJson, escape, quote } from "../../wire/quote.ts";
+import type { StandardOutput } from "./standard_output.ts";
+import type { ReportedEvent } from "../../ping/events.ts";
+import type { Outage } from "../../ping/outages.ts";
 import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
-import { type Figures, rounded, RoundTrips } from "../ping/round_trips.ts";
-import type { Timeline } from "../ping/timeline.ts";
+import { type Figures, rounded, RoundTrips } from "../../ping/round_trips.ts";
+import type { Timeline } from "../../ping/timeline.ts";
 
 /** The style of a report: the tutorial's words, replies alone, the lines of ping(8), or events. */
 export type Style = "conversation" | "replies" | "ping" | "json";

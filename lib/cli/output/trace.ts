@@ -1,7 +1,7 @@
 /** The lines of a trace: what was read and written, with its time. */
 
-import type { Trace, TraceEvent } from "../net/traced.ts";
-import { quote } from "../wire/quote.ts";
+import type { Trace, TraceEvent } from "../../net/traced.ts";
+import { quote } from "../../wire/quote.ts";
 import type { Report } from "./report.ts";
 
 /** Characters that take two columns of a terminal, or nearly so. */

@@ -1,8 +1,8 @@
 /** A line on a terminal that shows what is awaited, or how a measurement goes, and is removed again. */
 
-import { formatEndpoint } from "../net/address.ts";
-import { connect, type FamilyOptions } from "../net/connect.ts";
-import type { ServerConn } from "../net/listener.ts";
+import { formatEndpoint } from "../../net/address.ts";
+import { connect, type FamilyOptions } from "../../net/connect.ts";
+import type { ServerConn } from "../../net/listener.ts";
 
 /** Milliseconds that an activity must last to be shown. */
 export const SHOWN_AFTER = 300;
