@@ -15,10 +15,10 @@
  */
 
 export { formatAddress } from "./net/address.ts";
-export { ConnectError, type ConnectOptions } from "./net/connect.ts";
+export type { ConnectOptions } from "./net/connect.ts";
 export { listen, type ListenOptions } from "./net/listen.ts";
-export type { Addr, NetAddr, UnixAddr } from "./net/addr.ts";
-export type { Conn, Listener, ServerConn } from "./net/listener.ts";
+export type { Addr, NetAddr, UnixAddr } from "./net/address.ts";
+export type { Conn, Listener, ServerConn } from "./net/conn.ts";
 export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
 export { Faults } from "./faults/faults.ts";
 export { serve, type Server } from "./server/serve.ts";
@@ -37,7 +37,7 @@ export { proxyProtocol } from "./net/proxy_protocol.ts";
 export { isReply, readback, type ReadbackOptions, type Stamp } from "./server/readback.ts";
 export { Peer, type PeerOptions } from "./client/peer.ts";
 export { DatagramPeer, type DatagramPeerOptions } from "./client/datagram_peer.ts";
-export { Closed, TimeoutError } from "./net/errors.ts";
+export { Closed, ConnectError, TimeoutError } from "./net/errors.ts";
 export { ErrorReply } from "./wire/error_reply.ts";
 export { FramingError, type Message } from "./wire/message.ts";
 export type { Framing } from "./wire/framing.ts";

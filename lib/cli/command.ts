@@ -1,7 +1,6 @@
 /** A command that runs beside the server. No process of its group outlives the command or the server. */
 
-import type { Addr } from "../net/addr.ts";
-import { formatEndpoint } from "../net/address.ts";
+import { type Addr, formatEndpoint } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
 import { UsageError } from "./options.ts";
 import { onSignals } from "./program.ts";

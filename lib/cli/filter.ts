@@ -3,14 +3,13 @@
 import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
-import type { Deadline } from "../net/deadline.ts";
+import { type Deadline, pause } from "../wait.ts";
 import { MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, type Input, Lines, type Output } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { requestAhead } from "./talk.ts";
-import { pause } from "../wait.ts";
 
 /** The size of a read of the input, in bytes. */
 const READ = 262144;

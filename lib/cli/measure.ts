@@ -3,7 +3,7 @@
 import { errorMessage } from "../checks.ts";
 import { sleep } from "../wait.ts";
 import { connect, type FamilyOptions } from "../net/connect.ts";
-import { DatagramSocket } from "../net/datagram_socket.ts";
+import { DatagramSocket } from "../net/udp.ts";
 import { connectAttempts } from "../ping/connect_transport.ts";
 import { ConnTransport } from "../ping/conn_transport.ts";
 import { datagrams } from "../ping/datagram_transport.ts";

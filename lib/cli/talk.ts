@@ -6,9 +6,8 @@
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { Deadline } from "../net/deadline.ts";
+import { Deadline, isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { isPending, pause, turn } from "../wait.ts";
 import { ErrorReply } from "../wire/error_reply.ts";
 import type { Framing } from "../wire/framing.ts";
 import { Lines, type MessageSource } from "./pipes.ts";

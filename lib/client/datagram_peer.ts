@@ -1,13 +1,12 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
 import * as check from "../checks.ts";
-import { onAbort } from "../wait.ts";
+import { Deadline, onAbort } from "../wait.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
 import { answeredBy, ENDS_WITH_CR, isReplyTo, Queue } from "../wire/replies.ts";
-import { checkLength, DatagramSocket } from "../net/datagram_socket.ts";
-import { Deadline } from "../net/deadline.ts";
+import { checkLength, DatagramSocket } from "../net/udp.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { ABORTED, bytesOf, REPLY_TIMEOUT } from "./peer.ts";
 

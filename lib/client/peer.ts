@@ -2,16 +2,15 @@
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
 import * as check from "../checks.ts";
-import { onAbort, pause } from "../wait.ts";
+import { Deadline, onAbort, pause } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
 import { answeredBy, frame, type Matches, Queue } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { Deadline } from "../net/deadline.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import type { Conn } from "../net/listener.ts";
+import type { Conn } from "../net/conn.ts";
 
 /** The default time limit of a reply, in milliseconds. */
 export const REPLY_TIMEOUT = 10_000;

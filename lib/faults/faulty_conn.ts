@@ -1,7 +1,7 @@
 /** Wraps any connection, of a client or a server, and injects faults. */
 
-import type { Addr } from "../net/addr.ts";
-import type { ServerConn } from "../net/listener.ts";
+import type { Addr } from "../net/address.ts";
+import type { ServerConn } from "../net/conn.ts";
 import { Sleeps } from "../wait.ts";
 import { type ConnectionFaults, type FaultPlan, find } from "./faults.ts";
 import type { Fault, FaultOf } from "./grammar.ts";

@@ -1,6 +1,6 @@
 /** The words for faults: the table of all faults, and how a text is read. Pure. */
 
-import type { Addr } from "../net/addr.ts";
+import type { Addr } from "../net/address.ts";
 import { duration, mustBe, size } from "../checks.ts";
 import { MAX_DATAGRAM } from "../net/udp.ts";
 import { quote } from "../wire/quote.ts";

@@ -1,11 +1,8 @@
 /** A client's connection and one to a server: each is sent what the other receives. */
 
-import { type Endpoint, formatEndpoint } from "../net/address.ts";
-import type { Addr } from "../net/addr.ts";
-import { close } from "../net/close.ts";
-import { ConnectError } from "../net/connect.ts";
-import { describeConnectError } from "../net/describe_error.ts";
-import type { ServerConn } from "../net/listener.ts";
+import { type Addr, type Endpoint, formatEndpoint } from "../net/address.ts";
+import { close, type ServerConn } from "../net/conn.ts";
+import { ConnectError, describeConnectError } from "../net/errors.ts";
 import { connectSocket } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";

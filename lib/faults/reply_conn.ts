@@ -1,7 +1,7 @@
 /** A server's connection with faults: each reply meets those of its message. */
 
 import { MAX_TIMER } from "../checks.ts";
-import type { ServerConn } from "../net/listener.ts";
+import type { ServerConn } from "../net/conn.ts";
 import { onAbort } from "../wait.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
 import { endOf, FaultyConn } from "./faulty_conn.ts";

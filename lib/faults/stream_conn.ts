@@ -1,7 +1,7 @@
 /** One side of a relayed connection, with faults. A relay has no messages: all bytes sent are one stream. */
 
 import { MAX_TIMER } from "../checks.ts";
-import type { ServerConn } from "../net/listener.ts";
+import type { ServerConn } from "../net/conn.ts";
 import { type ConnectionFaults, drawDelay, find } from "./faults.ts";
 import { FaultyConn, STALL } from "./faulty_conn.ts";
 

@@ -1,11 +1,10 @@
 /** The client's end of a connection, with a buffer for the bytes received and not yet consumed. */
 
 import { type FoundReply, nextReply, type ReplySearch } from "../wire/replies.ts";
-import { Deadline } from "./deadline.ts";
-import { Closed, TimeoutError } from "./errors.ts";
-import type { Conn } from "./listener.ts";
+import { Deadline } from "../wait.ts";
+import { Closed, describeTlsError, TimeoutError } from "./errors.ts";
+import type { Conn } from "./conn.ts";
 import { FramingError } from "../wire/message.ts";
-import { describeTlsError } from "./describe_error.ts";
 
 /** A reply may be longer than its message by this, in bytes. */
 export const MAX_ADDED: number = 1 << 20;

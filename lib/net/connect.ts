@@ -2,8 +2,8 @@
 
 import { onAbort, sleep } from "../wait.ts";
 import { addressesOf, asciiHost, formatEndpoint, isAddress } from "./address.ts";
-import { describeConnectError, describeTlsError, isQueueFull } from "./describe_error.ts";
-import type { ServerConn } from "./listener.ts";
+import { ConnectError, describeConnectError, describeTlsError, isQueueFull } from "./errors.ts";
+import type { ServerConn } from "./conn.ts";
 import { certificatesOf, type Identity, identityOf } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
 
@@ -51,31 +51,6 @@ export interface FamilyOptions extends ConnectOptions {
 
 /** Milliseconds before a refused connection is tried again. */
 const RETRY = 50;
-
-/**
- * A failure to connect.
- *
- * ```ts
- * import { assertRejects } from "@std/assert";
- * import { ConnectError, Peer } from "@readback/readback";
- *
- * await assertRejects(() => Peer.connect({ port: 1 }), ConnectError, "connection refused");
- * ```
- */
-export class ConnectError extends Error {
-  /** The class's name. */
-  override readonly name = "ConnectError";
-
-  /**
-   * Makes the error.
-   *
-   * @param server the server's place
-   * @param why the reason and the remedy
-   */
-  constructor(server: string, readonly why: string, cause: unknown) {
-    super(`cannot connect to ${server}: ${why}`, { cause });
-  }
-}
 
 /** A connection, and the milliseconds that each step of making it took. */
 export interface Connected {

@@ -2,9 +2,8 @@
 
 import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../checks.ts";
 import { formatEndpoint, resolve } from "./address.ts";
-import { describeListenError } from "./describe_error.ts";
-import { close } from "./close.ts";
-import type { Listener } from "./listener.ts";
+import { describeListenError } from "./errors.ts";
+import { close, type Listener } from "./conn.ts";
 import { SocketListener } from "./node_socket.ts";
 import { identityOf } from "./pem.ts";
 import { layTls, listenTls } from "./tls_listener.ts";

@@ -3,10 +3,9 @@
  * (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
  */
 
-import type { Addr, NetAddr } from "./addr.ts";
+import type { Addr, NetAddr } from "./address.ts";
 import type { BlockList } from "node:net";
-import type { ServerConn } from "./listener.ts";
-import { WrappedConn } from "./wrapped_conn.ts";
+import { type ServerConn, WrappedConn } from "./conn.ts";
 
 /** The content of a header. */
 export interface ProxyHeader {

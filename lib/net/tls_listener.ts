@@ -6,12 +6,11 @@
 
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
-import type { Addr } from "./addr.ts";
-import type { Conn, Listener, ServerConn } from "./listener.ts";
-import { asDenoError } from "./node_errors.ts";
-import { describeHandshakeError } from "./describe_error.ts";
+import type { Addr } from "./address.ts";
+import { type Conn, type Listener, type ServerConn, WrappedConn } from "./conn.ts";
+import { asDenoError } from "./node_socket.ts";
+import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
-import { WrappedConn } from "./wrapped_conn.ts";
 
 /** The first version of Deno in which the layer can half-close. */
 const SINCE = [2, 9, 2];

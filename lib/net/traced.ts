@@ -1,7 +1,6 @@
 /** Reports every read and write of a connection as it happens. */
 
-import type { Listener, ServerConn } from "./listener.ts";
-import { WrappedConn } from "./wrapped_conn.ts";
+import { type Listener, type ServerConn, WrappedConn } from "./conn.ts";
 
 /**
  * One read or write of a connection, or a step of its life.

@@ -1,9 +1,10 @@
-/** UDP sockets, over `node:dgram`: those of Deno need an unstable flag. */
+/** UDP sockets, over `node:dgram`, since those of Deno need an unstable flag; and a client's socket. */
 
-import type { NetAddr } from "./addr.ts";
 import type { Socket } from "node:dgram";
-import { formatEndpoint } from "./address.ts";
-import { asDenoError } from "./node_errors.ts";
+import { formatEndpoint, type NetAddr, resolve } from "./address.ts";
+import { ConnectError, describeConnectError } from "./errors.ts";
+import { close } from "./conn.ts";
+import { asDenoError } from "./node_socket.ts";
 
 /** The most bytes of a datagram. */
 export const MAX_DATAGRAM = 65507;
@@ -72,4 +73,120 @@ export function describeSendError(error: Error, addr: Omit<NetAddr, "transport">
 /** Returns the address of a socket, or of a datagram's sender. */
 export function addrOf({ address, port }: { address: string; port: number }): NetAddr {
   return { transport: "udp", hostname: address, port };
+}
+
+/** The loopback address for a wildcard address, to which datagrams can't be sent everywhere. */
+const LOOPBACK: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+/** Addresses of more than one receiver: broadcast, multicast. */
+export const GROUP = /^(255\.255\.255\.255$|22[4-9]\.|23\d\.|ff[0-9a-f]{2}:)/i;
+
+/** Callbacks for what happens to a socket. */
+export interface DatagramHandlers {
+  /** The server sent this datagram; the handler may keep it. */
+  received(datagram: Uint8Array): void;
+  /** The system reported that no program receives at the port; the socket is still usable. */
+  refused?(error: Error): void;
+  /** The socket is no longer usable. */
+  failed(error: Error): void;
+}
+
+/** The client's end of a conversation over UDP. The messages of its errors are sentences. */
+export class DatagramSocket implements Disposable {
+  #handlers: DatagramHandlers | undefined;
+  #sending = Promise.resolve(); // one after the other: else they leave in any order
+  #isUsable = true;
+  #failure: Error | undefined; // before there were handlers
+
+  private constructor(readonly socket: Socket, readonly addr: NetAddr) {
+    socket.on("message", (datagram, from) => {
+      // In Deno, a connected socket receives from anybody.
+      const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
+      if (isServer) this.#handlers?.received(new Uint8Array(datagram));
+    });
+    socket.on("error", (error) => this.#report(error));
+    socket.connect(addr.port, addr.hostname); // at once: bind() gave it a lookup that is
+  }
+
+  /**
+   * Opens a socket for a server: of a name's addresses, the first, IPv4 before IPv6. Nothing is
+   * sent yet, so a server that does not exist is not noticed here.
+   * @throws {ConnectError} if the name is unknown, or there is no permission
+   */
+  static async connect(hostname: string, port: number): Promise<DatagramSocket> {
+    try {
+      const address = bestOf(await resolve(hostname)) ?? hostname;
+      if (GROUP.test(address)) {
+        throw new Error("that is the address of a group: use the address of one server");
+      }
+      const addr = addrOf({ address: LOOPBACK[address] ?? address, port });
+      return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr);
+    } catch (error) {
+      const why = describeConnectError(error);
+      throw new ConnectError(formatEndpoint({ hostname, port }), why, error);
+    }
+  }
+
+  /** Sets the callbacks. */
+  listen(handlers: DatagramHandlers): void {
+    this.#handlers = handlers;
+    if (this.#failure !== undefined) handlers.failed(this.#failure);
+  }
+
+  /** Sends a datagram, after those before it. */
+  send(datagram: Uint8Array): void {
+    this.#sending = this.#sending.then(async () => {
+      if (!this.#isUsable) return;
+      const error = await new Promise<Error | null>((done) => this.socket.send(datagram, done));
+      if (error) this.#report(error);
+    });
+  }
+
+  /** Node reports that a port is closed; Deno 2.9, whose sockets are never really connected, does not. */
+  #report(error: Error): void {
+    if ((error as { code?: unknown }).code !== "ECONNREFUSED") {
+      this.#failure = new Error(describeSendError(error, this.addr));
+      this.#isUsable = false;
+      return this.#handlers?.failed(this.#failure);
+    }
+    const why = "no program receives there: start a server, or check --host and --port";
+    this.#handlers?.refused?.(new ConnectError(formatEndpoint(this.addr), why, error));
+  }
+
+  /** Closes the socket. */
+  [Symbol.dispose](): void {
+    this.#isUsable = false;
+    close(this.socket);
+  }
+}
+
+/** The first of a name's addresses, IPv4 before IPv6. */
+export function bestOf(addresses: readonly string[]): string | undefined {
+  return addresses.find((address) => !address.includes(":")) ?? addresses[0];
+}
+
+/**
+ * Checks that a message fits in a datagram.
+ * @throws {Error} if it does not
+ */
+export function checkLength(datagram: Uint8Array, message: Uint8Array): void {
+  if (datagram.length <= MAX_DATAGRAM) return;
+  throw new Error(
+    `a message of ${message.length} bytes is too long for a datagram: at most ${MAX_DATAGRAM} fit`,
+  );
+}
+
+/** The local address to send from: for loopback, one that receives nothing from outside. */
+function localFor(address: string): string {
+  if (address === "127.0.0.1" || address === "::1") return address;
+  return address.includes(":") ? "::" : "0.0.0.0";
+}
+
+/** Returns whether two texts are the same address; the zone of a link-local address may be left out. */
+function isSame(address: string, other: string): boolean {
+  if (address === other) return true;
+  const canonical = (text: string) => {
+    const hostname = text.replace(/%.*/, "");
+    return URL.parse(`http://${formatEndpoint({ hostname, port: 1 })}`)?.hostname ?? hostname;
+  };
+  return canonical(address) === canonical(other);
 }

@@ -1,7 +1,7 @@
 /** Claims a Unix socket's path, and removes the file on close only if it is still ours. */
 
-import type { UnixAddr } from "./addr.ts";
-import type { Listener } from "./listener.ts";
+import type { UnixAddr } from "./address.ts";
+import type { Listener } from "./conn.ts";
 import { isPending } from "../wait.ts";
 
 /** The most bytes of a socket's path. */

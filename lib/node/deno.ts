@@ -14,8 +14,7 @@ import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
 import { getSystemErrorMap } from "node:util";
 import { constants } from "node:os";
-import { asDenoError } from "../net/node_errors.ts";
-import { SocketConn, SocketListener } from "../net/node_socket.ts";
+import { asDenoError, SocketConn, SocketListener } from "../net/node_socket.ts";
 import { errors } from "./errors.ts";
 
 if (!("withResolvers" in Promise)) {

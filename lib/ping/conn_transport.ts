@@ -1,7 +1,7 @@
 /** Messages over a connection, which is made anew when it is lost. */
 
 import { errorMessage } from "../checks.ts";
-import type { Conn } from "../net/listener.ts";
+import type { Conn } from "../net/conn.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { concat, type Framing } from "../wire/framing.ts";
 import { frame, nextReply, Queue } from "../wire/replies.ts";

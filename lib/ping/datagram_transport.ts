@@ -1,6 +1,6 @@
 /** Datagrams whose replies are measured: each message is one, and so is each reply. */
 
-import { checkLength, type DatagramSocket } from "../net/datagram_socket.ts";
+import { checkLength, type DatagramSocket } from "../net/udp.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 

@@ -4,9 +4,8 @@
  */
 
 import type { FamilyOptions } from "../net/connect.ts";
-import { DatagramSocket } from "../net/datagram_socket.ts";
-import type { Conn } from "../net/listener.ts";
-import { bind } from "../net/udp.ts";
+import { bind, DatagramSocket } from "../net/udp.ts";
+import type { Conn } from "../net/conn.ts";
 import { connectAttempts } from "./connect_transport.ts";
 import { ConnTransport } from "./conn_transport.ts";
 import { datagrams } from "./datagram_transport.ts";

@@ -3,7 +3,7 @@
  * client, and a burst of clients.
  */
 
-import type { ServerConn } from "../net/listener.ts";
+import type { ServerConn } from "../net/conn.ts";
 import { timeLimit, turn } from "../wait.ts";
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];

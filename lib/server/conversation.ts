@@ -1,7 +1,7 @@
 /** The server's side of one conversation: read, answer, write, until either side ends it. */
 
-import type { Addr } from "../net/addr.ts";
-import { close } from "../net/close.ts";
+import type { Addr } from "../net/address.ts";
+import { close } from "../net/conn.ts";
 import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import { Framer, type Framing } from "../wire/framing.ts";

@@ -11,12 +11,10 @@ import {
 } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
-import type { NetAddr } from "../net/addr.ts";
-import { formatEndpoint, resolve } from "../net/address.ts";
-import { describeListenError } from "../net/describe_error.ts";
-import { close } from "../net/close.ts";
-import { GROUP } from "../net/datagram_socket.ts";
-import { addrOf, bind, MAX_DATAGRAM, send } from "../net/udp.ts";
+import { formatEndpoint, type NetAddr, resolve } from "../net/address.ts";
+import { describeListenError } from "../net/errors.ts";
+import { close } from "../net/conn.ts";
+import { addrOf, bind, GROUP, MAX_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
 import { concat, endingOf } from "../wire/framing.ts";

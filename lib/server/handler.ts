@@ -1,7 +1,7 @@
 /** Functions of the user: their types, and how they are called so that their errors are reported. */
 
 import { Log } from "../log.ts";
-import type { Addr } from "../net/addr.ts";
+import type { Addr } from "../net/address.ts";
 import type { Message } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Reply } from "./reply.ts";

@@ -1,6 +1,6 @@
 /** Output of one conversation: replies in the order of their messages, and pushes between them. */
 
-import type { ServerConn } from "../net/listener.ts";
+import type { ServerConn } from "../net/conn.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import { concat, type Framing } from "../wire/framing.ts";
 import { timeLimit } from "../wait.ts";

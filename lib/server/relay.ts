@@ -3,7 +3,7 @@
 import { errorMessage, mustBe } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
-import { ConnectError } from "../net/connect.ts";
+import { ConnectError } from "../net/errors.ts";
 import { FaultInjector } from "./fault_injector.ts";
 import { errorReporter, safely } from "./handler.ts";
 import { Server } from "./serve.ts";

@@ -1,10 +1,9 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
 import { errorMessage } from "../checks.ts";
-import type { Addr } from "../net/addr.ts";
+import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
-import { close } from "../net/close.ts";
-import type { Listener, ServerConn } from "../net/listener.ts";
+import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst, Admissions, isDeadConnection, isOutOfResources } from "./accept.ts";
 import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";

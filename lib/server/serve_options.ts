@@ -19,8 +19,8 @@ import {
   timeRule,
 } from "../checks.ts";
 import { Faults } from "../faults/faults.ts";
-import type { Addr, NetAddr } from "../net/addr.ts";
-import type { Listener, ServerConn } from "../net/listener.ts";
+import type { Addr, NetAddr } from "../net/address.ts";
+import type { Listener, ServerConn } from "../net/conn.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";

@@ -1,6 +1,6 @@
 /** A server that does what a test says: what no good server does. */
 
-import type { Conn } from "../net/listener.ts";
+import type { Conn } from "../net/conn.ts";
 import { text } from "./wire.ts";
 
 /** Serves one connection. An error that it throws ends that connection and nothing else. */

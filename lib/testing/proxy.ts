@@ -3,7 +3,7 @@
 import { Faults } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
-import { close } from "../net/close.ts";
+import { close } from "../net/conn.ts";
 import { type SocketConn, SocketListener } from "../net/node_socket.ts";
 
 /** The server that a proxy leads to. */

@@ -1,8 +1,8 @@
 /** A raw socket for literal bytes. */
 
 import { Buffer } from "node:buffer";
-import type { NetAddr } from "../net/addr.ts";
-import type { Conn } from "../net/listener.ts";
+import type { NetAddr } from "../net/address.ts";
+import type { Conn } from "../net/conn.ts";
 import { ReceivedText } from "./received_text.ts";
 import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
 

@@ -11,9 +11,10 @@ import {
   formatEndpoint,
   resolve,
 } from "../../lib/net/address.ts";
-import { connect, ConnectError } from "../../lib/net/connect.ts";
+import { connect } from "../../lib/net/connect.ts";
+import { ConnectError } from "../../lib/net/errors.ts";
 import { listen } from "../../lib/net/listen.ts";
-import type { Listener } from "../../lib/net/listener.ts";
+import type { Listener } from "../../lib/net/conn.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";

@@ -6,7 +6,7 @@ import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
 import { type Client, Closed, DatagramPeer, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
-import { bestOf } from "../../lib/net/datagram_socket.ts";
+import { bestOf } from "../../lib/net/udp.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
 import { isReply, readback } from "../../lib/server/readback.ts";
 import { MessageView } from "../../lib/wire/message.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { ServerConn } from "../../lib/net/listener.ts";
+import type { ServerConn } from "../../lib/net/conn.ts";
 import { AcceptBurst } from "../../lib/server/accept.ts";
 import { turn } from "../../lib/wait.ts";
 

@@ -7,7 +7,7 @@ import net from "node:net";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { Client, Ending } from "../../lib/server/handler.ts";
-import type { ServerConn } from "../../lib/net/listener.ts";
+import type { ServerConn } from "../../lib/net/conn.ts";
 import { asText, Transcript } from "../../lib/cli/output/transcript.ts";
 import { Conversation } from "../../lib/server/conversation.ts";
 import { FairReads } from "../../lib/server/fair_reads.ts";

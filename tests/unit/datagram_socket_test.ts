@@ -3,8 +3,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
-import { DatagramSocket } from "../../lib/net/datagram_socket.ts";
-import { ConnectError } from "../../lib/net/connect.ts";
+import { DatagramSocket } from "../../lib/net/udp.ts";
+import { ConnectError } from "../../lib/net/errors.ts";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 

@@ -5,7 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { Faults } from "../../lib/faults/faults.ts";
 import type { FaultSupport } from "../../lib/faults/grammar.ts";
 import { StreamConn } from "../../lib/faults/stream_conn.ts";
-import type { ServerConn } from "../../lib/net/listener.ts";
+import type { ServerConn } from "../../lib/net/conn.ts";
 import { latin1 } from "../../lib/testing/wire.ts";
 import { isPending, sleep, turn } from "../../lib/wait.ts";
 

@@ -3,8 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Peer, type PeerOptions } from "../../lib/client/peer.ts";
-import { ConnectError } from "../../lib/net/connect.ts";
-import { Closed, TimeoutError } from "../../lib/net/errors.ts";
+import { Closed, ConnectError, TimeoutError } from "../../lib/net/errors.ts";
 import { FramingError, type Message } from "../../lib/wire/message.ts";
 import { serve } from "../../lib/server/serve.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";

@@ -10,7 +10,7 @@ import { type Probe, ReplyMatcher, Tally } from "../../lib/ping/reply_matcher.ts
 import { numbered } from "../../lib/wire/message_keys.ts";
 import type { Transport, TransportCallbacks } from "../../lib/ping/transport.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
-import type { Conn } from "../../lib/net/listener.ts";
+import type { Conn } from "../../lib/net/conn.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";

@@ -6,7 +6,7 @@ import type { Client, Ending, Handler } from "../../lib/server/handler.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { Closed } from "../../lib/net/errors.ts";
 import { serve, Server } from "../../lib/server/serve.ts";
-import type { ServerConn } from "../../lib/net/listener.ts";
+import type { ServerConn } from "../../lib/net/conn.ts";
 import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { sleep, turn } from "../../lib/wait.ts";

@@ -2,7 +2,7 @@
 
 import { formatEndpoint } from "../../net/address.ts";
 import { connect, type FamilyOptions } from "../../net/connect.ts";
-import type { ServerConn } from "../../net/listener.ts";
+import type { ServerConn } from "../../net/conn.ts";
 
 /** Milliseconds that an activity must last to be shown. */
 export const SHOWN_AFTER = 300;

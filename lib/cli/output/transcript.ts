@@ -1,10 +1,9 @@
 /** The server's transcript: the tutorial's words for people, events for programs. */
 
 import type { Faults } from "../../faults/faults.ts";
-import { formatAddress } from "../../net/address.ts";
-import { HUNG_UP } from "../../net/describe_error.ts";
-import type { Addr } from "../../net/addr.ts";
-import type { ServerConn } from "../../net/listener.ts";
+import { type Addr, formatAddress } from "../../net/address.ts";
+import { HUNG_UP } from "../../net/errors.ts";
+import type { ServerConn } from "../../net/conn.ts";
 import { type Trace, traced } from "../../net/traced.ts";
 import type { Client, Ending } from "../../server/handler.ts";
 import type { Framing } from "../../wire/framing.ts";

@@ -1,6 +1,6 @@
-/** Connections and listeners, as the library needs them. */
+/** Connections and listeners, as the library needs them, and a base for those that wrap another. */
 
-import type { Addr } from "./addr.ts";
+import type { Addr } from "./address.ts";
 
 /**
  * The least that a connection must be able to do; those of Deno can.
@@ -116,4 +116,68 @@ export interface Listener {
   accept(): Promise<ServerConn>;
   /** Stops accepting. */
   close(): void;
+}
+
+/** Closes a connection or listener. Ignores errors: it may be closed, or be a caller's and faulty. */
+export function close(one: { close(): void }): void {
+  try {
+    one.close();
+  } catch {
+    // It is closed.
+  }
+}
+
+/** Passes everything on to another connection. */
+export class WrappedConn implements ServerConn, Disposable {
+  declare handshake?: () => Promise<unknown>; // only if the other connection has one
+
+  /** @param conn owned from here on */
+  constructor(readonly conn: Conn & Partial<ServerConn>) {
+    if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
+  }
+
+  get remoteAddr(): Addr {
+    return this.conn.remoteAddr as Addr;
+  }
+
+  get localAddr(): Addr | undefined {
+    return this.conn.localAddr;
+  }
+
+  get isHealthCheck(): boolean | undefined {
+    return this.conn.isHealthCheck;
+  }
+
+  setNoDelay(): void {
+    this.conn.setNoDelay?.();
+  }
+
+  setKeepAlive(): void {
+    this.conn.setKeepAlive?.();
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    return this.conn.read(into);
+  }
+
+  write(bytes: Uint8Array): Promise<number> {
+    return this.conn.write(bytes);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.conn.closeWrite();
+  }
+
+  close(): void {
+    this.conn.close();
+  }
+
+  reset(): void {
+    if (this.conn.reset) this.conn.reset();
+    else this.conn.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
