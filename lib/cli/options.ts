@@ -62,8 +62,10 @@ const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t":
 const encoder = new TextEncoder();
 /** The width of the help's left column, in characters. */
 const LEFT = 30;
-/** The width of the help, in characters. */
-const COLUMNS = 80;
+/** A line of the help's right column, with the space after it: both columns have 80 characters. */
+const LINE = /(.{1,49})(?: |$)/g;
+/** `--name`, `--name=value`, or one-letter flags and an option with its value, `-abn=value`. */
+const ARGUMENT = /^(--[^=]+|-[^-])(.*)$/su;
 
 /** Reads any text. */
 export const text = (text: string): string => text;
@@ -96,14 +98,13 @@ export function bytes(most: number): (text: string) => number {
 export function encodeEscapes(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
-    const escaped = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
-    if (escaped === undefined && piece.startsWith("\\")) {
+    const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
+    if (byte === undefined && piece.startsWith("\\")) {
       throw new RangeError(
         `there is no escape ${quote(piece)}: write \\n, \\r, \\t, \\\\ or \\xNN`,
       );
     }
-    if (escaped === undefined) bytes.push(...encoder.encode(piece));
-    else bytes.push(escaped);
+    bytes.push(...byte === undefined ? encoder.encode(piece) : [byte]);
   }
   return Uint8Array.from(bytes);
 }
@@ -121,23 +122,30 @@ export function parse<T extends Table>(
   operands: readonly (keyof T & string)[] = [],
   cut: (operand: string) => string[] = (operand) => [operand],
 ): Values<T> | "help" | "version" {
-  const given = new Map<string, string[]>();
-  const rest = split({ ...table, ...COMMON }, args, given);
-  if (given.has("help")) return "help";
-  if (given.has("version")) return "version";
-  for (const [position, operand] of rest.flatMap(cut).entries()) {
+  const all: Table = { ...table, ...COMMON };
+  const names = Object.keys(all).map((key) => dashed(key).slice(2));
+  const { _: rest, ...named } = parseArgs([...spellOut(all, args)], {
+    string: ["_", ...names],
+    collect: names,
+    unknown: (arg, name) => {
+      if (name !== undefined) throw unknown(arg, names);
+    },
+  });
+  const given = (key: string) => named[dashed(key).slice(2)] as string[];
+  const isGiven = (key: string) => given(key).length > 0;
+  if (isGiven("help")) return "help";
+  if (isGiven("version")) return "version";
+  for (const [position, operand] of (rest as string[]).flatMap(cut).entries()) {
     const key = operands[position];
-    if (key === undefined) throw new UsageError(`stray argument ${quote(operand)}: ${SEE_HELP}`);
-    if (given.has(key)) {
-      throw new UsageError(`stray argument ${quote(operand)}: ${dashed(key)} is given too`);
+    if (key === undefined || isGiven(key)) {
+      const why = key === undefined ? SEE_HELP : `${dashed(key)} is given too`;
+      throw new UsageError(`stray argument ${quote(operand)}: ${why}`);
     }
-    given.set(key, [operand]);
+    given(key).push(operand);
   }
-  for (const [key, option] of Object.entries(table)) {
-    if (given.has(key)) checkCombination(key, option, given);
-  }
-  const values = Object.entries(table)
-    .map(([key, option]) => [key, readValues(dashed(key), option, given.get(key))]);
+  const rows = Object.entries(table);
+  for (const [key, option] of rows) if (isGiven(key)) checkCombination(key, option, isGiven);
+  const values = rows.map(([key, option]) => [key, readValues(dashed(key), option, given(key))]);
   return Object.fromEntries(values);
 }
 
@@ -153,111 +161,53 @@ export function help(table: Table): string {
 
 /** Formats a row of two columns, the second of which is wrapped. */
 export function row(left: string, right: string): string {
-  const lines = [`  ${left}`.padEnd(LEFT)];
-  if (left.length > LEFT - 4) lines.push(" ".repeat(LEFT));
-  for (const word of right.split(" ")) {
-    const line = lines.pop() as string;
-    if (line.length + word.length < COLUMNS) lines.push(`${line}${word} `);
-    else lines.push(line, `${" ".repeat(LEFT)}${word} `);
-  }
-  return lines.map((line) => `${line.trimEnd()}\n`).join("");
+  const indent = " ".repeat(LEFT);
+  const start = left.length > LEFT - 4 ? `  ${left}\n${indent}` : `  ${left}`.padEnd(LEFT);
+  return `${start}${right.replaceAll(LINE, `$1\n${indent}`).trimEnd()}\n`;
 }
 
 /**
- * Sorts arguments by the option that they belong to.
- * @param given receives the values of each option by key; a flag has none
- * @return the operands
+ * Writes each option with its value as one argument, `--name=value`, a flag as `--name=`. Otherwise,
+ * the parser takes an empty value for a missing one, and a value that begins with `-` for an option.
  */
-function split(table: Table, args: readonly string[], given: Map<string, string[]>): string[] {
-  const rows = Object.entries(table);
-  const names = rows.map(([key]) => dashed(key));
-  const isFlag = ([, { value }]: [string, Option]) => value === undefined;
-  const keys = (rows: [string, Option][]) => rows.map(([key]) => dashed(key).slice(2));
-  const valued = keys(rows.filter((row) => !isFlag(row)));
-  const { _: operands, ...parsed } = parseArgs(joinValues(rows, args), {
-    string: ["_", ...valued],
-    collect: valued,
-    boolean: keys(rows.filter(isFlag)),
-    alias: Object.fromEntries(
-      rows.flatMap(([key, { short }]) => short ? [[dashed(key).slice(2), short]] : []),
-    ),
-    unknown: (arg, name) => {
-      if (name !== undefined) throw unknown(arg.split("=")[0] as string, names);
-    },
-  });
-  for (const [key, { value, many }] of rows) {
-    const found = parsed[dashed(key).slice(2)];
-    if (value === undefined ? found !== true : (found as string[]).length === 0) continue;
-    given.set(key, value === undefined ? [] : found as string[]);
-    if (value !== undefined && !many && (found as string[]).length > 1) {
-      throw new UsageError(`${dashed(key)} is given twice: give it once`);
-    }
-  }
-  return operands as string[];
-}
-
-/** `--name`, `--name=value`, or one-letter flags and an option with its value, `-abn=value`. */
-const ARGUMENT = /^(?:(--.+?)(?:=(.*))?|-([^-].*))$/su;
-
-/**
- * Writes each option with its value as one argument, `--name=value`. Otherwise, the parser takes an
- * empty value for a missing one, and a value that begins with `-` for an option.
- */
-function joinValues(rows: readonly [string, Option][], args: readonly string[]): string[] {
-  const joined: string[] = [];
+function* spellOut(table: Table, args: readonly string[]): Generator<string> {
   const left = [...args];
-  for (let arg; (arg = left.shift()) !== undefined;) {
-    if (arg === "--") return [...joined, arg, ...left];
-    const [, long, longValue, letters] = ARGUMENT.exec(arg) ?? [];
-    const letter = letters?.match(/./su)?.[0];
-    const row = rows.find(([key, { short }]) => long ? dashed(key) === long : short === letter);
-    if (row === undefined || (!long && !letter)) {
-      joined.push(arg);
+  for (let arg; (arg = left.shift()) !== undefined && arg !== "--";) {
+    const [, name, after = ""] = ARGUMENT.exec(arg) ?? [];
+    const row = Object.entries(table)
+      .find(([key, { short }]) => name === dashed(key) || name === `-${short}`);
+    if (row === undefined) {
+      yield arg;
       continue;
     }
-    const [key, option] = row;
-    const name = dashed(key);
-    const after = letter === undefined ? longValue : letters?.slice(letter.length) || undefined;
-    if (option.value !== undefined) {
-      joined.push(
-        `${name}=${valueOf(name, option, letter ? after?.replace(/^=/, "") : after, left)}`,
-      );
-      continue;
-    }
-    if (long ? after !== undefined : after?.startsWith("=")) {
-      throw new UsageError(`${name} takes no value: write ${name} alone`);
-    }
-    joined.push(name);
-    if (after !== undefined) left.unshift(`-${after}`);
+    const [key, { value, empty }] = row;
+    const option = dashed(key);
+    let text: string | undefined = "";
+    if (value !== undefined) {
+      text = after === "" ? left.shift() : after.replace(/^=/, "");
+      const isOption = after === "" && /^-(?!\d|$)/.test(text ?? "");
+      if (text === undefined || isOption || (text === "" && !empty)) {
+        throw new UsageError(`${option} needs a value: ${option}=${value}`);
+      }
+    } else if (after.startsWith("=")) {
+      throw new UsageError(`${option} takes no value: write ${option} alone`);
+    } else if (after !== "") left.unshift(`-${after}`);
+    yield `${option}=${text}`;
   }
-  return joined;
-}
-
-/** Returns an option's value: the one in its own argument, or the next argument. */
-function valueOf(
-  name: string,
-  { value, empty }: Option,
-  inline: string | undefined,
-  left: string[],
-): string {
-  const text = inline ?? left.shift();
-  const isOption = inline === undefined && /^-(?!\d|$)/.test(text ?? "");
-  if (text !== undefined && !isOption && (text !== "" || empty)) return text;
-  throw new UsageError(`${name} needs a value: ${name}=${value}`);
+  yield* ["--", ...left];
 }
 
 /** Checks that an option makes sense beside the others that are given. */
 function checkCombination(
   key: string,
   { not = [], needs = [], why = "choose one of them" }: Option,
-  given: Map<string, unknown>,
+  isGiven: (key: string) => boolean,
 ) {
-  const other = not.find((key) => given.has(key));
+  const other = not.find(isGiven);
   if (other !== undefined) {
     throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: ${why}`);
   }
-  const missing = needs.map((need) => need.split("|"))
-    .find((keys) => !keys.some((key) => given.has(key)));
+  const missing = needs.map((need) => need.split("|")).find((keys) => !keys.some(isGiven));
   if (missing !== undefined) {
     const names = missing.map(dashed).join(" or ");
     throw new UsageError(
@@ -266,18 +216,21 @@ function checkCombination(
   }
 }
 
-function unknown(name: string, names: readonly string[]): UsageError {
-  const distance = (other: string) => levenshteinDistance(name, other);
+function unknown(arg: string, names: readonly string[]): UsageError {
+  const [name = ""] = arg.split("=");
+  const distance = (other: string) => levenshteinDistance(name, `--${other}`);
   const [nearest = ""] = names.toSorted((a, b) => distance(a) - distance(b));
   const isNear = name.length > MOST_MISSPELT + 2 && distance(nearest) <= MOST_MISSPELT;
   return new UsageError(
-    `unknown option ${quote(name)}: ${isNear ? `did you mean ${nearest}?` : SEE_HELP}`,
+    `unknown option ${quote(name)}: ${isNear ? `did you mean --${nearest}?` : SEE_HELP}`,
   );
 }
 
-function readValues(name: string, { read, fallback, many }: Option, given?: string[]): unknown {
-  if (read === undefined) return given !== undefined;
-  const values = given?.map((text) => {
+function readValues(name: string, { read, fallback, many }: Option, given: string[]): unknown {
+  if (read === undefined) return given.length > 0;
+  if (given.length > 1 && !many) throw new UsageError(`${name} is given twice: give it once`);
+  if (given.length === 0 && fallback !== undefined) return read(fallback);
+  const values = given.map((text) => {
     try {
       return read(text);
     } catch (error) {
@@ -285,8 +238,7 @@ function readValues(name: string, { read, fallback, many }: Option, given?: stri
       throw new UsageError(`cannot use ${name} ${quote(text)}: ${error.message}`);
     }
   });
-  if (many) return values ?? [];
-  return values === undefined && fallback !== undefined ? read(fallback) : values?.[0];
+  return many ? values : values[0];
 }
 
 /** `maxClients` to `--max-clients`. */
