@@ -67,7 +67,7 @@ const OPTIONS = {
   trace: { not: ["udp"], help: "print every read and write, with its time, on standard error" },
 } as const;
 
-const ABOUT = `readback [options] [HOST [PORT] | HOST:PORT]
+const ABOUT = `usage: readback [options] [HOST [PORT] | HOST:PORT]
 
 A TCP client that sends messages, prints the replies, and measures the server.
 
@@ -79,7 +79,7 @@ const PROMPT = ">>:";
 type Options = Values<typeof OPTIONS>;
 
 const encoder = new TextEncoder();
-const output = new StandardOutput(Deno.stdout, Deno.consoleSize, !Deno.noColor);
+const output = new StandardOutput();
 const progress = new StatusLine(Deno.stderr, Deno.consoleSize, !Deno.noColor);
 
 /** Reads a message that can be sent as one line. */

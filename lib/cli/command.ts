@@ -43,28 +43,29 @@ export async function checkRunPermission(command: string): Promise<void> {
   }
 }
 
-/** The environment of a command, and callbacks. */
+/** The circumstances of a command. */
 export interface CommandOptions {
-  /** Variables that are added to its environment. */
-  readonly env: Record<string, string>;
+  /** The time from the first signal to SIGKILL, in ms. */
+  readonly grace: number;
+  /** The address of the server. */
+  readonly addr: Addr;
+  /** The path of the server's log file, from the root. */
+  readonly logPath: string | undefined;
   /** Called once it runs: from then on no permission is needed. */
   readonly onStart: () => Promise<void>;
-  /** Called when it has ended, or could not be started. */
-  readonly onEnd: () => void;
 }
 
 /**
  * Runs a command to its end, on the standard streams of this program. Unless standard input is a
  * terminal, the command has a process group of its own, of which nothing is left.
- * @param grace the time from the first signal to SIGKILL, in ms
  * @returns the exit code, or 128 and the number of the signal that ended the command. The
  *   code is 127 if it is not found, 126 if it can't be executed; standard error explains both
  */
 export async function runCommand(
-  [command = "", ...rest]: readonly string[],
-  grace: number,
-  { env, onStart, onEnd }: CommandOptions,
+  command: readonly string[],
+  { grace, addr, logPath, onStart }: CommandOptions,
 ): Promise<number> {
+  const env = await environmentFor(addr, logPath);
   const onWindows = Deno.build.os === "windows"; // which has neither groups nor sh
   const onTerminal = Deno.stdin.isTerminal();
   const minus = onTerminal ? "" : "-"; // makes the number of a process that of its group
@@ -74,8 +75,9 @@ export async function runCommand(
   }).spawn();
   const pipe = watcher?.stdin.getWriter();
   const tell = (word: string) => pipe?.write(encoder.encode(`${word}\n`)).catch(() => {});
-  const error = `server: cannot run ${quote(command)}`;
+  const error = `server: cannot run ${quote(command[0] ?? "")}`;
   const launcher = watcher ? ["sh", "-c", LAUNCHER, error, `${watcher.pid}`, minus] : [];
+  const [name = "", ...args] = [...launcher, ...command];
   try {
     let killing: ReturnType<typeof setTimeout> | undefined;
     // Before the command can cause a signal; they are delivered after this.
@@ -84,9 +86,8 @@ export async function runCommand(
       void tell(killing === undefined ? signal.slice("SIG".length) : "KILL");
       killing ??= setTimeout(() => tell("KILL"), grace);
     });
-    const [name = "", ...args] = [...launcher, command, ...rest];
     const child = new Deno.Command(name, {
-      ...{ args, env, detached: minus !== "" && !onWindows },
+      ...{ args, env, detached: !onTerminal && !onWindows },
       ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
     }).spawn();
     void tell(`${minus}${child.pid}`);
@@ -99,7 +100,6 @@ export async function runCommand(
     if (onTerminal) watcher?.kill("SIGKILL");
     await pipe?.close().catch(() => {});
     await watcher?.status;
-    onEnd();
   }
 }
 
@@ -109,11 +109,8 @@ export function absolute(path: string): Promise<string> {
 }
 
 /** Returns the variables that contain the address of the server. */
-export async function environmentFor(
-  addr: Addr,
-  logFile?: string,
-): Promise<Record<string, string>> {
-  const log = logFile === undefined ? {} : { READBACK_LOG: logFile };
+async function environmentFor(addr: Addr, logPath?: string): Promise<Record<string, string>> {
+  const log = logPath === undefined ? {} : { READBACK_LOG: logPath };
   if (!("hostname" in addr)) return { READBACK_PATH: await absolute(addr.path), ...log };
   const { port } = addr;
   const hostname = { "0.0.0.0": "127.0.0.1", "::": "::1" }[addr.hostname] ?? addr.hostname;

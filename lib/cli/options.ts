@@ -57,9 +57,6 @@ const COMMON: Table = {
 const SEE_HELP = "--help lists the options";
 /** The most letters by which a misspelt name may differ from the suggested one. */
 const MOST_MISSPELT = 2;
-/** Escapes of one letter, and their bytes. */
-const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
-const encoder = new TextEncoder();
 /** The width of the help's left column, in characters. */
 const LEFT = 30;
 /** A line of the help's right column, with the space after it: both columns have 80 characters. */
@@ -89,24 +86,6 @@ export function bytes(most: number): (text: string) => number {
     const bytes = size(text);
     return bytes >= 1 && bytes <= most ? bytes : mustBe(`from 1 to ${most} bytes`);
   };
-}
-
-/**
- * Encodes a text in which `\\n`, `\\r`, `\\t`, `\\\\` and `\\xNN` stand for a byte each.
- * @throws {RangeError} if it has another escape
- */
-export function encodeEscapes(text: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
-    const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
-    if (byte === undefined && piece.startsWith("\\")) {
-      throw new RangeError(
-        `there is no escape ${quote(piece)}: write \\n, \\r, \\t, \\\\ or \\xNN`,
-      );
-    }
-    bytes.push(...byte === undefined ? encoder.encode(piece) : [byte]);
-  }
-  return Uint8Array.from(bytes);
 }
 
 /**
@@ -149,21 +128,22 @@ export function parse<T extends Table>(
   return Object.fromEntries(values);
 }
 
-/** Formats the table, an option a row. */
-export function help(table: Table): string {
-  return Object.entries({ ...table, ...COMMON }).map(([key, option]) => {
-    const { group, short, value, shown = option.fallback } = option;
-    const title = group === undefined ? "" : `\n${group}:\n`;
-    const name = `${short ? `-${short}, ` : "    "}${dashed(key)}${value ? ` ${value}` : ""}`;
-    return title + row(name, option.help + (shown ? ` (${shown})` : ""));
-  }).join("");
-}
+/** A row of the help: its two columns, and the title above it. */
+export type HelpRow = readonly [left: string, right: string, title?: string | undefined];
 
-/** Formats a row of two columns, the second of which is wrapped. */
-export function row(left: string, right: string): string {
+/** Formats the table, an option a row, and further rows. The right column is wrapped. */
+export function help(table: Table, more: readonly HelpRow[] = []): string {
+  const rows = Object.entries({ ...table, ...COMMON }).map(([key, option]): HelpRow => {
+    const { group, short, value, shown = option.fallback } = option;
+    const name = `${short ? `-${short}, ` : "    "}${dashed(key)}${value ? ` ${value}` : ""}`;
+    return [name, option.help + (shown ? ` (${shown})` : ""), group];
+  });
   const indent = " ".repeat(LEFT);
-  const start = left.length > LEFT - 4 ? `  ${left}\n${indent}` : `  ${left}`.padEnd(LEFT);
-  return `${start}${right.replaceAll(LINE, `$1\n${indent}`).trimEnd()}\n`;
+  return [...rows, ...more].map(([left, right, title]) => {
+    const start = left.length > LEFT - 4 ? `  ${left}\n${indent}` : `  ${left}`.padEnd(LEFT);
+    const lines = right.replaceAll(LINE, `$1\n${indent}`).trimEnd();
+    return `${title ? `\n${title}:\n` : ""}${start}${lines}\n`;
+  }).join("");
 }
 
 /**

@@ -5,13 +5,16 @@ import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
 import { cutPort } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
-import { help, parse, type Table, UsageError, type Values } from "./options.ts";
+import { help, type HelpRow, parse, type Table, UsageError, type Values } from "./options.ts";
 
 /** The oldest version of Deno that the programs run on. */
 export const OLDEST = "2.4.0";
 /** The signals that the programs handle, and the exit codes that they stand for. */
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGXFSZ: 153 } as const;
 type Signal = keyof typeof EXIT_CODES;
+
+/** The end of the help. */
+const LAST = "\ndocs/cli.md describes every option.";
 
 /** Writes to standard error in the background: console.error would block while nobody reads. */
 const errors = new Log(Deno.stderr, (lines) => `(${lines} lines were dropped)`);
@@ -49,7 +52,7 @@ export function stopAtSignals(stop: AbortController): AbortSignal {
  * @param about the help before the options: the usage in one line, a sentence, two examples
  * @param args the arguments; the operands are a host and a port
  * @param main resolves to the exit code
- * @param more the help after the options
+ * @param more rows of the help after the options
  */
 export async function run<T extends Table>(
   about: string,
@@ -57,40 +60,27 @@ export async function run<T extends Table>(
   args: readonly string[],
   main: (options: Values<T>) => Promise<number>,
   complain: (sentence: string) => void,
-  more = "",
+  more: readonly HelpRow[] = [],
 ): Promise<never> {
-  const code = await start(`usage: ${about}`, table, args, main, more).catch((error) => {
+  let code = 0;
+  try {
+    checkRuntime();
+    const garbled = Deno.args.find((arg) => arg.includes("\ufffd"));
+    if (garbled !== undefined) {
+      const why = "it is not UTF-8, and would not be sent as typed";
+      throw new UsageError(`cannot use the argument ${quote(garbled)}: ${why}`);
+    }
+    const options = parse(table, args, ["host", "port"], cutPort);
+    const isHelp = options === "help";
+    if (typeof options !== "string") code = await main(options);
+    // deno-lint-ignore no-console -- the output of a program
+    else console.log(isHelp ? about + help(table, more) + LAST : `readback ${config.version}`);
+  } catch (error) {
     complain(errorMessage(error));
-    return error instanceof UsageError ? 2 : 1;
-  });
+    code = error instanceof UsageError ? 2 : 1;
+  }
   await errors.flush();
   Deno.exit(code);
-}
-
-async function start<T extends Table>(
-  about: string,
-  table: T,
-  args: readonly string[],
-  main: (options: Values<T>) => Promise<number>,
-  more: string,
-): Promise<number> {
-  checkRuntime();
-  const garbled = Deno.args.find((arg) => arg.includes("\ufffd"));
-  if (garbled !== undefined) {
-    throw new UsageError(
-      `cannot use the argument ${quote(garbled)}: it is not UTF-8, and would not be sent as typed`,
-    );
-  }
-  const options = parse(table, args, ["host", "port"], cutPort);
-  if (typeof options !== "string") return await main(options);
-  const isHelp = options === "help";
-  // deno-lint-ignore no-console -- the output of a program
-  console.log(
-    isHelp
-      ? `${about}${help(table)}${more}\ndocs/cli.md describes every option.`
-      : `readback ${config.version}`,
-  );
-  return 0;
 }
 
 /**
@@ -106,12 +96,14 @@ export function checkRuntime(version: string = Deno.version.deno): void {
   throw new UsageError(`cannot run on Deno ${version}: it must be ${OLDEST} or newer`);
 }
 
-const ALL = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
+const PERMISSIONS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
+/** The permissions that a program keeps. */
+export type Kept = Partial<Record<typeof PERMISSIONS[number], boolean>>;
 
 /** Gives up every permission but these, also one that was given by `--allow-all`. */
-export async function keepOnly(kept: readonly typeof ALL[number][]): Promise<void> {
-  for (const name of ALL) {
+export async function keepOnly(kept: Kept): Promise<void> {
+  for (const name of PERMISSIONS) {
     // A Deno that does not know a permission rejects its name.
-    if (!kept.includes(name)) await Deno.permissions.revoke({ name }).catch(() => {});
+    if (!kept[name]) await Deno.permissions.revoke({ name }).catch(() => {});
   }
 }

@@ -3,7 +3,6 @@ import { describe, it } from "@std/testing/bdd";
 import { latin1 } from "../../lib/testing/wire.ts";
 import {
   duration,
-  encodeEscapes,
   help,
   interval,
   oneOf,
@@ -12,6 +11,7 @@ import {
   UsageError,
   whole,
 } from "../../lib/cli/options.ts";
+import { encodeEscapes } from "../../lib/cli/reply_format.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: text, help: "a host" },
