@@ -4,12 +4,11 @@ import { errorMessage } from "../checks.ts";
 import { sleep } from "../wait.ts";
 import { connect, type FamilyOptions } from "../net/connect.ts";
 import { DatagramSocket } from "../net/udp.ts";
-import { connectAttempts } from "../ping/connect_transport.ts";
 import { ConnTransport } from "../ping/conn_transport.ts";
-import { datagrams } from "../ping/datagram_transport.ts";
 import { Measurement, type MeasurementOptions } from "../ping/measurement.ts";
 import { emphasizeLosses, line } from "./output/picture.ts";
-import { warmUpConnections, warmUpDatagrams, warmUpMessages } from "../ping/warm_up.ts";
+import { connectAttempts, datagrams } from "../ping/transport.ts";
+import { warmUp } from "../ping/warm_up.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { Report } from "./output/report.ts";
 import {
@@ -36,8 +35,6 @@ export interface MeasureOptions extends MeasurementOptions {
   readonly framing: Framing;
   /** The server sends first. */
   readonly greeting: boolean;
-  /** Connections at once. */
-  readonly connections: number;
 }
 
 /** The outputs of a measurement. */
@@ -71,7 +68,7 @@ export async function measure(
       complain(sentence);
       complaint = sentence;
     },
-  }, options.connections);
+  });
   const summary = (event: "summary" | "progress", reason?: string) => {
     const { tally: { pending: _, ...counts }, elapsed, outages, timeline } = measurement;
     const rate = elapsed > 0 ? 1000 * counts.answered / elapsed : 0;
@@ -108,11 +105,11 @@ async function open(
   options: MeasureOptions,
   status: StatusLine,
 ): Promise<void> {
-  const { udp, framing, any, messages, greeting } = options;
+  const { udp, framing } = options;
   const { hostname = "", port = 0, wait = 0 } = where;
   const each = Array.from({ length: options.connections });
   if (udp) {
-    await warmUpDatagrams();
+    await warmUp(options, where);
     const sockets = await Promise.all(each.map(() => DatagramSocket.connect(hostname, port)));
     for (const socket of sockets) {
       measurement.add((callbacks) => datagrams(callbacks, socket, framing));
@@ -122,14 +119,13 @@ async function open(
   const attempt = { ...where, wait: 0 };
   if (options.connect) {
     if (wait > 0) (await connectVisibly(status, where)).close();
-    await warmUpConnections(where);
+    await warmUp(options, where);
     for (const _ of each) measurement.add((callbacks) => connectAttempts(callbacks, attempt));
     return;
   }
-  await warmUpMessages();
-  const how = { framing, takesTurns: any, areAlike: any || messages.length > 0, greeting };
+  await warmUp(options, where);
   const transports = each.map(() =>
-    measurement.add((callbacks) => new ConnTransport(callbacks, () => connect(attempt), how))
+    measurement.add((callbacks) => new ConnTransport(callbacks, () => connect(attempt), options))
   );
   const opening = Promise.allSettled(
     transports.map(async (transport) => transport.open(await connect(where))),

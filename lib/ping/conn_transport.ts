@@ -5,6 +5,7 @@ import type { Conn } from "../net/conn.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { concat, type Framing } from "../wire/framing.ts";
 import { frame, nextReply, Queue } from "../wire/replies.ts";
+import type { MeasurementOptions } from "./measurement.ts";
 import type { Probe } from "./reply_matcher.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
@@ -14,12 +15,8 @@ const BATCH = 65536;
 const BLOCKED = 300;
 
 /** How messages are sent over connections. */
-export interface ConnTransportOptions {
+export interface ConnTransportOptions extends Pick<MeasurementOptions, "any" | "messages"> {
   readonly framing: Framing;
-  /** Sends no message while another is pending; a server that may speak raw is always treated so. */
-  readonly takesTurns: boolean;
-  /** A late reply can't be distinguished from another message's. */
-  readonly areAlike: boolean;
   /** The server sends first: no message is sent before its greeting has come. */
   readonly greeting: boolean;
 }
@@ -52,6 +49,7 @@ export class ConnTransport implements Transport {
    * @param conn closed with the transport
    */
   open(conn: Conn): void {
+    if (this.#isClosed) return conn.close();
     const buffered = new BufferedConn(conn, 0);
     this.callbacks.opened();
     this.#conn = buffered;
@@ -69,17 +67,10 @@ export class ConnTransport implements Transport {
     this.settled();
   }
 
-  settled(): void {
+  settled(timeout?: number): void {
+    if (timeout !== undefined) this.#expired(timeout);
     if (this.#isSending || this.#isReceiving || this.#queue.first === undefined) return;
     this.#sendAll().catch((error) => this.callbacks.failed(error));
-  }
-
-  expired(timeout: number): void {
-    const isBlocked = performance.now() - (this.#blockedSince ?? Infinity) >= timeout;
-    const isOutOfStep = this.options.areAlike || this.#framing === "raw";
-    if (isBlocked) this.#lose(this.#conn, `the server has taken nothing for ${timeout / 1000}s`);
-    else if (isOutOfStep) this.#lose(this.#conn, undefined);
-    else this.settled();
   }
 
   [Symbol.dispose](): void {
@@ -88,37 +79,38 @@ export class ConnTransport implements Transport {
     this.#conn = undefined;
   }
 
+  /** Gives up a connection that is stuck, or on which a late reply would be taken for another message's. */
+  #expired(timeout: number): void {
+    const { any, messages } = this.options;
+    const isBlocked = performance.now() - (this.#blockedSince ?? Infinity) >= timeout;
+    const isOutOfStep = any || messages.length > 0 || this.#framing === "raw";
+    if (isBlocked) this.#lose(this.#conn, `the server has taken nothing for ${timeout / 1000}s`);
+    else if (isOutOfStep) this.#lose(this.#conn, undefined);
+  }
+
   /** Sends what is due, until nothing may be sent. */
   async #sendAll(): Promise<void> {
     this.#isSending = true;
     try {
-      while (this.#next() !== undefined && !this.#isClosed) {
-        const conn = this.#conn ?? await this.#reconnect();
-        if (conn !== undefined) await this.#sendBatch(conn);
+      while (this.#next() !== undefined) {
+        if (this.#conn !== undefined) await this.#sendBatch(this.#conn);
+        else await this.connect().then(this.open.bind(this), (error) => this.#unreachable(error));
       }
     } finally {
       this.#isSending = false; // at once: what is due from now on would not be sent
     }
   }
 
-  /** The next message, if it may be sent now. */
+  /** The next message, if it may be sent now. Where replies can't be told apart, none while another is pending. */
   #next(): Probe | undefined {
-    if (this.#conn !== undefined && !this.#isGreeted) return undefined;
-    const takesTurns = this.options.takesTurns || this.#framing !== "line";
+    if (this.#isClosed || this.#conn !== undefined && !this.#isGreeted) return undefined;
+    const takesTurns = this.options.any || this.#framing !== "line";
     return takesTurns && this.#turn?.state === "sent" ? undefined : this.#queue.first;
   }
 
-  async #reconnect(): Promise<BufferedConn | undefined> {
-    try {
-      const conn = await this.connect();
-      if (this.#isClosed) conn.close();
-      else this.open(conn);
-      return this.#conn;
-    } catch (error) {
-      for (let probe; !this.#isClosed && (probe = this.#queue.first) !== undefined;) {
-        this.callbacks.unreachable(probe, errorMessage(error));
-      }
-      return undefined;
+  #unreachable(error: unknown): void {
+    for (let probe; (probe = this.#next()) !== undefined;) {
+      this.callbacks.unreachable(probe, errorMessage(error));
     }
   }
 
@@ -136,7 +128,7 @@ export class ConnTransport implements Transport {
     }
     this.#blockedSince = performance.now();
     try {
-      await conn.send(frames.length === 1 ? frames[0] as Uint8Array : concat(frames));
+      await conn.send(concat(frames));
       this.#transferred = performance.now();
     } catch (error) {
       await conn.drain().catch(() => {}); // what the server sent before comes first, and how it ended
@@ -167,8 +159,7 @@ export class ConnTransport implements Transport {
   /** The next line that has come whole, or what is one where the server speaks raw. */
   #line(conn: BufferedConn): Uint8Array | null {
     const probe = this.#framing === "auto" ? this.#first : this.#turn;
-    const message = this.#framing === "line" ? undefined : probe?.message;
-    const found = nextReply(conn.held, { message, framing: this.#framing });
+    const found = nextReply(conn.held, { message: probe?.message, framing: this.#framing });
     if (found === null) return null;
     this.#framing = found.framing as Framing;
     conn.consume(found.length);
@@ -181,10 +172,9 @@ export class ConnTransport implements Transport {
   }
 
   #lose(conn: BufferedConn | undefined, failure: string | undefined): void {
-    if (conn === undefined || this.#conn !== conn || this.#isClosed) return;
+    if (conn === undefined || this.#conn !== conn) return;
     this.#conn = undefined;
     conn.close();
     this.callbacks.disconnected(failure, performance.now() - this.#transferred);
-    this.settled();
   }
 }

@@ -1,30 +1,21 @@
 /** Events of messages and replies, as a measurement or a conversation reports them. */
 
+import type { Connected } from "../net/connect.ts";
 import type { Outage } from "./outages.ts";
+
+/** Bytes that the server sent. */
+type Received = { bytes: number; data: Uint8Array };
 
 /** The reports on one message, or of one connection. Durations are in ms. */
 type MessageEvent =
-  | {
-    event: "reply";
-    seq: number;
-    bytes: number;
-    data: Uint8Array;
-    /** Known if each reply was awaited. */
-    duration?: number;
-  }
-  | { event: "wrong"; seq: number; bytes: number; data: Uint8Array }
-  | { event: "duplicate"; seq: number; bytes: number; data: Uint8Array }
-  | { event: "late"; seq: number; bytes: number; data: Uint8Array; duration: number }
+  /** The duration is known if each reply was awaited. */
+  | { event: "reply"; seq: number; duration?: number } & Received
+  | { event: "wrong"; seq: number } & Received
+  | { event: "duplicate"; seq: number } & Received
+  | { event: "late"; seq: number; duration: number } & Received
   | { event: "lost"; seq: number; reason?: string }
-  | { event: "unsolicited"; bytes: number; data: Uint8Array }
-  | {
-    event: "connection";
-    seq: number;
-    duration: number;
-    resolve?: number;
-    connect: number;
-    handshake?: number;
-  }
+  | { event: "unsolicited" } & Received
+  | { event: "connection"; seq: number; duration: number } & Omit<Connected, "conn">
   | { event: "disconnected"; reason: string; silence: number };
 
 /** The reports on a conversation or a measurement. */

@@ -9,7 +9,7 @@ import { anyLine, inTurn, type MessageKeys, numbered } from "../wire/message_key
 import { Queue } from "../wire/replies.ts";
 import type { ReportedEvent } from "./events.ts";
 import { type Outage, Outages } from "./outages.ts";
-import { type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
+import { isPending, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
@@ -51,6 +51,8 @@ export interface MeasurementOptions {
   readonly timeout: number;
   /** Any line is a reply. */
   readonly any: boolean;
+  /** Connections at once. */
+  readonly connections: number;
 }
 
 /** The callbacks of a measurement. */
@@ -84,26 +86,21 @@ export class Measurement {
   readonly #outages = new Outages();
   readonly #lanes: Lane[] = [];
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
-  readonly #retries = new Sleeps();
-  readonly #readers: (() => void)[] = []; // wait until fewer events are unwritten
+  readonly #sleeps = new Sleeps();
   readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(() => false); // from the oldest pending on
   readonly #done = Promise.withResolvers<void>();
-  #begun: number | undefined;
+  #begun = Infinity;
   #ended: number | undefined;
   #isComplete = false; // no more messages are due
   #isSending = false;
-  #wake: (() => void) | undefined; // cancels the timer for the next message that is due
-  #expiry: ReturnType<typeof setTimeout> | undefined;
-  #unwritten = 0;
+  #isWatching = false;
+  #timer: ReturnType<typeof setTimeout> | undefined; // for the next message that is due
+  #unwritten = 0; // events
+  #written: Promise<void> | undefined; // the last event, and so those before it
   #resumedAt = 0; // when sending last resumed after a limit, or after a reply
   #complaint = { sentence: "", at: -Infinity, lane: undefined as Lane | undefined };
 
-  /** @param connections that are going to be opened */
-  constructor(
-    readonly options: MeasurementOptions,
-    readonly callbacks: MeasurementCallbacks,
-    readonly connections = 1,
-  ) {
+  constructor(readonly options: MeasurementOptions, readonly callbacks: MeasurementCallbacks) {
     const { any, messages } = options;
     this.#keys = any ? anyLine : messages.length > 0 ? inTurn(messages) : numbered;
     this.#done.promise.catch(() => {}); // it may fail before it runs
@@ -111,8 +108,7 @@ export class Measurement {
 
   /** The time since the first message was due, in ms. */
   get elapsed(): number {
-    const now = this.#ended ?? performance.now();
-    return now - (this.#begun ?? now);
+    return Math.max(0, (this.#ended ?? performance.now()) - this.#begun);
   }
 
   /** The outages so far. */
@@ -131,13 +127,14 @@ export class Measurement {
    * @param make makes its transport, which is closed with the measurement
    */
   add<T extends Transport>(make: (callbacks: TransportCallbacks) => T): T {
-    const matcher = new ReplyMatcher(this.#keys, this.tally, this.connections);
+    const matcher = new ReplyMatcher(this.#keys, this.tally, this.options.connections);
     const transport = make({
       opened: () => void this.tally.connects++,
       sent: (probe) => matcher.sent(probe),
       received: (line) => this.#received(lane, line),
       connected: (probe, steps) => {
-        const duration = matcher.answer(probe, performance.now());
+        const duration = performance.now() - probe.since;
+        matcher.settle(probe, "answered");
         this.tally.connects++;
         this.#report(lane, { event: "connection", seq: probe.seq, duration, ...steps });
         this.#answered(lane, probe.since, duration);
@@ -152,7 +149,7 @@ export class Measurement {
       },
       unreachable: (probe, failure) => {
         this.#complain(lane, failure);
-        matcher.lose(probe, probe.state === "sent" ? "lost" : "cut");
+        matcher.settle(probe, probe.state === "sent" ? "lost" : "cut");
         this.#lost(lane, [probe], failure);
       },
       blocked: () => this.#complain(lane, BLOCKED),
@@ -177,9 +174,8 @@ export class Measurement {
     } finally {
       release();
       this.#ended = performance.now();
-      this.#wake?.();
-      clearTimeout(this.#expiry);
-      this.#retries.end();
+      clearTimeout(this.#timer);
+      this.#sleeps.end();
       this.#findOutages();
       for (const { transport } of this.#lanes) transport[Symbol.dispose]();
     }
@@ -192,24 +188,24 @@ export class Measurement {
   /** When the next message is due; Infinity while that depends on a reply. */
   get #nextDue(): number {
     const { interval } = this.options;
-    const begun = this.#begun ?? 0;
-    if (interval > 0) return begun + this.tally.sent * interval / this.#lanes.length;
+    if (interval > 0) return this.#begun + this.tally.sent * interval / this.#lanes.length;
     return this.#idle.length === 0 ? Infinity : performance.now();
   }
 
   /** Sends what is due, and looks again when more is. */
   #sendDue(): void {
-    this.#wake?.();
-    this.#wake = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const { count = Infinity, duration = Infinity } = this.options;
-    const end = (this.#begun ?? 0) + duration;
+    const end = this.#begun + duration;
     let room = BURST;
     this.#isSending = true;
     while (!(this.#isComplete ||= this.tally.sent >= count) && !this.#isHeldUp) {
-      const due = this.#nextDue;
-      const now = performance.now();
-      if (Math.min(due, end) > now + EARLY || room-- === 0) {
-        this.#wakeAt(Math.min(due, end));
+      const due = Math.min(this.#nextDue, end);
+      const wait = due - performance.now();
+      if (wait > EARLY || room-- === 0) {
+        // A timer, since setImmediate would keep the runtime from polling for input.
+        if (due < Infinity) this.#timer = setTimeout(() => this.#sendDue(), Math.max(0, wait));
         break;
       }
       if (due < end) this.#send(due);
@@ -217,13 +213,6 @@ export class Measurement {
     }
     this.#isSending = false;
     if (this.#isComplete && this.tally.pending === 0) this.#done.resolve();
-  }
-
-  /** Calls #sendDue when due. A timer, since setImmediate would keep the runtime from polling for input. */
-  #wakeAt(due: number): void {
-    if (due === Infinity) return;
-    const timer = setTimeout(() => this.#sendDue(), Math.max(0, due - performance.now()));
-    this.#wake = () => clearTimeout(timer);
   }
 
   #send(due: number): void {
@@ -242,73 +231,64 @@ export class Measurement {
     lane.last = probe;
     this.#inFlight.push({ probe, lane, at: now });
     lane.transport.send(probe);
-    if (this.#expiry === undefined) this.#watch();
+    if (!this.#isWatching && this.options.timeout > 0) this.#watch(this.options.timeout);
   }
 
   /** Gives up messages that have been pending for too long; one timer serves all. */
-  #watch(): void {
-    const { timeout } = this.options;
-    const at = this.#inFlight.first?.at;
-    if (timeout === 0 || at === undefined) return;
-    this.#expiry = setTimeout(async () => {
+  async #watch(timeout: number): Promise<void> {
+    this.#isWatching = true;
+    for (let first; (first = this.#inFlight.first) !== undefined;) {
+      await this.#sleeps.sleep(Math.max(0, first.at + timeout - performance.now()));
       // Replies may have arrived unread: the runtime reads only some connections per turn.
-      for (let rest = this.connections; rest > 0; rest -= READ_PER_PAUSE) await pause(0);
+      for (let rest = this.#lanes.length; rest > 0; rest -= READ_PER_PAUSE) await pause(0);
       if (this.#ended !== undefined) return;
-      this.#expire(timeout);
-      this.#expiry = undefined;
-      this.#watch();
-    }, Math.max(0, at + timeout - performance.now()));
-  }
-
-  #expire(timeout: number): void {
-    const latest = performance.now() - timeout;
-    const expired = [];
-    for (let first; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
-      expired.push(first);
-      first.lane.matcher.lose(first.probe, "lost");
-      this.#findOutages();
+      const latest = performance.now() - timeout;
+      const expired = [];
+      for (; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
+        expired.push(first);
+        first.lane.matcher.settle(first.probe, "lost");
+        this.#findOutages();
+      }
+      for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
+        const probes = lost.map(({ probe }) => probe);
+        this.#lost(lane, probes, `no reply within ${timeout / 1000}s`, timeout);
+      }
     }
-    const reason = `no reply within ${timeout / 1000}s`;
-    for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
-      const probes = lost.map(({ probe }) => probe);
-      this.#lost(lane, probes, reason, () => lane.transport.expired?.(timeout));
-    }
+    this.#isWatching = false;
   }
 
   #received(lane: Lane, line: Uint8Array): Promise<void> | undefined {
     const now = performance.now();
     const match = lane.matcher.match(line, now);
-    this.#report(lane, { ...match, bytes: line.length, data: line.slice() } as ReportedEvent);
+    this.#report(lane, { ...match, bytes: line.length, data: line.slice() });
     if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
     if (match.event === "reply" || match.event === "wrong") this.#settled(lane);
-    if (this.#unwritten < MAX_UNWRITTEN) return undefined;
-    return new Promise((resolve) => this.#readers.push(resolve));
+    return this.#unwritten < MAX_UNWRITTEN ? undefined : this.#written;
   }
 
   #answered(lane: Lane, since: number, duration: number): void {
-    this.timeline.record(since - (this.#begun ?? 0), duration);
+    this.timeline.record(since - this.#begun, duration);
     this.trouble = undefined;
     if (lane === this.#complaint.lane) this.#complaint.sentence = "";
   }
 
-  /** @param onReported called before the connection sends more */
-  #lost(lane: Lane, probes: readonly Probe[], reason?: string, onReported = () => {}): void {
+  /** @param timeout in ms, if no reply came in time */
+  #lost(lane: Lane, probes: readonly Probe[], reason?: string, timeout?: number): void {
     this.trouble = reason ?? this.trouble;
     for (const { seq, since } of probes) {
-      this.timeline.record(since - (this.#begun ?? 0), Infinity);
+      this.timeline.record(since - this.#begun, Infinity);
       this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
     }
-    onReported();
-    this.#settled(lane);
+    this.#settled(lane, timeout);
   }
 
   /** Called when a message was answered or lost: sends what waited for that. */
-  async #settled(lane: Lane): Promise<void> {
+  async #settled(lane: Lane, timeout?: number): Promise<void> {
     this.#findOutages();
-    lane.transport.settled?.();
+    lane.transport.settled?.(timeout);
     if (this.options.interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
       lane.last = undefined;
-      if (this.trouble !== undefined && !this.#isComplete) await this.#retries.sleep(RETRY);
+      if (this.trouble !== undefined && !this.#isComplete) await this.#sleeps.sleep(RETRY);
       this.#idle.push(lane);
     }
     this.#resume();
@@ -317,7 +297,7 @@ export class Measurement {
   /** Sends what is due, unless a timer or a caller is going to. */
   #resume(): void {
     if (this.#isSending || this.#ended !== undefined) return;
-    if (this.options.interval > 0 && this.#wake !== undefined) return;
+    if (this.options.interval > 0 && this.#timer !== undefined) return;
     this.#resumedAt = performance.now();
     this.#sendDue();
   }
@@ -340,26 +320,20 @@ export class Measurement {
 
   #report(lane: Lane | undefined, event: ReportedEvent): void {
     this.#unwritten++;
-    if (lane !== undefined && this.connections > 1 && event.event !== "outage") {
+    if (lane !== undefined && this.#lanes.length > 1 && event.event !== "outage") {
       event.connection = lane.number;
     }
-    this.callbacks.report(event).then(() => {
-      if (this.#unwritten-- !== MAX_UNWRITTEN) return;
-      for (const resolve of this.#readers.splice(0)) resolve();
-      this.#resume();
+    this.#written = this.callbacks.report(event).then(() => {
+      if (this.#unwritten-- === MAX_UNWRITTEN) this.#resume();
     }, (error) => this.#done.reject(error));
   }
 
   /** Reports a problem, unless it was just reported, and the connection has had no reply since. */
   #complain(lane: Lane, sentence: string): void {
     const { sentence: last, at } = this.#complaint;
-    const isTooSoon = this.connections > 1 && performance.now() - at < MIN_COMPLAINT_INTERVAL;
+    const isTooSoon = this.#lanes.length > 1 && performance.now() - at < MIN_COMPLAINT_INTERVAL;
     if (sentence === last || isTooSoon) return;
     this.#complaint = { lane, sentence, at: performance.now() };
     this.callbacks.complain(sentence);
   }
-}
-
-function isPending({ state }: Probe): boolean {
-  return state === "queued" || state === "sent";
 }

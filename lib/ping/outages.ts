@@ -22,9 +22,7 @@ export class Outages {
   /** Those that are over, the first 1,000 of them. */
   readonly over: Outage[] = [];
 
-  #from: number | undefined; // when the first message was due that was lost since an answer
-  #lost = 0;
-  #isCut = false;
+  #losses: { readonly from: number; count: number; isCut: boolean } | undefined; // since an answer
 
   /**
    * Records a lost message.
@@ -32,9 +30,9 @@ export class Outages {
    * @param isCut whether its connection was lost
    */
   lost(due: number, isCut: boolean): void {
-    this.#from ??= due;
-    this.#lost++;
-    this.#isCut ||= isCut;
+    const losses = this.#losses ??= { from: due, count: 0, isCut };
+    losses.count++;
+    losses.isCut ||= isCut;
   }
 
   /**
@@ -43,25 +41,21 @@ export class Outages {
    */
   answered(due: number): Outage | undefined {
     const outage = this.#current(due, true);
-    this.#from = undefined;
-    this.#lost = 0;
-    this.#isCut = false;
-    if (outage === undefined) return undefined;
-    if (this.over.length < MAX_LISTED) this.over.push(outage);
+    this.#losses = undefined;
+    if (outage !== undefined && this.over.length < MAX_LISTED) this.over.push(outage);
     return outage;
   }
 
   /** The outages so far, with the one that is not over. */
   until(now: number): Outage[] {
-    const current = this.#current(now, false);
-    return current === undefined ? [...this.over] : [...this.over, current];
+    return [...this.over, this.#current(now, false) ?? []].flat();
   }
 
   #current(until: number, isOver: boolean): Outage | undefined {
-    const from = this.#from;
-    if (from === undefined || (this.#lost < 2 && !this.#isCut)) return undefined;
+    const { from = 0, count = 0, isCut = false } = this.#losses ?? {};
+    if (count < 2 && !isCut) return undefined;
     const to = isOver ? { to: timeOf(until) } : {};
-    return { from: timeOf(from), ...to, duration: rounded(until - from), lost: this.#lost };
+    return { from: timeOf(from), ...to, duration: rounded(until - from), lost: count };
   }
 }
 

@@ -51,6 +51,15 @@ export class Tally {
 const MAX_ANSWERED = 1000;
 const MAX_LOST = 100_000;
 
+/**
+ * The meaning of a line that holds a message, by the message's state. Of several messages, the line
+ * answers one in the state that comes first.
+ */
+const MEANINGS: Partial<Record<ProbeState, "reply" | "late" | "duplicate">> = {
+  ...{ sent: "reply", wrong: "reply", lost: "late", answered: "duplicate", late: "duplicate" },
+};
+const RANK = Object.keys(MEANINGS);
+
 /** Matches lines to the messages of one connection. */
 export class ReplyMatcher {
   readonly #byKey = new Map<number, Queue<Probe>>();
@@ -78,10 +87,10 @@ export class ReplyMatcher {
   /** Records that a message is sent: from now on a line can answer it. */
   sent(probe: Probe): void {
     probe.state = "sent";
-    const key = this.keys.keyOf(probe.seq);
-    let equal = this.#byKey.get(key);
-    const isForgotten = this.keys.areUnique ? () => false : isSettled;
-    if (equal === undefined) this.#byKey.set(key, equal = new Queue(isForgotten));
+    const { keyOf, areUnique } = this.keys;
+    const key = keyOf(probe.seq);
+    const equal = this.#byKey.get(key) ?? new Queue(areUnique ? () => false : isSettled);
+    this.#byKey.set(key, equal);
     for (const queue of [this.#sent, this.#next, equal]) {
       void queue.first; // forgets what is settled
       queue.push(probe);
@@ -90,43 +99,27 @@ export class ReplyMatcher {
 
   /** Finds the message that a line answers. */
   match(line: Uint8Array, now: number): Match {
-    const isRefusal = this.keys !== anyLine && isErrorReply(line);
-    const probe = isRefusal ? undefined : this.#find(this.keys.keysIn(line));
-    if (probe === undefined) {
-      // Servers answer in order, or leave a message out.
-      const next = this.#next.first ?? this.#sent.first;
-      if (next === undefined) return { event: "unsolicited" };
-      this.tally.wrong++;
-      this.#settle(next, "wrong");
-      return { event: "wrong", seq: next.seq };
-    }
-    const { seq, since, state } = probe;
-    if (state === "lost") {
-      this.tally.late++;
-      this.#settle(probe, "late");
-      return { event: "late", seq, duration: now - since };
-    }
-    if (state === "answered" || state === "late") {
-      this.tally.duplicate++;
-      return { event: "duplicate", seq };
-    }
-    if (state === "wrong") this.tally.wrong--; // that line was unsolicited
-    return { event: "reply", seq, duration: this.answer(probe, now) };
+    const found = this.#find(line);
+    // Servers answer in order, or leave a message out.
+    const probe = found ?? this.#next.first ?? this.#sent.first;
+    if (probe === undefined) return { event: "unsolicited" };
+    const { seq, since } = probe;
+    const event = found && MEANINGS[found.state] || "wrong";
+    if (event === "duplicate") this.tally.duplicate++;
+    else this.settle(probe, event === "reply" ? "answered" : event);
+    if (event === "duplicate" || event === "wrong") return { event, seq };
+    return { event, seq, duration: now - since };
   }
 
-  /**
-   * Records that a message is answered.
-   * @returns how long that took, in ms
-   */
-  answer(probe: Probe, now: number): number {
-    this.tally.answered++;
-    this.#settle(probe, "answered");
-    return now - probe.since;
-  }
-
-  /** Gives up a message. */
-  lose(probe: Probe, state: "lost" | "cut"): void {
-    this.#settle(probe, state);
+  /** Records the fate of a message. */
+  settle(probe: Probe, state: "answered" | "wrong" | "late" | "lost" | "cut"): void {
+    if (isPending(probe)) this.tally.pending--;
+    if (probe.state === "wrong") this.tally.wrong--; // that line was unsolicited
+    probe.state = state;
+    if (state === "lost" || state === "cut") return this.#remember(probe, this.#lost, MAX_LOST);
+    this.tally[state]++;
+    this.#last = Math.max(this.#last, probe.seq);
+    this.#remember(probe, this.#answered, MAX_ANSWERED);
   }
 
   /**
@@ -137,27 +130,20 @@ export class ReplyMatcher {
     this.#byKey.clear();
     const cut = [];
     for (let probe; (probe = this.#sent.first) !== undefined; cut.push(probe)) {
-      this.lose(probe, "cut");
+      this.settle(probe, "cut");
     }
     return cut;
   }
 
-  /** The oldest message with one of these keys that is pending, or else one that is settled. */
-  #find(keys: readonly number[]): Probe | undefined {
-    return keys.flatMap((key) => this.#byKey.get(key)?.first ?? [])
+  /** The oldest message in a line that is pending, or else one that is settled; none in a refusal. */
+  #find(line: Uint8Array): Probe | undefined {
+    if (this.keys !== anyLine && isErrorReply(line)) return undefined;
+    return this.keys.keysIn(line).flatMap((key) => this.#byKey.get(key)?.first ?? [])
       .sort((a, b) => RANK.indexOf(a.state) - RANK.indexOf(b.state) || a.seq - b.seq)[0];
   }
 
-  #settle(probe: Probe, state: ProbeState): void {
-    if (probe.state === "queued" || probe.state === "sent") this.tally.pending--;
-    probe.state = state;
-    if (state === "lost" || state === "cut") return this.#forget(this.#lost, MAX_LOST, probe);
-    this.#last = Math.max(this.#last, probe.seq);
-    this.#forget(this.#answered, MAX_ANSWERED, probe);
-  }
-
   /** Remembers a settled message, and forgets the oldest of too many. */
-  #forget(settled: Queue<Probe>, most: number, probe: Probe): void {
+  #remember(probe: Probe, settled: Queue<Probe>, most: number): void {
     if (!this.keys.areUnique) return;
     settled.push(probe);
     if (settled.length <= most / this.matchers) return;
@@ -167,9 +153,11 @@ export class ReplyMatcher {
   }
 }
 
-function isSettled({ state }: Probe): boolean {
-  return state !== "sent";
+/** Returns whether a message is neither answered nor given up. */
+export function isPending({ state }: Probe): boolean {
+  return state === "queued" || state === "sent";
 }
 
-/** Which of several messages a line answers: states in the order of preference. */
-const RANK: readonly ProbeState[] = ["sent", "wrong", "lost", "answered", "late"];
+function isSettled(probe: Probe): boolean {
+  return !isPending(probe);
+}

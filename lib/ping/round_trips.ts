@@ -4,9 +4,6 @@
 const STEP = 1.001;
 /** The shortest round trip that is distinguished, in ms. */
 const LEAST = 0.001;
-/** Enough for a day. */
-const BUCKETS = Math.ceil(Math.log(86_400_000 / LEAST) / Math.log(STEP));
-
 /** Percentiles, and the round trips that are needed to know them. */
 const PERCENTILES = { p50: 1, p90: 10, p99: 100, p999: 1000 };
 
@@ -28,7 +25,7 @@ export class RoundTrips {
   #sum = 0;
   #min = Infinity;
   #max = 0;
-  #buckets: Float64Array | undefined; // most conversations need none
+  readonly #buckets = new Map<number, number>(); // round trips by the logarithm of their duration
 
   /**
    * Counts one.
@@ -39,9 +36,8 @@ export class RoundTrips {
     this.#sum += duration;
     this.#min = Math.min(this.#min, duration);
     this.#max = Math.max(this.#max, duration);
-    this.#buckets ??= new Float64Array(BUCKETS);
-    const at = bucketOf(duration);
-    this.#buckets[at] = (this.#buckets[at] ?? 0) + 1;
+    const bucket = bucketOf(duration);
+    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + 1);
   }
 
   /** The figures, to the microsecond; undefined if there are no round trips. */
@@ -68,27 +64,26 @@ export class RoundTrips {
     const edges = Array.from({ length: length + 1 }, (_, row) => least * factor ** row);
     const buckets = edges.map(bucketOf);
     const counts = new Array<number>(length).fill(0);
-    this.#buckets?.forEach((count, at) => {
-      if (count === 0) return;
-      const above = buckets.findIndex((bucket, row) => row > 0 && bucket > at);
+    for (const [bucket, count] of this.#buckets) {
+      const above = buckets.findIndex((edge, row) => row > 0 && edge > bucket);
       const row = above === -1 ? length - 1 : above - 1;
       counts[row] = (counts[row] ?? 0) + count;
-    });
+    }
     return { edges, counts };
   }
 
   /** The least duration that this share of the round trips did not exceed. */
   #percentile(share: number): number {
     let left = Math.ceil(share * this.count);
-    const at = this.#buckets?.findIndex((count) => (left -= count) <= 0) ?? 0;
-    const middle = LEAST * STEP ** (at + 0.5);
+    const sorted = [...this.#buckets].sort(([one], [other]) => one - other);
+    const [bucket = 0] = sorted.find(([, count]) => (left -= count) <= 0) ?? [];
+    const middle = LEAST * STEP ** (bucket + 0.5);
     return rounded(Math.min(Math.max(middle, this.#min), this.#max));
   }
 }
 
 function bucketOf(duration: number): number {
-  const at = Math.floor(Math.log(Math.max(duration, LEAST) / LEAST) / Math.log(STEP));
-  return Math.min(at, BUCKETS - 1);
+  return Math.floor(Math.log(Math.max(duration, LEAST) / LEAST) / Math.log(STEP));
 }
 
 /** To the microsecond. */

@@ -1,15 +1,10 @@
 /** The worst round trip and the losses of each stretch of time, in constant memory. Pure. */
 
-/** Cells that are kept: once a run is longer, every two become one. */
-const CELLS = 1024;
+/** Stretches that are kept: once a run is longer, every two become one. */
+const CELLS = 4096;
 
-/** A stretch of time. */
-interface Cell {
-  /** When its first message was due, in ms since the start. */
-  readonly at: number;
-  /** Its longest round trip, in ms; Infinity if a message was lost. */
-  readonly worst: number;
-}
+/** A stretch of time: its longest round trip, in ms; Infinity if a message was lost. */
+type Cell = number | undefined;
 
 /** The fates of messages, by when they were due. */
 export class Timeline {
@@ -21,7 +16,7 @@ export class Timeline {
   /** When the last reply came, or the last lost message was due, in ms since the start. */
   end = 0;
   #width = 1; // of a cell, in ms
-  #cells: (Cell | undefined)[] = [];
+  #cells: Cell[] = [];
 
   /**
    * Records a round trip, or a loss.
@@ -35,39 +30,28 @@ export class Timeline {
     this.end = Math.max(this.end, isLoss ? at : at + duration);
     if (!isLoss) this.worst = Math.max(this.worst, duration);
     for (; at >= this.#width * CELLS; this.#width *= 2) {
-      this.#cells = grouped(this.#cells, CELLS / 2, (_, index) => index / 2 | 0);
+      this.#cells = this.#grouped(CELLS / 2, (cell) => cell / 2 | 0);
     }
-    const index = Math.max(0, at / this.#width | 0);
-    this.#cells[index] = merged(this.#cells[index], { at, worst: duration });
+    const cell = at / this.#width | 0;
+    this.#cells[cell] = Math.max(duration, this.#cells[cell] ?? 0);
   }
 
   /**
    * The longest round trips of cells of equal length, from the first message to the last.
    * @returns for each in ms; Infinity where a message was lost, undefined where none was due
    */
-  cells(count: number): (number | undefined)[] {
-    const scale = (count - 1) / (this.#cells.at(-1)?.at || 1);
-    const cells = grouped(this.#cells, count, ({ at }) => Math.round(at * scale));
-    return cells.map((cell) => cell?.worst);
+  cells(count: number): Cell[] {
+    const scale = (count - 1) / (this.#cells.length - 1 || 1);
+    return this.#grouped(count, (cell) => Math.round(cell * scale));
   }
-}
 
-/** Merges the cells that get the same index. */
-function grouped(
-  cells: readonly (Cell | undefined)[],
-  count: number,
-  indexOf: (cell: Cell, index: number) => number,
-): (Cell | undefined)[] {
-  const groups = new Array<Cell | undefined>(count).fill(undefined);
-  for (const [index, cell] of cells.entries()) {
-    if (cell === undefined) continue;
-    const group = indexOf(cell, index);
-    groups[group] = merged(groups[group], cell);
+  /** Merges the cells that get the same index. */
+  #grouped(count: number, indexOf: (cell: number) => number): Cell[] {
+    const groups = new Array<Cell>(count).fill(undefined);
+    this.#cells.forEach((trip, cell) => {
+      const group = indexOf(cell);
+      if (trip !== undefined) groups[group] = Math.max(trip, groups[group] ?? 0);
+    });
+    return groups;
   }
-  return groups;
-}
-
-function merged(one: Cell | undefined, other: Cell): Cell {
-  if (one === undefined) return other;
-  return { at: Math.min(one.at, other.at), worst: Math.max(one.worst, other.worst) };
 }

@@ -1,19 +1,23 @@
-/** Carries the messages of a measurement to a server, over one connection at a time. */
+/**
+ * Carries the messages of a measurement to a server: as datagrams, or as attempts to connect.
+ * `conn_transport.ts` carries them over connections.
+ */
 
-import type { Connected } from "../net/connect.ts";
+import { errorMessage } from "../checks.ts";
+import { type Connected, connectTimed, type FamilyOptions } from "../net/connect.ts";
+import { checkLength, type DatagramSocket } from "../net/udp.ts";
+import { concat, endingOf, type Framing } from "../wire/framing.ts";
 import type { Probe } from "./reply_matcher.ts";
 
 /** Carries messages. */
 export interface Transport extends Disposable {
   /** Sends a message as soon as it may be sent. */
   send(probe: Probe): void;
-  /** Messages were settled: others may now be sent. */
-  settled?(): void;
   /**
-   * Messages were given up, since no reply came in time.
-   * @param timeout in ms
+   * Messages were settled: others may now be sent.
+   * @param timeout in ms, if they were given up because no reply came in time
    */
-  expired?(timeout: number): void;
+  settled?(timeout?: number): void;
 }
 
 /** Reports what a transport does. */
@@ -30,7 +34,7 @@ export interface TransportCallbacks {
   /** A connection was made, and closed again; connections are what is measured. */
   connected(probe: Probe, steps: Omit<Connected, "conn">): void;
   /**
-   * The connection is lost.
+   * The connection is lost. Its messages are then settled.
    * @param failure how, in a sentence; undefined where the transport gave up a healthy one
    * @param silence how long no byte had been transferred, in ms
    */
@@ -41,4 +45,56 @@ export interface TransportCallbacks {
   blocked(): void;
   /** The measurement can't continue. */
   failed(failure: unknown): void;
+}
+
+const LF = Uint8Array.of(10);
+
+/** Measures how long connecting takes: makes a connection for each message, and sends nothing. */
+export function connectAttempts(callbacks: TransportCallbacks, options: FamilyOptions): Transport {
+  let isClosed = false;
+  return {
+    async send(probe) {
+      callbacks.sent(probe);
+      try {
+        const { conn, ...steps } = await connectTimed(options);
+        conn.close();
+        if (!isClosed) callbacks.connected(probe, steps);
+      } catch (error) {
+        if (!isClosed) callbacks.unreachable(probe, errorMessage(error));
+      }
+    },
+    [Symbol.dispose]: () => void (isClosed = true),
+  };
+}
+
+/**
+ * Sends over UDP: each message is a datagram, and so is each reply.
+ * @param socket closed with the transport
+ */
+export function datagrams(
+  callbacks: TransportCallbacks,
+  socket: DatagramSocket,
+  framing: Framing,
+): Transport {
+  socket.listen({
+    received(datagram) {
+      const { length } = endingOf(datagram, framing);
+      void callbacks.received(datagram.subarray(0, datagram.length - length));
+    },
+    failed: callbacks.failed,
+  });
+  return {
+    send(probe) {
+      const { message } = probe;
+      const datagram = framing === "line" ? concat([message, LF]) : message;
+      try {
+        checkLength(datagram, message);
+      } catch (error) {
+        return callbacks.failed(error);
+      }
+      callbacks.sent(probe);
+      socket.send(datagram);
+    },
+    [Symbol.dispose]: () => socket[Symbol.dispose](),
+  };
 }

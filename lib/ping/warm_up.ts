@@ -6,39 +6,46 @@
 import type { FamilyOptions } from "../net/connect.ts";
 import { bind, DatagramSocket } from "../net/udp.ts";
 import type { Conn } from "../net/conn.ts";
-import { connectAttempts } from "./connect_transport.ts";
 import { ConnTransport } from "./conn_transport.ts";
-import { datagrams } from "./datagram_transport.ts";
 import { Measurement } from "./measurement.ts";
-import type { Transport, TransportCallbacks } from "./transport.ts";
+import {
+  connectAttempts,
+  datagrams,
+  type Transport,
+  type TransportCallbacks,
+} from "./transport.ts";
 
 /** Round trips at most, and the time for them in ms. */
 const COUNT = 10, TIME = 60;
+const OPTIONS = {
+  ...{ messages: [], interval: 0, count: COUNT, timeout: TIME, any: false, connections: 1 },
+  ...{ framing: "line", greeting: false } as const,
+};
 
-/** Warms up by messages over a connection in memory, which needs no permission. */
-export async function warmUpMessages(): Promise<void> {
-  const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
-  const connect = () => Promise.resolve(echo());
-  await measure((callbacks) => new ConnTransport(callbacks, connect, how));
+/**
+ * Warms up what carries messages. Connections in memory need no permission; without the permission
+ * to listen on the loopback, nothing else is warmed up.
+ */
+export async function warmUp(
+  { udp, connect }: { udp: boolean; connect: boolean },
+  where: FamilyOptions,
+): Promise<void> {
+  if (!udp && !connect) return await measure((all) => new ConnTransport(all, echo, OPTIONS));
+  const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" }); // no prompt
+  if (state === "granted") await (udp ? warmUpDatagrams() : warmUpConnections(where));
 }
 
-/** Warms up by connections over the loopback, with TLS or without, if the program may listen there. */
-export async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise<void> {
-  if (!await mayListen()) return;
+/** Warms up by connections, with TLS or without. */
+async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise<void> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const accepting = (async () => {
-    for await (const conn of listener) conn.close(); // no certificate is needed: a handshake fails
-  })().catch(() => {});
+  // No certificate is needed: a handshake fails.
+  Array.fromAsync(listener, (conn) => conn.close()).catch(() => {});
   const name = /^[\d.]+$|:/.test(hostname) ? "127.0.0.1" : "localhost";
   const where = { hostname: name, port: listener.addr.port, tls };
   await measure((callbacks) => connectAttempts(callbacks, where));
-  listener.close();
-  await accepting;
 }
 
-/** Warms up by datagrams over the loopback, if the program may listen there. */
-export async function warmUpDatagrams(): Promise<void> {
-  if (!await mayListen()) return;
+async function warmUpDatagrams(): Promise<void> {
   const echo = await bind("127.0.0.1", 0);
   echo.on("message", (datagram, { port, address }) => echo.send(datagram, port, address));
   const socket = await DatagramSocket.connect("127.0.0.1", echo.address().port);
@@ -46,27 +53,17 @@ export async function warmUpDatagrams(): Promise<void> {
   echo.close();
 }
 
-/** Returns whether the permission to listen is granted; never prompts. */
-async function mayListen(): Promise<boolean> {
-  const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" });
-  return state === "granted";
-}
-
 async function measure(make: (callbacks: TransportCallbacks) => Transport): Promise<void> {
   const silent = { report: () => Promise.resolve(), complain: () => {} };
-  const options = { messages: [], interval: 0, count: COUNT, timeout: 0, any: false };
-  const measurement = new Measurement(options, silent);
+  const measurement = new Measurement(OPTIONS, silent);
   measurement.add(make);
-  const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), TIME);
-  await measurement.run(stop.signal);
-  clearTimeout(timer);
+  await measurement.run(AbortSignal.timeout(TIME));
 }
 
 /** A connection that returns what was written, one message at a time. */
-function echo(): Conn {
+function echo(): Promise<Conn> {
   let written = Promise.withResolvers<Uint8Array>();
-  return {
+  return Promise.resolve({
     write: (bytes) => (written.resolve(bytes), Promise.resolve(bytes.length)),
     async read(into) {
       const bytes = await written.promise;
@@ -76,5 +73,5 @@ function echo(): Conn {
     },
     closeWrite: () => Promise.resolve(),
     close() {},
-  };
+  });
 }

@@ -75,11 +75,11 @@ Deno.test("datagrams, answered or not", async () => {
 Deno.test("a measurement: done, or called off while it waits", async () => {
   await using server = serve((message, reply) => reply.write(message), { framing: "line" });
   const { port } = server.addr as Deno.NetAddr;
-  const how = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
+  const how = { framing: "line", any: false, messages: [], greeting: false } as const;
   const silent = { report: () => Promise.resolve(), complain: () => {} };
   for (const [interval, count] of [[0, 3], [MINUTE, 2]] as const) {
     const measurement = new Measurement(
-      { messages: [], interval, count, timeout: MINUTE, any: false },
+      { ...how, interval, count, timeout: MINUTE, connections: 1 },
       silent,
     );
     measurement.add((callbacks) => new ConnTransport(callbacks, () => Deno.connect({ port }), how));

@@ -2,13 +2,16 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connectAttempts } from "../../lib/ping/connect_transport.ts";
 import { ConnTransport } from "../../lib/ping/conn_transport.ts";
 import type { ReportedEvent } from "../../lib/ping/events.ts";
 import { Measurement, type MeasurementOptions } from "../../lib/ping/measurement.ts";
 import { type Probe, ReplyMatcher, Tally } from "../../lib/ping/reply_matcher.ts";
 import { numbered } from "../../lib/wire/message_keys.ts";
-import type { Transport, TransportCallbacks } from "../../lib/ping/transport.ts";
+import {
+  connectAttempts,
+  type Transport,
+  type TransportCallbacks,
+} from "../../lib/ping/transport.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import type { Conn } from "../../lib/net/conn.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
@@ -27,7 +30,7 @@ const IGNORED: TransportCallbacks = {
   failed: () => {},
 };
 
-const HOW = { framing: "line", takesTurns: false, areAlike: false, greeting: false } as const;
+const HOW = { framing: "line", any: false, messages: [], greeting: false } as const;
 
 /** A message that is due. */
 const due = (): Probe => new ReplyMatcher(numbered, new Tally()).add(latin1("ping 1"), 0);
@@ -152,12 +155,11 @@ function scripted(callbacks: TransportCallbacks, failures: (string | undefined)[
 }
 
 const NEVER = new AbortController().signal;
-const OPTIONS = { messages: [], interval: 0, timeout: 0, any: false };
+const OPTIONS = { messages: [], interval: 0, timeout: 0, any: false, connections: 1 };
 
 /** Measures over echoes; gives what was reported. */
 async function measured(
   options: Partial<MeasurementOptions>,
-  connections = 1,
   delay?: number,
 ): Promise<{ events: ReportedEvent[]; measurement: Measurement }> {
   const events: ReportedEvent[] = [];
@@ -165,8 +167,8 @@ async function measured(
     report: (event: ReportedEvent) => Promise.resolve(void events.push(event)),
     complain: () => {},
   };
-  const measurement = new Measurement({ ...OPTIONS, ...options }, callbacks, connections);
-  for (let number = 0; number < connections; number++) {
+  const measurement = new Measurement({ ...OPTIONS, ...options }, callbacks);
+  for (let number = 0; number < measurement.options.connections; number++) {
     measurement.add((callbacks) => echo(callbacks, delay));
   }
   await measurement.run(NEVER);
@@ -192,7 +194,7 @@ describe("Measurement", () => {
   });
 
   it("spreads messages evenly over the connections and the interval, numbered across all", async () => {
-    const { events } = await measured({ count: 12, interval: 40 }, 4);
+    const { events } = await measured({ count: 12, interval: 40, connections: 4 });
     const replies = events.flatMap((one) =>
       one.event === "reply" ? [[one.seq, one.connection]] : []
     );
@@ -200,7 +202,7 @@ describe("Measurement", () => {
   });
 
   it("without an interval has a message pending on each connection, and the total is exact", async () => {
-    const { events, measurement } = await measured({ count: 1001 }, 10, 1);
+    const { events, measurement } = await measured({ count: 1001, connections: 10 }, 1);
     assertEquals([events.length, measurement.tally.answered], [1001, 1001]);
     const counts = Object.values(
       Object.groupBy(events, (one) => one.event === "reply" ? one.connection ?? 0 : 0),
@@ -228,7 +230,7 @@ describe("Measurement", () => {
       const since = performance.now();
       while (performance.now() - since < 400);
     }, 50);
-    const { measurement } = await measured({ count: 60, interval: 10, timeout: 200 }, 1, 20);
+    const { measurement } = await measured({ count: 60, interval: 10, timeout: 200 }, 20);
     clearTimeout(busy);
     assertEquals(measurement.tally.answered, 60);
   });
@@ -246,15 +248,32 @@ describe("Measurement", () => {
     let skipped = 0;
     performance.now = () => now.call(performance) + skipped;
     const complaints: string[] = [];
-    const measurement = new Measurement({ ...OPTIONS, interval: 50, count: 12 }, {
+    const measurement = new Measurement({ ...OPTIONS, interval: 50, count: 12, connections: 2 }, {
       report: () => Promise.resolve(void (skipped += 2000)),
       complain: (sentence) => complaints.push(sentence),
-    }, 2);
+    });
     const failures = ["down", "down", undefined, undefined, "down", "down"];
     measurement.add((callbacks) => scripted(callbacks, failures));
     measurement.add((callbacks) => scripted(callbacks, []));
     await measurement.run(NEVER).finally(() => performance.now = now);
     assertEquals(complaints, ["down", "down"]);
+  });
+
+  it("sends nothing before it runs, though a connection is lost already", async () => {
+    const events: ReportedEvent[] = [];
+    const measurement = new Measurement({ ...OPTIONS, interval: 10, count: 2 }, {
+      report: (event) => Promise.resolve(void events.push(event)),
+      complain: () => {},
+    });
+    measurement.add((callbacks) => {
+      queueMicrotask(() => callbacks.disconnected("closed", 0));
+      return echo(callbacks);
+    });
+    await sleep(20);
+    assertEquals(measurement.tally.sent, 0);
+    await measurement.run(NEVER);
+    const longest = Math.max(...events.map((one) => one.event === "reply" ? one.duration ?? 0 : 0));
+    assert(longest < 20, `${longest} ms`);
   });
 
   it("ends as soon as the last message is lost", async () => {

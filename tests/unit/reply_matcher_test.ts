@@ -112,7 +112,7 @@ describe("a line is", () => {
 
   it("late if its message is lost already, and then a duplicate", () => {
     const { matcher, probes } = sent(three, numbered);
-    for (const probe of probes.slice(0, 2)) matcher.lose(probe, "lost");
+    for (const probe of probes.slice(0, 2)) matcher.settle(probe, "lost");
     assertEquals(kinds(matcher, [line(1), line(3), line(1)]), ["late 1", "reply 3", "duplicate 1"]);
     const { answered, pending, late } = matcher.tally;
     assertEquals({ answered, pending, late }, { answered: 1, pending: 0, late: 1 });
@@ -145,7 +145,7 @@ describe("ReplyMatcher", () => {
   it("counts what was sent as answered, wrong, pending or given up", () => {
     const { matcher, probes } = sent([...three, "ping 4"], numbered);
     kinds(matcher, [line(1), "no"]);
-    matcher.lose(probes[3] as Probe, "lost");
+    matcher.settle(probes[3] as Probe, "lost");
     const { sent: all, answered, wrong, pending } = matcher.tally;
     assertEquals([all, answered, wrong, pending], [4, 1, 1, 1]);
   });
