@@ -101,7 +101,7 @@ export class ConnTransport implements Transport {
     }
   }
 
-  /** The next message, if it may be sent now. Where replies can't be told apart, none while another is pending. */
+  /** The next message, if it may be sent now: replies that can't be distinguished come one by one. */
   #next(): Probe | undefined {
     if (this.#isClosed || this.#conn !== undefined && !this.#isGreeted) return undefined;
     const takesTurns = this.options.any || this.#framing !== "line";
