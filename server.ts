@@ -1,7 +1,7 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt --v8-flags=--max-semi-space-size=4
 /** The server: sends every message back with the time at which it received it. */
 
-import { absolute, checkRunPermission, runCommand } from "./lib/cli/command.ts";
+import { absolute, checkRunPermission, environmentFor, runCommand } from "./lib/cli/command.ts";
 import { bytes, duration, oneOf, text, UsageError, type Values, whole } from "./lib/cli/options.ts";
 import { openLog } from "./lib/cli/output/server_log.ts";
 import { nameOf, Transcript } from "./lib/cli/output/transcript.ts";
@@ -83,7 +83,7 @@ async function main(options: Options): Promise<number> {
   const faults = await check(options);
   const stop = new AbortController();
   if (command === undefined) stopAtSignals(stop);
-  if (untilEof) await onInputEnd(Deno.stdin, () => stop.abort());
+  if (untilEof) await onInputEnd(() => stop.abort());
 
   const tls = await readTls({ cert, key });
   const log = await openLog(options, command !== undefined, fail);
@@ -102,13 +102,12 @@ async function main(options: Options): Promise<number> {
   const server = await start(options, common, listeners, transcript);
   transcript.listening(server.addrs, faults, !udp);
 
-  const { addr } = server;
+  const env = command ? await environmentFor(server.addr, logPath) : {};
   const code = command &&
-    await runCommand(command, { grace, addr, logPath, onStart: () => keepOnly(kept) })
-      .finally(() => {
-        stop.abort();
-        return server.finished;
-      });
+    await runCommand(command, grace, env, () => keepOnly(kept)).finally(() => {
+      stop.abort();
+      return server.finished;
+    });
   await server.finished;
   transcript.tally();
   await log.flush();

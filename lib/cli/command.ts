@@ -43,29 +43,21 @@ export async function checkRunPermission(command: string): Promise<void> {
   }
 }
 
-/** The circumstances of a command. */
-export interface CommandOptions {
-  /** The time from the first signal to SIGKILL, in ms. */
-  readonly grace: number;
-  /** The address of the server. */
-  readonly addr: Addr;
-  /** The path of the server's log file, from the root. */
-  readonly logPath: string | undefined;
-  /** Called once it runs: from then on no permission is needed. */
-  readonly onStart: () => Promise<void>;
-}
-
 /**
  * Runs a command to its end, on the standard streams of this program. Unless standard input is a
  * terminal, the command has a process group of its own, of which nothing is left.
+ * @param grace the time from the first signal to SIGKILL, in ms
+ * @param env variables that are added to its environment
+ * @param onStart called once it runs: from then on no permission is needed
  * @returns the exit code, or 128 and the number of the signal that ended the command. The
  *   code is 127 if it is not found, 126 if it can't be executed; standard error explains both
  */
 export async function runCommand(
   command: readonly string[],
-  { grace, addr, logPath, onStart }: CommandOptions,
+  grace: number,
+  env: Record<string, string>,
+  onStart: () => Promise<void>,
 ): Promise<number> {
-  const env = await environmentFor(addr, logPath);
   const onWindows = Deno.build.os === "windows"; // which has neither groups nor sh
   const onTerminal = Deno.stdin.isTerminal();
   const minus = onTerminal ? "" : "-"; // makes the number of a process that of its group
@@ -86,10 +78,8 @@ export async function runCommand(
       void tell(killing === undefined ? signal.slice("SIG".length) : "KILL");
       killing ??= setTimeout(() => tell("KILL"), grace);
     });
-    const child = new Deno.Command(name, {
-      ...{ args, env, detached: !onTerminal && !onWindows },
-      ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
-    }).spawn();
+    const detached = !onTerminal && !onWindows;
+    const child = new Deno.Command(name, { args, env, detached }).spawn();
     void tell(`${minus}${child.pid}`);
     await onStart();
     const { code } = await child.status;
@@ -109,7 +99,10 @@ export function absolute(path: string): Promise<string> {
 }
 
 /** Returns the variables that contain the address of the server. */
-async function environmentFor(addr: Addr, logPath?: string): Promise<Record<string, string>> {
+export async function environmentFor(
+  addr: Addr,
+  logPath?: string,
+): Promise<Record<string, string>> {
   const log = logPath === undefined ? {} : { READBACK_LOG: logPath };
   if (!("hostname" in addr)) return { READBACK_PATH: await absolute(addr.path), ...log };
   const { port } = addr;

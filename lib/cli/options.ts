@@ -122,9 +122,9 @@ export function parse<T extends Table>(
     }
     given(key).push(operand);
   }
-  const rows = Object.entries(table);
-  for (const [key, option] of rows) if (isGiven(key)) checkCombination(key, option, isGiven);
-  const values = rows.map(([key, option]) => [key, readValues(dashed(key), option, given(key))]);
+  checkCombinations(table, isGiven);
+  const values = Object.entries(table)
+    .map(([key, option]) => [key, readValues(dashed(key), option, given(key))]);
   return Object.fromEntries(values);
 }
 
@@ -177,22 +177,20 @@ function* spellOut(table: Table, args: readonly string[]): Generator<string> {
   yield* ["--", ...left];
 }
 
-/** Checks that an option makes sense beside the others that are given. */
-function checkCombination(
-  key: string,
-  { not = [], needs = [], why = "choose one of them" }: Option,
-  isGiven: (key: string) => boolean,
-) {
-  const other = not.find(isGiven);
-  if (other !== undefined) {
-    throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: ${why}`);
-  }
-  const missing = needs.map((need) => need.split("|")).find((keys) => !keys.some(isGiven));
-  if (missing !== undefined) {
-    const names = missing.map(dashed).join(" or ");
-    throw new UsageError(
-      `${dashed(key)} makes sense only with ${names}: add that, or leave it out`,
-    );
+/** Checks that the options that are given make sense together. */
+function checkCombinations(table: Table, isGiven: (key: string) => boolean) {
+  for (const [key, { not = [], needs = [], why = "choose one of them" }] of Object.entries(table)) {
+    if (!isGiven(key)) continue;
+    const other = not.find(isGiven);
+    const missing = needs.find((keys) => !keys.split("|").some(isGiven));
+    if (other !== undefined) {
+      throw new UsageError(`cannot combine ${dashed(key)} and ${dashed(other)}: ${why}`);
+    }
+    if (missing !== undefined) {
+      const names = missing.split("|").map(dashed).join(" or ");
+      const sense = `${dashed(key)} makes sense only with ${names}`;
+      throw new UsageError(`${sense}: add that, or leave it out`);
+    }
   }
 }
 

@@ -1,21 +1,15 @@
 /** Standard input, and what it is cut into: lines, messages of a conversation, bytes as they are. */
 
 import { errorMessage } from "../checks.ts";
+import type { Conn } from "../net/conn.ts";
 import { isPending } from "../wait.ts";
 import { concat, Framer, messagesOf } from "../wire/framing.ts";
 import { UsageError } from "./options.ts";
 
 /** A source of bytes. */
-export interface Input {
-  /** Reads some bytes; resolves to their number, or null at the end. */
-  read(into: Uint8Array): Promise<number | null>;
-}
-
-/** A destination of bytes. */
-export interface Output {
-  /** Writes all of these bytes. */
-  write(bytes: Uint8Array): Promise<unknown>;
-}
+export type Input = Pick<Conn, "read">;
+/** A destination of bytes, all of which are written. */
+export type Output = { write(bytes: Uint8Array): Promise<unknown> };
 
 /** Standard input. Its end is final: a terminal could be read again after Ctrl-D. */
 export function standardInput(input: Input): Input {
@@ -36,14 +30,11 @@ export function standardInput(input: Input): Input {
 const ENDED = 50;
 
 /**
- * Calls back at the end of an input, which is discarded.
+ * Calls back at the end of standard input, which is discarded.
  * @throws {UsageError} if it has already ended
  */
-export async function onInputEnd(input: Input, callback: () => void): Promise<void> {
-  const buffer = new Uint8Array(4096);
-  const end = (async () => {
-    while (await input.read(buffer).catch(() => null) !== null);
-  })();
+export async function onInputEnd(callback: () => void): Promise<void> {
+  const end = Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   if (!await isPending(end, ENDED)) {
     throw new UsageError(
       "cannot use --until-eof: standard input has already ended; give it a pipe that stays open, " +

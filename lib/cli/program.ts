@@ -88,21 +88,16 @@ export async function run<T extends Table>(
  * @throws {UsageError} instead of an error about whatever an older one lacks
  */
 export function checkRuntime(version: string = Deno.version.deno): void {
-  const number = (version: string) => {
-    const [major = 0, minor = 0] = version.split(".").map(Number);
-    return major * 1000 + minor;
-  };
+  const number = (of: string) => of.split(".", 2).reduce((sum, n) => sum * 1000 + Number(n), 0);
   if (number(version) >= number(OLDEST)) return;
   throw new UsageError(`cannot run on Deno ${version}: it must be ${OLDEST} or newer`);
 }
 
-const PERMISSIONS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
-/** The permissions that a program keeps. */
-export type Kept = Partial<Record<typeof PERMISSIONS[number], boolean>>;
+const ALL = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
 
 /** Gives up every permission but these, also one that was given by `--allow-all`. */
-export async function keepOnly(kept: Kept): Promise<void> {
-  for (const name of PERMISSIONS) {
+export async function keepOnly(kept: { readonly [Name in typeof ALL[number]]?: boolean }) {
+  for (const name of ALL) {
     // A Deno that does not know a permission rejects its name.
     if (!kept[name]) await Deno.permissions.revoke({ name }).catch(() => {});
   }

@@ -14,16 +14,8 @@ export interface LogOptions extends Pick<TranscriptOptions, "quiet" | "once"> {
   readonly trace: boolean;
 }
 
-/** The log of a server. */
-export interface ServerLog extends TranscriptOptions {
-  /** Its file, if it has one: what that holds is kept until it is truncated. */
-  readonly file: Deno.FsFile | undefined;
-  /** Resolves once everything is written, or nobody has read it for a second. */
-  flush(): Promise<unknown>;
-}
-
 /**
- * Opens the log of a server.
+ * Opens the log of a server. What its file holds is kept until that is truncated.
  * @param hasCommand a command has standard output for itself
  * @param fail prints a sentence on standard error
  * @throws {Error} a sentence
@@ -32,25 +24,21 @@ export async function openLog(
   { log: style, logFile, trace: isTraced, ...options }: LogOptions,
   hasCommand: boolean,
   fail: (sentence: string) => void,
-): Promise<ServerLog> {
-  const failed = (name: string, error: unknown) =>
-    `cannot write to ${name}: ${errorMessage(error)}`;
-  const file = logFile === undefined
-    ? undefined
-    : await Deno.open(logFile, { write: true, create: true }).catch((error) => {
-      throw new Error(failed(quote(logFile), error));
+): Promise<TranscriptOptions & { file?: Deno.FsFile | undefined; flush(): Promise<unknown> }> {
+  const open = (path: string) =>
+    Deno.open(path, { write: true, create: true }).catch((error) => {
+      throw new Error(`cannot write to ${quote(path)}: ${errorMessage(error)}`);
     });
+  const file = logFile === undefined ? undefined : await open(logFile);
   const out = file ?? (hasCommand ? Deno.stderr : Deno.stdout);
   const name = file ? "the log file" : `standard ${hasCommand ? "error" : "output"}`;
+  const failed = (error: unknown) =>
+    fail(`cannot write to ${name}: ${errorMessage(error)}; the conversations go on`);
   const isJson = style === "json";
   const trace = isTraced && !isJson ? new TraceText("peer", () => columnsOf(out)) : undefined;
   const format: Format = isJson ? asJson : trace ? asTrace(trace) : asText;
   const dropped = (lines: number) => format({ event: "dropped", lines }, new Date(), 0);
-  const log = new Log(
-    out,
-    dropped,
-    (error) => fail(`${failed(name, error)}; the conversations go on`),
-  );
+  const log = new Log(out, dropped, failed);
   // A program that starts the server reads the address from its output.
   const ready = file && !hasCommand ? new Log(Deno.stdout, dropped) : undefined;
   const isPrinted = !hasCommand || style !== undefined || isTraced || file !== undefined;

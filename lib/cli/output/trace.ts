@@ -3,6 +3,7 @@
 import type { Trace, TraceEvent } from "../../net/traced.ts";
 import { quote } from "../../wire/quote.ts";
 import type { Report } from "./report.ts";
+import { columnsOf } from "./standard_output.ts";
 
 /** Characters that take two columns of a terminal, or nearly so. */
 const WIDE =
@@ -14,8 +15,7 @@ const COLUMNS = 80;
 
 /** Reports a client's reads and writes: as events, or as lines that are printed elsewhere. */
 export function reportTrace(report: Report, print: (line: string) => void): Trace {
-  const columns = () => Deno.stderr.isTerminal() ? Deno.consoleSize().columns : undefined;
-  const text = new TraceText("self", columns);
+  const text = new TraceText("self", () => columnsOf(Deno.stderr));
   return (event) => {
     if (report.style !== "json") return print(text.line(event, report.server));
     const { kind, from, data } = event;
@@ -34,18 +34,14 @@ export class TraceText {
    * @param client the end that is the client: what it sends is marked `>`
    * @param columns the width of the terminal; undefined if there is none
    */
-  constructor(
-    readonly client: TraceEvent["from"],
-    readonly columns: () => number | undefined,
-  ) {}
+  constructor(readonly client: TraceEvent["from"], readonly columns: () => number | undefined) {}
 
   /** Formats a read or a write, or the end of a connection. */
   line({ kind, from, data, time }: TraceEvent, address: string): string {
     if (kind === "connected") return this.#line(time, address, " ", kind);
     const mark = from === this.client ? ">" : "<";
-    if (kind !== "data") {
-      return this.#line(time, address, mark, kind === "half-close" ? "end (half-close)" : kind);
-    }
+    if (kind === "half-close") return this.#line(time, address, mark, "end (half-close)");
+    if (kind !== "data") return this.#line(time, address, mark, kind);
     const count = String(data.length);
     this.#countWidth = Math.max(this.#countWidth, count.length);
     const unit = data.length === 1 ? "byte " : "bytes";
@@ -57,17 +53,11 @@ export class TraceText {
     return this.#line(performance.now(), address, " ", text, data);
   }
 
-  /** Formats a message. */
-  message(address: string, number: number, data: Uint8Array): string {
-    const { length } = data;
-    return this.note(address, `message ${number}: ${length} byte${length === 1 ? "" : "s"}`, data);
-  }
-
   #line(time: number, address: string, mark: string, text: string, data?: Uint8Array): string {
     this.#addressWidth = Math.max(this.#addressWidth, address.length);
     const seconds = (time / 1000).toFixed(3).padStart(7);
     const line = `${seconds} ${address.padEnd(this.#addressWidth)} ${mark} ${text}`;
-    return data === undefined ? line : `${line} ${this.#cut(quote(data), line.length + 1)}`;
+    return data ? `${line} ${this.#cut(quote(data), line.length + 1)}` : line;
   }
 
   /** Shortens a quoted text to the rest of the line, between characters and escapes. */

@@ -66,7 +66,7 @@ const ENDS: Readonly<Partial<Record<Ending, string>>> = {
 const TRACED: { readonly [N in Name]?: (event: Events[N], trace: TraceText, number: number) => string } = {
   waiting: () => "",
   framing: ({ client, framing, why }, trace) => trace.note(client, `framing ${framing}: ${why}`),
-  message: ({ client, data }, trace, number) => trace.message(client, number, data),
+  message: ({ client, bytes, data }, trace, number) => trace.note(client, `message ${number}: ${bytes} byte${bytes === 1 ? "" : "s"}`, data),
   fault: (event, trace) => trace.note(event.client, `fault ${drawn(event)}`),
   refused: ({ client, reason }, trace) => trace.note(client, `refused: ${reason}`),
   ended: () => "", // the trace has the ends
