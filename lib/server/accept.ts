@@ -8,21 +8,6 @@ import { timeLimit, turn } from "../wait.ts";
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/**
- * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process.
- * These are the source maps of the files in an error's stack, here the callers, and a signal listener.
- */
-export function prepareForNoDescriptors(): void {
-  void new Error().stack;
-  try {
-    const listener = () => {};
-    Deno.addSignalListener("SIGWINCH", listener);
-    Deno.removeSignalListener("SIGWINCH", listener);
-  } catch {
-    // This system has no such signal.
-  }
-}
-
 /** Returns true if a connection died in the listen queue: the next one can be accepted at once. */
 export function isDeadConnection(error: unknown): boolean {
   const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
@@ -74,14 +59,11 @@ export class Admissions {
    */
   async admit(steps: (settle: () => boolean) => Promise<void>): Promise<void> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    let isOver = false;
     const settle = () => {
       cancel();
-      this.#unsettled.delete(giveUp);
-      return !isOver;
+      return this.#unsettled.delete(giveUp);
     };
     const giveUp = (reason: string) => {
-      isOver = true;
       settle();
       reject(new Error(reason));
     };

@@ -6,7 +6,6 @@ import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
-import { prepareForNoDescriptors } from "./accept.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConfig, type OutboxConn } from "./outbox.ts";
@@ -28,8 +27,13 @@ export interface ConversationConfig<State> extends OutboxConfig {
   /** Reports that the handler or a callback failed. */
   failed(error: unknown): void;
   /** Reports the end of the conversation. */
-  over(conversation: Conversation<State>, ending: Ending): void;
+  over(conversation: Served<State>, ending: Ending): void;
 }
+
+/** The service of one connection: a conversation or, in a relay, a connection to another server. */
+export type Served<State> =
+  & Pick<Conversation<State>, keyof Client | "bytes" | "cut" | "run" | "silentFor">
+  & { stop(): void };
 
 /**
  * Milliseconds without a byte. After that, held bytes without an LF are a raw message, and a client
@@ -83,11 +87,6 @@ export class Conversation<State = unknown> implements Client<State> {
       this.#framer.onDecided = (...decided) => onFraming(...decided, this);
     }
     this.#outbox = new Outbox(conn, config, this);
-  }
-
-  /** Prepares for errors while no descriptor is free: their stacks name this file. */
-  static prepare(): void {
-    prepareForNoDescriptors();
   }
 
   /**
@@ -381,5 +380,21 @@ export class Conversation<State = unknown> implements Client<State> {
     } catch {
       // Ignored: the read loop reports the disconnect.
     }
+  }
+}
+
+/**
+ * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process.
+ * These are the source maps of the files in an error's stack, here this one and the callers, and a
+ * signal listener.
+ */
+export function prepareForNoDescriptors(): void {
+  void new Error().stack;
+  try {
+    const listener = () => {};
+    Deno.addSignalListener("SIGWINCH", listener);
+    Deno.removeSignalListener("SIGWINCH", listener);
+  } catch {
+    // This system has no such signal.
   }
 }

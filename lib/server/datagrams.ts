@@ -2,13 +2,7 @@
 
 import type { Socket } from "node:dgram";
 import { errorMessage } from "../checks.ts";
-import {
-  type ConnectionFaults,
-  drawDelay,
-  type FaultPlan,
-  Faults,
-  find,
-} from "../faults/faults.ts";
+import { type ConnectionFaults, drawDelay, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { formatEndpoint, type NetAddr, resolve } from "../net/address.ts";
@@ -21,14 +15,7 @@ import { concat, endingOf } from "../wire/framing.ts";
 import { MessageTooLong, MessageView } from "../wire/message.ts";
 import { ADMISSION_LIMIT, tooSlow } from "./accept.ts";
 import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
-import {
-  catchRejection,
-  type Client,
-  errorReporter,
-  type Handler,
-  type ReportError,
-  safely,
-} from "./handler.ts";
+import { Callbacks, catchRejection, type Client, type Handler } from "./handler.ts";
 import { handlerTooSlow } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
 import { checkDatagramService, type DatagramOptions } from "./serve_options.ts";
@@ -107,7 +94,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #handler: Handler<void>;
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
-  readonly #report: ReportError;
+  readonly #callbacks: Callbacks;
   readonly #faults: ConnectionFaults | undefined;
   readonly #delays = new Sleeps();
   readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
@@ -115,7 +102,6 @@ export class DatagramServer implements AsyncDisposable {
   readonly #closed = Promise.withResolvers<void>();
   #received = 0; // datagrams, answered or not
   #stage: "serving" | "deaf" | "closed" = "serving";
-  #isTroubled = false;
   #stopping: Promise<void> | undefined;
 
   /**
@@ -132,7 +118,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
-    this.#report = errorReporter(options.onError?.bind(options));
+    this.#callbacks = new Callbacks(options.onError?.bind(options));
     this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
     this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => {
@@ -141,16 +127,9 @@ export class DatagramServer implements AsyncDisposable {
     });
     for (const socket of sockets) {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
-      socket.on("error", ({ message }) => this.#troubled(`cannot receive: ${message}`));
+      socket.on("error", ({ message }) => this.#callbacks.trouble(`cannot receive: ${message}`));
     }
-    try {
-      for (const addr of this.addrs) {
-        catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
-      }
-    } catch (error) {
-      sockets.forEach(close);
-      throw error;
-    }
+    this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), sockets);
     const removeListener = onAbort(options.signal, () => void this.shutdown());
     void this.finished.then(removeListener);
   }
@@ -204,45 +183,66 @@ export class DatagramServer implements AsyncDisposable {
     message.receivedAt = Date.now();
     this.bytes += datagram.length;
     const isTooLong = message.length > maxMessage;
-    const number = isTooLong ? 0 : ++this.messages;
-    const reply = (bytes: Uint8Array) => this.#send(socket, bytes, addr);
-    const client = new Sender(
-      ...[addr, addrOf(socket.address()), this.messages] as const,
-      (part) => this.#push(() => reply(bytesOf(part))),
-      () => this.#drained(),
-    );
+    if (!isTooLong) this.messages++;
+    const send = (reply: Uint8Array) => this.#send(socket, fitting(reply, ending), addr);
+    const { client, over } = this.#clientAt(socket, addr);
     try {
-      if (!isTooLong) {
-        catchRejection(onMessage?.(message, client), (error) => this.#failed(error));
-      }
+      if (!isTooLong) catchRejection(onMessage?.(message, client), this.#callbacks.failed);
       if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
       if (once) this.#stage = "deaf";
-      const out = ReplyBuffer.take();
-      if (isTooLong) out.write(errorReply(new MessageTooLong(maxMessage).message));
-      else await this.#inTime(this.#handler(message, out, client));
-      const written = out.isBegun ? out.bytes.slice(0, out.length) : undefined;
-      ReplyBuffer.give(out);
-      const plan = isTooLong ? undefined : this.#faults?.plan(number, message.bytes);
-      if (plan !== undefined) await this.#misbehave(written, ending, plan, client, reply);
-      else if (written !== undefined) await reply(fitting(written, ending));
+      if (isTooLong) await send(errorReply(new MessageTooLong(maxMessage).message));
+      else await this.#answer(message, client, send);
     } catch (error) {
-      this.#failed(error);
+      this.#callbacks.failed(error);
     } finally {
-      client.over();
+      over();
     }
     if (once) this.#close();
   }
 
-  /** Sends what the faults of a message make of its reply. */
-  async #misbehave(
-    written: Uint8Array | undefined,
-    ending: Uint8Array,
-    plan: FaultPlan,
+  /** The sender of a datagram as a client, and a function that ends it: the message is handled. */
+  #clientAt(socket: Socket, addr: NetAddr) {
+    let abort: AbortController | undefined;
+    let isOver = false;
+    const client: Client<void> = {
+      ...{ addr, localAddr: addrOf(socket.address()), messages: this.messages },
+      ...{ idle: 0, isHealthCheck: false, state: undefined, end: () => {} },
+      get signal() {
+        abort ??= new AbortController();
+        if (isOver) abort.abort();
+        return abort.signal;
+      },
+      write: (part) => {
+        if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
+        const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
+        track(this.#send(socket, bytes, addr), this.#pushes);
+        return true;
+      },
+      drained: () => this.#drained(),
+    };
+    const over = () => {
+      isOver = true;
+      abort?.abort();
+    };
+    return { client, over };
+  }
+
+  /** Sends the handler's reply, or what the faults of the message make of it. */
+  async #answer(
+    message: MessageView,
     client: Client<void>,
-    send: (datagram: Uint8Array) => Promise<void>,
+    send: (reply: Uint8Array) => Promise<void>,
   ): Promise<void> {
+    const { handlerTimeout: limit = 0 } = this.#options;
+    const out = ReplyBuffer.take();
+    const done = this.#handler(message, out, client);
+    await (done && limit > 0 ? inTime(done, limit, handlerTooSlow(limit), this.finished) : done);
+    const written = out.isBegun ? out.bytes.slice(0, out.length) : undefined;
+    ReplyBuffer.give(out);
+    const plan = this.#faults?.plan(client.messages, message.bytes);
+    if (plan === undefined) return written && await send(written);
     const report = ({ request }: Fault, value?: number) =>
-      this.#call(() => this.#options.onFault?.(request, client, client.messages, value));
+      this.#callbacks.call(() => this.#options.onFault?.(request, client, client.messages, value));
     const replies = applyReplyFaults(written, plan, report);
     const delay = find(plan.faults, "delay");
     if (delay !== undefined && replies.length > 0) {
@@ -250,7 +250,7 @@ export class DatagramServer implements AsyncDisposable {
       report(delay, value);
       await this.#delays.sleep(value);
     }
-    await Promise.all(replies.map((bytes) => send(fitting(bytes, ending))));
+    await Promise.all(replies.map(send));
   }
 
   async #mayEnter(addr: NetAddr): Promise<boolean> {
@@ -261,22 +261,9 @@ export class DatagramServer implements AsyncDisposable {
       if (answer !== false) return true;
       throw new Error("not let in");
     } catch (error) {
-      this.#call(() => onRefused?.(addr, errorMessage(error)));
+      this.#callbacks.call(() => onRefused?.(addr, errorMessage(error)));
       return false;
     }
-  }
-
-  /** Waits for a handler up to its time limit. */
-  #inTime(done: void | Promise<void>): void | Promise<void> {
-    const { handlerTimeout = 0 } = this.#options;
-    if (done === undefined || handlerTimeout === 0) return done;
-    return inTime(done, handlerTimeout, handlerTooSlow(handlerTimeout), this.finished);
-  }
-
-  #push(send: () => Promise<void>): boolean {
-    if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
-    track(send(), this.#pushes);
-    return true;
   }
 
   async #drained(): Promise<boolean> {
@@ -294,9 +281,7 @@ export class DatagramServer implements AsyncDisposable {
 
   async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     if (this.#isClosed) return;
-    const why = await send(socket, datagram, addr);
-    if (why === null) this.#isTroubled = false;
-    else this.#troubled(why);
+    this.#callbacks.trouble(await send(socket, datagram, addr));
   }
 
   async #stop(): Promise<void> {
@@ -321,58 +306,12 @@ export class DatagramServer implements AsyncDisposable {
     // Then the ports are free. Deno emits the event "close" only where node:process is loaded.
     setTimeout(() => this.#closed.resolve(), 0);
   }
-
-  /** Reports that the network fails; once, until a reply can be sent. */
-  #troubled(sentence: string): void {
-    if (!this.#isTroubled) this.#report(sentence);
-    this.#isTroubled = true;
-  }
-
-  #failed(error: unknown): void {
-    this.#report(`cannot answer: ${errorMessage(error)}`, error);
-  }
-
-  /** Calls a callback, whose errors are reported. */
-  #call(callback: () => unknown): void {
-    safely(callback, (error) => this.#failed(error));
-  }
 }
 
 /** Keeps a promise in a set until it settles. */
 function track(promise: Promise<void>, inProgress: Set<Promise<void>>): void {
   inProgress.add(promise);
   void promise.then(() => inProgress.delete(promise));
-}
-
-/** The sender of a datagram, while that is handled. */
-class Sender implements Client<void> {
-  readonly idle = 0;
-  readonly isHealthCheck = false;
-  readonly state = undefined;
-  #abort: AbortController | undefined;
-  #isOver = false;
-
-  constructor(
-    readonly addr: NetAddr,
-    readonly localAddr: NetAddr,
-    readonly messages: number,
-    readonly write: Client["write"],
-    readonly drained: Client["drained"],
-  ) {}
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.#isOver) this.#abort.abort();
-    return this.#abort.signal;
-  }
-
-  end(): void {}
-
-  /** Aborts the signal: the message is handled, or nobody waits for that any more. */
-  over(): void {
-    this.#isOver = true;
-    this.#abort?.abort();
-  }
 }
 
 /** Returns a reply as a datagram, or in its place the error that it is too long. */
@@ -398,8 +337,4 @@ async function bindAll(addresses: readonly string[], port: number): Promise<Sock
     sockets.forEach(close);
     throw error;
   }
-}
-
-function bytesOf(part: string | Uint8Array): Uint8Array {
-  return typeof part === "string" ? encoder.encode(part) : part.slice();
 }

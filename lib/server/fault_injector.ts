@@ -12,30 +12,32 @@ import { type LateReply, ReplyBuffer } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
 type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
-type Converse<State> = (conn: ServerConn) => Conversation<State>;
 
 /** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {
   #accepted = 0;
   /** The faults of each connection; a health check has none. */
-  readonly chosen = new WeakMap<ServerConn, ConnectionFaults>();
+  readonly chosen: WeakMap<ServerConn, ConnectionFaults> = new WeakMap();
 
   private constructor(
     readonly faults: Faults,
     readonly support: FaultSupport,
     readonly onFault: OnFault<State>,
+    readonly stopping: AbortSignal,
   ) {}
 
   /**
    * Reads the faults in a server's options, if there are any.
    *
    * @param call calls a callback
+   * @param stopping is aborted when the server begins to stop
    * @param up a relay's transport to its server
    * @throws {RangeError} if they can't be read, or can't happen there
    */
   static of<State>(
-    options: Omit<ServeOptions<State>, "orders"> & { orders?: boolean | undefined },
+    options: ServeOptions<State>,
     call: (callback: () => unknown) => void,
+    stopping: AbortSignal,
     up?: FaultSupport["up"],
   ): FaultInjector<State> | undefined {
     const { listeners, path, onFault } = options;
@@ -44,7 +46,7 @@ export class FaultInjector<State> {
     const support = { transport, resets, ...up && { up } };
     const faults = Faults.from(options, support);
     const report: OnFault<State> = (...fault) => call(() => onFault?.(...fault));
-    return faults && new FaultInjector(faults, support, report);
+    return faults && new FaultInjector(faults, support, report, stopping);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
@@ -66,15 +68,17 @@ export class FaultInjector<State> {
   }
 
   /**
-   * Makes a conversation over a connection with faults.
+   * Makes a conversation over a connection with faults; returns undefined if it has none.
    *
    * @param conn owned from here on
-   * @param stopping is aborted when the server begins to stop
    */
-  open(conn: ServerConn, stopping: AbortSignal, converse: Converse<State>): Conversation<State> {
+  open(
+    conn: ServerConn,
+    converse: (conn: ServerConn) => Conversation<State>,
+  ): Conversation<State> | undefined {
     const chosen = this.chosen.get(conn);
-    if (chosen === undefined) return converse(conn);
-    const faulty = new ReplyConn(conn, chosen, stopping);
+    if (chosen === undefined) return undefined;
+    const faulty = new ReplyConn(conn, chosen, this.stopping);
     const conversation = converse(faulty);
     const reset = () => {
       faulty.reset();

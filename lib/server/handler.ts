@@ -1,7 +1,9 @@
 /** Functions of the user: their types, and how they are called so that their errors are reported. */
 
+import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
 import type { Addr } from "../net/address.ts";
+import { close } from "../net/conn.ts";
 import type { Message } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Reply } from "./reply.ts";
@@ -121,20 +123,50 @@ export type Ending =
   | "cut"
   | "done";
 
-/** Reports an error in a sentence. Never throws. */
-export type ReportError = (sentence: string, cause?: unknown) => void;
+/** Calls the callbacks of a server, and reports their errors and its own. */
+export class Callbacks {
+  #isTroubled = false;
 
-/** Reports errors to `onError`, whose own errors are dropped; without one, prints them. */
-export function errorReporter(onError: ((error: Error) => void) | undefined): ReportError {
-  const report = onError ?? printError;
-  return (sentence, cause) => safely(() => report(new Error(sentence, { cause })), () => {});
+  /** @param onError its own errors are dropped; without one, errors are printed */
+  constructor(readonly onError: (error: Error) => void = printError) {}
+
+  /** Reports an error in a sentence. Never throws. */
+  report(sentence: string, cause?: unknown): void {
+    safely(() => this.onError(new Error(sentence, { cause })), () => {});
+  }
+
+  /** Reports why the network fails; once, until it is null: the network works again. */
+  trouble(sentence: string | null, cause?: unknown): void {
+    if (sentence !== null && !this.#isTroubled) this.report(sentence, cause);
+    this.#isTroubled = sentence !== null;
+  }
+
+  /** Reports that a handler or a callback failed. */
+  failed = (error: unknown): void => this.report(`cannot answer: ${errorMessage(error)}`, error);
+
+  /** Calls a callback, whose errors are reported. */
+  call = (callback: () => unknown): void => safely(callback, this.failed);
+
+  /** Calls `onListen` with each address. If it throws, closes what was opened. */
+  announce<At>(
+    addrs: readonly At[],
+    onListen: (addr: At) => unknown,
+    opened: readonly { close(): void }[],
+  ): void {
+    try {
+      for (const addr of addrs) catchRejection(onListen(addr), this.failed);
+    } catch (error) {
+      opened.forEach(close);
+      throw error;
+    }
+  }
 }
 
 /**
  * Calls a function.
  * @param failed called with the error that it throws, or with which it rejects
  */
-export function safely(call: () => unknown, failed: (error: unknown) => void): void {
+function safely(call: () => unknown, failed: (error: unknown) => void): void {
   try {
     catchRejection(call(), failed);
   } catch (error) {
@@ -163,8 +195,7 @@ function printError({ message, cause }: Error): void {
 function placeOf(cause: unknown): string {
   try {
     const stack = cause instanceof Error ? String(cause.stack) : "";
-    return stack.split("\n").filter((line) => /^ +at /.test(line)).map((line) => `\n${line}`)
-      .join("");
+    return stack.match(/\n +at .*/g)?.join("") ?? "";
   } catch {
     return ""; // the stack is a getter that throws
   }

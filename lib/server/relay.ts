@@ -1,12 +1,11 @@
 /** A relay: connects each client to a server, and passes on what either of them sends. */
 
-import { errorMessage, mustBe } from "../checks.ts";
+import { mustBe } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/errors.ts";
-import { FaultInjector } from "./fault_injector.ts";
-import { errorReporter, safely } from "./handler.ts";
-import { Server } from "./serve.ts";
+import { Callbacks } from "./handler.ts";
+import { type Open, Server } from "./serve.ts";
 import {
   checkRelay,
   type RelayOptions,
@@ -37,43 +36,35 @@ export function relay<State = void>(
   options: RelayOptions<State> = {},
 ): Server<State> {
   checkRelay(target, options);
-  const report = errorReporter(options.onError?.bind(options));
-  const call = (callback: () => unknown) =>
-    safely(callback, (error) => report(errorMessage(error), error));
-  const faults = FaultInjector.of(options, call, target.path === undefined ? "tcp" : "unix");
-  let isReachable = true;
-  const connect = async (client: RelayedConnection<State>) => {
-    try {
-      await client.connect(target);
-      isReachable = true;
-    } catch (error) {
-      if (error instanceof ConnectError) {
-        call(() => options.onRefused?.(client.addr, error.message));
-        if (isReachable) report(error.message, error);
-        isReachable = false;
-      }
-      throw error;
-    }
-    return await options.onOpen?.(client) as State;
-  };
+  const callbacks = new Callbacks(options.onError?.bind(options));
   const own: ServeOptions<State> = {
-    ...{ ...options, faults: undefined, seed: undefined },
-    onOpen: (client) => connect(client as RelayedConnection<State>),
-    onError: ({ message, cause }) => {
+    ...options,
+    async onOpen(client) {
+      try {
+        await (client as RelayedConnection<State>).connect(target);
+        callbacks.trouble(null);
+      } catch (error) {
+        if (error instanceof ConnectError) {
+          callbacks.call(() => options.onRefused?.(client.addr, error.message));
+          callbacks.trouble(error.message, error);
+        }
+        throw error;
+      }
+      return await options.onOpen?.(client) as State;
+    },
+    onError({ message, cause }) {
       const isReported = cause instanceof ConnectError || cause instanceof DOMException;
-      if (!isReported) report(message, cause);
+      if (!isReported) callbacks.report(message, cause);
     },
   };
-  return new Server(() => {}, own, (over) => ({
-    refuses: (conn) => faults?.refuses(conn) ?? false,
-    open: (conn) => {
-      const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
-      if (faults) client.report = faults.reporter(client);
-      client.onEof = () => call(() => options.onEof?.(client));
-      client.onEnd = (ending) => over(client, ending);
-      return client;
-    },
-  }));
+  const open: Open<State> = (conn, { onEof, over }, faults) => {
+    const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
+    if (faults) client.report = faults.reporter(client);
+    client.onEof = () => onEof?.(client);
+    client.onEnd = (ending) => over(client, ending);
+    return client;
+  };
+  return new Server(() => {}, own, open, target.path === undefined ? "tcp" : "unix");
 }
 
 /** Reads a target as a command line has it: `HOST:PORT`, or a path, which has a `/`. */

@@ -1,23 +1,22 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
 import { errorMessage } from "../checks.ts";
+import type { FaultSupport } from "../faults/grammar.ts";
 import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst, Admissions, isDeadConnection, isOutOfResources } from "./accept.ts";
-import { Conversation, type ConversationConfig, LAST_MESSAGES_LIMIT } from "./conversation.ts";
+import {
+  Conversation,
+  type ConversationConfig,
+  LAST_MESSAGES_LIMIT,
+  prepareForNoDescriptors,
+  type Served,
+} from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
 import { FaultInjector } from "./fault_injector.ts";
-import {
-  catchRejection,
-  type Client,
-  type Ending,
-  errorReporter,
-  type Handler,
-  type ReportError,
-  safely,
-} from "./handler.ts";
+import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
 import { checkService, type ServeOptions } from "./serve_options.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
@@ -74,27 +73,12 @@ export function serve<State, Value>(
   }
 }
 
-/** The service of one connection: a conversation or, in a relay, a connection to another server. */
-export interface Served<State> extends Client<State> {
-  state: State;
-  readonly bytes: number;
-  /** Resolves when it is over; never rejects. */
-  run(): Promise<void>;
-  /** Ends the service, once everything that has arrived is answered. */
-  stop(): void | Promise<void>;
-  /** Ends the service at once. */
-  cut(ending: Ending): void;
-  /** Milliseconds without activity, by a clock of the caller's. */
-  silentFor(clock: number): number;
-}
-
-/** The service of all connections. */
-export interface Service<State> {
-  /** Closes a connection that is not to be served; returns true if it did. */
-  refuses(conn: ServerConn): boolean;
-  /** @param conn owned from here on */
-  open(conn: ServerConn): Served<State>;
-}
+/** Begins the service of a connection, which it owns from there on. */
+export type Open<State> = (
+  conn: ServerConn,
+  config: ConversationConfig<State>,
+  faults: FaultInjector<State> | undefined,
+) => Served<State>;
 
 /**
  * A running server.
@@ -119,18 +103,17 @@ export class Server<State = void> implements AsyncDisposable {
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
+  readonly #callbacks: Callbacks;
   readonly #config: ConversationConfig<State>;
-  readonly #report: ReportError;
-  readonly #service: Service<State>;
+  readonly #faults: FaultInjector<State> | undefined;
+  readonly #open: Open<State>;
   readonly #stopping = new AbortController();
   readonly #conversations = new Set<Served<State>>();
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
   readonly #admissions: Admissions;
   readonly #openings: Admissions; // async calls of `onOpen`, which have a slot already
-  readonly #maxClients: number;
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isClosed = false; // accepts no more
-  #isTroubled = false; // nothing can be accepted for now
   #accepted = 0;
   #messages = 0; // of conversations that are over
   #bytes = 0;
@@ -140,53 +123,39 @@ export class Server<State = void> implements AsyncDisposable {
   /**
    * Serves at once. See {@linkcode serve}.
    *
-   * @param service by default, conversations in which the handler answers
+   * @param open by default, the handler answers in conversations
+   * @param up the transport of a relay to its server
    */
   constructor(
     handler: Handler<State>,
     options: ServeOptions<State>,
-    service?: (over: (served: Served<State>, ending: Ending) => void) => Service<State>,
+    open: Open<State> = converse,
+    up?: FaultSupport["up"],
   ) {
     checkService(handler, options);
-    Conversation.prepare();
+    prepareForNoDescriptors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
+    const { call, failed } = this.#callbacks = new Callbacks(options.onError?.bind(options));
     this.#options = options;
     this.#admissions = new Admissions(idleTimeout);
     this.#openings = new Admissions(idleTimeout, Infinity);
-    this.#report = errorReporter(options.onError?.bind(options));
-    const call = (callback: () => unknown) => this.#call(callback);
-    const over = (served: Served<State>, ending: Ending) => this.#over(served, ending);
-    const faults = FaultInjector.of(options, call);
-    this.#maxClients = once ? 1 : options.maxClients ?? 1000;
+    this.#faults = FaultInjector.of(options, call, this.#stopping.signal, up);
+    this.#open = open;
     this.#config = {
-      ...{ framing, maxMessage, concurrency, once, handlerTimeout },
-      handler: faults?.wrap(handler) ?? handler,
+      ...{ framing, maxMessage, concurrency, once, handlerTimeout, failed },
+      handler: this.#faults?.wrap(handler) ?? handler,
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
-      separate: faults !== undefined,
+      separate: this.#faults !== undefined,
       reads: new FairReads(),
       onMessage: onMessage?.bind(options),
       onEof: onEof && ((client) => call(() => options.onEof?.(client))),
       onFraming: onFraming && ((...decided) => call(() => options.onFraming?.(...decided))),
-      failed: (error) => this.#failed(error),
-      over,
-    };
-    const converse = (conn: ServerConn) =>
-      new Conversation(conn, conn.remoteAddr, conn.isHealthCheck ?? false, this.#config);
-    this.#service = service?.(over) ?? {
-      refuses: (conn) => faults?.refuses(conn) ?? false,
-      open: (conn) => faults?.open(conn, this.#stopping.signal, converse) ?? converse(conn),
+      over: (conversation, ending) => this.#over(conversation, ending),
     };
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
-    try {
-      for (const addr of this.addrs) {
-        catchRejection(options.onListen?.(addr), (error) => this.#failed(error));
-      }
-    } catch (error) {
-      this.#listeners.forEach(close);
-      throw error;
-    }
+    this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), this.#listeners);
     this.finished = this.#run();
     const removeListener = onAbort(options.signal, () => void this.shutdown());
     void this.finished.then(removeListener);
@@ -275,7 +244,14 @@ export class Server<State = void> implements AsyncDisposable {
   #stop(): void {
     this.#stage = "stopping";
     this.#stopping.abort();
-    void this.#emptyQueue();
+    const { reads } = this.#config;
+    // Closing a listener resets the connections in its queue, so those are accepted first. In a
+    // crowd, a connection may wait for long before it is.
+    void untilQuiet(() => this.#accepted + reads.crowdedTurns, QUEUE_PAUSE, QUEUE_LIMIT)
+      .then(() => {
+        this.#closeListeners();
+        this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
+      });
     for (const conversation of this.#conversations) void conversation.stop();
     this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => this.#cut()));
   }
@@ -293,12 +269,11 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const unwatch = this.#watch(this.#options.idleTimeout ?? 0);
+    this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
     while (this.#slots + this.#admissions.size > 0) await this.#change();
     this.#stage = "over";
     this.#config.reads[Symbol.dispose]();
-    unwatch();
     for (const cancel of this.#timers) cancel();
   }
 
@@ -316,16 +291,19 @@ export class Server<State = void> implements AsyncDisposable {
         if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
         failures++;
         if (isDeadConnection(error)) {
-          this.#call(() => this.#options.onVanished?.());
+          this.#callbacks.call(() => this.#options.onVanished?.());
           if (failures % MAX_DEAD === 0) await sleep(0);
-        } else if (isOutOfResources(error) || failures > MAX_FAILURES) await this.#rest(error);
+        } else if (isOutOfResources(error) || failures > MAX_FAILURES) {
+          this.#callbacks.trouble(`cannot accept for now: ${errorMessage(error)}`);
+          await sleep(RETRY_PAUSE);
+        }
         continue;
       }
       failures = 0;
-      this.#isTroubled = false;
+      this.#callbacks.trouble(null);
       this.#accepted++;
       const { onAccept, verify } = this.#options;
-      if (!onAccept && this.#service.refuses(conn)) continue;
+      if (!onAccept && this.#faults?.refuses(conn)) continue;
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else this.#burst.add(conn);
     }
@@ -334,31 +312,36 @@ export class Server<State = void> implements AsyncDisposable {
   /** Takes the steps before a conversation, while others are accepted. */
   async #enter(conn: ServerConn): Promise<void> {
     const { onAccept, verify } = this.#options;
-    let served: ServerConn | null = conn;
+    let served = conn;
     try {
       if (this.#stage === "cutting") throw new Error("the server stops");
       await this.#admissions.admit(async (settle) => {
         await conn.handshake?.();
-        const accepted = served = onAccept ? await onAccept(conn) : conn;
+        const accepted = onAccept ? await onAccept(conn) : conn;
         const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
         if (accepted === null || isRefused) return close(conn);
-        if (onAccept && !accepted.isHealthCheck && this.#service.refuses(accepted)) return;
-        if (await verify?.(accepted.remoteAddr) === false) throw new Error("not let in");
+        served = accepted;
+        if (onAccept && !served.isHealthCheck && this.#faults?.refuses(served)) return;
+        if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
         if (!settle()) return;
         while (this.#isFull) await this.#change();
-        this.#begin(accepted);
+        this.#begin(served);
       });
     } catch (error) {
-      const { remoteAddr } = served ?? conn;
-      for (const one of new Set([served ?? conn, conn])) close(one);
-      this.#call(() => this.#options.onRefused?.(remoteAddr, errorMessage(error)));
+      const { remoteAddr } = served;
+      for (const one of new Set([served, conn])) close(one);
+      this.#refused(remoteAddr, error);
     }
     this.#wake();
   }
 
-  /** Cuts idle clients. One timer serves all conversations; returns a function that stops it. */
-  #watch(idleTimeout: number): () => void {
-    if (idleTimeout === 0) return () => {};
+  #refused(addr: Addr, error: unknown): void {
+    this.#callbacks.call(() => this.#options.onRefused?.(addr, errorMessage(error)));
+  }
+
+  /** Cuts idle clients. One timer serves all conversations. */
+  #watch(idleTimeout: number): void {
+    if (idleTimeout === 0) return;
     const interval = Math.min(Math.max(idleTimeout / 10, 10), 1000);
     let clock = 0; // does not run while the process is stopped
     let last = performance.now();
@@ -372,10 +355,7 @@ export class Server<State = void> implements AsyncDisposable {
       if (silent().length === 0) return;
       cancel = timeLimit(0, () => silent().forEach((conversation) => conversation.cut("idle")));
     }, interval);
-    return () => {
-      clearInterval(timer);
-      cancel();
-    };
+    this.#timers.push(() => clearInterval(timer), () => cancel());
   }
 
   /** The number of slots in use. */
@@ -385,7 +365,8 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** True if no slot is free; a stopping server serves all that wait. */
   get #isFull(): boolean {
-    return !this.#isClosed && this.#slots >= this.#maxClients;
+    const { once, maxClients = 1000 } = this.#options;
+    return !this.#isClosed && this.#slots >= (once ? 1 : maxClients);
   }
 
   /** Waits until a slot may be free, or none is needed. */
@@ -406,20 +387,20 @@ export class Server<State = void> implements AsyncDisposable {
     } catch {
       return close(accepted); // reset in the listen queue
     }
-    const conversation = this.#service.open(accepted);
+    const conversation = this.#open(accepted, this.#config, this.#faults);
     let state;
     try {
       state = this.#options.onOpen?.(conversation);
     } catch (error) {
       conversation.cut("failed");
-      return this.#failed(error);
+      return this.#callbacks.failed(error);
     }
-    if (state instanceof Promise) void this.#open(conversation, state);
+    if (state instanceof Promise) void this.#awaitState(conversation, state);
     else this.#converse(conversation, state as State);
   }
 
   /** Waits for an async `onOpen`, in a slot. */
-  async #open(conversation: Served<State>, opening: Promise<State>): Promise<void> {
+  async #awaitState(conversation: Served<State>, opening: Promise<State>): Promise<void> {
     try {
       await this.#openings.admit(async (settle) => {
         try {
@@ -427,12 +408,12 @@ export class Server<State = void> implements AsyncDisposable {
           if (settle()) this.#converse(conversation, state);
         } catch (error) {
           conversation.cut("failed");
-          this.#failed(error);
+          this.#callbacks.failed(error);
         }
       });
     } catch (error) { // it was given up
       conversation.cut("cut");
-      this.#call(() => this.#options.onRefused?.(conversation.addr, errorMessage(error)));
+      this.#refused(conversation.addr, error);
     }
     this.#wake();
   }
@@ -444,7 +425,10 @@ export class Server<State = void> implements AsyncDisposable {
     void conversation.run();
     if (this.#stage === "cutting") conversation.cut("cut");
     else if (this.#stage === "stopping") void conversation.stop();
-    else if (this.#options.once && !conversation.isHealthCheck) this.#acceptNoMore();
+    else if (this.#options.once && !conversation.isHealthCheck) {
+      this.#closeListeners();
+      this.#giveUp("the one conversation has begun");
+    }
   }
 
   #over(conversation: Served<State>, ending: Ending): void {
@@ -454,34 +438,8 @@ export class Server<State = void> implements AsyncDisposable {
     }
     this.#conversations.delete(conversation);
     this.#config.reads.leave();
-    this.#call(() => this.#options.onClose?.(conversation, ending));
+    this.#callbacks.call(() => this.#options.onClose?.(conversation, ending));
     this.#wake();
-  }
-
-  /** Calls a callback, whose errors are reported. */
-  #call(callback: () => unknown): void {
-    safely(callback, (error) => this.#failed(error));
-  }
-
-  #failed(error: unknown): void {
-    this.#report(`cannot answer: ${errorMessage(error)}`, error);
-  }
-
-  /**
-   * Accepts what connected before the stop: closing a listener resets the connections in its queue.
-   */
-  async #emptyQueue(): Promise<void> {
-    const { reads } = this.#config;
-    // In a crowd, a connection may wait for long before it is accepted.
-    await untilQuiet(() => this.#accepted + reads.crowdedTurns, QUEUE_PAUSE, QUEUE_LIMIT);
-    this.#closeListeners();
-    this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
-  }
-
-  /** With `once`, refuses all clients but the one that is served. */
-  #acceptNoMore(): void {
-    this.#closeListeners();
-    this.#giveUp("the one conversation has begun");
   }
 
   #closeListeners(): void {
@@ -490,11 +448,11 @@ export class Server<State = void> implements AsyncDisposable {
     this.#listeners.forEach(close);
     this.#wake();
   }
+}
 
-  /** Pauses after a failure of the listener; reports it once, until a connection is accepted. */
-  async #rest(error: unknown): Promise<void> {
-    if (!this.#isTroubled) this.#report(`cannot accept for now: ${errorMessage(error)}`);
-    this.#isTroubled = true;
-    await sleep(RETRY_PAUSE);
-  }
+/** Begins a conversation. */
+function converse<State>(...[conn, config, faults]: Parameters<Open<State>>): Conversation<State> {
+  const { remoteAddr, isHealthCheck = false } = conn;
+  const begin = (conn: ServerConn) => new Conversation(conn, remoteAddr, isHealthCheck, config);
+  return faults?.open(conn, begin) ?? begin(conn);
 }
