@@ -18,7 +18,7 @@ import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import { Callbacks, catchRejection, type Client, type Handler } from "./handler.ts";
 import { handlerTooSlow } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
-import { checkDatagramService, type DatagramOptions } from "./serve_options.ts";
+import { checkService, DATAGRAM_RULES, type DatagramOptions } from "./serve_options.ts";
 
 /** The most messages in progress, and the most pushes; further ones are dropped, as UDP may. */
 const MAX_IN_PROGRESS = 256;
@@ -55,7 +55,7 @@ export async function serveDatagrams(
   handler: Handler<void>,
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
-  checkDatagramService(handler, options);
+  checkService(handler, options, DATAGRAM_RULES);
   const { hostname = "127.0.0.1", port = 0 } = options;
   Faults.from(options, SUPPORT); // throws before anything is opened
   const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {

@@ -51,11 +51,11 @@ const QUIET = 2;
 
 /** The queue of conversations that may not read yet. */
 export class FairReads implements Disposable {
-  #conversations = 0;
+  /** The number of conversations. */
+  conversations = 0;
   #served = 0; // in this round
   #hasLarge = false; // a large reply was written in this round
   #freePasses = RESUMED; // how many of the next conversations served need not wait
-  #round: ReturnType<typeof setImmediate> | undefined;
   #total = 0; // served in earlier rounds
   #waiting: (() => void)[] = [];
   #quiet: ReturnType<typeof setTimeout> | undefined;
@@ -64,25 +64,10 @@ export class FairReads implements Disposable {
   #polling: Promise<void> | undefined; // the pause of all floods, while it lasts
   #timer: ReturnType<typeof setTimeout> | undefined; // that of the pause
 
-  /** The number of conversations. */
-  get conversations(): number {
-    return this.#conversations;
-  }
-
   /** Turns of the event loop with so many reads that others, although input had arrived, may have had none. */
   crowdedTurns = 0;
   #reads = 0; // in this turn
   #turn: ReturnType<typeof setImmediate> | undefined;
-
-  /** Adds a conversation. */
-  enter(): void {
-    this.#conversations++;
-  }
-
-  /** Removes a conversation. */
-  leave(): void {
-    this.#conversations--;
-  }
 
   /**
    * Counts a conversation as served. A write stands for the read before it, since each read is followed
@@ -91,7 +76,10 @@ export class FairReads implements Disposable {
    * @returns a promise to wait for before the next read, if any
    */
   afterWrite(bytes: number): Promise<void> | undefined {
-    if (this.#conversations > CROWD) this.#countRead();
+    if (this.conversations > CROWD) {
+      this.#reads++;
+      this.#turn ??= setImmediate(() => this.#endTurn());
+    }
     if (bytes < LARGE) return this.#queue();
     this.#hasLarge = true;
     // In a crowd, small rounds make sure that input is polled.
@@ -102,18 +90,15 @@ export class FairReads implements Disposable {
   /** Stops all timers. By then, no conversation waits: a server disposes of it after the last one. */
   [Symbol.dispose](): void {
     clearImmediate(this.#turn);
-    clearImmediate(this.#round);
     clearTimeout(this.#quiet);
     clearTimeout(this.#timer);
   }
 
-  #countRead(): void {
-    this.#reads++;
-    this.#turn ??= setImmediate(() => {
-      if (this.#reads >= CROWDED_TURN) this.crowdedTurns++;
-      this.#reads = 0;
-      this.#turn = undefined;
-    });
+  #endTurn(): void {
+    if (this.#reads >= CROWDED_TURN) this.crowdedTurns++;
+    this.#reads = 0;
+    this.#turn = undefined;
+    if (this.#served > 0) this.#endRound();
   }
 
   /** After each slice, lets floods wait until the runtime has polled for input. */
@@ -131,9 +116,8 @@ export class FairReads implements Disposable {
 
   /** In a crowd, conversations that were served wait until they are resumed. */
   #queue(): Promise<void> | undefined {
-    if (this.#conversations <= CROWD) return undefined;
+    if (this.conversations <= CROWD) return undefined;
     this.#served++;
-    this.#round ??= setImmediate(() => this.#endRound());
     if (this.#freePasses > 0) {
       this.#freePasses--;
       return undefined;
@@ -143,8 +127,7 @@ export class FairReads implements Disposable {
 
   #endRound(): void {
     // Clients whose input the runtime has left unread go first.
-    const mayBeMore = this.#served >= CROWD && this.#waiting.length < this.#conversations;
-    this.#round = undefined;
+    const mayBeMore = this.#served >= CROWD && this.#waiting.length < this.conversations;
     this.#total += this.#served;
     this.#served = 0;
     this.#resume(mayBeMore ? 0 : this.#hasLarge ? RESUMED_WITH_LARGE : RESUMED);

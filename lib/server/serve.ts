@@ -17,7 +17,7 @@ import {
 import { FairReads } from "./fair_reads.ts";
 import { FaultInjector } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
-import { checkService, type ServeOptions } from "./serve_options.ts";
+import { checkService, SERVE_RULES, type ServeOptions } from "./serve_options.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
 const RETRY_PAUSE = 100;
@@ -132,7 +132,7 @@ export class Server<State = void> implements AsyncDisposable {
     open: Open<State> = converse,
     up?: FaultSupport["up"],
   ) {
-    checkService(handler, options);
+    checkService(handler, options, SERVE_RULES);
     prepareForNoDescriptors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
@@ -421,7 +421,7 @@ export class Server<State = void> implements AsyncDisposable {
   #converse(conversation: Served<State>, state: State): void {
     conversation.state = state;
     this.#conversations.add(conversation);
-    this.#config.reads.enter();
+    this.#config.reads.conversations++;
     void conversation.run();
     if (this.#stage === "cutting") conversation.cut("cut");
     else if (this.#stage === "stopping") void conversation.stop();
@@ -437,7 +437,7 @@ export class Server<State = void> implements AsyncDisposable {
       this.#bytes += conversation.bytes;
     }
     this.#conversations.delete(conversation);
-    this.#config.reads.leave();
+    this.#config.reads.conversations--;
     this.#callbacks.call(() => this.#options.onClose?.(conversation, ending));
     this.#wake();
   }

@@ -242,7 +242,7 @@ const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   ...{ onMessage: functionRule, onError: functionRule },
 };
 
-const SERVE_RULES: Rules<ServeOptions> = {
+export const SERVE_RULES: Rules<ServeOptions> = {
   ...{ ...RULES, listeners: listenersRule, path: textRule, cert: textRule, key: textRule },
   ...{ framing: framingRule, ending: textRule, concurrency: countRule, maxClients: countRule },
   ...{ idleTimeout: timeRule, drain: timeRule, onAccept: functionRule, onOpen: functionRule },
@@ -250,29 +250,32 @@ const SERVE_RULES: Rules<ServeOptions> = {
   ...{ onClose: functionRule, onVanished: functionRule },
 };
 
-const DATAGRAM_RULES: Rules<DatagramOptions> = {
+export const DATAGRAM_RULES: Rules<DatagramOptions> = {
   ...{ ...RULES, framing: framingNameRule, ignore: functionRule, onFault: functionRule },
 };
 
+const TARGET_RULES: Rules<RelayTarget> = {
+  ...{ hostname: textRule, port: connectPortRule, path: textRule },
+};
+
 /**
- * Checks what {@linkcode serve} was given, before anything is opened.
+ * Checks what {@linkcode serve} or {@linkcode serveDatagrams} was given, before anything is opened.
  * @throws {TypeError | RangeError} that names the first wrong option
  */
-export function checkService(handler: unknown, options: object): void {
+export function checkService<Options extends object>(
+  handler: unknown,
+  options: Options,
+  rules: Rules<Options>,
+): void {
   checkOne("handler", handler, functionRule);
-  checkOptions<ServeOptions>(options, SERVE_RULES);
-  const { cert, key } = options as ServeOptions;
+  checkOptions(options, rules);
+  const { cert, key }: ServeOptions = options;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
   }
 }
 
-const TARGET_RULES: Rules<RelayTarget> = {
-  hostname: textRule,
-  port: connectPortRule,
-  path: textRule,
-};
-
+/** The options that need messages. */
 const MESSAGE_OPTIONS = [
   ...["concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage"],
   ...["once", "onFraming", "onMessage", "orders"],
@@ -282,21 +285,12 @@ const MESSAGE_OPTIONS = [
  * Checks what {@linkcode relay} was given, before anything is opened.
  * @throws {TypeError | RangeError} that names what is wrong
  */
-export function checkRelay(target: RelayTarget, options: object): void {
+export function checkRelay(target: RelayTarget, options: Partial<Record<string, unknown>>): void {
   const { hostname, port, path } = target; // of whatever has them, such as a server
   checkOptions<RelayTarget>({ hostname, port, path }, TARGET_RULES);
   if ((port === undefined) === (path === undefined)) {
     throw new TypeError("a relay needs the port or the path of its server: give one of them");
   }
-  const wrong = MESSAGE_OPTIONS.find((name) => options[name as keyof typeof options] !== undefined);
+  const wrong = MESSAGE_OPTIONS.find((name) => options[name] !== undefined);
   if (wrong) throw new TypeError(`a relay has no messages: leave out ${wrong}`);
-}
-
-/**
- * Checks what {@linkcode serveDatagrams} was given, before anything is opened.
- * @throws {TypeError | RangeError} that names the first wrong option
- */
-export function checkDatagramService(handler: unknown, options: object): void {
-  checkOne("handler", handler, functionRule);
-  checkOptions<DatagramOptions>(options, DATAGRAM_RULES);
 }

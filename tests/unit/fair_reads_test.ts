@@ -9,7 +9,7 @@ const SMALL = 30, LARGE = 65536; // bytes of a reply
 
 /** This many conversations begin. */
 function enter(turns: FairReads, count: number): void {
-  for (let who = 0; who < count; who++) turns.enter();
+  turns.conversations += count;
 }
 
 /** So many conversations were served in one round. */
