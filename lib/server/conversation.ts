@@ -4,19 +4,25 @@ import type { Addr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
+import type { CustomFraming } from "../wire/custom_framing.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
-import { Outbox, type OutboxConfig, type OutboxConn } from "./outbox.ts";
+import { Outbox, type OutboxConn } from "./outbox.ts";
 
 /** The options and callbacks that all conversations of a server share. */
-export interface ConversationConfig<State> extends OutboxConfig {
+export interface ConversationConfig<State> {
   readonly handler: Handler<State>;
+  readonly framing: Framing | CustomFraming;
   /** Follows each reply, except in raw framing; by default, a reply ends as its message did. */
   readonly ending: Uint8Array | undefined;
   readonly maxMessage: number;
   readonly concurrency: number;
+  /** The time limit of async handlers, in ms; 0 disables. */
+  readonly handlerTimeout: number;
+  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
+  readonly separate: boolean;
   readonly once: boolean;
   readonly reads: FairReads;
   readonly onMessage: ((message: Message, client: Client<State>) => void) | undefined;
@@ -65,7 +71,7 @@ export class Conversation<State = unknown> implements Client<State> {
   readonly #framer: Framer;
   readonly #outbox: Outbox;
   #closing: Ending | undefined; // no more messages are handled, for this reason
-  #ending: Ending | undefined; // the connection is closed, for this reason
+  #isOver = false; // the connection is closed
   #halfClosing: Promise<void> | undefined;
   #reading: Promise<number | null> | undefined; // while `run` waits for it alone
   #isPaused = false;
@@ -146,13 +152,15 @@ export class Conversation<State = unknown> implements Client<State> {
         if (turn !== undefined) await turn;
         while (this.#mustWait(concurrency)) {
           // One read ahead detects a reset, if somebody has asked for the signal.
-          if (this.#abort !== undefined && !this.#isPaused && count !== null) {
-            reading ??= this.#readAhead();
+          const readsAhead = this.#abort !== undefined && !this.#isPaused && count !== null;
+          if (readsAhead && reading === undefined) {
+            reading = conn.read(framer.roomBeside());
+            reading.catch(() => this.cut("reset"));
           }
           await outbox.changed();
           now = Date.now();
         }
-        if (this.#ending !== undefined) break;
+        if (this.#isOver) break;
         if (this.#stopWait !== undefined && !more && count !== null) this.#endStopping(isQuiet);
         if (this.#closing === undefined) continue;
         more = false;
@@ -167,7 +175,7 @@ export class Conversation<State = unknown> implements Client<State> {
     }
     this.#cancelLinger?.();
     this.cut(ending);
-    this.config.over(this, this.#ending ?? ending);
+    this.config.over(this, this.#closing as Ending);
   }
 
   get idle(): number {
@@ -195,12 +203,12 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   write(part: string | Uint8Array): boolean {
-    return this.#canWrite && this.#outbox.push(part);
+    return this.#closing === undefined && this.#outbox.push(part);
   }
 
   async drained(): Promise<boolean> {
     await this.#outbox.drained();
-    return this.#canWrite;
+    return this.#closing === undefined;
   }
 
   get signal(): AbortSignal {
@@ -208,27 +216,23 @@ export class Conversation<State = unknown> implements Client<State> {
       this.#abort = new AbortController();
       this.#outbox.wake(); // `run` reads ahead from now on
     }
-    if (this.#ending !== undefined) this.#abort.abort();
+    if (this.#isOver) this.#abort.abort();
     return this.#abort.signal;
   }
 
-  /**
-   * Handles no further message, not even one that was already read, and reads nothing, until a
-   * promise settles.
-   */
-  pauseUntil(settled: Promise<unknown>): void {
+  /** Handles no further message, not even one that was already read, and reads nothing meanwhile. */
+  async pauseUntil(settled: Promise<void>): Promise<void> {
     this.#isPaused = true;
-    const resume = () => {
-      this.#isPaused = false;
-      this.#outbox.wake();
-    };
-    settled.then(resume, resume);
+    await settled;
+    this.#isPaused = false;
+    this.#outbox.wake();
   }
 
   /** Closes the connection at once. Repeated calls do nothing. */
   cut(ending: Ending): void {
-    if (this.#ending !== undefined) return;
-    this.#ending = ending;
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#closing = ending;
     this.#abort?.abort();
     this.#outbox.giveUp();
     close(this.conn);
@@ -252,13 +256,9 @@ export class Conversation<State = unknown> implements Client<State> {
     return now - this.#silentSince;
   }
 
-  get #canWrite(): boolean {
-    return this.#closing === undefined && this.#ending === undefined;
-  }
-
   /** True while no further message may be handled or read. */
   #mustWait(concurrency: number): boolean {
-    if (this.#ending !== undefined) return false;
+    if (this.#isOver) return false;
     return this.#outbox.outstanding >= concurrency ||
       (this.#isPaused && this.#closing === undefined);
   }
@@ -288,12 +288,6 @@ export class Conversation<State = unknown> implements Client<State> {
     if (isQuiet || isOver) this.#closing ??= "stopped";
   }
 
-  #readAhead(): Promise<number | null> {
-    const reading = this.conn.read(this.#framer.roomBeside());
-    reading.catch(() => this.cut("reset"));
-    return reading;
-  }
-
   /** Answers held messages until their replies fill one write; returns false if no more are held. */
   #answer(now: number): boolean {
     const { handler, onMessage, concurrency, once, ending } = this.config;
@@ -315,10 +309,10 @@ export class Conversation<State = unknown> implements Client<State> {
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#closing ??= "done";
         if (plain !== undefined && done === undefined) {
-          plain.end(end);
+          plain.end(end, outbox.framing);
           if (plain.length >= FLUSH) return true;
         } else {
-          if (outbox.add(reply, end, done, number) >= FLUSH) return true;
+          outbox.add(reply, end, done, number);
           plain = outbox.plain();
           outstanding = outbox.outstanding;
         }
@@ -342,44 +336,36 @@ export class Conversation<State = unknown> implements Client<State> {
     }
   }
 
-  /** Handles no further message; half-closes once all replies, and a last one, are sent. */
+  /** Handles no further message; half-closes once all replies, and an error reply, are sent. */
   #close(why: Ending, last?: string | Uint8Array): void {
     const outbox = this.#outbox;
+    const end = this.config.ending ?? LF;
     this.#closing ??= why;
-    if (last !== undefined) this.#reply(last);
+    try {
+      if (last !== undefined) {
+        const reply = outbox.next(end);
+        reply.write(last);
+        outbox.add(reply, end);
+      }
+    } catch (error) { // a custom framing can't frame it
+      outbox.undo();
+      this.config.failed(error);
+    }
     if (this.#reading !== undefined) void this.#halfClose();
     outbox.wake();
   }
 
-  /** Sends an error reply. */
-  #reply(last: string | Uint8Array): void {
-    const end = this.config.ending ?? LF;
-    try {
-      const reply = this.#outbox.next(end);
-      reply.write(last);
-      this.#outbox.add(reply, end);
-    } catch (error) { // a custom framing can't frame it
-      this.#outbox.undo();
-      this.config.failed(error);
-    }
-  }
-
-  #halfClose(): Promise<void> {
-    return this.#halfClosing ??= this.#closeWrite();
-  }
-
   /** Half-closes once everything is sent. A client that does not disconnect then is cut. */
-  async #closeWrite(): Promise<void> {
+  #halfClose(): Promise<void> {
     const why = this.#closing as Ending;
-    try {
+    const closeWrite = async () => {
       await this.#outbox.empty();
-      if (this.#ending !== undefined) return;
+      if (this.#isOver) return;
       // A stopping server has one time limit for all.
       if (why !== "stopped") this.#cancelLinger = timeLimit(LINGER, () => this.cut(why));
       await this.conn.closeWrite();
-    } catch {
-      // Ignored: the read loop reports the disconnect.
-    }
+    };
+    return this.#halfClosing ??= closeWrite().catch(() => {}); // the read loop reports the disconnect
   }
 }
 

@@ -237,7 +237,7 @@ export class DatagramServer implements AsyncDisposable {
     const out = ReplyBuffer.take();
     const done = this.#handler(message, out, client);
     await (done && limit > 0 ? inTime(done, limit, handlerTooSlow(limit), this.finished) : done);
-    const written = out.isBegun ? out.bytes.slice(0, out.length) : undefined;
+    const written = out.withdraw();
     ReplyBuffer.give(out);
     const plan = this.#faults?.plan(client.messages, message.bytes);
     if (plan === undefined) return written && await send(written);

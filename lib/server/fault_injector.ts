@@ -8,7 +8,7 @@ import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import type { Conversation } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";
-import { type LateReply, ReplyBuffer } from "./reply.ts";
+import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
 type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
@@ -96,24 +96,21 @@ export class FaultInjector<State> {
       if (!(conn instanceof ReplyConn)) return handler(message, reply, client);
       const plan = conn.plan(conversation.messages, message.bytes);
       const resumed = conn.deaf(plan);
-      if (resumed !== undefined) conversation.pauseUntil(resumed);
-      const own = ReplyBuffer.take();
-      const done = handler(message, own, client);
-      const finish = () => answer(own, reply as LateReply, conn, plan);
+      if (resumed !== undefined) void conversation.pauseUntil(resumed);
+      const done = handler(message, reply, client);
+      const finish = () => answer(reply as LateReply, conn, plan);
       return done === undefined ? finish() : done.then(finish);
     };
   }
 }
 
 /** Writes what is sent instead of a handler's reply, and delays it. */
-function answer(own: ReplyBuffer, reply: LateReply, conn: ReplyConn, plan: FaultPlan): void {
-  const written = own.isBegun ? own.bytes.slice(0, own.length) : undefined;
-  ReplyBuffer.give(own);
+function answer(reply: LateReply, conn: ReplyConn, plan: FaultPlan): void {
+  const written = reply.buffer.withdraw();
   const replies = applyReplyFaults(written, plan, (fault) => conn.report(fault, plan.message));
   for (const bytes of replies) {
     reply.write(bytes);
     reply.finish();
   }
-  const due = replies.length > 0 ? conn.delay(plan) : undefined;
-  if (due !== undefined) reply.sendAfter(due);
+  if (replies.length > 0) reply.until = conn.delay(plan);
 }

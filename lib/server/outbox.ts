@@ -2,8 +2,9 @@
 
 import type { ServerConn } from "../net/conn.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
-import { concat, type Framing } from "../wire/framing.ts";
+import { concat } from "../wire/framing.ts";
 import { timeLimit } from "../wait.ts";
+import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
@@ -36,23 +37,6 @@ export interface OutboxConn extends ServerConn {
   beforeEnd?(): Promise<void>;
 }
 
-/** The options of a conversation's output. */
-export interface OutboxConfig {
-  readonly framing: Framing | CustomFraming;
-  /** The time limit of async handlers, in ms; 0 disables. */
-  readonly handlerTimeout: number;
-  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
-  readonly separate: boolean;
-}
-
-/** The conversation whose output this is. */
-export interface OutboxOwner {
-  /** Ends the conversation because an async handler failed. */
-  failed(error: unknown): void;
-  /** Closes the connection because a write failed. */
-  cut(ending: "reset"): void;
-}
-
 /** An entry of the queue: the bytes of a reply, with its message's number, or of a push. */
 type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", message?: number | undefined];
 
@@ -69,7 +53,8 @@ export class Outbox {
   /** The last time at which bytes passed in either direction, in ms since 1970. */
   passedAt: number = Date.now();
 
-  readonly #framing: CustomFraming | undefined;
+  /** The framing of replies, if it is a custom one. */
+  readonly framing: CustomFraming | undefined;
   #ready: ReplyBuffer | undefined; // replies that the read loop will write
   #taken: ReplyBuffer | undefined; // those that it is writing
   readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
@@ -83,10 +68,10 @@ export class Outbox {
 
   constructor(
     readonly conn: OutboxConn,
-    readonly config: OutboxConfig,
-    readonly owner: OutboxOwner,
+    readonly config: Pick<ConversationConfig<never>, "framing" | "handlerTimeout" | "separate">,
+    readonly owner: Pick<Conversation, "failed" | "cut">,
   ) {
-    this.#framing = typeof config.framing === "string" ? undefined : config.framing;
+    this.framing = typeof config.framing === "string" ? undefined : config.framing;
   }
 
   /**
@@ -117,12 +102,10 @@ export class Outbox {
 
   /**
    * Returns the buffer to which replies are written one after the other, for the hot path.
-   * Undefined if earlier replies are late, or replies are separate or custom-framed: call
-   * {@linkcode next} instead.
+   * Undefined if earlier replies are late, or replies are separate: call {@linkcode next} instead.
    */
   plain(): ReplyBuffer | undefined {
-    const isPlain = this.#framing === undefined && this.#late.length === 0 && !this.config.separate;
-    return isPlain ? this.#open() : undefined;
+    return this.#late.length === 0 && !this.config.separate ? this.#open() : undefined;
   }
 
   /**
@@ -131,29 +114,26 @@ export class Outbox {
    * @param message the number of the message that it answers; undefined for an error reply
    */
   next(ending: Uint8Array, message?: number): ReplyBuffer | LateReply {
-    const isInTurn = this.#late.length === 0 && !this.config.separate;
-    return isInTurn ? this.#open() : this.#later(ReplyBuffer.take(), ending, message);
+    return this.plain() ?? this.#later(ReplyBuffer.take(), ending, message);
   }
 
   /**
    * Adds a reply whose handler has returned.
    * @param done settles when the handler is done, if it is async
-   * @returns the number of bytes that the read loop can write
    */
   add(
     reply: ReplyBuffer | LateReply,
     ending: Uint8Array,
     done: Promise<void> | void,
     message?: number,
-  ): number {
+  ): void {
     if (reply instanceof LateReply) this.#hold(reply, done);
-    else if (done === undefined) this.#end(reply, ending);
+    else if (done === undefined) reply.end(ending, this.framing);
     else {
       this.#queueReady();
       this.#ready = undefined;
       this.#hold(this.#later(reply, ending, message), done);
     }
-    return this.#ready?.length ?? 0;
   }
 
   /** Discards an unfinished reply. */
@@ -242,13 +222,8 @@ export class Outbox {
     return this.#ready ??= ReplyBuffer.take();
   }
 
-  #end(reply: ReplyBuffer, ending: Uint8Array): void {
-    if (this.#framing === undefined) reply.end(ending);
-    else reply.endIn(this.#framing);
-  }
-
   #later(reply: ReplyBuffer, ending: Uint8Array, message: number | undefined): LateReply {
-    return new LateReply(reply, () => this.#end(reply, ending), message);
+    return new LateReply(reply, () => reply.end(ending, this.framing), message);
   }
 
   /** Keeps a reply until it is ready, and all earlier ones are too. */

@@ -38,30 +38,23 @@ const SPARE = 16 << 20;
 
 const encoder = new TextEncoder();
 const NONE = new Uint8Array(0);
-const NO_VIEW = new DataView(NONE.buffer);
 
 /** Replies in one buffer that grows. */
 export class ReplyBuffer implements Reply {
   static readonly #spare: ReplyBuffer[] = [];
   static #spareBytes = 0;
-  // Fields that are never undefined cost less to read.
-  bytes = NONE;
-  view = NO_VIEW;
   length = 0;
   #finished = 0; // the length of the finished replies
   #begun = false; // the next reply
 
-  constructor(bytes = new Uint8Array(4096), view = new DataView(bytes.buffer)) {
-    this.bytes = bytes;
-    this.view = view;
-  }
+  // Fields that are never undefined cost less to read.
+  constructor(public bytes = new Uint8Array(4096), public view = new DataView(bytes.buffer)) {}
 
   /** Returns an empty buffer. */
   static take(): ReplyBuffer {
     const out = ReplyBuffer.#spare.pop();
-    if (out === undefined) return new ReplyBuffer();
-    ReplyBuffer.#spareBytes -= out.bytes.length;
-    return out;
+    if (out !== undefined) ReplyBuffer.#spareBytes -= out.bytes.length;
+    return out ?? new ReplyBuffer();
   }
 
   /** Reuses the bytes of a buffer. A handler may still hold the object: writing to it throws. */
@@ -123,28 +116,29 @@ export class ReplyBuffer implements Reply {
     this.view = new DataView(larger.buffer);
   }
 
-  /** True if an unfinished reply was begun, even an empty one. */
-  get isBegun(): boolean {
-    return this.#begun;
+  /** Removes the unfinished reply, and returns it; undefined if none was begun, not even an empty one. */
+  withdraw(): Uint8Array | undefined {
+    const reply = this.#begun ? this.bytes.slice(this.#finished, this.length) : undefined;
+    this.undo();
+    return reply;
   }
 
-  /** Finishes a reply, if one was begun. */
-  end(ending: Uint8Array): void {
+  /** Finishes a reply, if one was begun, with an ending or in a custom framing. */
+  end(ending: Uint8Array, framing?: CustomFraming): void {
     if (!this.#begun) return;
-    this.#copy(ending);
+    this.#copy(framing === undefined ? ending : this.#frame(framing));
     this.#finished = this.length;
     this.#begun = false;
   }
 
-  /** Finishes a reply with a custom framing, if one was begun. */
-  endIn(framing: CustomFraming): void {
-    if (!this.#begun) return;
+  /** Puts a framing's bytes before the unfinished reply; returns those that follow it. */
+  #frame(framing: CustomFraming): Uint8Array {
     const start = this.#finished, end = this.length;
     const [before, after] = framed(framing, this.bytes.subarray(start, end));
     this.#room(before.length);
     this.bytes.copyWithin(start + before.length, start, end);
     this.bytes.set(before, start);
-    this.end(after);
+    return after;
   }
 
   /** Discards an unfinished reply. */
@@ -176,18 +170,22 @@ export class LateReply implements Reply {
   /** The finished reply, from when the handler is done. */
   bytes: Uint8Array = NONE;
   failure: { readonly error: unknown } | undefined;
+  /**
+   * Delays the reply, and those after it, until it settles. Meanwhile the reply does not count
+   * against `concurrency` or `handlerTimeout`, and the client is not idle.
+   */
   until: Promise<unknown> | undefined;
   /** Cancels the time limit of the handler. */
   cancel: (() => void) | undefined;
 
   /**
    * @param buffer owned from here on
-   * @param end finishes the reply in the buffer
+   * @param finish finishes the reply with its ending or frame; what is written then is another reply
    * @param message the number of the message that is answered
    */
   constructor(
     readonly buffer: ReplyBuffer,
-    readonly end: () => void,
+    readonly finish: () => void,
     readonly message: number | undefined,
   ) {}
 
@@ -195,25 +193,12 @@ export class LateReply implements Reply {
     this.buffer.write(part);
   }
 
-  /** Finishes the reply with its ending or frame; data written from now on is another reply. */
-  finish(): void {
-    this.end();
-  }
-
-  /**
-   * Delays the reply, and those after it, until a promise settles. Meanwhile the reply does not
-   * count against `concurrency` or `handlerTimeout`, and the client is not idle.
-   */
-  sendAfter(until: Promise<unknown>): void {
-    this.until = until;
-  }
-
   /** Takes the finished bytes out of the buffer: the handler is done, or has failed. */
   handled(failure: { readonly error: unknown } | undefined): void {
     this.failure = failure;
     try {
       if (failure === undefined) {
-        this.end();
+        this.finish();
         this.bytes = this.buffer.cut();
       }
     } catch (error) {

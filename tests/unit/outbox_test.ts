@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Outbox, type OutboxConfig, type OutboxConn } from "../../lib/server/outbox.ts";
+import { Outbox, type OutboxConn } from "../../lib/server/outbox.ts";
 import { type LateReply, ReplyBuffer } from "../../lib/server/reply.ts";
 import { serve } from "../../lib/server/serve.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
@@ -11,7 +11,10 @@ import { sleep, turn } from "../../lib/wait.ts";
 const LF = latin1("\n");
 
 /** An outbox whose connection takes at most `most` bytes per write, and lists the writes. */
-function makeOutbox(options: Partial<OutboxConfig> = {}, most = Infinity) {
+function makeOutbox(
+  options: { handlerTimeout?: number; separate?: boolean } = {},
+  most = Infinity,
+) {
   const written: string[] = [];
   const failures: unknown[] = [];
   const conn: Pick<OutboxConn, "write"> = {
@@ -72,7 +75,7 @@ describe("separate replies", () => {
     for (const [at, { promise }] of times.entries()) {
       const late = outbox.next(LF, at + 1) as LateReply;
       late.write(`reply ${at + 1}`);
-      late.sendAfter(promise);
+      late.until = promise;
       outbox.add(late, LF, undefined, at + 1);
     }
     assertEquals([outbox.outstanding, outbox.isClientWaiting], [0, true]);
@@ -91,7 +94,7 @@ describe("separate replies", () => {
       for (let message = 1; message <= Number(count); message++) {
         const late = outbox.next(LF, message) as LateReply;
         late.write("x".repeat(Number(size)));
-        late.sendAfter(new Promise(() => {}));
+        late.until = new Promise(() => {});
         outbox.add(late, LF, undefined, message);
       }
       assertEquals(outbox.outstanding === Infinity, isFull);
