@@ -1,14 +1,13 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
 import * as check from "../checks.ts";
-import { Deadline, onAbort } from "../wait.ts";
+import { Deadline } from "../wait.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
-import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
-import { answeredBy, ENDS_WITH_CR, isReplyTo, Queue } from "../wire/replies.ts";
+import { answeredBy, ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
 import { checkLength, DatagramSocket } from "../net/udp.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { ABORTED, bytesOf, REPLY_TIMEOUT } from "./peer.ts";
+import { bytesOf, Calls, REPLY_TIMEOUT } from "./calls.ts";
 
 /**
  * Options of {@linkcode DatagramPeer.connect}.
@@ -53,12 +52,6 @@ const RULES: check.Rules<DatagramPeerOptions> = {
 const CR = 13;
 const LF = Uint8Array.of(10);
 
-type Request = PromiseWithResolvers<Message> & {
-  message: Uint8Array;
-  isSent: true;
-  isSettled: boolean;
-};
-
 /**
  * A server that is reached over UDP. The messages of its errors are sentences.
  *
@@ -78,10 +71,8 @@ export class DatagramPeer implements Disposable {
   /** Messages that were answered in time. */
   answered = 0;
 
-  readonly #pending = new Queue<Request>(({ isSettled }) => isSettled);
+  readonly #calls: Calls<unknown>;
   readonly #socket: DatagramSocket;
-  readonly #removeAbort: () => void;
-  #failure: Error | undefined;
 
   private constructor(
     socket: DatagramSocket,
@@ -89,12 +80,12 @@ export class DatagramPeer implements Disposable {
     readonly options: DatagramPeerOptions,
   ) {
     this.#socket = socket;
+    this.#calls = new Calls(options.signal, () => socket[Symbol.dispose]());
     socket.listen({
       received: (datagram) => this.#receive(datagram),
-      refused: (error) => this.#rejectAll(error),
-      failed: (error) => this.#fail(error),
+      refused: (error) => this.#calls.rejectAll(error),
+      failed: (error) => this.#calls.fail(error),
     });
-    this.#removeAbort = onAbort(options.signal, () => this.#fail(new Closed(ABORTED)));
   }
 
   /**
@@ -127,24 +118,19 @@ export class DatagramPeer implements Disposable {
     const datagram = framing === "line" ? concat([bytes, LF]) : bytes;
     if (framing === "line" && bytes.at(-1) === CR) throw new Error(ENDS_WITH_CR);
     checkLength(datagram, bytes);
-    if (this.#failure !== undefined) throw this.#failure;
-    const resolvers = Promise.withResolvers<Message>();
-    const request: Request = { ...resolvers, message: bytes, isSent: true, isSettled: false };
-    const late = () => request.reject(new TimeoutError("no reply", timeout));
+    if (this.#calls.failure !== undefined) throw this.#calls.failure;
+    const call = this.#calls.add(bytes);
+    const late = () => call.settle(new TimeoutError("no reply", timeout));
     using _deadline = new Deadline(timeout, late);
-    this.#pending.push(request);
+    call.isSent = true;
     this.sent++;
     this.#socket.send(datagram);
-    try {
-      return await request.promise;
-    } finally {
-      request.isSettled = true;
-    }
+    return await call.promise;
   }
 
   /** Closes the socket. Pending requests reject with {@linkcode Closed}. */
   close(): void {
-    this.#fail(new Closed("the socket is closed"));
+    this.#calls.fail(new Closed("the socket is closed"));
   }
 
   /** Closes the socket. */
@@ -162,32 +148,10 @@ export class DatagramPeer implements Disposable {
     const reply = new MessageView(content(datagram));
     reply.receivedAt = Date.now();
     try {
-      const request = answeredBy(reply.bytes, this.#pending, matches);
-      if (request !== undefined) this.#settle(request, reply);
+      const call = answeredBy(reply.bytes, this.#calls, matches);
+      if (call?.settle(reply)) this.answered++;
     } catch (error) {
-      this.#fail(error as Error);
+      this.#calls.fail(error as Error);
     }
-  }
-
-  #settle(request: Request, reply: Message): void {
-    request.isSettled = true;
-    if (isErrorReply(reply.bytes)) return request.reject(new ErrorReply(reply));
-    this.answered++;
-    request.resolve(reply);
-  }
-
-  #rejectAll(error: Error): void {
-    for (let request; (request = this.#pending.first) !== undefined;) {
-      request.isSettled = true;
-      request.reject(error);
-    }
-  }
-
-  #fail(error: Error): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error;
-    this.#removeAbort?.();
-    this.#socket[Symbol.dispose]();
-    this.#rejectAll(error);
   }
 }

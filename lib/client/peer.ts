@@ -2,22 +2,15 @@
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
 import * as check from "../checks.ts";
-import { Deadline, onAbort, pause } from "../wait.ts";
+import { Deadline, pause } from "../wait.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import type { Framing } from "../wire/framing.ts";
-import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { type Message, MessageView } from "../wire/message.ts";
-import { answeredBy, frame, type Matches, Queue } from "../wire/replies.ts";
+import { answeredBy, frame } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import type { Conn } from "../net/conn.ts";
-
-/** The default time limit of a reply, in milliseconds. */
-export const REPLY_TIMEOUT = 10_000;
-
-/** The message of the error when a signal closes a peer. */
-export const ABORTED = "the connection is closed: its signal was aborted";
-const encoder = new TextEncoder();
+import { bytesOf, type Call, Calls, REPLY_TIMEOUT } from "./calls.ts";
 
 /**
  * Options of {@linkcode Peer.connect}.
@@ -58,16 +51,6 @@ const RULES: check.Rules<PeerOptions> = {
   ...{ framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule },
 };
 
-/** A call of `request`, or of `receive`, which has no message. */
-interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
-  readonly message: Uint8Array | undefined;
-  /** Received data may settle the call. */
-  isSent: boolean;
-  isSettled: boolean;
-}
-
-const isReceive = ({ message }: Pick<Call<unknown>, "message">): boolean => message === undefined;
-
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
  *
@@ -88,8 +71,8 @@ export class Peer<Value = unknown> implements Disposable {
   answered = 0;
 
   readonly #conn: BufferedConn;
-  readonly #matches: Matches | undefined;
-  readonly #calls = new Queue<Call<Value>>(({ isSettled }) => isSettled);
+  readonly #matches: PeerOptions["matches"];
+  readonly #calls: Calls<Value>;
   #framing: Framing | CustomFraming<Value>;
   #received: Message<Value>[] = []; // while no call waited for them
   #receivedBytes = 0;
@@ -98,10 +81,7 @@ export class Peer<Value = unknown> implements Disposable {
   #writing = Promise.resolve();
   #isReading = false;
   #isHalfClosed = false;
-  #requests = 0; // pending
   #deadline: Deadline | undefined; // of the oldest request, while one is pending
-  #failure: Error | undefined;
-  readonly #removeAbort: () => void;
 
   /**
    * Exchanges messages on a connection.
@@ -115,7 +95,7 @@ export class Peer<Value = unknown> implements Disposable {
     this.#conn = conn instanceof BufferedConn ? conn : new BufferedConn(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
-    this.#removeAbort = onAbort(signal, () => this.#fail(new Closed(ABORTED)));
+    this.#calls = new Calls(signal, (error) => this.#conn.close(error), () => this.#limit());
   }
 
   /**
@@ -135,10 +115,8 @@ export class Peer<Value = unknown> implements Disposable {
    */
   static async connect<Value = unknown>(options: PeerOptions<Value> = {}): Promise<Peer<Value>> {
     check.checkOptions<PeerOptions<Value>>(options, RULES);
-    return new Peer(
-      await connect({ ...options, timeout: options.timeout ?? REPLY_TIMEOUT }),
-      options,
-    );
+    const { timeout = REPLY_TIMEOUT } = options;
+    return new Peer(await connect({ ...options, timeout }), options);
   }
 
   /** The server's framing; `auto` until a reply has shown it. */
@@ -161,11 +139,9 @@ export class Peer<Value = unknown> implements Disposable {
    */
   request(message: string | Uint8Array | Message): Promise<Message<Value>> {
     const bytes = bytesOf(message);
-    const call = this.#call(bytes);
-    const previous = this.#lastRequest;
-    this.#lastRequest = call.promise.catch(() => {});
-    this.#write(bytes, previous, call).catch((error) => {
-      call.reject(error);
+    const call = this.#calls.add(bytes);
+    this.#write(bytes, call).catch((error) => {
+      call.settle(error);
       this.#advance(); // a call behind this one may take what was received
     });
     return call.promise;
@@ -225,27 +201,25 @@ export class Peer<Value = unknown> implements Disposable {
       this.#receivedBytes -= message.length;
       return Promise.resolve(message);
     }
-    const call = this.#call();
+    const call = this.#calls.add();
     this.#advance();
-    if (timeout === 0 || call.isSettled) return call.promise;
-    const deadline = new Deadline(timeout, () => {
-      call.reject(new TimeoutError("nothing was received", timeout));
-    });
+    if (timeout === 0) return call.promise;
+    const late = () => call.settle(new TimeoutError("nothing was received", timeout));
+    const deadline = new Deadline(timeout, late);
     return call.promise.finally(() => deadline[Symbol.dispose]());
   }
 
   /** Half-closes the connection, after the messages before: the server sees end-of-file. */
   async closeWrite(): Promise<void> {
-    const before = this.#writing;
     this.#isHalfClosed = true;
-    await before;
+    await this.#writing;
     await this.#conn.closeWrite();
   }
 
   /** Closes the connection. Pending calls reject with {@linkcode Closed}. */
   close(): void {
     this.#received = [];
-    this.#fail(new Closed("the connection is closed"));
+    this.#calls.fail(new Closed("the connection is closed"));
   }
 
   /** Closes the connection. */
@@ -253,65 +227,41 @@ export class Peer<Value = unknown> implements Disposable {
     this.close();
   }
 
-  #call(message?: Uint8Array): Call<Value> {
-    const { promise, resolve, reject } = Promise.withResolvers<Message<Value>>();
-    const settle = <T>(how: (value: T) => void) => (value: T) => {
-      if (call.isSettled) return;
-      call.isSettled = true;
-      this.#countRequests(message ? -1 : 0);
-      how(value);
-    };
-    const call = {
-      ...{ message, promise, isSent: message === undefined, isSettled: false },
-      ...{ resolve: settle(resolve), reject: settle(reject) },
-    };
-    this.#countRequests(message ? 1 : 0);
-    if (this.#failure !== undefined) call.reject(this.#failure);
-    else this.#calls.push(call);
-    return call;
-  }
-
   /** Restarts the time limit while requests are pending. */
-  #countRequests(added: number): void {
-    this.#requests += added;
-    if (this.#requests > 0 && this.#deadline) return this.#deadline.restart();
+  #limit(): void {
+    const isPending = this.#calls.find(({ isRequest }) => isRequest) !== undefined;
+    if (isPending && this.#deadline) return this.#deadline.restart();
     this.#deadline?.[Symbol.dispose]();
-    const isWaiting = () => this.#matches !== undefined || this.#calls.first?.message !== undefined;
-    this.#deadline = this.#requests > 0 ? this.#limit("no reply", isWaiting) : undefined;
+    const isWaiting = () => this.#matches !== undefined || this.#calls.first?.isRequest === true;
+    this.#deadline = isPending ? this.#deadlineFor("no reply", isWaiting) : undefined;
   }
 
-  /** Fails once the time limit has passed. */
-  #limit(missing: string, isWaiting?: () => boolean): Deadline {
-    const { timeout } = this.#conn;
-    const late = () => this.#fail(new TimeoutError(missing, timeout));
-    return new Deadline(timeout, late, isWaiting, () => this.#conn.reads);
+  #deadlineFor(missing: string, isWaiting?: () => boolean): Deadline {
+    return this.#conn.deadline(isWaiting, missing, (error) => this.#calls.fail(error));
   }
 
   /** Writes a message after those before it; that of a request only when its reply can be recognized. */
-  async #write(
-    message: Uint8Array,
-    previous?: Promise<unknown>,
-    request?: Call<Value>,
-  ): Promise<void> {
+  async #write(message: Uint8Array, request?: Call<Value>): Promise<void> {
+    const [before, previous] = [this.#writing, this.#lastRequest];
+    if (request) this.#lastRequest = request.promise.catch(() => {});
     if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
-    const before = this.#writing;
     const { promise, resolve: written } = Promise.withResolvers<void>();
     this.#writing = promise;
     try {
       await before;
-      if (this.#framing === "auto" || this.#framing === "raw") await previous;
-      if (this.#failure !== undefined) throw this.#failure;
+      if (request && (this.#framing === "auto" || this.#framing === "raw")) await previous;
+      if (this.#calls.failure !== undefined) throw this.#calls.failure;
       if (request?.isSettled) return;
       const bytes = frame(message, this.#framing);
       this.sent++;
       if (request) request.isSent = true;
       else this.#lastSent = message;
       this.#advance();
-      using _deadline = request ? undefined : this.#limit("the server read nothing");
+      using _deadline = request ? undefined : this.#deadlineFor("the server read nothing");
       await this.#conn.send(bytes).catch(async (error) => {
         await pause(0); // what the server sent before it closed the connection explains more
-        this.#fail(error);
-        throw this.#failure;
+        this.#calls.fail(error);
+        throw this.#calls.failure;
       });
     } finally {
       written();
@@ -320,19 +270,19 @@ export class Peer<Value = unknown> implements Disposable {
 
   /** Gives what was received to the calls that wait, and reads while one does. */
   #advance(isOver = false): void {
-    if (this.#failure !== undefined) return;
+    if (this.#calls.failure !== undefined) return;
     try {
       this.#dispatch();
     } catch (error) {
-      return this.#fail(error as Error);
+      return this.#calls.fail(error as Error);
     }
-    if (isOver) this.#rejectAll(this.#conn.endError());
+    if (isOver) this.#calls.rejectAll(this.#conn.endError());
     if (this.#isReading || this.#calls.first === undefined) return;
     this.#isReading = true;
     this.#conn.more().then((more) => {
       this.#isReading = false;
       this.#advance(!more);
-    }, (error) => this.#fail(error));
+    }, (error) => this.#calls.fail(error));
   }
 
   #dispatch(): void {
@@ -346,14 +296,9 @@ export class Peer<Value = unknown> implements Disposable {
       reply.receivedAt = this.#conn.receivedAt;
       reply.value = found.value as Value;
       const matched = this.#matches && answeredBy(found.reply, this.#calls, this.#matches);
-      const taker = matched ?? (this.#matches ? this.#calls.find(isReceive) : call);
+      const taker = matched ?? (this.#matches ? this.#receiver : call);
       if (taker === undefined) this.#keep(reply);
-      else if (isReceive(taker)) taker.resolve(reply);
-      else if (isErrorReply(found.reply)) taker.reject(new ErrorReply(reply));
-      else {
-        this.answered++;
-        taker.resolve(reply);
-      }
+      else if (taker.settle(reply)) this.answered++;
     }
   }
 
@@ -361,8 +306,12 @@ export class Peer<Value = unknown> implements Disposable {
   get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
-    return this.#calls.find((call) => !isReceive(call) && call.isSent) ??
-      this.#calls.find(isReceive);
+    return this.#calls.find((one) => one.isRequest && one.isSent) ?? this.#receiver;
+  }
+
+  /** The call that gets what is no reply. */
+  get #receiver(): Call<Value> | undefined {
+    return this.#calls.find(({ isRequest }) => !isRequest);
   }
 
   #keep(message: Message<Value>): void {
@@ -373,22 +322,4 @@ export class Peer<Value = unknown> implements Disposable {
       `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`,
     );
   }
-
-  #rejectAll(error: Error): void {
-    for (let call; (call = this.#calls.first) !== undefined;) call.reject(error);
-  }
-
-  #fail(error: Error): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error;
-    this.#removeAbort?.(); // not there yet if the signal was aborted before
-    this.#conn.close(error);
-    this.#rejectAll(error);
-  }
-}
-
-/** A copy of a message's bytes. */
-export function bytesOf(message: string | Uint8Array | Message): Uint8Array {
-  if (typeof message === "string") return encoder.encode(message);
-  return (message instanceof Uint8Array ? message : message.bytes).slice();
 }

@@ -112,10 +112,15 @@ export class BufferedConn {
    * Closes the connection when a reply takes longer than the time limit.
    * @param isWaiting time counts only while it returns true
    * @param missing what did not happen then
+   * @param late called instead of closing
    */
-  deadline(isWaiting = () => true, missing = "no reply"): Deadline {
-    const late = () => this.close(new TimeoutError(missing, this.timeout));
-    return new Deadline(this.timeout, late, isWaiting, () => this.reads);
+  deadline(
+    isWaiting = () => true,
+    missing = "no reply",
+    late: (error: Error) => void = (error) => this.close(error),
+  ): Deadline {
+    const passed = () => late(new TimeoutError(missing, this.timeout));
+    return new Deadline(this.timeout, passed, isWaiting, () => this.reads);
   }
 
   /** Closes the connection; reads and writes under way reject with `failure`. */
