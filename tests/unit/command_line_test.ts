@@ -11,7 +11,7 @@ import {
   UsageError,
   whole,
 } from "../../lib/cli/options.ts";
-import { encodeEscapes } from "../../lib/cli/reply_format.ts";
+import { encodeEscapes } from "../../lib/cli/server_options.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: text, help: "a host" },

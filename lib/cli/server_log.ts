@@ -1,28 +1,20 @@
 /** The destination of the server's lines: standard output, standard error beside a command, or a file. */
 
-import { errorMessage } from "../../checks.ts";
-import { Log } from "../../log.ts";
-import { asJson, quote } from "../../wire/quote.ts";
-import { columnsOf } from "./standard_output.ts";
-import { TraceText } from "./trace.ts";
-import { asText, asTrace, type Format, type TranscriptOptions } from "./transcript.ts";
-
-/** The options that say what is printed, and where. */
-export interface LogOptions extends Pick<TranscriptOptions, "quiet" | "once"> {
-  readonly log: "text" | "json" | undefined;
-  readonly logFile: string | undefined;
-  readonly trace: boolean;
-}
+import { errorMessage } from "../checks.ts";
+import { Log } from "../log.ts";
+import { asJson, quote } from "../wire/quote.ts";
+import { columnsOf } from "./output/standard_output.ts";
+import { TraceText } from "./output/trace.ts";
+import { asText, asTrace, type Format, type TranscriptOptions } from "./output/transcript.ts";
+import { command, type Options } from "./server_options.ts";
 
 /**
  * Opens the log of a server. What its file holds is kept until that is truncated.
- * @param hasCommand a command has standard output for itself
  * @param fail prints a sentence on standard error
  * @throws {Error} a sentence
  */
 export async function openLog(
-  { log: style, logFile, trace: isTraced, ...options }: LogOptions,
-  hasCommand: boolean,
+  { log: style, logFile, trace: isTraced, quiet, once }: Options,
   fail: (sentence: string) => void,
 ): Promise<TranscriptOptions & { file?: Deno.FsFile | undefined; flush(): Promise<unknown> }> {
   const open = (path: string) =>
@@ -30,8 +22,8 @@ export async function openLog(
       throw new Error(`cannot write to ${quote(path)}: ${errorMessage(error)}`);
     });
   const file = logFile === undefined ? undefined : await open(logFile);
-  const out = file ?? (hasCommand ? Deno.stderr : Deno.stdout);
-  const name = file ? "the log file" : `standard ${hasCommand ? "error" : "output"}`;
+  const out = file ?? (command ? Deno.stderr : Deno.stdout);
+  const name = file ? "the log file" : `standard ${command ? "error" : "output"}`;
   const failed = (error: unknown) =>
     fail(`cannot write to ${name}: ${errorMessage(error)}; the conversations go on`);
   const isJson = style === "json";
@@ -40,10 +32,10 @@ export async function openLog(
   const dropped = (lines: number) => format({ event: "dropped", lines }, new Date(), 0);
   const log = new Log(out, dropped, failed);
   // A program that starts the server reads the address from its output.
-  const ready = file && !hasCommand ? new Log(Deno.stdout, dropped) : undefined;
-  const isPrinted = !hasCommand || style !== undefined || isTraced || file !== undefined;
+  const ready = file && !command ? new Log(Deno.stdout, dropped) : undefined;
+  const isPrinted = !command || style !== undefined || isTraced || file !== undefined;
   return {
-    ...{ ...options, file, format, trace, quiet: options.quiet || !isPrinted },
+    ...{ file, format, trace, quiet: quiet || !isPrinted, once },
     print(line, event) {
       if (isPrinted) log.line(line);
       if (event === "listening") ready?.line(line);
