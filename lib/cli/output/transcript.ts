@@ -11,11 +11,7 @@ import type { Message } from "../../wire/message.ts";
 import { quote } from "../../wire/quote.ts";
 import type { TraceText } from "./trace.ts";
 
-interface Transfer {
-  client: string;
-  bytes: number;
-  data: Uint8Array;
-}
+type Transfer = { client: string; bytes: number; data: Uint8Array };
 
 /** The fields of each event. `client` and `address` are addresses as people write them. */
 // deno-fmt-ignore
@@ -91,8 +87,7 @@ function drawn({ fault, value }: Events["fault"]): string {
 /** Lists the faults of a server that has some. */
 function faultsLine({ faults = "", orders, seed }: Events["listening"]): string {
   if (seed === undefined) return "";
-  const listed = [faults, orders ? "by order" : ""].filter((text) => text !== "").join(", ");
-  return `\nfaults: ${listed}; seed ${seed}`;
+  return `\nfaults: ${[faults, orders && "by order"].filter(Boolean).join(", ")}; seed ${seed}`;
 }
 
 /** A connected client. */
@@ -107,10 +102,12 @@ export interface Guest {
   isHidden: boolean;
 }
 
-type Conversation = Client<Guest | undefined>;
+/** A client of any server; one of a relay counts the bytes in both directions. */
+type Peer = Client<Guest | undefined | void>;
+type Conversation = Client<Guest | undefined> & { bytes?: number; replied?: number };
 
 /** Formats the address of a client as the transcript does. */
-export function nameOf({ state, addr }: Client<Guest | undefined | void>): string {
+export function nameOf({ state, addr }: Pick<Peer, "state" | "addr">): string {
   return state?.name ?? formatAddress(addr);
 }
 
@@ -133,31 +130,23 @@ export class Transcript {
   #isStopping = false;
   #vanished = 0;
   #unnamed = 0;
-  #isSilentHidden = false;
   readonly #names = new WeakMap<Addr, string>(); // of Unix sockets
-  readonly #hidden = new WeakMap<Addr, Guest | undefined>(); // with `hideSilent`
+  #hidden: WeakMap<Addr, Guest> | undefined; // with `hideSilent`
 
   constructor(readonly options: TranscriptOptions) {}
 
   /** The server listens at these addresses, and waits for connections unless it has none. */
   listening(addrs: readonly Addr[], faults?: Faults, waits = true): void {
-    const { print, format } = this.options;
     const given = faults && { faults: `${faults}`, orders: faults.orders, seed: faults.seed };
     for (const addr of addrs) {
       const where = "hostname" in addr ? { host: addr.hostname, port: addr.port } : {};
-      const event = {
-        event: "listening",
-        address: formatAddress(addr),
-        ...given,
-        ...where,
-      } as const;
-      print(format(event, new Date(), 0), "listening");
+      this.#print({ event: "listening", address: formatAddress(addr), ...given, ...where });
     }
     if (waits) this.#print({ event: "waiting" });
   }
 
   /** Prints each message. */
-  readonly onMessage = (message: Message, client: Client<Guest | undefined | void>): void => {
+  readonly onMessage = (message: Message, client: Peer): void => {
     if (this.options.quiet || client.isHealthCheck) return;
     const data = message.bytes; // a view, made only if it is printed
     const bytes = data.length;
@@ -168,14 +157,11 @@ export class Transcript {
   /** Prints each fault; a client that is refused has no state. */
   readonly onFault = (
     fault: string,
-    { addr, isHealthCheck, state }: Pick<
-      Client<Guest | undefined | void>,
-      "addr" | "isHealthCheck" | "state"
-    >,
+    { addr, isHealthCheck, state }: Pick<Peer, "addr" | "isHealthCheck" | "state">,
     message?: number,
     value?: number,
   ): void => {
-    if (this.options.quiet || isHealthCheck) return;
+    if (isHealthCheck) return;
     this.#show(state);
     const client = state?.name ?? this.#nameOf(addr);
     const details = { ...message && { message }, fault, ...value !== undefined && { value } };
@@ -187,13 +173,9 @@ export class Transcript {
     onFault: this.onFault,
     onOpen: ({ addr, isHealthCheck }: Client): Guest | undefined => {
       if (this.options.quiet || isHealthCheck) return undefined;
-      const guest = {
-        name: this.#nameOf(addr),
-        start: performance.now(),
-        bytes: 0,
-        isHidden: true,
-      };
-      if (this.#hidden.has(addr)) this.#hidden.set(addr, guest);
+      const name = this.#nameOf(addr);
+      const guest = { name, start: performance.now(), bytes: 0, isHidden: true };
+      if (this.#hidden) this.#hidden.set(addr, guest);
       else this.#show(guest);
       return guest;
     },
@@ -201,26 +183,22 @@ export class Transcript {
       if (state && !state.isHidden) this.#print({ event: "eof", client: state.name });
     },
     onClose: (
-      client: Conversation & { bytes?: number; replied?: number },
+      { state, idle, messages, bytes = 0, replied }: Conversation,
       reason: Ending,
     ): void => {
-      const { state, idle, messages, replied } = client;
       if (state === undefined) return;
       if (reason !== "left" && reason !== "reset") this.#show(state);
       if (state.isHidden) return;
-      const { name, start } = state;
-      const bytes = replied === undefined
-        ? { bytes: state.bytes }
-        : { bytes: client.bytes ?? 0, replied };
       this.#clients--;
-      const duration = Math.round(performance.now() - start);
-      this.#print({ event: "ended", client: name, reason, messages, ...bytes, duration, idle });
+      const counts = replied === undefined ? { bytes: state.bytes } : { bytes, replied };
+      const times = { duration: Math.round(performance.now() - state.start), idle };
+      this.#print({ event: "ended", client: state.name, reason, messages, ...counts, ...times });
       if (this.#clients > 0 || this.#isStopping || this.options.once) return;
       this.tally();
       this.#print({ event: "waiting" });
     },
     onRefused: (addr: Addr, reason: string): void => {
-      if (this.#isSilentHidden && reason === HUNG_UP) return;
+      if (this.#hidden && reason === HUNG_UP) return;
       this.#print({ event: "refused", client: this.#nameOf(addr), reason });
     },
     onVanished: (): void => void this.#vanished++,
@@ -242,16 +220,14 @@ export class Transcript {
   };
 
   /** Prepares connections, as `onAccept` does, so that a client is printed from its first byte on. */
-  hideSilent(prepare = (conn: ServerConn): Promise<ServerConn | null> => Promise.resolve(conn)) {
+  hideSilent(prepare?: (conn: ServerConn) => Promise<ServerConn | null>) {
+    const hidden = this.#hidden = new WeakMap<Addr, Guest>();
     const trace: Trace = ({ kind, from }, { remoteAddr }) => {
-      if (kind === "data" && from === "peer") this.#show(this.#hidden.get(remoteAddr));
+      if (kind === "data" && from === "peer") this.#show(hidden.get(remoteAddr));
     };
-    this.#isSilentHidden = true;
     return async (conn: ServerConn): Promise<ServerConn | null> => {
-      const prepared = await prepare(conn);
-      if (prepared === null) return null;
-      this.#hidden.set(prepared.remoteAddr, undefined);
-      return traced(prepared, trace);
+      const prepared = prepare ? await prepare(conn) : conn;
+      return prepared && traced(prepared, trace);
     };
   }
 
@@ -284,7 +260,8 @@ export class Transcript {
   }
 
   #print(event: Event, number = 0, time = new Date()): void {
-    const line = this.options.quiet ? "" : this.options.format(event, time, number);
-    if (line !== "") this.options.print(line, event.event);
+    const { quiet, format, print } = this.options;
+    const line = quiet && event.event !== "listening" ? "" : format(event, time, number);
+    if (line !== "") print(line, event.event);
   }
 }
