@@ -1,129 +1,77 @@
 /** The client in conversation: sends the messages that it is given, and reports the replies. */
 
 import { errorMessage } from "../checks.ts";
+import { DatagramPeer } from "../client/datagram_peer.ts";
+import { Peer } from "../client/peer.ts";
+import { BufferedConn } from "../net/buffered_conn.ts";
+import { connect, type FamilyOptions } from "../net/connect.ts";
 import { isPending } from "../wait.ts";
-import type { ConnectOptions } from "../net/connect.ts";
-import type { Framing } from "../wire/framing.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import { MessageView } from "../wire/message.ts";
-import { DatagramPeer } from "../client/datagram_peer.ts";
+import { escape } from "../wire/quote.ts";
+import type { Context } from "./client_options.ts";
 import { Filter, filter } from "./filter.ts";
-import { Peer } from "../client/peer.ts";
-import type { Report } from "./output/report.ts";
-import { connectVisibly, type StatusLine } from "./output/status_line.ts";
-import {
-  type Input,
-  linesOf,
-  listed,
-  type MessageSource,
-  piecesOf,
-  piped,
-  untilBlank,
-  withCrlf,
-} from "./pipes.ts";
-import { BufferedConn } from "../net/buffered_conn.ts";
+import { connectingTo } from "./output/status_line.ts";
+import * as pipes from "./pipes.ts";
+import { onSignals, printError } from "./program.ts";
 import { DatagramTurns, talk, talkFreely, Turns } from "./talk.ts";
-
-/** Options of a conversation. */
-export interface ConverseOptions {
-  readonly udp: boolean;
-  readonly framing: Framing;
-  /** The messages to send; without any, the lines of the input. */
-  readonly messages: readonly Uint8Array[];
-  /** Be a filter: send every line of the input, and write nothing but replies. */
-  readonly quiet: boolean;
-  /** Send and receive without taking turns. */
-  readonly duplex: boolean;
-  /** End lines with CRLF, if duplex. */
-  readonly crlf: boolean;
-  /** End after one message. */
-  readonly once: boolean;
-  /** Wait for the server's first data before sending. */
-  readonly greeting: boolean;
-  /** Shown before each message of the input. */
-  readonly prompt: string;
-}
-
-/** The client's input and output. */
-export interface Io {
-  readonly input: Input;
-  readonly report: Report;
-  readonly progress: StatusLine;
-  /** The replies go to a terminal. */
-  readonly isTerminal: boolean;
-  /** Reports unsolicited data where only replies go to the output. */
-  printUnsolicited(data: Uint8Array): void;
-  /** Opens a line editor on the terminal; undefined without one. */
-  readonly openTerminal?: (() => Promise<MessageSource & Disposable>) | undefined;
-}
+import { openTerminal, type Terminal } from "./terminal.ts";
 
 /** The longest time to send the end of our data, in ms. */
 const CLOSING = 100;
+const PROMPT = ">>:";
+const encoder = new TextEncoder();
+const input = pipes.standardInput(Deno.stdin);
 
 /**
  * Talks to a server until the end.
- * @returns what went wrong, in a sentence
  * @throws {ConnectError} if there is no connection
+ * @throws {Error} if the conversation failed
  */
-export async function converse(
-  where: ConnectOptions,
-  options: ConverseOptions,
-  io: Io,
-): Promise<string | undefined> {
-  const { udp, framing, messages } = options;
+export async function converse(where: FamilyOptions, context: Context): Promise<void> {
+  const { udp, quiet, duplex, framing, greeting, message } = context.options;
   const { hostname, port, timeout = 0 } = where;
-  const peer = udp
+  const open = () => context.status.during(connect(where), connectingTo(where));
+  const conn = udp ? undefined : new BufferedConn(await open(), timeout);
+  const peer = conn === undefined
     ? await DatagramPeer.connect({ hostname, port, framing, timeout })
-    : await connect(where, options, io);
-  const failure = await talkTo(peer, options, io).then(() => undefined, errorMessage);
+    : quiet || duplex
+    ? new Filter(conn, framing)
+    : new Turns(conn, new Peer(conn, { framing }));
+
+  async function talkToPeer(): Promise<void> {
+    if (conn && greeting) await reportGreeting(conn, context);
+    if (conn && duplex) return await duplexInput(conn, context);
+    if (peer instanceof Turns) return await takeTurns(peer, context);
+    if (peer instanceof Filter || quiet) return await filterInput(peer, context);
+    await takeTurns(new DatagramTurns(peer), context);
+  }
+
+  const failure = await talkToPeer().then(() => undefined, errorMessage);
   // Under TLS, closing alone would look like a lost connection. The server need not read this.
-  if ("conn" in peer) await isPending(peer.conn.closeWrite(), CLOSING);
+  if (conn) await isPending(conn.closeWrite(), CLOSING);
   ("conn" in peer ? peer.conn : peer).close();
-  if (options.duplex) return failure; // there are no messages to count
   const { sent, answered } = peer;
-  const reason = failure === undefined ? {} : { reason: failure };
-  await io.report.summary({ sent, answered, connects: udp ? 0 : 1, ...reason });
-  const due = Math.max(sent, messages.length);
-  if (failure === undefined || answered >= due) return failure;
-  return `${failure}: ${answered} of ${due} messages were answered`;
-}
-
-async function connect(
-  where: ConnectOptions,
-  { quiet, duplex, framing }: ConverseOptions,
-  { progress }: Io,
-): Promise<Turns | Filter> {
-  const { timeout = 0 } = where;
-  const conn = new BufferedConn(await connectVisibly(progress, where), timeout);
-  return quiet || duplex ? new Filter(conn, framing) : new Turns(conn, new Peer(conn, { framing }));
-}
-
-async function talkTo(
-  peer: Turns | DatagramPeer | Filter,
-  options: ConverseOptions,
-  io: Io,
-): Promise<void> {
-  if (options.greeting && "conn" in peer) await reportGreeting(peer.conn, options.framing, io);
-  if (options.duplex && "conn" in peer) return await duplexInput(peer.conn, options, io);
-  if (peer instanceof Turns) return await takeTurns(peer, options, io);
-  if (peer instanceof Filter || options.quiet) return await filterInput(peer, io);
-  await takeTurns(new DatagramTurns(peer), options, io);
+  const counts = { sent, answered, connects: udp ? 0 : 1 };
+  if (!duplex) await context.report.summary({ ...counts, reason: failure });
+  if (failure === undefined) return;
+  const due = Math.max(sent, message.length); // a duplex conversation has no messages to count
+  const missing = answered < due ? `: ${answered} of ${due} messages were answered` : "";
+  throw new Error(`${failure}${missing}`);
 }
 
 /** Reports the first data of a server that speaks first. */
-async function reportGreeting(conn: BufferedConn, framing: Framing, io: Io): Promise<void> {
+async function reportGreeting(conn: BufferedConn, context: Context): Promise<void> {
   using _deadline = conn.deadline(undefined, "no greeting");
-  const greeting = conn.receive({ framing });
-  const { reply } = await io.progress.during(greeting, (s) => `no greeting yet: ${s} s`);
-  await reportUnsolicited(reply, io);
+  const greeting = conn.receive({ framing: context.options.framing });
+  const { reply } = await context.status.during(greeting, (s) => `no greeting yet: ${s} s`);
+  await reportUnsolicited(reply, context);
 }
 
-async function reportUnsolicited(
-  data: Uint8Array,
-  { report, progress, printUnsolicited }: Io,
-): Promise<void> {
-  progress.hide();
-  if (report.style === "replies") printUnsolicited(data);
+/** Reports what answers no message: beside the output, where only replies go to that. */
+async function reportUnsolicited(data: Uint8Array, { report, status }: Context): Promise<void> {
+  status.hide();
+  if (report.options.style === "replies") printError(`Server says: ${escape(data)}`);
   else await report.print({ event: "unsolicited", bytes: data.length, data });
 }
 
@@ -131,46 +79,64 @@ async function reportUnsolicited(
  * Sends the messages of the options or of the input in turn. An error reply is a reply like any
  * other in a conversation, and a failure of `--message`.
  */
-async function takeTurns(
-  turns: Turns | DatagramTurns,
-  { messages, prompt, once }: ConverseOptions,
-  io: Io,
-): Promise<void> {
-  const { input, report, progress, openTerminal } = io;
-  const isList = messages.length > 0;
-  using terminal = isList ? undefined : await openTerminal?.();
-  const typed = untilBlank(terminal ?? piped(input, report.output, prompt));
-  await talk(turns, isList ? listed(messages) : typed, {
-    waiting: (reply) => progress.during(reply, (s) => `no reply yet: ${s} s`),
-    onUnsolicited: (data) => reportUnsolicited(data, io),
+async function takeTurns(turns: Turns | DatagramTurns, context: Context): Promise<void> {
+  const { options: { message, once }, report, status } = context;
+  const isList = message.length > 0;
+  using terminal = isList ? undefined : await openEditor(context);
+  const prompt = report.options.style === "json" ? "" : PROMPT;
+  const typed = pipes.untilBlank(terminal ?? pipes.piped(input, report.output, prompt));
+  await talk(turns, isList ? pipes.listed(message) : typed, {
+    waiting: (reply) => status.during(reply, (s) => `no reply yet: ${s} s`),
+    onUnsolicited: (data) => reportUnsolicited(data, context),
     async onReply(reply, seq, duration) {
-      progress.hide();
+      status.hide();
       if (isList && reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
-      await report.reply(reply, seq, duration);
+      if (reply) await report.reply(reply, seq, duration);
+      else if (prompt) await report.print({ event: "lost", seq }); // programs see the gap in the numbers
     },
   }, once ? 1 : Infinity);
 }
 
 /** Sends the input, and reports what is received, without taking turns. */
-async function duplexInput(
-  conn: BufferedConn,
-  { framing, crlf }: ConverseOptions,
-  io: Io,
-): Promise<void> {
-  using terminal = await io.openTerminal?.();
-  const pieces = terminal ? linesOf(terminal) : piecesOf(io.input);
-  await talkFreely(conn, crlf ? withCrlf(pieces) : pieces, framing, (data) => {
-    const write = () => reportUnsolicited(data, io);
-    return terminal?.interrupt?.(write) ?? write();
-  }).finally(() => terminal?.abandon?.());
+async function duplexInput(conn: BufferedConn, context: Context): Promise<void> {
+  const { crlf, framing } = context.options;
+  using terminal = await openEditor(context);
+  const pieces = terminal ? pipes.linesOf(terminal) : pipes.piecesOf(input);
+  await talkFreely(conn, crlf ? pipes.withCrlf(pieces) : pieces, framing, (data) => {
+    const write = () => reportUnsolicited(data, context);
+    return terminal ? terminal.interrupt(write) : write();
+  }).finally(() => terminal?.abandon());
 }
 
 /** Sends every line of the input; where the replies go elsewhere, shows their count on the terminal. */
 async function filterInput(
   peer: Filter | DatagramPeer,
-  { input, report, progress, isTerminal }: Io,
+  { report, status }: Context,
 ): Promise<void> {
   const filtering = filter(peer, input, report);
-  if (isTerminal) return await filtering;
-  await progress.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
+  if (report.output.columns !== undefined) return await filtering;
+  await status.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
+}
+
+/** Opens a line editor, if a person types the messages. */
+async function openEditor({ options, report, status }: Context): Promise<Terminal | undefined> {
+  const { output, options: { style } } = report;
+  if (style === "json" || !Deno.stdout.isTerminal() || !Deno.stdin.isTerminal()) return undefined;
+  if (options.loopback) {
+    const end = options.duplex ? "Ctrl-D ends." : "A blank line or Ctrl-D ends.";
+    const explanation = `Type a line for the server in this process. ${end}\n`;
+    await output.write(encoder.encode(explanation));
+  }
+  const { default: process } = await import("node:process"); // not at the top: it takes long to load
+  process.env = {}; // before Deno 2.6, node:readline reads TERM, which we have no right to
+  const prompt = output.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
+  const terminal = await openTerminal(process.stdin, process.stdout, prompt, () => leave(130));
+  const leave = (code: number) => {
+    status.hide();
+    void terminal.abandon();
+    terminal[Symbol.dispose]();
+    Deno.exit(code);
+  };
+  onSignals(["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"], leave);
+  return terminal;
 }

@@ -1,6 +1,7 @@
 /** The client as a filter: sends the lines of its input, and writes the replies, without taking turns. */
 
 import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
+import { TimeoutError } from "../net/errors.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
@@ -9,7 +10,6 @@ import { frame } from "../wire/replies.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, type Input, Lines, type Output } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { requestAhead } from "./talk.ts";
 
 /** The size of a read of the input, in bytes. */
 const READ = 262144;
@@ -19,6 +19,14 @@ const LF = 10;
 const BY_LF = Uint8Array.of(LF);
 const CRLF = Uint8Array.of(13, LF);
 
+/**
+ * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
+ * receive buffer, by default 208 KiB with the system's own overhead.
+ */
+const MAX_IN_FLIGHT = 65536;
+/** The bytes that a shorter message counts for: at most 32 messages are in flight. */
+const MIN_COUNTED = MAX_IN_FLIGHT / 32;
+
 /** Sends every line of the input, and reports every reply in the report's style. */
 export async function filter(
   peer: Filter | DatagramPeer,
@@ -26,29 +34,56 @@ export async function filter(
   report: Report,
 ): Promise<void> {
   if (!(peer instanceof Filter)) return await filterDatagrams(peer, input, report);
-  if (report.style !== "json") return await peer.run(input, report.output);
+  if (report.options.style !== "json") return await peer.run(input, report.output);
   const lines = new Lines(report.reply.bind(report));
   await peer.run(input, lines).finally(() => lines.end());
 }
 
-/** As over TCP, the reply to a line that ended in CRLF ends in CRLF. */
+/**
+ * Sends messages while others are pending. Replies are reported in the order of the messages. As
+ * over TCP, the reply to a line that ended in CRLF ends in CRLF.
+ * @throws {TimeoutError} at the end, if a message was lost
+ * @throws {Error} if a message can't be sent, or was refused
+ */
 async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report): Promise<void> {
-  const { output } = report;
+  const { output, options } = report;
+  const isCopied = options.style !== "json" && output.columns === undefined;
   const framer = new Framer("line", MAX_MESSAGE);
-  const byCrlf = new Set<number>(); // messages by number
-  async function* messages() {
-    let seq = 0;
-    for await (const message of messagesOf(input, framer)) {
-      seq++;
-      if (framer.ending.length === CRLF.length) byCrlf.add(seq);
-      yield message;
-    }
+  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
+  const inFlight: Promise<void>[] = [];
+  let bytesInFlight = 0;
+  let seq = 0; // of the message whose reply was reported last
+  let lost: TimeoutError | undefined;
+
+  async function exchange(message: Uint8Array, bytes: number): Promise<void> {
+    const before = inFlight.at(-1);
+    const isCrlf = framer.ending.length === CRLF.length;
+    const reply = await peer.request(message).catch((error) => {
+      if (!(error instanceof TimeoutError)) throw error;
+      lost = error;
+    });
+    await before;
+    seq++;
+    if (reply && isCrlf && isCopied) await output.write(concat([reply.bytes, CRLF]));
+    else if (reply) await report.reply(reply.bytes, seq);
+    bytesInFlight -= bytes;
+    inFlight.shift();
   }
-  const isCopied = report.style !== "json" && output.columns === undefined;
-  await requestAhead(peer, messages(), async (reply, seq) => {
-    if (byCrlf.delete(seq) && isCopied) await output.write(concat([reply, CRLF]));
-    else await report.reply(reply, seq);
-  });
+
+  async function sendAll(): Promise<void> {
+    for await (const message of messagesOf(input, framer)) {
+      const bytes = Math.max(message.length, MIN_COUNTED);
+      while (inFlight.length > 0 && bytesInFlight + bytes > MAX_IN_FLIGHT) await inFlight[0];
+      bytesInFlight += bytes;
+      const exchanged = exchange(message, bytes);
+      exchanged.catch(fail);
+      inFlight.push(exchanged);
+    }
+    await inFlight.at(-1);
+  }
+
+  await Promise.race([sendAll(), failed]);
+  if (lost !== undefined) throw lost;
 }
 
 /** A filter over a connection. */
@@ -160,7 +195,6 @@ export class Filter {
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return;
     if (!this.#isOwed) this.#deadline?.restart();
     const whole = bytes.lastIndexOf(LF) + 1;
     const longest = this.#lineLength + bytes.length; // or shorter: that is only a limit

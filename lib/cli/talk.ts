@@ -1,6 +1,6 @@
 /**
- * The client's part in a conversation: sends messages one at a time, pipelined, or independently of
- * replies, and reports what it receives.
+ * The client's part in a conversation: sends messages one at a time, or independently of replies, and
+ * reports what it receives.
  */
 
 import type { DatagramPeer } from "../client/datagram_peer.ts";
@@ -191,7 +191,8 @@ export async function talkFreely(
   }
 
   let lines = new Lines(show);
-  async function receiveAll(): Promise<void> {
+  void sendAll();
+  try {
     for (;;) {
       const more = conn.more();
       more.catch(() => {}); // awaited below, perhaps only after slow output
@@ -200,69 +201,14 @@ export async function talkFreely(
         await lines.end();
         lines = new Lines(show);
       }
-      if (!await more) return;
+      if (!await more) break;
       const { held } = conn;
       await (framing === "raw" ? show(held) : lines.write(held));
       conn.consume(held.length);
       deadline.restart();
     }
+  } finally {
+    await lines.end();
   }
-
-  void sendAll();
-  await receiveAll().finally(() => lines.end());
   if (failure !== undefined) throw failure;
-}
-
-/**
- * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
- * receive buffer, by default 208 KiB with the system's own overhead.
- */
-const MAX_IN_FLIGHT = 65536;
-/** The bytes that a shorter message counts for: at most 32 messages are in flight. */
-const MIN_COUNTED = MAX_IN_FLIGHT / 32;
-
-/**
- * Sends messages while others are pending. Replies are reported in the order of the messages.
- * @throws {TimeoutError} at the end, if a message was lost
- * @throws {Error} if a message can't be sent, or was refused
- */
-export async function requestAhead(
-  peer: DatagramPeer,
-  messages: AsyncIterable<Uint8Array>,
-  onReply: (reply: Uint8Array, seq: number) => Promise<void>,
-): Promise<void> {
-  const { promise: failed, reject: fail } = Promise.withResolvers<never>();
-  const inFlight: { reported: Promise<void>; bytes: number }[] = [];
-  let bytesInFlight = 0;
-  let seq = 0;
-  let lost: TimeoutError | undefined;
-
-  async function requestAndReport(message: Uint8Array, before = inFlight.at(-1)): Promise<void> {
-    const reply = await peer.request(message).catch((error) => {
-      if (!(error instanceof TimeoutError)) throw error;
-      lost = error;
-    });
-    await before?.reported;
-    seq++;
-    if (reply) await onReply(reply.bytes, seq);
-  }
-
-  async function sendAll(): Promise<void> {
-    for await (const message of messages) {
-      const bytes = Math.max(message.length, MIN_COUNTED);
-      for (let first; bytesInFlight + bytes > MAX_IN_FLIGHT && (first = inFlight[0]);) {
-        await first.reported;
-        bytesInFlight -= first.bytes;
-        inFlight.shift();
-      }
-      const reported = requestAndReport(message);
-      reported.catch(fail);
-      bytesInFlight += bytes;
-      inFlight.push({ reported, bytes });
-    }
-    await inFlight.at(-1)?.reported;
-  }
-
-  await Promise.race([sendAll(), failed]);
-  if (lost !== undefined) throw lost;
 }

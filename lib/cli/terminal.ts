@@ -1,7 +1,7 @@
 /** A line editor on a terminal, with history. */
 
 import type { Interface } from "node:readline";
-import type * as Streams from "node:stream";
+import type { MessageSource } from "./pipes.ts";
 
 /** The keyboard of a terminal. */
 type Input = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
@@ -17,182 +17,147 @@ const PIECES = new RegExp(`${ESCAPE}\\P{Cc}*|\\P{Cc}+|\\p{Cc}`, "gu");
 const PASTED = 16;
 /** Keys that readline handles on a dumb terminal: the ends of a line, Ctrl-C, Ctrl-D. */
 const HANDLED = "\r\n\x03\x04";
+/** The key that goes to the end of the line. */
+const TO_END = { ctrl: true, name: "e" };
+const encoder = new TextEncoder();
 const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
-/** A line editor. It restores the terminal when it is disposed of. */
-export class Terminal implements Disposable {
-  readonly #editor: Editor;
-  readonly #keyboard: NodeJS.ReadableStream;
-  #lines: string[] = []; // typed ahead or pasted
-  #closed = false;
-  #answer: ((line: string | null) => void) | undefined;
+/** The lines that are typed. Disposing of it restores the terminal. */
+export type Terminal = Required<MessageSource> & Disposable;
 
-  private constructor(
-    { createInterface }: typeof import("node:readline"),
-    streams: typeof Streams,
-    input: Input,
-    readonly output: Output,
-    readonly prompt: string,
-  ) {
-    const screen = this.#screen(streams.Writable);
-    this.#keyboard = Object.assign(new streams.Readable({ read() {} }), {
-      setRawMode: (raw: boolean) => input.setRawMode?.(raw),
-    });
-    this.#editor = createInterface({
-      input: this.#keyboard,
-      output: screen,
-      prompt,
-      terminal: true,
-    }) as Editor;
-    this.#editor.on("SIGTSTP", () => this.#notify(NOT_SUSPENDED)); // suspending takes a permission that is missing
-    this.#editor.on("line", (line) => this.#enter(line));
-    this.#editor.on("close", () => {
-      this.#closed = true;
-      input.pause();
-      const answer = this.#answer;
-      this.#answer = undefined; // draws nothing from now on
-      answer?.(null);
-    });
-    input.setEncoding("utf8");
-    input.on("data", (text: string) => this.#type(text));
-    input.on("end", () => this.#editor.close());
+/**
+ * Opens the editor of a terminal.
+ * @param prompt the prompt, which may have colours
+ * @param onInterrupt called at Ctrl-C
+ */
+export async function openTerminal(
+  input: Input,
+  output: Output,
+  prompt: string,
+  onInterrupt: () => void,
+): Promise<Terminal> {
+  // Not at the top: without a terminal, loading them would only take time.
+  const { createInterface } = await import("node:readline");
+  const { Readable, Writable } = await import("node:stream");
+  const lines: string[] = []; // typed ahead or pasted
+  let answer: ((line: string | null) => void) | undefined; // while a line is asked for
+  let isClosed = false;
+
+  const screen = new Writable({
+    write(chunk, _, done) {
+      if (answer !== undefined) output.write(chunk); // text typed ahead is not drawn
+      done();
+    },
+  });
+  Object.defineProperty(screen, "columns", { get: () => output.columns });
+  const keyboard = Object.assign(new Readable({ read() {} }), {
+    setRawMode: (raw: boolean) => input.setRawMode?.(raw),
+  });
+  const editor = createInterface({
+    input: keyboard,
+    output: screen,
+    prompt,
+    terminal: true,
+  }) as Editor;
+  /** On a terminal with TERM=dumb, readline edits nothing, and takes Backspace for text. */
+  const isDumb = Object.hasOwn(editor, "_ttyWrite");
+
+  /** Draws the line, from the row of the cursor. */
+  function draw(): void {
+    editor.prevRows = 0;
+    editor.prompt(true);
   }
 
-  /**
-   * Opens the editor of a terminal.
-   * @param prompt the prompt, which may have colours
-   * @param onInterrupt called at Ctrl-C
-   */
-  static async open(
-    input: Input,
-    output: Output,
-    prompt: string,
-    onInterrupt: () => void,
-  ): Promise<Terminal> {
-    // Not at the top: without a terminal, loading them would only take time.
-    const readline = await import("node:readline");
-    const streams = await import("node:stream");
-    const terminal = new Terminal(readline, streams, input, output, prompt);
-    terminal.#editor.on("SIGINT", onInterrupt);
-    return terminal;
+  /** Updates the rows that readline counts: it misses those of a paste and of a new width. */
+  function updateRows(): void {
+    editor.prevRows = editor.getCursorPos().rows;
   }
 
-  /** Asks for a line; resolves to null at the end (Ctrl-D). */
-  ask(): Promise<string | null> {
-    const line = this.#lines.shift();
-    if (line !== undefined) {
-      this.output.write(`${this.prompt}${line}\n`);
-      return Promise.resolve(line);
-    }
-    if (this.#closed) return Promise.resolve(null);
-    const { promise, resolve } = Promise.withResolvers<string | null>();
-    this.#answer = resolve;
-    this.#draw(); // shows what was typed meanwhile
-    return promise;
+  /** Takes a line that was entered already, or draws what was typed of the next one. */
+  function ask(settle: (line: string | null) => void): void {
+    const line = lines.shift();
+    if (line !== undefined) output.write(`${prompt}${line}\n`);
+    if (line !== undefined || isClosed) return settle(line ?? null);
+    answer = settle;
+    draw();
   }
 
-  /** Writes something above the line that is being typed. */
-  async interrupt(write: () => Promise<void>): Promise<void> {
-    const answer = this.#answer;
-    if (answer === undefined) return await write();
-    const { rows } = this.#editor.getCursorPos();
-    this.output.write(`${rows > 0 ? `\x1b[${rows}A` : ""}\r\x1b[J`);
-    this.#answer = undefined; // until then, nothing is drawn or taken for an answer
-    try {
-      await write();
-    } finally {
-      this.#answer = answer;
-      const line = this.#lines.shift();
-      Object.assign(this.#editor, { prevRows: 0 }); // it is drawn from the row of the cursor
-      if (line === undefined) this.#editor.prompt(true);
-      else {
-        this.output.write(`${this.prompt}${line}\n`);
-        this.#enter(line);
-      }
-    }
-  }
-
-  /** Gives up the line that is being typed, and goes to the row below it. */
-  leave(): void {
-    if (this.#answer === undefined) return;
-    this.#editor.write(null, { ctrl: true, name: "e" }); // it may have several rows
-    this.#answer = undefined;
-    this.output.write("\n");
-  }
-
-  /** Redraws the line, from the row of the cursor. */
-  #draw(): void {
-    this.#editor.prevRows = 0;
-    this.#editor.prompt(true);
-  }
-
-  /** Prints a sentence and redraws the line that is being typed. */
-  #notify(words: string): void {
-    if (this.#answer === undefined) return void this.output.write(`\r${ESCAPE}[K${words}\n`);
-    const { cursor } = this.#editor;
-    this.#editor.write(null, { ctrl: true, name: "e" });
-    this.output.write(`\n${words}\n`);
-    this.#editor.cursor = cursor;
-    this.#draw();
-  }
-
-  /** A terminal with TERM=dumb: there, readline edits nothing, and takes Backspace for text. */
-  get #isDumb(): boolean {
-    return Object.hasOwn(this.#editor, "_ttyWrite");
+  /** Gives the line to the call that waits for one; from then on, nothing is drawn. */
+  function enter(line: string | null): void {
+    const settle = answer;
+    answer = undefined;
+    if (settle !== undefined) settle(line);
+    else if (line !== null) lines.push(line);
   }
 
   /** Handles Backspace, and ignores other keys that are not text, but for the ends of a line and of the input. */
-  #edit(piece: string): boolean {
-    if (/^[\b\x7f]$/.test(piece) && this.#editor.line !== "") {
-      const line = [...this.#editor.line].slice(0, -1).join("");
-      Object.assign(this.#editor, { line, cursor: line.length });
-      if (this.#answer !== undefined) this.output.write("\b \b");
+  function editDumb(piece: string): boolean {
+    if (/^[\b\x7f]$/.test(piece) && editor.line !== "") {
+      const line = [...editor.line].slice(0, -1).join("");
+      Object.assign(editor, { line, cursor: line.length });
+      if (answer !== undefined) output.write("\b \b");
     }
     return /^\p{Cc}/u.test(piece) && !HANDLED.includes(piece);
   }
 
   /** Passes keys to the editor, but a paste as a whole: key by key it would take quadratic time. */
-  #type(text: string): void {
+  function type(text: string): void {
     for (const [piece] of text.matchAll(PIECES)) {
-      if (this.#closed) return;
-      if (this.#isDumb && this.#edit(piece)) continue;
-      if (piece.length < PASTED || piece.startsWith(ESCAPE)) this.#keyboard.emit("data", piece);
+      if (isClosed) return;
+      if (isDumb && editDumb(piece)) continue;
+      if (piece.length < PASTED || piece.startsWith(ESCAPE)) keyboard.emit("data", piece);
       else {
-        this.#editor.write(piece);
-        this.#updateRows();
+        editor.write(piece);
+        updateRows();
       }
     }
   }
 
-  /** Updates the rows that readline counts: it misses those of a paste and of a new width. */
-  #updateRows(): void {
-    this.#editor.prevRows = this.#editor.getCursorPos().rows;
-  }
+  editor.on("SIGINT", onInterrupt);
+  editor.on("SIGTSTP", () => { // suspending takes a permission that is missing
+    if (answer === undefined) return void output.write(`\r${ESCAPE}[K${NOT_SUSPENDED}\n`);
+    const { cursor } = editor;
+    editor.write(null, TO_END);
+    output.write(`\n${NOT_SUSPENDED}\n`);
+    editor.cursor = cursor;
+    draw();
+  });
+  editor.on("line", enter);
+  editor.on("close", () => {
+    isClosed = true;
+    input.pause();
+    enter(null);
+  });
+  output.on("resize", () => {
+    updateRows(); // terminals rewrap a long line, and keep the cursor at its character
+    screen.emit("resize");
+  });
+  input.setEncoding("utf8");
+  input.on("data", type);
+  input.on("end", () => editor.close());
 
-  /** Makes the stream that the editor draws to; text typed ahead, while no line is asked for, is not drawn. */
-  #screen(Writable: typeof Streams.Writable): Streams.Writable {
-    const screen = new Writable({
-      write: (chunk, _, done) => {
-        if (this.#answer !== undefined) this.output.write(chunk);
-        done();
-      },
-    });
-    this.output.on("resize", () => {
-      this.#updateRows(); // terminals rewrap a long line, and keep the cursor at its character
-      screen.emit("resize");
-    });
-    return Object.defineProperty(screen, "columns", { get: () => this.output.columns });
-  }
-
-  #enter(line: string): void {
-    const answer = this.#answer;
-    this.#answer = undefined;
-    if (answer) answer(line);
-    else this.#lines.push(line);
-  }
-
-  /** Restores the terminal. */
-  [Symbol.dispose](): void {
-    this.#editor.close();
-  }
+  return {
+    async next() {
+      const line = await new Promise(ask);
+      if (line === null) output.write("\n");
+      return line === null ? null : encoder.encode(line);
+    },
+    abandon() {
+      if (answer !== undefined) {
+        editor.write(null, TO_END); // it may have several rows
+        answer = undefined;
+        output.write("\n");
+      }
+      return Promise.resolve();
+    },
+    async interrupt(write) {
+      if (answer === undefined) return await write();
+      const { rows } = editor.getCursorPos();
+      output.write(`${rows > 0 ? `${ESCAPE}[${rows}A` : ""}\r${ESCAPE}[J`);
+      const settle = answer;
+      answer = undefined; // until then, nothing is drawn or taken for an answer
+      await write().finally(() => ask(settle));
+    },
+    [Symbol.dispose]: () => editor.close(),
+  };
 }

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readback, serve } from "../../lib/mod.ts";
 import { Readable, Writable } from "node:stream";
-import { Terminal } from "../../lib/cli/terminal.ts";
+import { openTerminal } from "../../lib/cli/terminal.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { program, startServer } from "../../lib/testing/readback.ts";
@@ -308,9 +308,14 @@ async function openEditor() {
     }),
     { columns: 80 },
   );
-  const terminal = await Terminal.open(keyboard, screen, ">>:", () => {});
+  const terminal = await openTerminal(keyboard, screen, ">>:", () => {});
   return {
     terminal,
+    /** The next line. */
+    async ask() {
+      const line = await terminal.next();
+      return line && new TextDecoder().decode(line);
+    },
     type: (keys: string) => keyboard.emit("data", keys),
     hangUp: () => keyboard.emit("end"),
     resize(columns: number) {
@@ -331,7 +336,7 @@ describe("a line editor", () => {
   it("draws a line anew from where it begins in a window of another width", async () => {
     using editor = await openEditor();
     editor.resize(60);
-    const answer = editor.terminal.ask();
+    const answer = editor.ask();
     editor.type("0123456789".repeat(7)); // with the prompt two rows of 60, four of 20
     for (
       const [width, up] of [[20, "\x1b[3A"], [45, "\x1b[1A"], [100, ""], [30, "\x1b[2A"]] as const
@@ -347,7 +352,7 @@ describe("a line editor", () => {
 
   it("takes a line that is ended while something is written above it", async () => {
     using editor = await openEditor();
-    const line = editor.terminal.ask();
+    const line = editor.ask();
     editor.type("hel");
     await editor.terminal.interrupt(() => {
       editor.drawn();
@@ -359,7 +364,7 @@ describe("a line editor", () => {
 
   it("writes what comes after Ctrl-D, without a prompt", async () => {
     using editor = await openEditor();
-    const line = editor.terminal.ask();
+    const line = editor.ask();
     editor.type("\x04");
     assertEquals(await line, null);
     editor.drawn();
@@ -374,10 +379,10 @@ describe("a line editor", () => {
       [Symbol.dispose]: () => before ? Deno.env.set("TERM", before) : Deno.env.delete("TERM"),
     };
     using editor = await openEditor();
-    const line = editor.terminal.ask();
+    const line = editor.ask();
     for (const keys of ["ab\x7f\x7f\x7fhe", "\x1b[D", "lx\x7fl\x15\to\r"]) editor.type(keys);
     assertEquals(await line, "hello");
-    const next = editor.terminal.ask();
+    const next = editor.ask();
     editor.type("\x04");
     assertEquals(await next, null);
   });
@@ -385,7 +390,7 @@ describe("a line editor", () => {
   it("has no more lines once its terminal is gone", async () => {
     using editor = await openEditor();
     editor.hangUp();
-    assertEquals(await editor.terminal.ask(), null);
+    assertEquals(await editor.ask(), null);
   });
 
   it("says also while nothing is asked that Ctrl-Z suspends nothing", async () => {

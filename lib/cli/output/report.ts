@@ -1,137 +1,147 @@
 /** The client's report of a conversation or a measurement: text for people, JSON for programs. */
 
-import { concat } from "../../wire/framing.ts";
-import { asJson, escape, quote } from "../../wire/quote.ts";
-import type { StandardOutput } from "./standard_output.ts";
 import type { ReportedEvent } from "../../ping/events.ts";
 import type { Outage } from "../../ping/outages.ts";
-import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
+import type { Tally } from "../../ping/reply_matcher.ts";
 import { type Figures, rounded, RoundTrips } from "../../ping/round_trips.ts";
 import type { Timeline } from "../../ping/timeline.ts";
+import { concat } from "../../wire/framing.ts";
+import { asJson, escape, quote } from "../../wire/quote.ts";
+import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
+import { StandardOutput } from "./standard_output.ts";
 
 /** The style of a report: the tutorial's words, replies alone, the lines of ping(8), or events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/** Counts and times of a conversation. Durations are in ms. */
-interface Summary extends Partial<Figures> {
-  sent: number;
-  answered: number;
-  wrong: number;
-  lost: number;
-  late: number;
-  duplicate: number;
-  /** Connections made. */
-  connects: number;
-  /** Since the first message was due. */
+/** The counts of every conversation. */
+type Counts = Pick<Tally, "sent" | "answered" | "connects">;
+
+/** The times of a measurement. */
+interface Times extends Partial<Pick<Tally, "behind" | "delayed">> {
+  /** Milliseconds since the first message was due. */
   elapsed?: number;
   /** Replies a second. */
   rate?: number;
-  /** By how much the client itself sent a message too late, at most. */
-  behind?: number;
-  /** Messages that the client itself sent too late. */
-  delayed?: number;
   outages?: readonly Outage[];
-  reason?: string;
+}
+
+/** A conversation or a measurement in numbers. */
+interface Summary
+  extends Counts, Pick<Tally, "wrong" | "late" | "duplicate">, Times, Partial<Figures> {
+  lost: number;
 }
 
 /** An event for programs. `server` is an address as people write it, `reason` a sentence. */
 export type ClientEvent =
   & { server: string }
   & (
-    | ReportedEvent
-    | TransferEvent
-    | { event: "summary" } & Summary
-    | { event: "progress" } & Omit<Summary, "reason">
+    | PrintedEvent
+    | { event: "summary"; reason?: string } & Summary
+    | { event: "progress" } & Summary
   );
 
-/** A read or a write. */
-export type TransferEvent =
+/** An event that is printed when it happens; the last two are a read and a write. */
+type PrintedEvent =
+  | ReportedEvent
   | { event: "received"; bytes: number; data: Uint8Array }
   | { event: "sent"; bytes: number; data: Uint8Array };
 
 /** The contents of a report. */
 export interface ReportOptions {
   readonly style: Style;
-  /** Prints only the summary. @default {false} */
-  readonly summaryAlone?: boolean;
-  /** The measurement makes connections, and sends nothing. @default {false} */
-  readonly connect?: boolean;
-  /** Begins each line about a message with the local time. @default {false} */
-  readonly timestamps?: boolean;
-  /** Connections; with several, no line is printed for each message. @default {1} */
-  readonly connections?: number;
+  /** Prints only the summary. */
+  readonly summaryAlone: boolean;
+  /** The measurement makes connections, and sends nothing. */
+  readonly connect: boolean;
+  /** Begins each line about a message with the local time. */
+  readonly timestamps: boolean;
+  /** Connections; with several, no line is printed for each message. */
+  readonly connections: number;
 }
 
 /** The width of pictures without a terminal, in characters. */
 const COLUMNS = 80;
 /** The most outages listed for people; programs get all. */
 const MOST_OUTAGES = 20;
-const encoder = new TextEncoder();
-const NONE = new Uint8Array();
-const NEWLINE = encoder.encode("\n");
-const RECEIVED = "Client received data:";
 const SAYS = "Server says:";
+/** Words before the data of an event in a conversation. */
+const WORDS: Readonly<Record<string, string>> = {
+  ...{ reply: "Client received data:", unsolicited: SAYS },
+};
+const encoder = new TextEncoder();
+
+type Lines = {
+  readonly [N in PrintedEvent["event"]]?: (
+    event: Extract<PrintedEvent, { event: N }>,
+    report: Report,
+  ) => string;
+};
+
+/** Lines of ping(8) and the like; standard error has the other events. */
+// deno-fmt-ignore
+const LINES: Lines = {
+  reply: (event, { server }) => `${event.bytes} bytes from ${server}: seq=${event.seq} ${took(event)}`,
+  wrong: ({ seq, data }, { server }) => `wrong reply from ${server}: seq=${seq} ${quote(data)}`,
+  duplicate: ({ seq }, { server }) => `duplicate reply from ${server}: seq=${seq}`,
+  late: ({ seq, duration }, { server }) => `late reply from ${server}: seq=${seq} time=${Math.round(duration)} ms`,
+  lost: ({ seq, reason }, { server, options }) => options.connect ? `no connection: seq=${seq} ${reason}` : `no reply from ${server}: seq=${seq}`,
+  unsolicited: ({ data }) => `${SAYS} ${escape(data)}`,
+  connection: (event, { server }) => `connected to ${server}: seq=${event.seq} ${took(event)}`,
+  outage: describeOutage,
+};
 
 /** Prints one conversation or measurement. */
 export class Report {
-  readonly style: Style;
-
+  readonly output = new StandardOutput();
   readonly #roundTrips = new RoundTrips();
   #unwritten: Uint8Array[] = [];
   #writing: Promise<void> | undefined;
 
   /** @param server its address as people write it */
-  constructor(
-    readonly server: string,
-    readonly output: StandardOutput,
-    readonly options: ReportOptions,
-  ) {
-    this.style = options.style;
-  }
+  constructor(readonly server: string, readonly options: ReportOptions) {}
 
   /**
-   * Prints a reply; null is one that was lost.
+   * Prints a reply.
    * @param seq the number of its message, from 1
    * @param duration milliseconds that it took, if known
    */
-  async reply(data: Uint8Array | null, seq: number, duration?: number): Promise<void> {
-    if (data === null && this.style === "json") return; // a program sees that a number is left out
-    if (data === null) return await this.print({ event: "lost", seq });
+  async reply(data: Uint8Array, seq: number, duration?: number): Promise<void> {
     const took = duration === undefined ? {} : { duration };
     await this.print({ event: "reply", seq, bytes: data.length, data, ...took });
   }
 
   /** Prints an event; resolves once it is written. */
-  async print(event: ReportedEvent | TransferEvent): Promise<void> {
+  async print(event: PrintedEvent): Promise<void> {
     const isTrip = event.event === "reply" || event.event === "connection";
     if (isTrip && event.duration !== undefined) this.#roundTrips.record(event.duration);
     if (this.options.summaryAlone) return;
-    const bytes = this.style === "json" ? this.#asJson(event) : this.#asText(event);
-    if (bytes.length > 0) await this.#write(bytes);
+    const bytes = this.#format(event);
+    if (bytes !== undefined) await this.#write(bytes);
   }
 
   /**
    * Writes how it went: to people if they measure, to programs always.
-   * @param outcome what is known of it
+   * @param outcome the counts, and what else is known of it
    * @param event `progress` while it continues
    * @param timeline of a measurement
    */
   async summary(
-    outcome: Pick<Summary, "sent" | "answered" | "connects"> & Partial<Summary>,
+    outcome: Counts & Partial<Tally> & Times & { reason?: string | undefined },
     event: "summary" | "progress" = "summary",
     timeline?: Timeline,
   ): Promise<void> {
-    const { sent, answered, connects, wrong = 0, late = 0, duplicate = 0, ...more } = outcome;
+    const { sent, answered, wrong = 0, late = 0, duplicate = 0, ...more } = outcome;
+    const { connects, pending: _, ...times } = more;
     const counts = { sent, answered, wrong, lost: sent - answered - wrong, late, duplicate };
-    const summary = { ...counts, connects, ...more, ...this.#roundTrips.figures };
-    if (this.style === "json") await this.#write(this.#asJson({ event, ...summary }));
-    if (this.style !== "ping") return;
-    await this.#write(encoder.encode(this.#summaryAsText(summary, timeline)));
+    const summary = { ...counts, connects, ...times, ...this.#roundTrips.figures };
+    const { style } = this.options;
+    if (style === "json") await this.#write(this.#asJson({ event, ...summary }));
+    if (style === "ping") await this.#write(this.#summaryAsText(summary, timeline));
   }
 
   /** Writes in order, and all that has gathered meanwhile at once. */
-  #write(bytes: Uint8Array): Promise<void> {
-    this.#unwritten.push(bytes);
+  #write(text: string | Uint8Array): Promise<void> {
+    this.#unwritten.push(typeof text === "string" ? encoder.encode(`${text}\n`) : text);
     return this.#writing ??= this.#writeAll();
   }
 
@@ -143,90 +153,42 @@ export class Report {
     }
   }
 
-  #asJson(
-    { event, ...fields }: ReportedEvent | TransferEvent | { event: string } & Summary,
-  ): Uint8Array {
+  /** Formats an event in the report's style; undefined: nothing is printed. */
+  #format(event: PrintedEvent): string | Uint8Array | undefined {
+    const { style, connections, timestamps } = this.options;
+    if (style === "json") return this.#asJson(event);
+    if (style === "ping") {
+      if (connections > 1 && event.event !== "outage") return undefined;
+      const line = LINES[event.event]?.(event as never, this);
+      return timestamps && line ? `${timeOfDay(new Date(), 3)} ${line}` : line;
+    }
+    const isConversation = style === "conversation";
+    if (isConversation && event.event === "lost") return "Client received no reply";
+    if (event.event === "reply" || (isConversation && event.event === "unsolicited")) {
+      return this.#shown(event.data, isConversation ? WORDS[event.event] : undefined);
+    }
+    return undefined;
+  }
+
+  #asJson({ event, ...fields }: { event: string; reason?: string | undefined }): string {
     const named: Record<string, unknown> = { server: this.server, ...fields };
-    for (
-      const name of [
-        "duration",
-        "resolve",
-        "connect",
-        "handshake",
-        "silence",
-        "elapsed",
-        "rate",
-        "behind",
-      ]
-    ) {
-      if (name in named) named[name] = rounded(named[name] as number);
+    for (const name in named) {
+      const value = named[name];
+      if (typeof value === "number") named[name] = rounded(value);
+      // The server's words may be in it: escaped as its data is.
+      if (typeof value === "string" && name === "reason") {
+        named[name] = escape(encoder.encode(value), "\\");
+      }
     }
-    const reason = named["reason"]; // the server's words may be in it: escaped as its data is
-    if (typeof reason === "string") named["reason"] = escape(encoder.encode(reason), "\\");
-    return encoder.encode(`${asJson({ event, ...named }, new Date())}\n`);
+    return asJson({ event, ...named }, new Date());
   }
 
-  #asText(event: ReportedEvent | TransferEvent): Uint8Array {
-    switch (this.style) {
-      case "ping":
-        return encoder.encode(this.#asPing(event));
-      case "conversation":
-        if (event.event === "lost") return encoder.encode("Client received no reply\n");
-        if (event.event === "unsolicited") {
-          return concat([this.#word(SAYS), this.#shown(event.data)]);
-        }
-        return event.event === "reply"
-          ? concat([this.#word(RECEIVED), this.#shown(event.data)])
-          : NONE;
-      default:
-        return event.event === "reply" ? this.#shown(event.data) : NONE;
-    }
-  }
-
-  /** Words of the transcript's own. */
-  #word(text: string): Uint8Array {
-    return encoder.encode(this.output.emphasis ? `\x1b[2m${text}\x1b[22m ` : `${text} `);
-  }
-
-  /** To a terminal so that it can't be obeyed, elsewhere byte for byte. */
-  #shown(data: Uint8Array): Uint8Array {
-    const safe = this.output.columns === undefined ? data : encoder.encode(escape(data));
-    return concat([safe, NEWLINE]);
-  }
-
-  #asPing(event: ReportedEvent | TransferEvent): string {
-    const { connections = 1, timestamps } = this.options;
-    if (connections > 1 && event.event !== "outage") return "";
-    const line = this.#lineAbout(event);
-    return timestamps && line !== "" ? `${timeOfDay(new Date(), 3)} ${line}` : line;
-  }
-
-  #lineAbout(event: ReportedEvent | TransferEvent): string {
-    const { server } = this;
-    switch (event.event) {
-      case "reply":
-        return `${event.bytes} bytes from ${server}: seq=${event.seq} ${took(event)}\n`;
-      case "wrong":
-        return `wrong reply from ${server}: seq=${event.seq} ${quote(event.data)}\n`;
-      case "duplicate":
-        return `duplicate reply from ${server}: seq=${event.seq}\n`;
-      case "late":
-        return `late reply from ${server}: seq=${event.seq} time=${
-          Math.round(event.duration)
-        } ms\n`;
-      case "lost":
-        return this.options.connect
-          ? `no connection: seq=${event.seq} ${event.reason}\n`
-          : `no reply from ${server}: seq=${event.seq}\n`;
-      case "unsolicited":
-        return `${SAYS} ${escape(event.data)}\n`;
-      case "connection":
-        return `connected to ${server}: seq=${event.seq} ${took(event)}\n`;
-      default:
-        return ""; // standard error has it
-      case "outage":
-        return `${describeOutage(event)}\n`;
-    }
+  /** Data after the transcript's own words: to a terminal so that it can't be obeyed, elsewhere byte for byte. */
+  #shown(data: Uint8Array, words?: string): Uint8Array {
+    const { emphasis, columns } = this.output;
+    const opening = words === undefined ? "" : emphasis ? `\x1b[2m${words}\x1b[22m ` : `${words} `;
+    const safe = columns === undefined ? data : encoder.encode(escape(data));
+    return concat([encoder.encode(opening), safe, encoder.encode("\n")]);
   }
 
   /** As ping(8) has it, and pictures. What is not worth a word if all is well is left out. */
@@ -234,34 +196,31 @@ export class Report {
     const { sent, answered, wrong, lost, late, duplicate, connects } = summary;
     const { elapsed = 0, rate = 0, behind = 0, delayed = 0, outages = [] } = summary;
     const { figures } = this.#roundTrips;
-    const { connect, connections = 1 } = this.options;
+    const { connect, connections } = this.options;
     const { columns = COLUMNS, emphasis } = this.output;
     const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
     const counts = [
       connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,
-      ...wrong > 0 ? [`${wrong} wrong`] : [],
+      wrong > 0 && `${wrong} wrong`,
       `${lost} lost (${share} %)`,
-      ...late > 0 ? [`${late} late`] : [],
-      ...duplicate > 0 ? [`${duplicate} duplicate`] : [],
-      ...connects > connections && !connect ? [`${connects} connects`] : [],
+      late > 0 && `${late} late`,
+      duplicate > 0 && `${duplicate} duplicate`,
+      connects > connections && !connect && `${connects} connects`,
     ];
     const picture = timeline && line(timeline, columns);
     const more = outages.length - MOST_OUTAGES;
     return [
       `--- ${this.server} ---`,
-      counts.join(", "),
+      counts.filter(Boolean).join(", "),
       `elapsed ${span(elapsed)}, ${digits(rate)} ${connect ? "connections" : "replies"}/s`,
-      ...delayed > 0
-        ? [`the client itself was late: ${delayed} of ${sent}, by up to ${digits(behind)} ms`]
-        : [],
-      ...figures
-        ? [`${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`]
-        : [],
+      delayed > 0 &&
+      `the client itself was late: ${delayed} of ${sent}, by up to ${digits(behind)} ms`,
+      figures && `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
       ...outages.slice(0, MOST_OUTAGES).map(describeOutage),
-      ...more > 0 ? [`and ${more} more outages`] : [],
-      ...picture ? [emphasis ? emphasizeLosses(picture) : picture] : [],
+      more > 0 && `and ${more} more outages`,
+      picture && (emphasis ? emphasizeLosses(picture) : picture),
       ...histogram(this.#roundTrips, columns),
-    ].map((line) => `${line}\n`).join("");
+    ].filter(Boolean).join("\n");
   }
 }
 
@@ -277,8 +236,6 @@ function describeOutage({ from, to, duration, lost }: Outage): string {
 
 /** The local time: `14:01:15.634`. */
 function timeOfDay(time: Date, digits: number): string {
-  const [hours, minutes, seconds] = [time.getHours(), time.getMinutes(), time.getSeconds()]
-    .map((part) => String(part).padStart(2, "0"));
   const fraction = String(time.getMilliseconds()).padStart(3, "0").slice(0, digits);
-  return `${hours}:${minutes}:${seconds}.${fraction}`;
+  return `${time.toTimeString().slice(0, 8)}.${fraction}`;
 }

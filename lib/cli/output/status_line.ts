@@ -1,39 +1,31 @@
 /** A line on a terminal that shows what is awaited, or how a measurement goes, and is removed again. */
 
-import { formatEndpoint } from "../../net/address.ts";
-import { connect, type FamilyOptions } from "../../net/connect.ts";
-import type { ServerConn } from "../../net/conn.ts";
+import { type Endpoint, formatEndpoint } from "../../net/address.ts";
 
 /** Milliseconds that an activity must last to be shown. */
 export const SHOWN_AFTER = 300;
 /** The time from one drawing to the next, in ms; the least after other output. */
 const REDRAW = 100, RESTORE = 25;
 
-/** A stream that may be a terminal. */
-export interface TerminalStream {
-  /** Writes some bytes at once. */
-  writeSync(bytes: Uint8Array): number;
-  isTerminal(): boolean;
-}
+/** Returns the text for so many columns; undefined: none. */
+type Look = (columns: number) => string | undefined;
 
 const encoder = new TextEncoder();
 
 /** Draws the line, on a terminal only. */
 export class StatusLine {
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #look: (() => string | undefined) | undefined;
+  #look: Look = () => undefined;
   #isDrawn = false;
   #drawnAt = 0;
   #writes = 0; // of other output that are pending
 
   /**
+   * @param stream may be a terminal
    * @param size of the terminal, which may change
-   * @param colours whether it may have colours
    */
   constructor(
-    readonly stream: TerminalStream,
+    readonly stream: Pick<typeof Deno.stderr, "writeSync" | "isTerminal">,
     readonly size: () => { readonly columns: number },
-    readonly colours = false,
   ) {}
 
   /**
@@ -42,27 +34,25 @@ export class StatusLine {
    */
   async during<T>(promise: Promise<T>, describe: (seconds: number) => string): Promise<T> {
     const since = performance.now();
-    const look = () => {
+    using _watch = this.watch((columns) => {
       const waited = performance.now() - since;
-      const text = describe(waited / 1000 | 0);
-      return waited < SHOWN_AFTER ? undefined : text.slice(0, this.size().columns - 1);
-    };
-    using _watch = this.watch(look);
+      return waited < SHOWN_AFTER ? undefined : describe(waited / 1000 | 0).slice(0, columns - 1);
+    });
     return await promise;
   }
 
   /**
    * Shows a text that changes.
-   * @param look gives the text, which must fit a line; undefined: none
+   * @param look the text must fit a line
    * @returns stops, and removes the line
    */
-  watch(look: () => string | undefined): Disposable {
+  watch(look: Look): Disposable {
     this.#look = look;
-    this.#timer = setInterval(() => this.#draw(), REDRAW);
+    const timer = setInterval(() => this.#draw(), REDRAW);
     return {
       [Symbol.dispose]: () => {
-        clearInterval(this.#timer);
-        this.#look = undefined;
+        clearInterval(timer);
+        this.#look = () => undefined;
         this.hide();
       },
     };
@@ -88,7 +78,7 @@ export class StatusLine {
 
   #draw(): void {
     if (this.#writes > 0 || !this.stream.isTerminal()) return;
-    const text = this.#look?.();
+    const text = this.#look(this.size().columns);
     if (text === undefined) return this.hide();
     this.#write(`\r${text}\x1b[K`);
     this.#isDrawn = true;
@@ -100,18 +90,7 @@ export class StatusLine {
   }
 }
 
-/**
- * Connects to a server, and shows that meanwhile.
- * @throws {ConnectError}
- */
-export async function connectVisibly(
-  status: StatusLine,
-  options: FamilyOptions,
-): Promise<ServerConn> {
-  return await status.during(connect(options), (seconds) => describeWait(options, seconds));
-}
-
 /** Describes what is awaited while there is no connection. */
-export function describeWait(where: FamilyOptions, seconds: number): string {
-  return `connecting to ${formatEndpoint(where)}: ${seconds} s`;
+export function connectingTo(where: Endpoint): (seconds: number) => string {
+  return (seconds) => `connecting to ${formatEndpoint(where)}: ${seconds} s`;
 }

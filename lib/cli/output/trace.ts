@@ -17,7 +17,7 @@ const COLUMNS = 80;
 export function reportTrace(report: Report, print: (line: string) => void): Trace {
   const text = new TraceText("self", () => columnsOf(Deno.stderr));
   return (event) => {
-    if (report.style !== "json") return print(text.line(event, report.server));
+    if (report.options.style !== "json") return print(text.line(event, report.server));
     const { kind, from, data } = event;
     if (kind !== "data") return;
     const name = from === "peer" ? "received" : "sent";
