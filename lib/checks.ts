@@ -23,68 +23,48 @@ export interface Rule {
 /** A rule for each option. */
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
-const number = (right: string, least: number, fits: (value: number) => boolean): Rule => ({
-  right,
-  fits: (value) => typeof value === "number" && value >= least && fits(value),
-});
+const rule = (right: string, fits: Rule["fits"]): Rule => ({ right, fits });
+const ofType = (right: string, type: string) => rule(right, (value) => typeof value === type);
+/** A number; with `isWhole`, an integer or Infinity. */
+const number = (right: string, least: number, most: number, isWhole = true) =>
+  rule(right, (value) =>
+    typeof value === "number" && value >= least && value <= most &&
+    (!isWhole || Number.isInteger(value) || value === Infinity));
 const wholeFrom = (least: number, most: number) =>
-  number(
-    `a whole number from ${least} to ${most}`,
-    least,
-    (value) => Number.isInteger(value) && value <= most,
-  );
-const isFraming = (value: unknown) => FRAMINGS.some((name) => name === value);
+  number(`a whole number from ${least} to ${most}`, least, most);
+const isObject = (value: unknown) => Object(value) === value;
 const has = (value: unknown, ...methods: string[]) =>
   methods.every((name) => typeof Object(value)[name] === "function");
+const isText = (value: unknown) => typeof value === "string" && value !== "";
+const isTls = (value: unknown) => isObject(value) && typeof Object(value).ca !== "number";
+const isFramingName = (value: unknown) => FRAMINGS.some((name) => name === value);
+const isFraming = (value: unknown) => isFramingName(value) || has(value, "read", "write");
+const isListener = (value: unknown) =>
+  isObject(Object(value).addr) && has(value, "accept", "close");
+const areListeners = (list: unknown) =>
+  Array.isArray(list) && list.length > 0 && list.every(isListener);
 
-export const functionRule: Rule = {
-  right: "a function",
-  fits: (value) => typeof value === "function",
-};
-export const booleanRule: Rule = {
-  right: "true or false",
-  fits: (value) => value === true || value === false,
-};
-export const textRule: Rule = {
-  right: "a text that is not empty",
-  fits: (text) => typeof text === "string" && text !== "",
-};
-export const countRule: Rule = number(
-  "a whole number, 1 or more",
-  1,
-  (value) => Number.isInteger(value) || value === Infinity,
-);
+export const functionRule: Rule = ofType("a function", "function");
+export const booleanRule: Rule = ofType("true or false", "boolean");
+export const textRule: Rule = rule("a text that is not empty", isText);
+export const countRule: Rule = number("a whole number, 1 or more", 1, Infinity);
 /** A time that a timer can wait. */
-export const timeRule: Rule = number(
-  `a time in ms, 0 to ${MAX_TIMER}`,
-  0,
-  (value) => value <= MAX_TIMER,
-);
+export const timeRule: Rule = number(`a time in ms, 0 to ${MAX_TIMER}`, 0, MAX_TIMER, false);
 /** A port to listen on; 0 chooses a free one. */
 export const portRule: Rule = wholeFrom(0, 65535);
 export const connectPortRule: Rule = wholeFrom(1, 65535);
 export const seedRule: Rule = wholeFrom(0, 2 ** 32 - 1);
-export const signalRule: Rule = {
-  right: "an AbortSignal",
-  fits: (signal) => signal instanceof AbortSignal,
-};
-export const tlsRule: Rule = {
-  right: "an object, whose ca is a text in PEM form",
-  fits: (tls) => Object(tls) === tls && typeof (tls as { ca?: unknown }).ca !== "number",
-};
-export const framingNameRule: Rule = { right: "auto, line or raw", fits: isFraming };
-export const framingRule: Rule = {
-  right: "auto, line, raw or an object with read and write",
-  fits: (framing) => isFraming(framing) || has(framing, "read", "write"),
-};
-export const listenersRule: Rule = {
-  right: "a list of listeners, each with addr, accept and close",
-  fits: (list) =>
-    Array.isArray(list) && list.length > 0 &&
-    list.every((one) =>
-      Object(Object(one).addr) === Object(one).addr && has(one, "accept", "close")
-    ),
-};
+export const signalRule: Rule = rule("an AbortSignal", (signal) => signal instanceof AbortSignal);
+export const tlsRule: Rule = rule("an object, whose ca is a text in PEM form", isTls);
+export const framingNameRule: Rule = rule("auto, line or raw", isFramingName);
+export const framingRule: Rule = rule(
+  "auto, line, raw or an object with read and write",
+  isFraming,
+);
+export const listenersRule: Rule = rule(
+  "a list of listeners, each with addr, accept and close",
+  areListeners,
+);
 
 /** The names of options that were renamed. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -97,10 +77,7 @@ const RENAMED: Readonly<Record<string, string>> = {
  * @throws {TypeError | RangeError} that names the first option that is wrong, the latter for text and
  *   numbers
  */
-export function checkOptions<Options extends object>(
-  options: Options,
-  rules: Rules<Options>,
-): void {
+export function checkOptions<Given extends object>(options: Given, rules: Rules<Given>): void {
   for (const name in options) {
     if (options[name] === undefined) continue;
     if (!Object.hasOwn(rules, name)) throw new TypeError(unknownOption(name, rules));
@@ -109,9 +86,10 @@ export function checkOptions<Options extends object>(
 }
 
 function unknownOption(name: string, rules: object): string {
-  const renamed = RENAMED[name];
-  const isKnown = renamed !== undefined && renamed in rules;
-  const right = isKnown ? `use ${renamed}` : `choose among ${Object.keys(rules).join(", ")}`;
+  const renamed = RENAMED[name] ?? "";
+  const right = renamed in rules
+    ? `use ${renamed}`
+    : `choose among ${Object.keys(rules).join(", ")}`;
   return `there is no option ${name}: ${right}`;
 }
 
@@ -132,26 +110,28 @@ function describe(value: unknown): string {
   return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/** Multiplies the number in a text by its unit; NaN if the text does not match. */
+function scaled(text: string, form: RegExp, units: Readonly<Record<string, number>>): number {
+  const [, number, unit = ""] = form.exec(text) ?? [];
+  return Number(number) * (units[unit] ?? 1);
+}
 
 /** Parses a duration; returns milliseconds: `500ms`, `2s`, `1m`, `1h`; a plain number is seconds. */
 export function duration(text: string): number {
-  const [, number, unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  const milliseconds = Number(number) * (UNITS[unit] as number);
+  const units = { ms: 1, "": 1000, s: 1000, m: 60_000, h: 3_600_000 };
+  const milliseconds = scaled(text, /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/, units);
   return milliseconds <= MAX_TIMER ? milliseconds : mustBe("a duration like 500ms, 2s or 1m");
 }
 
 /** A duration in milliseconds that may be shorter than one: `100us`, or as {@linkcode duration}. */
 export function interval(text: string): number {
-  const [, microseconds] = /^(\d{1,9})us$/.exec(text) ?? [];
-  return microseconds === undefined ? duration(text) : Number(microseconds) / 1000;
+  return /^\d{1,9}us$/.test(text) ? parseInt(text) / 1000 : duration(text);
 }
 
 /** A number of bytes: `500`, `10k` (10,000), `1M`. */
 export function size(text: string): number {
-  const [, number, unit] = /^(\d{1,12})(k|M)?$/.exec(text) ?? [];
-  if (number === undefined) mustBe("a number of bytes like 500, 10k or 1M");
-  return Number(number) * (unit === "k" ? 1000 : unit === "M" ? 1_000_000 : 1);
+  const bytes = scaled(text, /^(\d{1,12})(k|M)?$/, { k: 1000, M: 1_000_000 });
+  return Number.isNaN(bytes) ? mustBe("a number of bytes like 500, 10k or 1M") : bytes;
 }
 
 /** @throws {RangeError} */

@@ -17,7 +17,6 @@ const encoder = new TextEncoder();
 export class Log {
   #batches = [""];
   #dropped = 0;
-  #isFailing = false;
   #writing: Promise<void> | undefined;
 
   /**
@@ -33,10 +32,7 @@ export class Log {
 
   /** Adds a line. */
   line(text: string): void {
-    if (this.#batches.length > MAX_BATCHES) {
-      this.#dropped++;
-      return;
-    }
+    if (this.#batches.length > MAX_BATCHES) return void this.#dropped++;
     this.#add(text);
     this.#writing ??= this.#drain();
   }
@@ -53,24 +49,21 @@ export class Log {
   }
 
   async #drain(): Promise<void> {
+    let isFailing = false;
     for (let batch; (batch = this.#batches.shift() ?? "") !== "";) {
-      await this.#write(encoder.encode(batch));
+      for (let left = encoder.encode(batch); left.length > 0;) {
+        try {
+          left = left.subarray(await this.out.write(left));
+          isFailing = false;
+        } catch (error) {
+          if (!isFailing) this.onFailure(error);
+          isFailing = true;
+          await sleep(RETRY_PAUSE);
+        }
+      }
       if (this.#dropped > 0) this.#add(this.account(this.#dropped));
       this.#dropped = 0;
     }
     this.#writing = undefined;
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    while (bytes.length > 0) {
-      try {
-        bytes = bytes.subarray(await this.out.write(bytes));
-        this.#isFailing = false;
-      } catch (error) {
-        if (!this.#isFailing) this.onFailure(error);
-        this.#isFailing = true;
-        await sleep(RETRY_PAUSE);
-      }
-    }
   }
 }

@@ -118,18 +118,14 @@ export function isPending(promise: Promise<unknown>, milliseconds: number): Prom
 /**
  * Waits until nothing new has been counted for a while.
  * @param count returns how many arrived so far
- * @param milliseconds without an arrival
+ * @param quiet milliseconds without an arrival
  * @param most milliseconds to wait in all; time in which the process was busy does not count
  */
-export async function untilQuiet(
-  count: () => number,
-  milliseconds: number,
-  most: number,
-): Promise<void> {
+export async function untilQuiet(count: () => number, quiet: number, most: number): Promise<void> {
   let before = -1;
-  for (let waited = 0; before !== count() && waited < most; waited += milliseconds) {
+  for (let waited = 0; before !== count() && waited < most; waited += quiet) {
     before = count();
-    await pause(milliseconds);
+    await pause(quiet);
   }
 }
 
@@ -147,11 +143,7 @@ export async function inTime<T>(
 ): Promise<T | void> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const cancel = timeLimit(milliseconds, () => reject(new Error(reason)));
-  try {
-    return await Promise.race([promise, late, over]);
-  } finally {
-    cancel();
-  }
+  return await Promise.race([promise, late, over]).finally(cancel);
 }
 
 /**
