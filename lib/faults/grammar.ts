@@ -15,19 +15,39 @@ interface Row {
   /** The thing it acts on: the bytes of a reply, a reply's time, the bytes sent, or a whole connection. */
   readonly on: "reply" | "time" | "bytes" | "connection";
   /** Reads its value; throws a RangeError that says what the value must be. */
-  read(value: string): unknown;
+  read(value: string): object;
 }
 
-type Bytes = { readonly bytes: number };
-
 /** The longest noise, in bytes: it is made at once. */
-const MOST_NOISE = 1_000_000;
+const MAX_NOISE = 1_000_000;
 
-const none = (): Record<never, never> => ({});
-const bytes = (text: string): Bytes => ({ bytes: text === "" ? 0 : size(text) });
-const some = (text: string): Bytes => ({ bytes: atLeastOne(text === "" ? "1" : text) });
-const words = (text: string): { text: string } => ({ text });
-const pause = (text: string): { pause: number } => ({ pause: duration(text) });
+// Readers of values.
+const none = () => ({});
+const words = (text: string) => ({ text });
+const pause = (text: string) => ({ pause: duration(text) });
+const bytes = (text: string) => ({ bytes: text === "" ? 0 : size(text) });
+const atLeastOne = (text: string) => size(text) || mustBe("1 byte or more");
+const some = (text: string) => ({ bytes: atLeastOne(text || "1") });
+const noise = (text: string) =>
+  size(text) <= MAX_NOISE ? bytes(text) : mustBe(`at most ${MAX_NOISE} bytes`);
+const life = (text: string) => ({
+  pause: duration(text.replace(/\/reset$/, "")),
+  reset: text.endsWith("/reset"),
+});
+const refusal = (text: string) =>
+  /^(reset)?$/.test(text) ? { reset: text !== "" } : mustBe("reset, or be left out");
+
+function slices(text: string) {
+  const [bytes = "", pause = "1ms"] = text.split(/\/([^]*)/);
+  return { bytes: atLeastOne(bytes), pause: duration(pause) };
+}
+
+/** Two durations, or one: then both are that. */
+function span(text: string) {
+  const [shortest = 0, longest = shortest, ...more] = text.split("..").map(duration);
+  if (more.length === 0 && longest >= shortest) return { shortest, longest };
+  return mustBe("a duration like 100ms, or two like 1s..2s, the shorter first");
+}
 
 /** All faults. Those that change a reply's bytes come first, then those that change its time, then those that end it. */
 // deno-fmt-ignore
@@ -84,13 +104,15 @@ const ALL: Selection = { first: 1, last: Infinity };
 const decoder = new TextDecoder();
 
 /** A value in quotes, which may hold commas and spaces. */
-const QUOTED = String.raw`="(?:\\[^]|[^"\\])*"`;
-const QUOTED_ITEM = new RegExp(`^([^=]*)(${QUOTED})([^]*)$`);
+const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
+/** What a fault ends with: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
+const SELECTIONS = String.raw`(@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c))|)(@[^@]*|)`;
+const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?${SELECTIONS}$`);
 /** A fault, up to the next comma outside quotes. */
-const ITEM = new RegExp(`[^=,]*(?:${QUOTED})?[^,]*`, "y");
+const ITEM = new RegExp(`([^=,]*(?:=${QUOTED})?[^,]*),`, "g");
 /** Faults, up to the first space outside quotes; in raw framing, a line's end is in the message. */
 const SPACE = String.raw`\t\n\r `;
-const ORDERED = `[^=,${SPACE}]*(?:${QUOTED})?[^,${SPACE}]*`;
+const ORDERED = `[^=,${SPACE}]*(?:=${QUOTED})?[^,${SPACE}]*`;
 const ORDER = new RegExp(`^!(${ORDERED}(?:,${ORDERED})*)`);
 
 /** The faults for a help text: how each is written, and what it does. */
@@ -105,66 +127,52 @@ export function faultRows(): [string, string][] {
  * @throws {RangeError} whose message says what is wrong, and what would be right
  */
 export function readFaults(text: string): Fault[] {
-  const faults: Fault[] = [];
-  ITEM.lastIndex = 0;
-  for (;;) {
-    const [item = ""] = ITEM.exec(text) ?? [];
-    faults.push(readFault(item.trim()));
-    if (ITEM.lastIndex === text.length) return faults;
-    ITEM.lastIndex++; // the comma
-  }
+  return [...`${text},`.matchAll(ITEM)].map(([, item = ""]) => readFault(item.trim()));
 }
 
 function readFault(item: string): Fault {
-  const [, head, quoted, tail = item] = QUOTED_ITEM.exec(item) ?? [];
-  const { before, at, ...selections } = readSelections(tail);
-  const request = item.slice(0, item.length - at.length);
-  const [, whole = "", plain] = /^([^=]*)(?:=([^]*))?$/.exec(head ?? before) ?? [];
-  const value = quoted?.slice(2, -1).replace(/\\(["\\])/g, "$1") ?? plain;
-  const isUp = whole.startsWith("up:");
-  const name = isUp ? whole.slice("up:".length) : whole;
-  if (!isName(name)) {
-    const what = name === "" ? "a fault is missing" : `there is no fault ${quote(name)}`;
-    throw new RangeError(`${what}: choose among ${NAMES.join(", ")}`);
-  }
-  const row: Row = FAULTS[name];
-  if (plain?.startsWith('"') || (quoted !== undefined && before !== "")) {
-    throw new RangeError(`the value of ${name} must end at its second quote`);
-  }
-  if (row.value === undefined && value !== undefined) {
-    throw new RangeError(`${name} takes no value: write ${name} alone`);
-  }
-  if (value === "" || (value === undefined && row.value?.startsWith("="))) {
-    const orNone = row.value?.startsWith("[") ? ", or none" : "";
-    throw new RangeError(`${name} needs a value${orNone}: ${name}${row.value}`);
-  }
-  const common = { name, request, at, isUp, ...ofConnections(name, selections, at) };
-  const own = within(`the value of ${name} `, () => row.read(value ?? ""));
-  return { ...common, ...own as object } as Fault;
+  const [, up, name = "", quoted, plain, first = "", last = ""] = FAULT.exec(item) ?? [];
+  const at = first + last;
+  const select = (kind: RegExp) => readSelection([first, last].find((one) => kind.test(one)));
+  const messages = select(/^@(?!c)/);
+  const connections = select(/^@c/);
+  const value = quoted?.slice(1, -1).replace(/\\(["\\])/g, "$1") ?? plain;
+  const row = Object.hasOwn(FAULTS, name) ? FAULTS[name as FaultName] as Row : undefined;
+  const form = row?.value ?? "";
+  // Faults of whole connections select only those; `refuse@3` has always meant `refuse@c3`.
+  const isMoved = row?.on === "connection" && messages !== ALL;
+  // deno-fmt-ignore
+  const why = firstOf([
+    [name === "", `a fault is missing: choose among ${NAMES.join(", ")}`],
+    [!row, `there is no fault ${quote(name)}: choose among ${NAMES.join(", ")}`],
+    [plain?.startsWith('"'), `the value of ${name} must end at its second quote`],
+    [!form && value !== undefined, `${name} takes no value: write ${name} alone`],
+    [form.startsWith("=") && !value, `${name} needs a value: ${name}${form}`],
+    [value === "", `${name} needs a value, or none: ${name}${form}`],
+    [isMoved && (name !== "refuse" || connections !== ALL), `${name} can't choose messages: leave out ${quote(at)}, or write it as @c`],
+  ]);
+  if (why !== undefined) throw new RangeError(why);
+  return {
+    ...{ name, at, request: item.slice(0, item.length - at.length), isUp: up !== undefined },
+    ...isMoved ? { messages: ALL, connections: messages } : { messages, connections },
+    ...readValue(name, row, value),
+  } as Fault;
 }
 
-/** Reads something; puts words before what is wrong with it. */
-function within<T>(words: string, read: () => T): T {
+function readValue(name: string, row: Row | undefined, value = ""): object | undefined {
   try {
-    return read();
+    return row?.read(value);
   } catch (error) {
-    throw error instanceof RangeError ? new RangeError(words + error.message) : error;
+    throw new RangeError(`the value of ${name} ${(error as Error).message}`);
   }
 }
 
-type Selections = Pick<Fault, "messages" | "connections">;
-
-/** Reads what a text ends with: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
-function readSelections(text: string): Selections & { before: string; at: string } {
-  const [, rest = "", last = ""] = /^([^]*?)(@[^@]*)?$/.exec(text) ?? [];
-  const other = last === "" ? /$^/ : last.startsWith("@c") ? /@[\d.%]+$/ : /@c[\d.%]+$/;
-  const [first = ""] = other.exec(rest) ?? [];
-  const of = (kind: RegExp) => readSelection([first, last].find((one) => kind.test(one)) ?? "");
-  const before = rest.slice(0, rest.length - first.length);
-  return { before, at: first + last, messages: of(/^@(?!c)/), connections: of(/^@c/) };
+/** The first sentence that is true. */
+function firstOf(rows: readonly (readonly [is: unknown, why: string])[]): string | undefined {
+  return rows.find(([is]) => is)?.[1];
 }
 
-function readSelection(at: string): Selection {
+function readSelection(at = ""): Selection {
   if (at === "") return ALL;
   const [, c = "", numbers = ""] = /^@(c?)([^]*)$/.exec(at) ?? [];
   const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(numbers) ?? [];
@@ -175,37 +183,24 @@ function readSelection(at: string): Selection {
   throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
 }
 
-/** Faults of whole connections select only connections; `refuse@3` has always meant `refuse@c3`. */
-function ofConnections(name: FaultName, { messages, connections }: Selections, at: string) {
-  if (FAULTS[name].on !== "connection" || messages === ALL) return { messages, connections };
-  if (name === "refuse" && connections === ALL) return { messages: ALL, connections: messages };
-  throw new RangeError(`${name} can't choose messages: leave out ${quote(at)}, or write it as @c`);
-}
-
-type Order = { readonly faults: Fault[]; readonly error?: string };
-
 /**
  * Reads the faults that a message asks for, if it is an order: what is between `!` and the first space.
  *
  * @returns the faults, or none and what is wrong with them
  */
-export function readOrder(message: Uint8Array, support: FaultSupport): Order | undefined {
+export function readOrder(
+  message: Uint8Array,
+  support: FaultSupport,
+): { readonly faults: Fault[]; readonly error?: string } | undefined {
   if (message[0] !== "!".charCodeAt(0)) return undefined;
-  const checked = (fault: Fault): Fault => {
-    const { name, at } = fault;
-    const why = /^(refuse|life|read)$/.test(name)
-      ? `${name} is no order: its client is here already`
-      : at !== ""
-      ? `an order is for its own message: leave out ${quote(at)}`
-      : describeUnsupported(fault, support);
-    if (why !== undefined) throw new RangeError(why);
-    return fault;
-  };
   const [, order = ""] = ORDER.exec(decoder.decode(message)) ?? [];
   try {
-    return { faults: within(`cannot use ${quote(order)}: `, () => readFaults(order).map(checked)) };
+    const faults = readFaults(order);
+    const why = faults.map((fault) => describeUnsupported(fault, support, true)).find(Boolean);
+    if (why === undefined) return { faults };
+    throw new RangeError(why);
   } catch (error) {
-    return { faults: [], error: (error as Error).message };
+    return { faults: [], error: `cannot use ${quote(order)}: ${(error as Error).message}` };
   }
 }
 
@@ -218,8 +213,8 @@ export interface FaultSupport {
 }
 
 /** Explains why a fault can't happen there, and which can; returns undefined if it can. */
-export function describeUnsupported(fault: Fault, support: FaultSupport): string | undefined {
-  const { name, isUp, request, connections } = fault;
+export function describeUnsupported(fault: Fault, support: FaultSupport, isOrder = false) {
+  const { name, at, isUp, request, connections } = fault;
   const { on } = FAULTS[name];
   const { up, transport, resets } = support;
   const among = (...kinds: Row["on"][]) =>
@@ -229,17 +224,18 @@ export function describeUnsupported(fault: Fault, support: FaultSupport): string
   const isLong = name === "noise" && fault.bytes > MAX_DATAGRAM;
   const alone = name === "life" ? request.replace("/reset", "") : "refuse";
   // deno-fmt-ignore
-  const wrong: readonly (readonly [boolean, string])[] = [
+  return firstOf([
+    [isOrder && /^(refuse|life|read)$/.test(name), `${name} is no order: its client is here already`],
+    [isOrder && at !== "", `an order is for its own message: leave out ${quote(at)}`],
     [isUp && !up, "only a relay has a way up: leave out up:"],
     [isUp && /^(refuse|life|deaf)$/.test(name), `${name} takes no up: leave it out`],
-    [up !== undefined && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
+    [up && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
     [isUdp && (on === "bytes" || on === "connection"), `a datagram knows no ${name}: ${among("reply", "time")}`],
     [isUdp && connections !== ALL, "datagrams have no connections: leave out @c"],
     [isUdp && isLong, `a datagram has no room for that: at most ${MAX_DATAGRAM} bytes`],
     [isReset(fault) && isUnix, `a Unix socket knows no reset: choose cut, or ${alone} alone`],
     [isReset(fault) && !resets, "for a reset, pass listeners that `listen` opens with `resets: true`"],
-  ];
-  return wrong.find(([is]) => is)?.[1];
+  ]);
 }
 
 /** Returns true if a fault resets a connection. */
@@ -253,37 +249,4 @@ export function happens(selection: Selection, number: number, random: Random): b
   if (selection === ALL) return true;
   if ("percent" in selection) return random.next() * 100 < selection.percent;
   return number >= selection.first && number <= selection.last;
-}
-
-function isName(name: string): name is FaultName {
-  return Object.hasOwn(FAULTS, name);
-}
-
-function atLeastOne(text: string): number {
-  return size(text) || mustBe("1 byte or more");
-}
-
-function noise(text: string): Bytes {
-  return size(text) <= MOST_NOISE ? { bytes: size(text) } : mustBe(`at most ${MOST_NOISE} bytes`);
-}
-
-/** Two durations, or one: then both are that. */
-function span(text: string): { shortest: number; longest: number } {
-  const [shortest = 0, longest = shortest, ...more] = text.split("..").map(duration);
-  if (more.length === 0 && longest >= shortest) return { shortest, longest };
-  return mustBe("a duration like 100ms, or two like 1s..2s, the shorter first");
-}
-
-function slices(text: string): { bytes: number; pause: number } {
-  const [, bytes = "", pause = "1ms"] = /^([^/]*)(?:\/(.*))?$/s.exec(text) ?? [];
-  return { bytes: atLeastOne(bytes), pause: duration(pause) };
-}
-
-function life(text: string): { pause: number; reset: boolean } {
-  const [, time = "", reset] = /^([^/]*)(\/reset)?$/.exec(text) ?? [undefined, text];
-  return { pause: duration(time), reset: reset !== undefined };
-}
-
-function refusal(text: string): { reset: boolean } {
-  return { reset: text !== "" && (text === "reset" || mustBe("reset, or be left out")) };
 }
