@@ -24,7 +24,6 @@ export interface Rule {
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
 const rule = (right: string, fits: Rule["fits"]): Rule => ({ right, fits });
-const ofType = (right: string, type: string) => rule(right, (value) => typeof value === type);
 /** A number; with `isWhole`, an integer or Infinity. */
 const number = (right: string, least: number, most: number, isWhole = true) =>
   rule(right, (value) =>
@@ -44,8 +43,8 @@ const isListener = (value: unknown) =>
 const areListeners = (list: unknown) =>
   Array.isArray(list) && list.length > 0 && list.every(isListener);
 
-export const functionRule: Rule = ofType("a function", "function");
-export const booleanRule: Rule = ofType("true or false", "boolean");
+export const functionRule: Rule = rule("a function", (value) => typeof value === "function");
+export const booleanRule: Rule = rule("true or false", (value) => typeof value === "boolean");
 export const textRule: Rule = rule("a text that is not empty", isText);
 export const countRule: Rule = number("a whole number, 1 or more", 1, Infinity);
 /** A time that a timer can wait. */

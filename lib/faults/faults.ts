@@ -1,17 +1,7 @@
 /** Which faults happen: to a connection, to a message of it, and to its bytes. Pure. */
 
-import {
-  describeUnsupported,
-  type Fault,
-  type FaultName,
-  type FaultOf,
-  type FaultSupport,
-  happens,
-  isReset,
-  readFaults,
-  readOrder,
-  type Selection,
-} from "./grammar.ts";
+import { describeUnsupported, happens, isReset, readFaults, readOrder } from "./grammar.ts";
+import { type Fault, type FaultName, type FaultOf, FAULTS, type FaultSupport } from "./grammar.ts";
 import { quote } from "../wire/quote.ts";
 import { Random } from "./random.ts";
 
@@ -116,12 +106,12 @@ export class Faults {
    */
   of(connection: number, support: FaultSupport): ConnectionFaults {
     const random = new Random(this.seed, connection, 0);
-    const isRelay = support.up !== undefined; // it has no messages
-    const isChosen = (by: Selection) => happens(by, connection, random);
-    const chosen = this.list.filter(({ messages, connections }) =>
-      isChosen(connections) && (!isRelay || isChosen(messages))
+    const list = this.list.filter(({ messages, connections }) =>
+      happens(connections, connection, random) &&
+      // A relay has no messages.
+      (support.up === undefined || happens(messages, connection, random))
     );
-    return new ConnectionFaults(this, support, chosen, connection);
+    return new ConnectionFaults(this, support, list, connection);
   }
 }
 
@@ -134,11 +124,6 @@ export class ConnectionFaults {
     readonly list: readonly Fault[],
     readonly connection: number,
   ) {}
-
-  /** The fault of this name that is for the whole connection. */
-  find<Name extends FaultName>(name: Name, isUp = false): FaultOf<Name> | undefined {
-    return find(this.list.filter((fault) => fault.isUp === isUp), name);
-  }
 
   /**
    * Plans what happens to a message.
@@ -154,10 +139,14 @@ export class ConnectionFaults {
     return { message, random, ...order, faults: onceEach(faults) };
   }
 
-  /** Plans what happens to all bytes of one direction of a relay. */
-  planStream(isUp: boolean): FaultPlan {
+  /** Plans what happens to all bytes of one direction: where there are messages, nothing of theirs. */
+  planStream(isUp = false): FaultPlan {
     const random = new Random(this.faults.seed, this.connection, isUp ? 1 : 2);
-    return { random, faults: onceEach(this.list.filter((fault) => fault.isUp === isUp)) };
+    const isOf = (fault: Fault) => this.support.up || FAULTS[fault.name].on === "connection";
+    return {
+      random,
+      faults: onceEach(this.list.filter((fault) => fault.isUp === isUp && isOf(fault))),
+    };
   }
 }
 

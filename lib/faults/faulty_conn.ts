@@ -1,13 +1,14 @@
 /** Wraps any connection, of a client or a server, and injects faults. */
 
+import { MAX_TIMER } from "../checks.ts";
 import type { Addr } from "../net/address.ts";
 import type { ServerConn } from "../net/conn.ts";
 import { Sleeps } from "../wait.ts";
-import { type ConnectionFaults, type FaultPlan, find } from "./faults.ts";
+import { drawDelay, type FaultPlan, find } from "./faults.ts";
 import type { Fault, FaultOf } from "./grammar.ts";
 
 /** After the peer half-closes, a stalled connection is kept open for this long, in ms. */
-export const STALL = 60_000;
+const STALL = 60_000;
 /**
  * Before a reset, waits `BEFORE_RESET` ms, and `PER_BYTE` ms per byte sent, so that they arrive. A reset
  * discards what the peer's system has no room for yet, and on some systems what the peer has not read.
@@ -18,6 +19,8 @@ const PER_BYTE = BEFORE_RESET / 65536;
 const LONGEST_WAIT = 3000;
 /** With a rate, bytes are sent or read this often, in ms. */
 const TICK = 50;
+/** With more bytes than this delayed, a write waits until they are sent. */
+const MAX_DELAYED = 1 << 20;
 
 /** The owner of a connection with faults: it reports them, and ends the connection. */
 export interface FaultyOwner {
@@ -29,23 +32,28 @@ export interface FaultyOwner {
   reset(): void;
 }
 
-/** A connection that injects faults into the bytes that it sends, and into its end. */
-export abstract class FaultyConn implements ServerConn {
+/** A connection that injects faults into the bytes that it sends, one stream, and into its end. */
+export class FaultyConn implements ServerConn {
   readonly remoteAddr: Addr;
   readonly localAddr: Addr | undefined;
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
   protected hold: FaultOf<"hold"> | undefined;
+  #isStopping = false;
   /** Delays that a stop ends too. */
-  protected stoppable = new Sleeps();
+  #stoppable = new Sleeps();
   /** Delays that the connection's end and other faults end. */
   protected pauses = new Sleeps();
-  protected owner: FaultyOwner | undefined;
-  #readLimit: FaultOf<"read"> | undefined;
+  #owner: FaultyOwner | undefined;
   #isPacing = false;
+  #hasEnded = false; // the peer has half-closed
+  #sent = 0; // under this plan
+  #delayed: Promise<void> | undefined; // settles when all delayed bytes are sent
+  #delayedBytes = 0;
   #endDelay: Promise<void> | undefined;
   #lifeTimer: ReturnType<typeof setTimeout> | undefined;
   // Times of `performance.now()`:
+  #due = 0; // when the last delayed bytes are sent
   #nextSend = 0; // with a rate
   #nextSlice = 0;
   #nextRead = 0;
@@ -53,47 +61,49 @@ export abstract class FaultyConn implements ServerConn {
 
   /**
    * @param conn owned from here on
-   * @param isUp true for a relay's connection to its server
+   * @param plan the faults of all its bytes, and of the connection
    */
-  constructor(
-    readonly conn: ServerConn,
-    protected faults: ConnectionFaults,
-    readonly isUp = false,
-  ) {
+  constructor(readonly conn: ServerConn, protected plan: FaultPlan) {
     this.remoteAddr = conn.remoteAddr;
     this.localAddr = conn.localAddr;
-    this.use(faults);
-  }
-
-  /** Replaces the faults; ends all current delays, and starts the lifetime limit anew. */
-  protected use(faults: ConnectionFaults): void {
-    this.faults = faults;
-    this.hold = faults.find("hold", this.isUp);
-    this.#readLimit = faults.find("read", this.isUp);
-    this.#endDelays();
-    this.pauses = new Sleeps();
-    this.stoppable = new Sleeps();
-    this.#nextSend = this.#nextRead = 0;
-    if (this.owner !== undefined) this.begin(this.owner);
   }
 
   /** Starts the connection's lifetime limit, if it has one. */
   begin(owner: FaultyOwner): void {
-    this.owner = owner;
-    const life = this.faults.find("life", this.isUp);
+    this.#owner = owner;
+    this.hold = find(this.plan.faults, "hold");
+    const life = find(this.plan.faults, "life");
     if (life !== undefined) this.#lifeTimer = setTimeout(() => this.#die(life), life.pause);
   }
 
-  /** True while a pending write waits for its own pace, not for the peer. */
+  /** Changes the faults of all bytes from here on, counts them anew, and ends all current delays. */
+  change(plan: FaultPlan): void {
+    if (this.state === "over") return;
+    this.#endDelays();
+    this.state = "open";
+    this.plan = plan;
+    this.pauses = new Sleeps();
+    this.#stoppable = new Sleeps();
+    this.#sent =
+      this.#due =
+      this.#nextSend =
+      this.#nextRead =
+        0;
+    if (this.#owner !== undefined) this.begin(this.#owner);
+  }
+
+  /** True while bytes wait for their own time, not for the peer. */
   get isPacing(): boolean {
-    return this.#isPacing;
+    return this.#isPacing || this.#delayedBytes > 0;
   }
 
   async read(into: Uint8Array): Promise<number | null> {
-    if (this.#readLimit !== undefined) await this.sleepUntil(this.#nextRead);
-    const room = this.#readLimit && perTick(this.#readLimit.bytes);
-    const count = await this.conn.read(into.subarray(0, room));
-    const limit = this.#readLimit; // of the faults that are in force by then
+    for (let deaf; (deaf = this.deaf(this.plan)) !== undefined;) await deaf;
+    await this.#sleepUntil(this.#nextRead);
+    const room = find(this.plan.faults, "read");
+    const count = await this.conn.read(room ? into.subarray(0, perTick(room.bytes)) : into);
+    this.#hasEnded = count === null;
+    const limit = find(this.plan.faults, "read"); // of the faults that are in force by then
     if (limit === undefined) return count;
     if (this.#nextRead === 0 && count !== null) this.report(limit);
     const from = Math.max(performance.now(), this.#nextRead);
@@ -101,15 +111,26 @@ export abstract class FaultyConn implements ServerConn {
     return count;
   }
 
-  abstract write(bytes: Uint8Array, message?: number): Promise<number>;
+  async write(bytes: Uint8Array): Promise<number> {
+    if (this.#delayedBytes === 0 && !find(this.plan.faults, "delay")) {
+      return await this.#write(bytes);
+    }
+    this.#delayedBytes += bytes.length;
+    this.#delayed = this.#writeAfter(Promise.all([this.#delayed, this.#delay()]), bytes.slice());
+    if (this.#delayedBytes > MAX_DELAYED) await this.#delayed;
+    return bytes.length;
+  }
 
   async closeWrite(): Promise<void> {
+    await Promise.all([this.#delayed, this.#delay()]);
+    await this.beforeEnd();
     await this.conn.closeWrite();
   }
 
-  /** Ends the delays that a stopping server does not wait for. */
-  stop(): void {
-    this.stoppable.end();
+  /** Ends the delays that a stopping server does not wait for, and begins no more of them. */
+  skipDelays(): void {
+    this.#isStopping = true;
+    this.#stoppable.end();
   }
 
   close(): void {
@@ -122,38 +143,46 @@ export abstract class FaultyConn implements ServerConn {
     (this.conn.reset ?? this.conn.close).call(this.conn);
   }
 
+  /** Returns a promise until which nothing is read, if a plan makes this end deaf. */
+  deaf({ faults, message }: FaultPlan): Promise<void> | undefined {
+    const deaf = find(faults, "deaf");
+    if (deaf === undefined || this.#isStopping || this.state === "over") return undefined;
+    this.report(deaf, message);
+    return this.#stoppable.sleep(MAX_TIMER);
+  }
+
   /** Waits before end-of-file is sent, if the connection is stalled or a fault delays its end. */
   beforeEnd(): Promise<void> {
-    if (this.state === "stalled") return this.#endDelay ??= this.stoppable.sleep(STALL);
+    if (this.state === "stalled") return this.#endDelay ??= this.#stoppable.sleep(STALL);
     if (this.#endDelay === undefined && this.hold !== undefined && this.state === "open") {
       this.report(this.hold);
-      this.#endDelay = this.stoppable.sleep(this.hold.pause);
+      this.#endDelay = this.#stoppable.sleep(this.hold.pause);
     }
     return this.#endDelay ?? Promise.resolve();
   }
 
-  /** Waits until a time of `performance.now()`, the connection's end, or other faults. */
-  protected async sleepUntil(time: number, pauses = this.pauses): Promise<void> {
-    if (time > performance.now()) await pauses.sleep(time - performance.now());
-  }
-
   /** Reports a fault, unless it would come after the end. */
   report(fault: Fault, message?: number, value?: number): void {
-    if (this.state === "open") this.owner?.report(fault, message, value);
+    if (this.state === "open") this.#owner?.report(fault, message, value);
   }
 
-  /**
-   * Sends bytes with the faults of a plan; returns how many, all unless other faults are in force.
-   *
-   * @param before the number of bytes that were sent under the same plan
-   * @param isLast true if no more bytes will be sent under this plan
-   */
-  protected async send(bytes: Uint8Array, plan: FaultPlan, before: number, isLast: boolean) {
+  /** Sends bytes of the stream, or a reply, with the faults of its plan; returns how many. */
+  protected async send(bytes: Uint8Array, plan: FaultPlan): Promise<number> {
     const { pauses } = this;
+    const isReply = plan.message !== undefined; // whole, while a stream goes on
+    const before = isReply ? 0 : this.#sent;
     const end = endOf(plan.faults);
     const room = end === undefined ? bytes.length : Math.max(0, end.bytes - before);
     const sent = await this.#pace(bytes.subarray(0, room), plan, before);
-    if (end && (isLast || sent === room)) await this.#end(end, pauses, plan.message);
+    if (plan === this.plan) this.#sent += sent;
+    if (end === undefined || !(isReply || sent === room)) return sent;
+    const latest = performance.now() + LONGEST_WAIT;
+    const arrived = Math.min(this.#arrivesAt + BEFORE_RESET, latest);
+    if (end.name === "reset") await this.#sleepUntil(arrived, pauses);
+    if (this.state !== "open" || this.pauses !== pauses) return sent; // other faults are in force
+    this.report(end, plan.message);
+    if (end.name === "stall") this.state = "stalled";
+    else this.#finish(end.name === "cut" ? "end" : "reset");
     return sent;
   }
 
@@ -174,7 +203,7 @@ export abstract class FaultyConn implements ServerConn {
       const from = Math.max(performance.now(), this.#nextSend);
       const next = rate ? from + part.length / rate.bytes * 1000 : 0;
       this.#isPacing = true;
-      await this.sleepUntil(Math.max(slice ? this.#nextSlice : 0, next), pauses);
+      await this.#sleepUntil(Math.max(slice ? this.#nextSlice : 0, next), pauses);
       this.#isPacing = false;
       if (this.state === "over") return bytes.length;
       if (this.pauses !== pauses) return at; // other faults are in force
@@ -186,26 +215,53 @@ export abstract class FaultyConn implements ServerConn {
     return bytes.length;
   }
 
-  /** @param pauses of the faults under which the bytes were sent */
-  async #end(end: EndingFault, pauses: Sleeps, message: number | undefined): Promise<void> {
-    const wait = Math.min(this.#arrivesAt + BEFORE_RESET - performance.now(), LONGEST_WAIT);
-    if (end.name === "reset" && wait > 0) await pauses.sleep(wait);
-    if (this.state !== "open" || this.pauses !== pauses) return;
-    this.report(end, message);
-    if (end.name === "stall") this.state = "stalled";
-    else this.finish(end.name === "cut" ? "end" : "reset");
+  /** Sends bytes under the plan of the connection, once it is not stalled; returns how many. */
+  async #write(bytes: Uint8Array): Promise<number> {
+    while (this.state === "stalled") {
+      await this.#stoppable.sleep(STALL);
+      if (this.state !== "stalled") break;
+      if (this.#isStopping) this.state = "over";
+      else if (this.#hasEnded) this.#finish("end");
+    }
+    if (this.state === "over") return bytes.length;
+    return await this.send(bytes, this.plan) || await this.#write(bytes);
+  }
+
+  async #writeAfter(before: Promise<unknown>, bytes: Uint8Array): Promise<void> {
+    await before;
+    try {
+      for (let left = bytes; left.length > 0;) left = left.subarray(await this.#write(left));
+    } catch {
+      this.#finish("reset"); // as after any write that fails
+    }
+    this.#delayedBytes -= bytes.length;
+  }
+
+  /** Waits for the delay of bytes that are written now: they are never sent before earlier ones. */
+  #delay(): Promise<void> {
+    const delay = find(this.plan.faults, "delay");
+    const value = delay ? drawDelay(delay, this.plan) : 0;
+    const isNew = this.#due === 0 || (delay && delay.longest > delay.shortest);
+    if (delay && isNew) this.report(delay, undefined, value);
+    this.#due = Math.max(this.#due, performance.now() + value);
+    return this.#sleepUntil(this.#due);
+  }
+
+  /** Waits until a time of `performance.now()`, the connection's end, or other faults. */
+  async #sleepUntil(time: number, pauses = this.pauses): Promise<void> {
+    if (time > performance.now()) await pauses.sleep(time - performance.now());
   }
 
   #die(life: FaultOf<"life">): void {
-    this.owner?.report(life); // of a stalled connection too
+    this.#owner?.report(life); // of a stalled connection too
     if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
-    this.finish(life.reset ? "reset" : "end");
+    this.#finish(life.reset ? "reset" : "end");
   }
 
   /** Lets the owner end the connection, or reset it. */
-  protected finish(how: "end" | "reset"): void {
+  #finish(how: "end" | "reset"): void {
     this.#over();
-    this.owner?.[how]();
+    this.#owner?.[how]();
   }
 
   #over(): void {
@@ -216,15 +272,13 @@ export abstract class FaultyConn implements ServerConn {
   #endDelays(): void {
     clearTimeout(this.#lifeTimer);
     this.pauses.end();
-    this.stoppable.end();
+    this.#stoppable.end();
   }
 }
 
-type EndingFault = FaultOf<"cut" | "reset" | "stall">;
-
 /** Returns the fault that ends the connection; of several, the first. */
-export function endOf(faults: readonly Fault[]): EndingFault | undefined {
-  return faults.find((fault): fault is EndingFault => /^(cut|reset|stall)$/.test(fault.name));
+export function endOf(faults: readonly Fault[]): FaultOf<"cut" | "reset" | "stall"> | undefined {
+  return faults.find((fault) => /^(cut|reset|stall)$/.test(fault.name)) as ReturnType<typeof endOf>;
 }
 
 /** Returns the bytes of one tick of a rate. */

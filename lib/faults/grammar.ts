@@ -21,33 +21,33 @@ interface Row {
 /** The longest noise, in bytes: it is made at once. */
 const MAX_NOISE = 1_000_000;
 
-// Readers of values.
-const none = () => ({});
-const words = (text: string) => ({ text });
-const pause = (text: string) => ({ pause: duration(text) });
-const bytes = (text: string) => ({ bytes: text === "" ? 0 : size(text) });
-const atLeastOne = (text: string) => size(text) || mustBe("1 byte or more");
-const some = (text: string) => ({ bytes: atLeastOne(text || "1") });
-const noise = (text: string) =>
+type Bytes = { readonly bytes: number };
+type Pause = { readonly pause: number };
+type Reset = { readonly reset: boolean };
+
+const atLeastOne = (text: string): number => size(text) || mustBe("1 byte or more");
+const none = (): Record<never, never> => ({});
+const words = (text: string): { text: string } => ({ text });
+const pause = (text: string): Pause => ({ pause: duration(text) });
+const bytes = (text: string): Bytes => ({ bytes: text === "" ? 0 : size(text) });
+const some = (text: string): Bytes => ({ bytes: atLeastOne(text || "1") });
+const noise = (text: string): Bytes =>
   size(text) <= MAX_NOISE ? bytes(text) : mustBe(`at most ${MAX_NOISE} bytes`);
-const life = (text: string) => ({
-  pause: duration(text.replace(/\/reset$/, "")),
-  reset: text.endsWith("/reset"),
-});
-const refusal = (text: string) =>
+const life = (text: string): Pause & Reset => {
+  return { ...pause(text.replace(/\/reset$/, "")), reset: text.endsWith("/reset") };
+};
+const refusal = (text: string): Reset =>
   /^(reset)?$/.test(text) ? { reset: text !== "" } : mustBe("reset, or be left out");
-
-function slices(text: string) {
-  const [bytes = "", pause = "1ms"] = text.split(/\/([^]*)/);
-  return { bytes: atLeastOne(bytes), pause: duration(pause) };
-}
-
+const slices = (text: string): Bytes & Pause => {
+  const [bytes = "", time = "1ms"] = text.split(/\/([^]*)/);
+  return { bytes: atLeastOne(bytes), ...pause(time) };
+};
 /** Two durations, or one: then both are that. */
-function span(text: string) {
+const span = (text: string): { shortest: number; longest: number } => {
   const [shortest = 0, longest = shortest, ...more] = text.split("..").map(duration);
   if (more.length === 0 && longest >= shortest) return { shortest, longest };
   return mustBe("a duration like 100ms, or two like 1s..2s, the shorter first");
-}
+};
 
 /** All faults. Those that change a reply's bytes come first, then those that change its time, then those that end it. */
 // deno-fmt-ignore
@@ -105,7 +105,7 @@ const decoder = new TextDecoder();
 
 /** A value in quotes, which may hold commas and spaces. */
 const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
-/** What a fault ends with: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
+/** The end of a fault: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
 const SELECTIONS = String.raw`(@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c))|)(@[^@]*|)`;
 const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?${SELECTIONS}$`);
 /** A fault, up to the next comma outside quotes. */

@@ -3,11 +3,10 @@
 import { type Addr, type Endpoint, formatEndpoint } from "../net/address.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { ConnectError, describeConnectError } from "../net/errors.ts";
-import { connectSocket } from "../net/node_socket.ts";
+import { connectSocket, type SocketConn } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";
-import type { Fault } from "./grammar.ts";
-import { StreamConn } from "./stream_conn.ts";
+import { FaultyConn, type FaultyOwner } from "./faulty_conn.ts";
 
 /** Milliseconds that connecting to the server may take: less than the admission of a client. */
 const CONNECT_LIMIT = 8000;
@@ -19,12 +18,8 @@ const LINGER = 2000;
 /** A connection is at rest when no byte has passed for this long, in ms. */
 const PAUSE = 50;
 
-/** One side of a relayed connection: some return bytes without a copy, and those with faults are stopped. */
-type Side = ServerConn & {
-  take?(): Promise<Uint8Array | null>;
-  stop?(): void;
-  readonly isPacing?: boolean;
-};
+/** One side of a relayed connection: some have faults, and some return bytes without a copy. */
+type Side = ServerConn & Partial<Pick<SocketConn, "take"> & Omit<FaultyConn, keyof ServerConn>>;
 
 /** The end of a relayed connection: by the client (`left`), the server (`done`), either's reset, or from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
@@ -43,7 +38,7 @@ export class RelayedConnection<State = unknown> {
   /** Bytes to the client. */
   replied = 0;
   /** Called with each fault that happens; a delay's value is in ms. */
-  report = (_fault: Fault, _message?: number, _value?: number): void => {};
+  report: FaultyOwner["report"] = () => {};
   /** Called when the client has half-closed. */
   onEof = (): void => {};
   /** Called when it is over. */
@@ -65,7 +60,7 @@ export class RelayedConnection<State = unknown> {
   constructor(readonly conn: ServerConn, readonly faults?: ConnectionFaults) {
     this.addr = conn.remoteAddr;
     this.localAddr = conn.localAddr;
-    this.#sides = [faults === undefined ? conn : new StreamConn(conn, faults)];
+    this.#sides = [faults === undefined ? conn : new FaultyConn(conn, faults.planStream())];
   }
 
   get idle(): number {
@@ -83,7 +78,7 @@ export class RelayedConnection<State = unknown> {
     const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
     try {
       const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
-      this.#sides.push(this.faults ? new StreamConn(conn, this.faults, true) : conn);
+      this.#sides.push(this.faults ? new FaultyConn(conn, this.faults.planStream(true)) : conn);
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut
       if (error instanceof Deno.errors.ConnectionRefused) this.reset();
@@ -95,20 +90,18 @@ export class RelayedConnection<State = unknown> {
     } finally {
       cancel();
     }
-    for (const side of this.#sides) if (side instanceof StreamConn) side.begin(this);
+    for (const side of this.#sides) side.begin?.(this);
   }
 
   /** Changes the faults of the bytes from here on. */
   change(faults: ConnectionFaults): void {
-    for (const side of this.#sides) if (side instanceof StreamConn) side.change(faults);
+    this.#sides.forEach((side, at) => side.change?.(faults.planStream(at === 1)));
   }
 
-  /** Relays until both directions have ended; never rejects. */
+  /** Relays until both directions have ended, once it is connected; never rejects. */
   async run(): Promise<void> {
-    const [client, server] = this.#sides;
-    if (client && server) {
-      await Promise.all([this.#pump(client, server), this.#pump(server, client)]);
-    }
+    const [client, server] = this.#sides as [Side, Side];
+    await Promise.all([this.#pump(client, server), this.#pump(server, client)]);
     this.cut("done");
     this.onEnd(this.#ending ?? "done");
   }
@@ -135,7 +128,7 @@ export class RelayedConnection<State = unknown> {
 
   /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
   stop(): void {
-    for (const side of this.#sides) side.stop?.();
+    for (const side of this.#sides) side.skipDelays?.();
     this.#awaitRest();
   }
 

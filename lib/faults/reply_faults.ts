@@ -29,32 +29,23 @@ export function applyReplyFaults(
     if (fault.name === "twice") times = 2;
     if (fault.name === "error") bytes = errorReply(fault.text);
     if (fault.name === "corrupt") bytes = corrupted(bytes, fault.bytes, random);
-    if (fault.name === "noise") {
-      bytes = Uint8Array.from({ length: fault.bytes }, () => random.below(256));
-    }
+    if (fault.name === "noise") bytes = new Uint8Array(fault.bytes).map(() => random.below(256));
   }
   return Array.from({ length: times }, () => bytes);
 }
 
 /** Copies bytes and changes some of them. An LF stays, and none comes: there are as many lines. */
 function corrupted(bytes: Uint8Array, count: number, random: Random): Uint8Array {
-  const changed = bytes.slice();
-  let left = bytes.reduce((left, byte) => byte === LF ? left : left + 1, 0);
-  for (let at = 0; at < bytes.length; at++) {
-    if (bytes[at] === LF) continue;
-    if (random.next() * left < Math.min(count, left)) {
-      changed[at] = other(bytes[at] as number, random);
-      count--;
-    }
-    left--;
-  }
-  return changed;
+  let left = bytes.filter((byte) => byte !== LF).length;
+  return bytes.map((byte) => {
+    if (byte === LF || random.next() * left-- >= count) return byte;
+    count--;
+    return otherThan(byte, random);
+  });
 }
 
 /** Another byte; no CR either, which would be taken for a part of the ending. */
-function other(byte: number, random: Random): number {
-  for (;;) {
-    const other = (byte + 1 + random.below(255)) % 256;
-    if (other !== LF && other !== CR) return other;
-  }
+function otherThan(byte: number, random: Random): number {
+  const other = (byte + 1 + random.below(255)) % 256;
+  return other === LF || other === CR ? otherThan(byte, random) : other;
 }

@@ -189,6 +189,7 @@ export class Conversation<State = unknown> implements Client<State> {
   /** Ends the conversation once all messages that have arrived are answered. */
   async stop(): Promise<void> {
     this.#stopWait = LAST_MESSAGES_LIMIT;
+    this.conn.skipDelays?.();
     const reading = this.#reading;
     if (reading === undefined) return; // `run` ends it
     do {

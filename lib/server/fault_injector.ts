@@ -1,6 +1,6 @@
 /** A server's faults: wraps its connections and its handler. */
 
-import { type ConnectionFaults, type FaultPlan, Faults } from "../faults/faults.ts";
+import { type ConnectionFaults, type FaultPlan, Faults, find } from "../faults/faults.ts";
 import type { FaultyOwner } from "../faults/faulty_conn.ts";
 import type { FaultSupport } from "../faults/grammar.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
@@ -23,21 +23,18 @@ export class FaultInjector<State> {
     readonly faults: Faults,
     readonly support: FaultSupport,
     readonly onFault: OnFault<State>,
-    readonly stopping: AbortSignal,
   ) {}
 
   /**
    * Reads the faults in a server's options, if there are any.
    *
    * @param call calls a callback
-   * @param stopping is aborted when the server begins to stop
    * @param up a relay's transport to its server
    * @throws {RangeError} if they can't be read, or can't happen there
    */
   static of<State>(
     options: ServeOptions<State>,
     call: (callback: () => unknown) => void,
-    stopping: AbortSignal,
     up?: FaultSupport["up"],
   ): FaultInjector<State> | undefined {
     const { listeners, path, onFault } = options;
@@ -46,14 +43,14 @@ export class FaultInjector<State> {
     const support = { transport, resets, ...up && { up } };
     const faults = Faults.from(options, support);
     const report: OnFault<State> = (...fault) => call(() => onFault?.(...fault));
-    return faults && new FaultInjector(faults, support, report, stopping);
+    return faults && new FaultInjector(faults, support, report);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
     const chosen = this.faults.of(++this.#accepted, this.support);
     this.chosen.set(conn, chosen);
-    const refuse = chosen.find("refuse");
+    const refuse = find(chosen.list, "refuse");
     if (refuse === undefined) return false;
     const client = { addr: conn.remoteAddr, isHealthCheck: false, state: undefined };
     this.onFault(refuse.request, client);
@@ -78,7 +75,7 @@ export class FaultInjector<State> {
   ): Conversation<State> | undefined {
     const chosen = this.chosen.get(conn);
     if (chosen === undefined) return undefined;
-    const faulty = new ReplyConn(conn, chosen, this.stopping);
+    const faulty = new ReplyConn(conn, chosen);
     const conversation = converse(faulty);
     const reset = () => {
       faulty.reset();
@@ -94,7 +91,7 @@ export class FaultInjector<State> {
       const conversation = client as Conversation<State>;
       const { conn } = conversation;
       if (!(conn instanceof ReplyConn)) return handler(message, reply, client);
-      const plan = conn.plan(conversation.messages, message.bytes);
+      const plan = conn.planReply(conversation.messages, message.bytes);
       const resumed = conn.deaf(plan);
       if (resumed !== undefined) void conversation.pauseUntil(resumed);
       const done = handler(message, reply, client);

@@ -35,6 +35,8 @@ export interface OutboxConn extends ServerConn {
   readonly isPacing?: boolean;
   /** Waits for as long as the connection wants, between the last write and its end. */
   beforeEnd?(): Promise<void>;
+  /** Ends the delays that a stopping server does not wait for. */
+  skipDelays?(): void;
 }
 
 /** An entry of the queue: the bytes of a reply, with its message's number, or of a push. */

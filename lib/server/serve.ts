@@ -107,7 +107,6 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #config: ConversationConfig<State>;
   readonly #faults: FaultInjector<State> | undefined;
   readonly #open: Open<State>;
-  readonly #stopping = new AbortController();
   readonly #conversations = new Set<Served<State>>();
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
   readonly #admissions: Admissions;
@@ -140,7 +139,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#options = options;
     this.#admissions = new Admissions(idleTimeout);
     this.#openings = new Admissions(idleTimeout, Infinity);
-    this.#faults = FaultInjector.of(options, call, this.#stopping.signal, up);
+    this.#faults = FaultInjector.of(options, call, up);
     this.#open = open;
     this.#config = {
       ...{ framing, maxMessage, concurrency, once, handlerTimeout, failed },
@@ -243,7 +242,6 @@ export class Server<State = void> implements AsyncDisposable {
 
   #stop(): void {
     this.#stage = "stopping";
-    this.#stopping.abort();
     const { reads } = this.#config;
     // Closing a listener resets the connections in its queue, so those are accepted first. In a
     // crowd, a connection may wait for long before it is.

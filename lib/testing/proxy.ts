@@ -1,6 +1,6 @@
 /** A network with faults: a TCP proxy for a test to put between a client and a server. */
 
-import { Faults } from "../faults/faults.ts";
+import { Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { close } from "../net/conn.ts";
@@ -144,13 +144,13 @@ export class Proxy implements AsyncDisposable {
 
   async #relay(client: SocketConn): Promise<void> {
     const faults = this.#read.of(++this.#accepted, SUPPORT);
-    const refuse = faults.find("refuse");
+    const refuse = find(faults.list, "refuse");
     if (refuse !== undefined) return refuse.reset ? client.reset() : client.close();
     client.setNoDelay();
     const connection = new RelayedConnection(client, faults);
     this.#connections.add(connection);
-    await connection.connect(this.target).catch(() => {}); // it has closed or reset the client
-    await connection.run();
+    const run = () => connection.run();
+    await connection.connect(this.target).then(run, () => {}); // or it has closed or reset the client
     this.#connections.delete(connection);
   }
 }

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Faults } from "../../lib/faults/faults.ts";
+import { Faults, find } from "../../lib/faults/faults.ts";
 import {
   type Fault,
   faultRows,
@@ -267,7 +267,7 @@ describe("@", () => {
   it("counts connections for refuse", () => {
     const faults = faultsOf("refuse@2,refuse=reset@4..");
     const refused = [1, 2, 3, 4, 5].map((connection) =>
-      faults.of(connection, TCP).find("refuse")?.request
+      find(faults.of(connection, TCP).list, "refuse")?.request
     );
     assertEquals(refused, [undefined, "refuse", undefined, "refuse=reset", "refuse=reset"]);
     assertEquals(met(faults, 2), []);

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Faults } from "../../lib/faults/faults.ts";
 import type { FaultSupport } from "../../lib/faults/grammar.ts";
-import { StreamConn } from "../../lib/faults/stream_conn.ts";
+import { FaultyConn } from "../../lib/faults/faulty_conn.ts";
 import type { ServerConn } from "../../lib/net/conn.ts";
 import { latin1 } from "../../lib/testing/wire.ts";
 import { isPending, sleep, turn } from "../../lib/wait.ts";
@@ -14,7 +14,7 @@ const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
 /** Reads the faults of a connection; an empty text is none. */
 const faultsOf = (text: string) => {
   const faults = text === "" ? new Faults([]) : Faults.read(text);
-  return faults.of(1, SUPPORT);
+  return faults.of(1, SUPPORT).planStream();
 };
 
 /** A connection with faults, whose reads and writes last until the test ends them. */
@@ -41,7 +41,7 @@ function makeConn(faults: string) {
     closeWrite: () => Promise.resolve(),
     close() {},
   };
-  const faulty = new StreamConn(conn as unknown as ServerConn, faultsOf(faults));
+  const faulty = new FaultyConn(conn as unknown as ServerConn, faultsOf(faults));
   faulty.begin({
     report: ({ request }) => log.push(request),
     end: () => log.push("end"),
@@ -179,6 +179,6 @@ describe("before a reset", () => {
 
 it("a stall that begins after a stop waits for nothing", async () => {
   using made = makeConn("stall=0");
-  made.faulty.stop();
+  made.faulty.skipDelays();
   assert(!await isPending(made.faulty.write(latin1("abc")), 500));
 });
