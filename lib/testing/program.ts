@@ -1,14 +1,16 @@
 /** A real program as a disposable: start it, type, wait for its output, check how it ends. */
 
-import { sleep } from "../wait.ts";
-import { concat } from "../wire/framing.ts";
+import { isPending, sleep } from "../wait.ts";
 import { ReceivedText } from "./received_text.ts";
 import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+import { latin1, text } from "./wire.ts";
 
-/** The most characters, and the most bytes, of a stream that are kept: beyond it, the older half is dropped. */
+/** The most characters, and the most bytes, of a stream that are kept. */
 const MOST_KEPT = 64 << 20;
 /** Milliseconds that a program may take to exit after it has closed a stream, or has been killed. */
 const EXIT_TIME = 1_000;
+
+const PIPES = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
 
 /** The name of a signal. */
 export type Signal = `SIG${
@@ -29,58 +31,31 @@ export interface ProgramOptions {
 }
 
 /** One output stream of a program. */
-class Output {
-  readonly text = new ReceivedText();
-  readonly chunks: Uint8Array[] = [];
-  #kept = 0; // bytes in chunks
-  hasEnded = false;
-  readonly ended: Promise<void>;
-  readonly #reader;
-  #wake = Promise.withResolvers<void>();
+class Output extends ReceivedText {
+  readonly bytes = new ReceivedText(MOST_KEPT); // as Latin-1
+  readonly #decoder = new TextDecoder();
+  readonly reader;
+  /** Resolves at the next output; false at the end. */
+  more: Promise<boolean>;
 
   constructor(readonly name: string, stream: ReadableStream<Uint8Array>) {
-    this.#reader = stream.getReader();
-    this.ended = this.#read();
+    super(MOST_KEPT);
+    this.reader = stream.getReader();
+    this.more = this.#read();
   }
 
-  /** Resolves at the next output, and at the end. */
-  get more(): Promise<void> {
-    return this.#wake.promise;
+  override toString(): string {
+    const gap = this.dropped ? ` (its first ${this.dropped} characters were dropped)` : "";
+    return `${gap}\n${shortened(this.slice())}`;
   }
 
-  async close(): Promise<void> {
-    await this.#reader.cancel();
-    await this.ended;
-  }
-
-  toString(): string {
-    const { dropped } = this.text;
-    const gap = dropped ? ` (its first ${dropped} characters were dropped)` : "";
-    return `${gap}\n${shortened(this.text.slice())}`;
-  }
-
-  async #read(): Promise<void> {
-    const decoder = new TextDecoder();
-    for (;;) {
-      const { value: chunk, done } = await this.#reader.read();
-      if (done) break;
-      this.chunks.push(chunk);
-      this.#kept += chunk.length;
-      while (this.#kept > MOST_KEPT) this.#dropHalf();
-      this.text.append(decoder.decode(chunk, { stream: true }));
-      if (this.text.end - this.text.dropped > MOST_KEPT) {
-        this.text.drop(this.text.end - MOST_KEPT / 2);
-      }
-      this.#wake.resolve();
-      this.#wake = Promise.withResolvers();
-    }
-    this.hasEnded = true;
-    this.#wake.resolve();
-  }
-
-  #dropHalf(): void {
-    const half = this.chunks.splice(0, Math.ceil(this.chunks.length / 2));
-    this.#kept -= half.reduce((length, chunk) => length + chunk.length, 0);
+  async #read(): Promise<boolean> {
+    const { value: chunk } = await this.reader.read();
+    if (chunk === undefined) return false;
+    this.bytes.append(text(chunk));
+    this.append(this.#decoder.decode(chunk, { stream: true }));
+    this.more = this.#read();
+    return true;
   }
 }
 
@@ -105,11 +80,12 @@ class Output {
  * ```
  */
 export class Program implements AsyncDisposable {
+  /** Its process id. */
+  readonly pid: number;
   readonly #child: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #out: Output;
   readonly #err: Output;
-  #code: number | undefined;
 
   /**
    * Starts it.
@@ -118,43 +94,32 @@ export class Program implements AsyncDisposable {
    * @throws {Error} whose name is `NotFound`, if there is no such program, or no such directory
    */
   constructor(readonly command: readonly string[], options: ProgramOptions = {}) {
-    const { cwd, env = {}, clearEnv = false } = options;
+    const { cwd, env, clearEnv = false } = options;
     const [name = "", ...args] = command;
-    const path = clearEnv ? Deno.env.get("PATH") : undefined;
-    this.#child = new Deno.Command(name, {
-      args,
-      ...cwd === undefined ? {} : { cwd },
-      clearEnv,
-      env: { ...path === undefined ? {} : { PATH: path }, NO_COLOR: "1", ...env },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    const path = clearEnv && Deno.env.get("PATH");
+    const variables = { ...path && { PATH: path }, NO_COLOR: "1", ...env };
+    const how = { args, clearEnv, env: variables, ...cwd && { cwd }, ...PIPES };
+    this.#child = new Deno.Command(name, how).spawn();
+    this.pid = this.#child.pid;
     this.#input = this.#child.stdin.getWriter();
     this.#input.closed.catch(() => {}); // it may end before everything is typed
     this.#out = new Output("standard output", this.#child.stdout);
     this.#err = new Output("standard error", this.#child.stderr);
-    this.#child.status.then(({ code }) => this.#code = code);
-  }
-
-  /** Its process id. */
-  get pid(): number {
-    return this.#child.pid;
   }
 
   /** Its standard output so far, as far as it is kept. */
   get stdout(): string {
-    return this.#out.text.slice();
+    return this.#out.slice();
   }
 
   /** Its standard output so far, as bytes. */
   get stdoutBytes(): Uint8Array {
-    return concat(this.#out.chunks);
+    return latin1(this.#out.bytes.slice());
   }
 
   /** Its standard error so far. */
   get stderr(): string {
-    return this.#err.text.slice();
+    return this.#err.slice();
   }
 
   /**
@@ -164,20 +129,15 @@ export class Program implements AsyncDisposable {
    */
   async type(input: string | Uint8Array, wait: Wait = {}): Promise<void> {
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
-    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
-    await limit.before(
-      this.#input.write(bytes).catch(async () => {
-        throw new Error(
-          this.#report(`${await this.#fate("its input")} before everything was typed`),
-        );
-      }),
+    await this.#taken(
+      this.#input.write(bytes).catch(() => this.#fail("its input", "before everything was typed")),
+      wait,
     );
   }
 
   /** Closes its standard input once everything typed is written. */
   async endInput(wait: Wait = {}): Promise<void> {
-    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
-    await limit.before(this.#input.close().catch(() => {})); // it may have ended
+    await this.#taken(this.#input.close().catch(() => {}), wait); // it may have ended
   }
 
   /**
@@ -211,13 +171,11 @@ export class Program implements AsyncDisposable {
    * @returns its exit code; after a signal, 128 and the signal's number
    */
   async exitCode(wait: Wait = {}): Promise<number> {
-    using exit = new TimeLimit(wait, (time) => this.#report(`has not ended ${time}`));
-    const { code } = await exit.before(this.#child.status);
-    using end = new TimeLimit(
-      wait,
-      (time) => this.#report(`has ended, but a process still holds its output open ${time}`),
-    );
-    await end.before(Promise.all([this.#out.ended, this.#err.ended]));
+    let problem = "has not ended";
+    using limit = new TimeLimit(wait, (time) => this.#report(`${problem} ${time}`));
+    const { code } = await limit.before(this.#child.status);
+    problem = "has ended, but a process still holds its output open";
+    for (const output of [this.#out, this.#err]) while (await limit.before(output.more));
     return code;
   }
 
@@ -233,17 +191,14 @@ export class Program implements AsyncDisposable {
 
   /** Kills it if it still runs, and closes its streams. */
   async close(): Promise<void> {
-    if (this.#code === undefined) {
-      try {
-        this.#child.kill("SIGKILL");
-      } catch {
-        // It ended just now.
-      }
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended.
     }
     await this.#child.status;
-    using limit = new TimeLimit({ timeout: EXIT_TIME }, () => "");
-    await limit.before(this.#input.abort()).catch(() => {}); // a process may still hold the input
-    await Promise.all([this.#out.close(), this.#err.close()]);
+    await isPending(this.#input.abort(), EXIT_TIME); // a process may still hold the input
+    await Promise.all([this.#out.reader.cancel(), this.#err.reader.cancel()]);
   }
 
   /** Closes it. */
@@ -251,36 +206,34 @@ export class Program implements AsyncDisposable {
     return this.close();
   }
 
+  async #taken(written: Promise<void>, wait: Wait): Promise<void> {
+    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
+    await limit.before(written);
+  }
+
   async #until(output: Output, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
     const wanted = `${asWritten(words)} on ${output.name}`;
     using limit = new TimeLimit(wait, (time) => this.#report(`has not printed ${wanted} ${time}`));
-    const search = output.text.search(words);
+    const search = output.search(words);
     for (;;) {
-      const { more, hasEnded } = output;
       const start = performance.now();
-      const match = search();
+      const found = search();
       const took = performance.now() - start;
-      if (match) {
-        output.text.position = match.end;
-        return match.found;
+      if (found) return found;
+      if (!await limit.before(output.more)) {
+        return await this.#fail(output.name, `and never printed ${wanted}`);
       }
-      if (hasEnded) {
-        throw new Error(
-          this.#report(`${await this.#fate(output.name)} and never printed ${wanted}`),
-        );
-      }
-      await limit.before(more);
       if (took > 1) await sleep(took); // collects output: at most half of the time goes to searches
     }
   }
 
-  /** Returns how it ended, after the end of a stream: a program exits a little later. */
-  async #fate(stream: string): Promise<string> {
-    using limit = new TimeLimit({ timeout: EXIT_TIME }, () => "");
-    await limit.before(this.#child.status).catch(() => {});
-    return this.#code === undefined
+  /** Fails after the end of a stream: a program exits a little later. */
+  async #fail(stream: string, problem: string): Promise<never> {
+    const { status } = this.#child;
+    const fate = await isPending(status, EXIT_TIME)
       ? `has closed ${stream}`
-      : `has ended with exit code ${this.#code}`;
+      : `has ended with exit code ${(await status).code}`;
+    throw new Error(this.#report(`${fate} ${problem}`));
   }
 
   #report(problem: string): string {

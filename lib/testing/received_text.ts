@@ -7,17 +7,11 @@ const CONTEXT = 1024;
 /** Shorter pieces are joined as they arrive, in characters. */
 const PIECE = 1 << 16;
 
-/** A match, and the position of its end. */
-export interface Match {
-  readonly found: RegExpExecArray;
-  readonly end: number;
-}
-
 /** Received text. Positions count characters from the first one received. */
 export class ReceivedText {
   /** The number of characters received. */
   end = 0;
-  /** The position where searches begin. */
+  /** The position where searches begin: the end of the last match. */
   position = 0;
   /** The number of characters that are no longer kept. */
   dropped = 0;
@@ -25,68 +19,64 @@ export class ReceivedText {
   #flat = ""; // joined pieces: a search copies only what came since the last one
   #flatStart = 0;
 
+  /** @param most characters that are kept: beyond it, the older half is dropped */
+  constructor(readonly most: number = Infinity) {}
+
   /** Adds text. */
   append(text: string): void {
-    const last = this.#pieces.at(-1);
-    if (last !== undefined && last.length < PIECE) this.#pieces.splice(-1, 1, last + text);
+    const last = this.#pieces.at(-1) ?? "";
+    if (last.length < PIECE) this.#pieces.splice(-1, 1, last + text);
     else this.#pieces.push(text);
     this.end += text.length;
+    if (this.end - this.dropped > this.most) this.drop(this.end - this.most / 2);
   }
 
   /** Drops pieces that end at or before a position. */
   drop(position: number): void {
-    for (let piece = this.#pieces[0]; piece !== undefined; piece = this.#pieces[0]) {
-      if (this.dropped + piece.length > position) break;
-      this.dropped += piece.length;
-      this.#pieces.shift();
+    while (this.dropped + (this.#pieces[0]?.length ?? Infinity) <= position) {
+      this.dropped += this.#pieces.shift()?.length ?? 0;
     }
     this.position = Math.max(this.position, this.dropped);
   }
 
   /** Returns the text between two positions, as far as it is kept. */
   slice(from = 0, to: number = this.end): string {
-    const parts: string[] = [];
     let at = this.dropped;
-    for (const piece of this.#pieces) {
-      if (at < to && at + piece.length > from) {
-        parts.push(piece.slice(Math.max(0, from - at), to - at));
-      }
+    return this.#pieces.map((piece) => {
+      const part = piece.slice(Math.max(0, from - at), Math.max(0, to - at));
       at += piece.length;
-    }
-    return parts.join("");
+      return part;
+    }).join("");
   }
 
   /**
-   * Starts a search for the first match at or after {@linkcode position}.
+   * Starts a search for the first match at or after {@linkcode position}, which moves to its end.
    * @returns a function that continues the search in all text received so far
    */
-  search(words: string | RegExp): () => Match | null {
+  search(words: string | RegExp): () => RegExpExecArray | null {
     const { source, flags } = patternOf(words);
     const pattern = new RegExp(source, `${flags.replace("g", "")}g`);
     const longest = typeof words === "string" ? words.length : LONGEST_MATCH;
-    let from = 0;
+    let from = 0; // no match starts before it
     return () => {
-      const match = this.#find(pattern, pattern.sticky ? 0 : from);
-      from = this.end - longest;
-      return match;
+      const first = Math.max(this.position, from);
+      const start = Math.max(this.position, first - CONTEXT);
+      if (!pattern.sticky) from = this.end - longest;
+      const isCached = start >= this.#flatStart && start <= this.#flatStart + this.#flat.length;
+      let text = isCached ? this.#flat.slice(start - this.#flatStart) : "";
+      for (;;) {
+        pattern.lastIndex = first - start;
+        const found = pattern.exec(text);
+        const isAll = start + text.length === this.end;
+        if (found && (isAll || pattern.lastIndex < text.length)) {
+          this.position = start + pattern.lastIndex;
+          return found;
+        }
+        if (isAll) return null;
+        text += this.slice(start + text.length);
+        [this.#flat, this.#flatStart] = [text, start];
+      }
     };
-  }
-
-  #find(pattern: RegExp, from: number): Match | null {
-    const first = Math.max(this.position, from);
-    const start = Math.max(this.position, first - CONTEXT);
-    const isCached = start >= this.#flatStart && start <= this.#flatStart + this.#flat.length;
-    let text = isCached ? this.#flat.slice(start - this.#flatStart) : "";
-    for (;;) {
-      pattern.lastIndex = first - start;
-      const found = pattern.exec(text);
-      const end = start + pattern.lastIndex;
-      const textEnd = start + text.length;
-      if (textEnd === this.end || (found && end < textEnd)) return found && { found, end };
-      text += this.slice(textEnd);
-      this.#flat = text;
-      this.#flatStart = start;
-    }
   }
 }
 

@@ -31,7 +31,7 @@ export function setTimeLimit(milliseconds: number): void {
 
 /** The time limit of one wait or write. */
 export class TimeLimit implements Disposable {
-  readonly #late = Promise.withResolvers<void>();
+  readonly #late = Promise.withResolvers<TimeLimit>();
   readonly #timer;
   readonly #timeout;
 
@@ -39,7 +39,7 @@ export class TimeLimit implements Disposable {
   constructor({ timeout = general }: Wait, readonly describe: (time: string) => string) {
     checkOne("timeout", timeout, timeRule);
     this.#timeout = timeout;
-    this.#timer = setTimeout(() => this.#late.resolve(), timeout);
+    this.#timer = setTimeout(this.#late.resolve, timeout, this);
   }
 
   /**
@@ -47,8 +47,7 @@ export class TimeLimit implements Disposable {
    * @throws {Error} at the time limit
    */
   async before<T>(promise: Promise<T>): Promise<T> {
-    const late = this.#late.promise.then(() => this);
-    const first = await Promise.race([promise, late]);
+    const first = await Promise.race([promise, this.#late.promise]);
     if (first !== this) return first as T;
     // Created here and not by the timer, so that its stack shows the line of the test that waited.
     throw new Error(this.describe(`in ${this.#timeout} ms`));

@@ -33,16 +33,15 @@ const { ConnectionReset } = Deno.errors;
  */
 export class Wire implements Disposable {
   readonly #received = new ReceivedText();
+  #taken = 0; // the characters that were returned
   #buffer = new Uint8Array(MIN_READ);
-  #reading: Promise<number | null> | undefined; // shared by waits at the same time
-  #reset: Error | undefined;
+  #reading: Promise<boolean> | undefined; // shared by waits at the same time
+  #isReset = false;
 
-  /** The connection, for what a wire has no method for. */
-  readonly conn: Conn & Disposable & { readonly localAddr: NetAddr; readonly remoteAddr: NetAddr };
-
-  private constructor(conn: Deno.TcpConn) {
-    this.conn = conn;
-  }
+  private constructor(
+    /** The connection, for what a wire has no method for. */
+    readonly conn: Conn & Disposable & Readonly<Record<"localAddr" | "remoteAddr", NetAddr>>,
+  ) {}
 
   /**
    * Connects to a port, by default of this machine.
@@ -50,14 +49,12 @@ export class Wire implements Disposable {
    * @throws {Error} if no connection is made within the time limit
    */
   static async dial(port: number, hostname = "127.0.0.1", wait: Wait = {}): Promise<Wire> {
-    using limit = new TimeLimit(wait, (time) => `${hostname}:${port} has not accepted ${time}`);
     const giveUp = new AbortController();
-    const connecting = Deno.connect({ hostname, port, signal: giveUp.signal });
-    const conn = await limit.before(connecting).catch((error) => {
+    using limit = new TimeLimit(wait, (time) => {
       giveUp.abort();
-      connecting.catch(() => {}); // its error is known, or is that of the abort
-      throw error;
+      return `${hostname}:${port} has not accepted ${time}`;
     });
+    const conn = await limit.before(Deno.connect({ hostname, port, signal: giveUp.signal }));
     conn.setNoDelay(true);
     return new Wire(conn);
   }
@@ -90,14 +87,11 @@ export class Wire implements Disposable {
     using limit = this.#limit(wait, () => problem);
     const search = this.#received.search(words);
     for (;;) {
-      const match = search();
-      if (match) return this.#take(match.end);
-      if (this.#received.end - this.#received.position > MOST_SEARCHED) {
+      if (search()) return this.#take(this.#received.position);
+      if (this.#received.end - this.#taken > MOST_SEARCHED) {
         throw new Error(`${problem} in ${MOST_SEARCHED} bytes: ${this.#shown}`);
       }
-      if (!await this.#read(limit, problem)) {
-        throw new Error(`${problem} before the end: ${this.#shown}`);
-      }
+      if (!await this.#more(limit)) throw this.#failure(problem);
     }
   }
 
@@ -105,7 +99,8 @@ export class Wire implements Disposable {
   async rest(wait: Wait = {}): Promise<string> {
     const problem = "end-of-file was not received";
     using limit = this.#limit(wait, () => problem);
-    while (await this.#read(limit, problem));
+    while (await this.#more(limit));
+    if (this.#isReset) throw this.#failure(problem);
     return this.#take();
   }
 
@@ -113,7 +108,8 @@ export class Wire implements Disposable {
   async read(wait: Wait = {}): Promise<string> {
     const problem = "nothing was received";
     using limit = this.#limit(wait, () => problem);
-    await this.#read(limit, problem);
+    await this.#more(limit);
+    if (this.#isReset) throw this.#failure(problem);
     return this.#take();
   }
 
@@ -136,12 +132,8 @@ export class Wire implements Disposable {
   async resets(wait: Wait = {}): Promise<string> {
     const problem = "no reset was received";
     using limit = this.#limit(wait, () => problem);
-    try {
-      while (await this.#read(limit, problem));
-    } catch (error) {
-      if (error === this.#reset) return this.#take();
-      throw error;
-    }
+    while (await this.#more(limit));
+    if (this.#isReset) return this.#take();
     throw new Error(`${problem}, but end-of-file: ${this.#shown}`);
   }
 
@@ -151,9 +143,7 @@ export class Wire implements Disposable {
   }
 
   /** Closes the connection. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
+  readonly [Symbol.dispose]: () => void = this.close;
 
   #limit(wait: Wait, describe: () => string): TimeLimit {
     return new TimeLimit(wait, (time) => {
@@ -164,38 +154,39 @@ export class Wire implements Disposable {
 
   /** The bytes that were received and not returned, for an error. */
   get #shown(): string {
-    const pending = this.#received.slice(this.#received.position);
+    const pending = this.#received.slice(this.#taken);
     return pending === "" ? "received nothing" : `received ${JSON.stringify(shortened(pending))}`;
   }
 
   #take(end = this.#received.end): string {
-    const taken = this.#received.slice(this.#received.position, end);
-    this.#received.position = end;
+    const taken = this.#received.slice(this.#taken, end);
+    this.#taken = this.#received.position = end;
     this.#received.drop(end);
     return taken;
   }
 
-  async #receive(): Promise<number | null> {
-    try {
-      const count = await this.conn.read(this.#buffer);
-      this.#received.append(text(this.#buffer.subarray(0, count ?? 0)));
-      const { length } = this.#buffer;
-      if (count === length && length < MAX_READ) this.#buffer = new Uint8Array(2 * length);
-      return count;
-    } finally {
-      this.#reading = undefined;
-    }
+  #failure(problem: string): Error {
+    const [Failure, end] = this.#isReset ? [ConnectionReset, "reset"] : [Error, "end"];
+    return new Failure(`${problem} before the ${end}: ${this.#shown}`);
   }
 
-  async #read(limit: TimeLimit, problem: string): Promise<boolean> {
-    if (this.#reset) throw this.#reset;
-    try {
-      return await limit.before(this.#reading ??= this.#receive()) !== null;
-    } catch (error) {
+  /** Waits for more; false at the end. */
+  #more(limit: TimeLimit): Promise<boolean> {
+    return limit.before(this.#reading ??= this.#read());
+  }
+
+  async #read(): Promise<boolean> {
+    const count = await this.conn.read(this.#buffer).catch((error) => {
       if (!(error instanceof ConnectionReset)) throw error;
-      this.#reset = new ConnectionReset(`${problem} before the reset: ${this.#shown}`);
-      throw this.#reset;
-    }
+      this.#isReset = true;
+      return null;
+    });
+    if (count === null) return false;
+    this.#received.append(text(this.#buffer.subarray(0, count)));
+    const { length } = this.#buffer;
+    if (count === length && length < MAX_READ) this.#buffer = new Uint8Array(2 * length);
+    this.#reading = undefined;
+    return true;
   }
 }
 
