@@ -14,17 +14,15 @@ const LONGEST_LINE = 4095;
 const START_TIME = 200;
 
 /**
- * Runs inside the terminal. Starts the program, then sets the terminal's title to its process id, the exit code,
- * and whether the terminal's settings are as before. A title arrives in order with the output and
- * changes nothing on the screen. Keys that send a signal reach the program, and do not end this.
+ * Runs inside the terminal. Starts the program, then hides the cursor and sets the terminal's title. That
+ * has the shell's process id, the exit code, and the terminal's settings before and after. A title arrives in
+ * order with the output and changes nothing on the screen. Keys that send a signal reach the program, and do not end this.
  */
 const RUN = `trap : INT QUIT
 before=$(stty -g)
 exec 3>&2 2>/dev/null
 (exec env "$@" 2>&3 3>&-)
-code=$?
-[ "$(stty -g)" = "$before" ] && settings=same || settings=changed
-printf '\\033\\\\\\033]2;ended %s %s %s\\033\\\\' "$$" "$code" "$settings"
+printf '\\033\\\\\\033[?25l\\033]2;ended %s %s %s %s\\033\\\\' "$$" "$?" "$before" "$(stty -g)"
 trap '' INT QUIT TSTP
 exec sleep 2147483647`;
 
@@ -41,9 +39,7 @@ unset TMUX TMUX_PANE NO_COLOR
 tmux="tmux -u -S $folder/tmux"
 echo 'set -g history-limit 100000; set -g remain-on-exit on; set -g status off
 set -g default-terminal screen-256color; set -gq remain-on-exit-format ""' >"$folder/conf"
-size="-x $1 -y $2"
-shift 2
-$tmux -f "$folder/conf" -C new-session -f no-output $size -- sh -c "$@"
+$tmux -f "$folder/conf" -C new-session -f no-output "$@"
 pane=$($tmux display-message -p '#{pane_pid} #{pane_tty}')
 started() {
   [ -d /proc/self ] || { ps -o pid= -t "\${pane#* }"; return; }
@@ -51,8 +47,8 @@ started() {
   cat /proc/[0-9]*/stat 2>/dev/null |
     awk -v leader="\${pane% *}" '{ pid = $1; sub(/.*\\) /, "") } $1 != "Z" && $4 == leader { print pid }'
 }
-tries=0
-while pids=$(started) && [ -n "$pids" ] && [ $((tries += 1)) -le 99 ]; do
+for try in $(seq 99); do
+  pids=$(started) && [ -n "$pids" ] || break
   kill -9 $pids
 done 2>/dev/null
 $tmux kill-server 2>/dev/null
@@ -73,16 +69,6 @@ export interface ScreenOptions {
   readonly cwd?: string | URL;
   /** Variables added to its environment. `TERM` is `screen-256color` unless set here. */
   readonly env?: Readonly<Record<string, string>>;
-}
-
-/** A terminal at one moment. */
-interface Sight {
-  /** The screen's lines, without blanks at their ends. */
-  readonly text: string;
-  /** The same with these blanks. */
-  readonly padded: string;
-  /** The program's exit code, and whether the terminal's settings are the `same`. */
-  readonly end?: { readonly code: number; readonly settings: string };
 }
 
 /**
@@ -112,12 +98,11 @@ export class Screen implements AsyncDisposable {
 
   private constructor(readonly command: readonly string[], options: ScreenOptions) {
     const { columns = 80, rows = 24, cwd, env = {} } = options;
-    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-    const inside = [RUN, "sh", ...variables, ...command];
-    this.#terminal = new Program(
-      ["/bin/sh", "-c", TERMINAL, "sh", String(columns), String(rows), ...inside],
-      { ...cwd === undefined ? {} : { cwd }, env: { LC_ALL: "C.UTF-8" } },
-    );
+    const variables = Object.entries(env).map((variable) => variable.join("="));
+    const size = ["-x", `${columns}`, "-y", `${rows}`];
+    const inside = ["--", "sh", "-c", RUN, "sh", ...variables, ...command];
+    const how = { ...cwd && { cwd }, env: { LC_ALL: "C.UTF-8" } };
+    this.#terminal = new Program(["/bin/sh", "-c", TERMINAL, "sh", ...size, ...inside], how);
   }
 
   /**
@@ -129,13 +114,11 @@ export class Screen implements AsyncDisposable {
    */
   static async open(command: readonly string[], options: ScreenOptions = {}): Promise<Screen> {
     const screen = new Screen(command, options);
-    try {
-      await screen.#reply("new-session");
-      return screen;
-    } catch (error) {
-      await screen[Symbol.asyncDispose]();
+    await screen.#reply("new-session").catch(async (error) => {
+      await screen.close();
       throw error;
-    }
+    });
+    return screen;
   }
 
   /** Returns the screen's lines, without blanks at their ends and without empty ones at the end. */
@@ -173,12 +156,10 @@ export class Screen implements AsyncDisposable {
    * @returns an SVG document
    */
   async svg(): Promise<string> {
-    const { end } = await this.#look();
-    const format = "#{pane_width} #{cursor_x} #{cursor_y} #{cursor_flag}";
+    const format = "#{pane_width} #{cursor_flag} #{cursor_x} #{cursor_y}";
     const state = await this.#tmux(`display-message -p "${format}"`);
-    const [columns = 80, x = 0, y = 0, isVisible = 0] = state.split(" ").map(Number);
-    const cursor = end === undefined && isVisible === 1 ? [x, y] : undefined;
-    return picture(await this.#tmux("capture-pane -p -e"), columns, cursor);
+    const [columns = 80, isVisible, ...cursor] = state.split(" ").map(Number);
+    return picture(await this.#tmux("capture-pane -p -e"), columns, isVisible ? cursor : undefined);
   }
 
   /**
@@ -190,15 +171,12 @@ export class Screen implements AsyncDisposable {
   async shows(words: string | RegExp, wait: Wait = {}): Promise<string> {
     const { source, flags } = patternOf(words);
     const pattern = new RegExp(source, flags.replace(/[gy]/g, ""));
-    const isShown = ({ text, padded }: Sight) => pattern.test(text) || pattern.test(padded);
-    const sight = await this.#until(
-      (sight) => isShown(sight) || sight.end !== undefined,
-      `has not shown ${asWritten(words)}`,
-      wait,
+    const wanted = asWritten(words);
+    const { isShown, text, code } = await this.#until(`has not shown ${wanted}`, wait, pattern);
+    if (isShown) return text;
+    throw new Error(
+      this.#report(`has ended with exit code ${code} and never showed ${wanted}`, text),
     );
-    if (isShown(sight)) return sight.text;
-    const end = `has ended with exit code ${sight.end?.code}`;
-    throw new Error(this.#report(`${end} and never showed ${asWritten(words)}`, sight.text));
   }
 
   /** Types a text of any length. */
@@ -228,12 +206,13 @@ export class Screen implements AsyncDisposable {
    * @throws {Error} if its exit code is another one, or it has not restored the terminal's settings
    */
   async ends(code: number, wait: Wait = {}): Promise<string> {
-    const { text, end } = await this.#until(({ end }) => !!end, "has not ended", wait);
-    if (end?.code !== code) {
-      throw new Error(this.#report(`has ended with exit code ${end?.code}, not ${code}`, text));
-    }
-    if (end.settings === "same") return text;
-    throw new Error(this.#report("has not left the terminal's settings as they were", text));
+    const end = await this.#until("has not ended", wait);
+    const isRight = end.code === `${code}`;
+    if (isRight && end.isRestored) return end.text;
+    const problem = isRight
+      ? "has not left the terminal's settings as they were"
+      : `has ended with exit code ${end.code}, not ${code}`;
+    throw new Error(this.#report(problem, end.text));
   }
 
   /** Kills everything that was started in the terminal, and closes it. */
@@ -244,31 +223,31 @@ export class Screen implements AsyncDisposable {
   }
 
   /** Closes it. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
-  async #until(isSo: (sight: Sight) => boolean, problem: string, wait: Wait): Promise<Sight> {
+  /** Looks until the words are shown, or the program has ended. */
+  async #until(problem: string, wait: Wait, words?: RegExp) {
     let text = "";
     using limit = new TimeLimit(wait, (time) => this.#report(`${problem} ${time}`, text));
     for (let pause = 2;; pause = Math.min(2 * pause, PAUSE)) {
-      const sight = await this.#look();
-      if (isSo(sight)) return sight;
+      const sight = await this.#look(words);
+      if (sight.isShown || sight.code !== undefined) return sight;
       text = sight.text;
       await limit.before(sleep(pause));
     }
   }
 
-  async #look(): Promise<Sight> {
+  /** Returns the screen, whether it shows the words, and the exit code once the program has ended. */
+  async #look(words = /(?!)/) {
     const state = await this.#tmux('display-message -p "#{pane_dead} #{pane_pid} #{pane_title}"');
     const padded = plain(await this.#tmux("capture-pane -p -e -N"));
     const text = padded.replace(/ +$/gm, "").trimEnd();
-    const [, , code, settings] = /(\d+) ended \1 (\d+) (\w+)$/m.exec(state) ?? [];
-    if (code !== undefined && settings !== undefined) {
-      return { text, padded, end: { code: Number(code), settings } };
+    const [, , code, before, after] = /(\d+) ended \1 (\d+) (\S+) (\S+)$/m.exec(state) ?? [];
+    if (code === undefined && !state.startsWith("0")) {
+      throw new Error(this.#report("has ended, and its terminal's shell was killed", text));
     }
-    if (state.startsWith("0")) return { text, padded };
-    throw new Error(this.#report("has ended, and its terminal's shell was killed", text));
+    const isShown = words.test(text) || words.test(padded);
+    return { text, isShown, code, isRestored: before === after };
   }
 
   async #paste(text: string, how: string): Promise<void> {
@@ -284,10 +263,8 @@ export class Screen implements AsyncDisposable {
   }
 
   #tmux(command: string): Promise<string> {
-    const reply = this.#last.then(async () => {
-      await this.#terminal.type(`${command}\n`, LIMIT).catch(() => {}); // the reply reports it
-      return await this.#reply(command);
-    });
+    this.#terminal.type(`${command}\n`, LIMIT).catch(() => {}); // the reply reports it
+    const reply = this.#last.then(() => this.#reply(command));
     this.#last = reply.catch(() => {});
     return reply;
   }

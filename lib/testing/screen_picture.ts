@@ -20,9 +20,9 @@ const [WIDTH, HEIGHT, FONT, MARGIN] = [8.4, 17, 14, 10];
 /** Text of one style. */
 interface Piece {
   readonly text: string;
-  readonly front: string | undefined;
-  readonly back: string | undefined;
   readonly codes: readonly number[];
+  readonly front?: string | undefined;
+  readonly back?: string | undefined;
 }
 
 /** Returns the text without escape sequences, line drawing as lines. */
@@ -56,10 +56,8 @@ export function picture(screen: string, columns: number, cursor?: readonly numbe
 /** Draws one line: the backgrounds, and the texts without blanks around them. */
 function draw(line: readonly Piece[], row: number): string[] {
   let column = 0;
-  return line.flatMap(({ text, codes, ...colours }) => {
-    const [front, back] = codes.includes(REVERSE)
-      ? [colours.back ?? BACKGROUND, colours.front ?? FOREGROUND]
-      : [colours.front, colours.back];
+  return line.flatMap(({ text, codes, front, back }) => {
+    if (codes.includes(REVERSE)) [front, back] = [back ?? BACKGROUND, front ?? FOREGROUND];
     const [start, shown] = [column, text.trim()];
     column += widthOf(text);
     const background = back === undefined ? [] : [box(start, row, widthOf(text), back)];
@@ -92,32 +90,27 @@ function widthOf(text: string): number {
 
 /** Splits each line into pieces of one style. A style continues on the next line. */
 function parse(screen: string): Piece[][] {
-  const codes = new Set<number>();
-  let [front, back]: (string | undefined)[] = [];
+  let style: Omit<Piece, "text"> = { codes: [] };
   let isLineDrawing = false;
-  const apply = (numbers: number[]) => {
-    for (let code = numbers.shift(); code !== undefined; code = numbers.shift()) {
+  const apply = (numbers: number[]) => { // tmux switches styles off only all at once
+    for (let code; (code = numbers.shift()) !== undefined;) {
       const [tens, digit] = [Math.floor(code / 10), code % 10];
-      if (code === 0) {
-        codes.clear();
-        front = back = undefined;
-      } else if (tens === 0) codes.add(code);
-      else if (tens === 2) (digit === 2 ? [1, 2] : [digit]).forEach((code) => codes.delete(code));
+      if (code === 0) style = { codes: [] };
+      else if (tens === 0) style = { ...style, codes: [...style.codes, code] };
       else {
-        const basic = COLOURS[tens > 4 ? 8 + digit : digit];
-        const colour = digit < 8 ? basic : digit === 8 ? extended(numbers) : undefined;
-        if (tens === 3 || tens === 9) front = colour;
-        if (tens === 4 || tens === 10) back = colour;
+        const basic = digit === 9 ? undefined : COLOURS[tens > 4 ? 8 + digit : digit];
+        const colour = digit === 8 ? extended(numbers) : basic;
+        if (tens === 3 || tens === 9) style = { ...style, front: colour };
+        if (tens === 4 || tens === 10) style = { ...style, back: colour };
       }
     }
   };
   return screen.replace(/\n$/, "").split("\n").map((line) =>
-    [...line.matchAll(TOKENS)].flatMap(([all, style]) => {
-      if (style !== undefined) apply(style.split(";").map((code) => parseInt(code || "0")));
+    [...line.matchAll(TOKENS)].flatMap(([all, codes]) => {
+      if (codes !== undefined) apply(codes.split(";").map((code) => parseInt(code || "0")));
       else if (all < " ") isLineDrawing = all === "\x0e";
       if (all < " ") return [];
-      const text = isLineDrawing ? all.replace(/[`-~]/g, drawn) : all;
-      return [{ text, front, back, codes: [...codes] }];
+      return [{ ...style, text: isLineDrawing ? all.replace(/[`-~]/g, drawn) : all }];
     })
   );
 }
