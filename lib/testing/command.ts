@@ -1,6 +1,7 @@
 /** The commands that run readback's two programs, in Deno. In Node, lib/node/command.ts takes its place. */
 
 import { fileURLToPath } from "node:url";
+import { variable } from "./requires.ts";
 
 /** The folder of the programs: this checkout, or the URL that this package was imported from. */
 const ROOT = new URL("../../", import.meta.url);
@@ -17,21 +18,14 @@ export function program(name: "server" | "client", args: readonly string[] = [])
   const run = args.includes("--") ? ["--allow-run"] : [];
   const permissions = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : [], ...run];
   const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions];
-  switch (built()) {
-    case "bundle":
-      return [...deno, file(`dist/${name}.js`)];
-    case "compiled":
-      return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
-    default:
-      return [...deno, ...config(), file(`${name}.ts`)];
+  const kind = variable("READBACK");
+  if (kind === "compiled") {
+    return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
   }
-}
-
-/** The environment's READBACK, if it may be read. */
-function built(): string | undefined {
-  const permission = { name: "env", variable: "READBACK" } as const;
-  const mayAsk = Deno.permissions.querySync(permission).state === "granted";
-  return mayAsk ? Deno.env.get("READBACK") : undefined;
+  return [
+    ...deno,
+    ...kind === "bundle" ? [file(`dist/${name}.js`)] : [...config(), file(`${name}.ts`)],
+  ];
 }
 
 /** Options that find the sources' imports: beside the sources, not in the caller's folder. */

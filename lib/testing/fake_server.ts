@@ -72,22 +72,14 @@ export class FakeServer implements AsyncDisposable {
   }
 
   /** Closes it. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
+  readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
+  /** Serves the next connection, and meanwhile those after it. */
   async #serve(): Promise<void> {
-    const served = [];
-    for (;;) {
-      const conn = await this.#listener.accept().catch(() => null);
-      if (conn === null) break;
-      this.#conns.add(conn);
-      served.push(this.#serveOne(conn));
-    }
-    await Promise.all(served);
-  }
-
-  async #serveOne(conn: Deno.Conn): Promise<void> {
+    const conn = await this.#listener.accept().catch(() => null);
+    if (conn === null) return;
+    const others = this.#serve();
+    this.#conns.add(conn);
     const read = async (into: Uint8Array) => {
       const count = await conn.read(into);
       this.received += text(into.subarray(0, count ?? 0));
@@ -95,5 +87,6 @@ export class FakeServer implements AsyncDisposable {
     };
     await this.handler({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
     if (!this.keepOpen) conn[Symbol.dispose]();
+    await others;
   }
 }

@@ -3,8 +3,7 @@
 import { Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
-import { close } from "../net/conn.ts";
-import { type SocketConn, SocketListener } from "../net/node_socket.ts";
+import { SocketConn, SocketListener } from "../net/node_socket.ts";
 
 /** The server that a proxy leads to. */
 export interface ProxyTarget {
@@ -50,7 +49,7 @@ const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
  */
 export class Proxy implements AsyncDisposable {
   #faults: ProxyFaults = {};
-  #read: Faults;
+  #read = parsed({});
   #listener: SocketListener;
   #serving: Promise<void>;
   #isOn = true;
@@ -58,8 +57,7 @@ export class Proxy implements AsyncDisposable {
   readonly #connections = new Set<RelayedConnection>();
 
   private constructor(readonly target: ProxyTarget, faults: ProxyFaults, listener: SocketListener) {
-    this.#read = parsed(faults);
-    this.#faults = faults;
+    this.faults = faults;
     this.#listener = listener;
     this.#serving = this.#serve();
   }
@@ -97,7 +95,7 @@ export class Proxy implements AsyncDisposable {
   /** Refuses connections until {@linkcode on}, and closes those that are open. */
   async off(): Promise<void> {
     this.#isOn = false;
-    close(this.#listener);
+    this.#listener[Symbol.dispose]();
     this.cut();
     await this.#serving;
   }
@@ -126,20 +124,13 @@ export class Proxy implements AsyncDisposable {
   }
 
   /** Closes it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.off();
-  }
+  readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
-  /** Relays connections until the listener is closed and the last one is over. */
+  /** Relays the next connection, and meanwhile those after it. */
   async #serve(): Promise<void> {
-    const relaying: Promise<void>[] = [];
-    const isClosed = (error: unknown) => error instanceof Deno.errors.BadResource;
-    for (;;) {
-      const client = await this.#listener.accept().catch(isClosed); // others are of one connection
-      if (client === true) break;
-      if (client) relaying.push(this.#relay(client));
-    }
-    await Promise.all(relaying);
+    const client = await this.#listener.accept().catch((error) => error);
+    if (client instanceof Deno.errors.BadResource) return; // other errors are of one connection
+    await Promise.all([this.#serve(), client instanceof SocketConn && this.#relay(client)]);
   }
 
   async #relay(client: SocketConn): Promise<void> {

@@ -39,17 +39,15 @@ export async function startServer(
   const end = has("--until-eof") || has("--") ? [] : ["--until-eof"];
   const command = [...program("server", args), ...where, ...grace, ...end, ...args];
   const server = new ServerProgram(command, quiet(options));
-  try {
-    const [, port, jsonPort] = await server.until(
-      /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/,
-      options,
-    );
-    server.port = Number(port ?? jsonPort ?? 0);
-    return server;
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
+  const [, port, jsonPort] = await server.until(
+    /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/,
+    options,
+  ).catch(async (error) => {
+    await server.close();
     throw error;
-  }
+  });
+  server.port = Number(port ?? jsonPort ?? 0);
+  return server;
 }
 
 /**

@@ -10,6 +10,9 @@ const KINDS: Readonly<Record<string, readonly [() => boolean, string]>> = {
   "unix sockets": [() => os !== "windows", "needs Unix sockets"],
 };
 
+/** Returns whether every program must be there. */
+const hasAll = () => os === "linux" && variable("CI") === "true";
+
 /** Options of a test: `node:test` and the harness's own read `skip`, `@std/testing` reads `ignore`. */
 export interface Requirement {
   /** The reason to skip the test, or false. */
@@ -39,17 +42,16 @@ export interface Requirement {
 export function requires(...names: readonly string[]): Requirement {
   for (const name of names) {
     const [isMet, reason] = KINDS[name] ??
-      [() => isComplete() || has(name), `needs ${name}, which is not installed`];
+      [() => hasAll() || has(name), `needs ${name}, which is not installed`];
     if (!isMet()) return { skip: reason, ignore: true };
   }
   return { skip: false, ignore: false };
 }
 
-/** Returns whether every program must be there. */
-function isComplete(): boolean {
-  const permission = { name: "env", variable: "CI" } as const;
-  const mayRead = Deno.permissions.querySync(permission).state === "granted";
-  return os === "linux" && mayRead && Deno.env.get("CI") === "true";
+/** Returns a variable of the environment, if it may be read. */
+export function variable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
 }
 
 /** Returns whether a program is on PATH. */
