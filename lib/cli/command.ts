@@ -16,17 +16,14 @@ const WATCHER = 'while read -r word; do case $word in [A-Z]*) kill "-$word" "$ta
  * be killed before it has; there is a second way only on Linux. `$0` begins error messages.
  */
 const LAUNCHER = `
-if [ -e /proc/self/fd ] && ! echo "$2$$" 2>/dev/null >"/proc/$1/fd/0"; then
-  echo "$0: the server is gone" >&2; exit 126
-fi
+fail() { echo "$0: $2" >&2; exit "$1"; }
+[ ! -e /proc/self/fd ] || echo "$2$$" 2>/dev/null >"/proc/$1/fd/0" || fail 126 "the server is gone"
 shift 2
 case $1 in
-  */*) [ -f "$1" ] && [ -x "$1" ] ;;
-  *) command -v -- "$1" >/dev/null ;;
-esac || {
-  case $1 in */*) [ ! -e "$1" ] || { echo "$0: it is not executable" >&2; exit 126; } ;; esac
-  echo "$0: there is no such command" >&2; exit 127
-}
+  */*) [ -e "$1" ] || fail 127 "there is no such command"
+    [ -f "$1" ] && [ -x "$1" ] || fail 126 "it is not executable" ;;
+  *) command -v -- "$1" >/dev/null || fail 127 "there is no such command" ;;
+esac
 exec "$@"`;
 
 const encoder = new TextEncoder();
