@@ -173,16 +173,14 @@ export class Lines implements Output {
 /** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */
 export function countLines(bytes: Uint8Array): number {
   const { buffer, byteOffset, length } = bytes;
-  const before = Math.min(-byteOffset & 3, length); // bytes outside whole words, here and at the end
-  const whole = (length - before) >> 2;
-  const words = new Uint32Array(buffer, whole > 0 ? byteOffset + before : 0, whole);
+  const view = new DataView(buffer, byteOffset, length);
+  const whole = length & ~3; // the bytes in whole words
   let count = 0;
-  for (let at = 0; at < whole; at++) {
-    const word = words[at] as number ^ LFS; // an LF is now a zero byte
+  for (let at = 0; at < whole; at += 4) {
+    const word = view.getUint32(at, true) ^ LFS; // an LF is now a zero byte
     const low = (word & LOW) + LOW; // only a zero byte leaves bit 7 clear, here and in the word
     count += Math.imul(~(low | word | LOW) >>> 7, 0x01010101) >>> 24; // the sum of four bytes
   }
-  for (let at = 0; at < before; at++) if (bytes[at] === LF) count++;
-  for (let at = before + 4 * whole; at < length; at++) if (bytes[at] === LF) count++;
+  for (let at = whole; at < length; at++) if (bytes[at] === LF) count++;
   return count;
 }
