@@ -52,8 +52,8 @@ async function main(options: Options): Promise<number> {
   await log.file?.truncate().catch(() => {}); // not before: it may be another server's, or a pipe
   // Each datagram is checked, a relay connects, and a socket's file is removed at the end.
   const isUnix = path !== undefined || to?.path !== undefined;
-  const kept = { net: udp || to !== undefined, read: isUnix, write: isUnix };
-  await keepOnly({ ...kept, run: command !== undefined });
+  const net = udp || to !== undefined;
+  await keepOnly({ net, read: isUnix, write: isUnix, run: command !== undefined });
 
   const transcript = new Transcript(log);
   onAbort(stop.signal, () => transcript.stopping());
@@ -61,9 +61,8 @@ async function main(options: Options): Promise<number> {
   const server = await start(options, common, listeners, transcript);
   transcript.listening(server.addrs, faults, !udp);
 
-  const env = command ? await environmentFor(server.addr, logPath) : {};
   const code = command &&
-    await runCommand(command, grace, env, () => keepOnly(kept)).finally(() => {
+    await runCommand(command, grace, await environmentFor(server.addr, logPath)).finally(() => {
       stop.abort();
       return server.finished;
     });

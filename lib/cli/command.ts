@@ -42,10 +42,10 @@ export async function checkRunPermission(command: string): Promise<void> {
 
 /**
  * Runs a command to its end, on the standard streams of this program. Unless standard input is a
- * terminal, the command has a process group of its own, of which nothing is left.
+ * terminal, the command has a process group of its own, of which nothing is left. Once it runs, the
+ * permission to run is given up.
  * @param grace the time from the first signal to SIGKILL, in ms
  * @param env variables that are added to its environment
- * @param onStart called once it runs: from then on no permission is needed
  * @returns the exit code, or 128 and the number of the signal that ended the command. The
  *   code is 127 if it is not found, 126 if it can't be executed; standard error explains both
  */
@@ -53,7 +53,6 @@ export async function runCommand(
   command: readonly string[],
   grace: number,
   env: Record<string, string>,
-  onStart: () => Promise<void>,
 ): Promise<number> {
   const onWindows = Deno.build.os === "windows"; // which has neither groups nor sh
   const onTerminal = Deno.stdin.isTerminal();
@@ -78,7 +77,7 @@ export async function runCommand(
     const detached = !onTerminal && !onWindows;
     const child = new Deno.Command(name, { args, env, detached }).spawn();
     void tell(`${minus}${child.pid}`);
-    await onStart();
+    await Deno.permissions.revoke({ name: "run" });
     const { code } = await child.status;
     clearTimeout(killing);
     return code;
