@@ -90,9 +90,11 @@ async function open(
   }
   await warmUp(options, where);
   if (options.udp) {
-    const sockets = await Promise.all(each.map(() => DatagramSocket.connect(hostname, port)));
+    const sockets = await Promise.all(
+      each.map(() => DatagramSocket.connect(hostname, port, options.framing)),
+    );
     for (const socket of sockets) {
-      measurement.add((callbacks) => datagrams(callbacks, socket, options.framing));
+      measurement.add((callbacks) => datagrams(callbacks, socket));
     }
     return;
   }

@@ -2,10 +2,10 @@
 
 import * as check from "../checks.ts";
 import { Deadline } from "../wait.ts";
-import { concat, endingOf, type Framing } from "../wire/framing.ts";
+import { endingOf, type Framing } from "../wire/framing.ts";
 import { type Message, MessageView } from "../wire/message.ts";
 import { answeredBy, ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
-import { checkLength, DatagramSocket } from "../net/udp.ts";
+import { DatagramSocket } from "../net/udp.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { bytesOf, Calls, REPLY_TIMEOUT } from "./calls.ts";
 
@@ -50,7 +50,6 @@ const RULES: check.Rules<DatagramPeerOptions> = {
   ...{ signal: signalRule, matches: functionRule },
 };
 const CR = 13;
-const LF = Uint8Array.of(10);
 
 /**
  * A server that is reached over UDP. The messages of its errors are sentences.
@@ -96,8 +95,8 @@ export class DatagramPeer implements Disposable {
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
     check.checkOptions<DatagramPeerOptions>(options, RULES);
-    const { hostname = "127.0.0.1", port = 6969 } = options;
-    return new DatagramPeer(await DatagramSocket.connect(hostname, port), options);
+    const { hostname = "127.0.0.1", port = 6969, framing } = options;
+    return new DatagramPeer(await DatagramSocket.connect(hostname, port, framing), options);
   }
 
   /**
@@ -113,18 +112,16 @@ export class DatagramPeer implements Disposable {
    * @throws {Closed} if the peer was closed
    */
   async request(message: string | Uint8Array | Message): Promise<Message> {
-    const { framing = "auto", timeout = REPLY_TIMEOUT } = this.options;
+    const { framing, timeout = REPLY_TIMEOUT } = this.options;
     const bytes = bytesOf(message);
-    const datagram = framing === "line" ? concat([bytes, LF]) : bytes;
     if (framing === "line" && bytes.at(-1) === CR) throw new Error(ENDS_WITH_CR);
-    checkLength(datagram, bytes);
     if (this.#calls.failure !== undefined) throw this.#calls.failure;
+    this.#socket.send(bytes);
+    this.sent++;
     const call = this.#calls.add(bytes);
+    call.isSent = true;
     const late = () => call.settle(new TimeoutError("no reply", timeout));
     using _deadline = new Deadline(timeout, late);
-    call.isSent = true;
-    this.sent++;
-    this.#socket.send(datagram);
     return await call.promise;
   }
 
@@ -139,16 +136,16 @@ export class DatagramPeer implements Disposable {
   }
 
   /** Settles the request that a datagram answers. A late or duplicate reply is ignored. */
-  #receive(datagram: Uint8Array): void {
+  #receive(bytes: Uint8Array): void {
     const { framing = "auto" } = this.options;
-    const content = (bytes: Uint8Array) =>
-      bytes.subarray(0, bytes.length - endingOf(bytes, framing).length);
     // The server, too, takes a line ending at the end of a message for its ending.
+    const content = (message: Uint8Array) =>
+      message.subarray(0, message.length - endingOf(message, framing).length);
     const { matches = (message, reply) => isReplyTo(content(message), reply) } = this.options;
-    const reply = new MessageView(content(datagram));
+    const reply = new MessageView(bytes);
     reply.receivedAt = Date.now();
     try {
-      const call = answeredBy(reply.bytes, this.#calls, matches);
+      const call = answeredBy(bytes, this.#calls, matches);
       if (call?.settle(reply)) this.answered++;
     } catch (error) {
       this.#calls.fail(error as Error);

@@ -5,9 +5,11 @@ import { formatEndpoint, type NetAddr, resolve } from "./address.ts";
 import { ConnectError, describeConnectError } from "./errors.ts";
 import { close } from "./conn.ts";
 import { asDenoError } from "./node_socket.ts";
+import { concat, endingOf, type Framing } from "../wire/framing.ts";
 
 /** The most bytes of a datagram. */
 export const MAX_DATAGRAM = 65507;
+const LF = Uint8Array.of(10);
 
 /**
  * Opens a socket that receives from any address. In Deno 2.9 `connect` would not change that, nor
@@ -82,8 +84,8 @@ export const GROUP = /^(255\.255\.255\.255$|22[4-9]\.|23\d\.|ff[0-9a-f]{2}:)/i;
 
 /** Callbacks for what happens to a socket. */
 export interface DatagramHandlers {
-  /** The server sent this datagram; the handler may keep it. */
-  received(datagram: Uint8Array): void;
+  /** The server sent this, without its ending; the handler may keep it. */
+  received(reply: Uint8Array): void;
   /** The system reported that no program receives at the port; the socket is still usable. */
   refused?(error: Error): void;
   /** The socket is no longer usable. */
@@ -97,11 +99,16 @@ export class DatagramSocket implements Disposable {
   #isUsable = true;
   #failure: Error | undefined; // before there were handlers
 
-  private constructor(readonly socket: Socket, readonly addr: NetAddr) {
+  private constructor(
+    readonly socket: Socket,
+    readonly addr: NetAddr,
+    readonly framing: Framing,
+  ) {
     socket.on("message", (datagram, from) => {
       // In Deno, a connected socket receives from anybody.
       const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
-      if (isServer) this.#handlers?.received(new Uint8Array(datagram));
+      const end = datagram.length - endingOf(datagram, framing).length;
+      if (isServer) this.#handlers?.received(new Uint8Array(datagram.subarray(0, end)));
     });
     socket.on("error", (error) => this.#report(error));
     socket.connect(addr.port, addr.hostname); // at once: bind() gave it a lookup that is
@@ -110,16 +117,21 @@ export class DatagramSocket implements Disposable {
   /**
    * Opens a socket for a server: of a name's addresses, the first, IPv4 before IPv6. Nothing is
    * sent yet, so a server that does not exist is not noticed here.
+   * @param framing with `line`, each message is sent with LF; with `raw`, a reply has no ending
    * @throws {ConnectError} if the name is unknown, or there is no permission
    */
-  static async connect(hostname: string, port: number): Promise<DatagramSocket> {
+  static async connect(
+    hostname: string,
+    port: number,
+    framing: Framing = "auto",
+  ): Promise<DatagramSocket> {
     try {
       const address = bestOf(await resolve(hostname)) ?? hostname;
       if (GROUP.test(address)) {
         throw new Error("that is the address of a group: use the address of one server");
       }
       const addr = addrOf({ address: LOOPBACK[address] ?? address, port });
-      return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr);
+      return new DatagramSocket(await bind(localFor(addr.hostname), 0), addr, framing);
     } catch (error) {
       const why = describeConnectError(error);
       throw new ConnectError(formatEndpoint({ hostname, port }), why, error);
@@ -132,8 +144,16 @@ export class DatagramSocket implements Disposable {
     if (this.#failure !== undefined) handlers.failed(this.#failure);
   }
 
-  /** Sends a datagram, after those before it. */
-  send(datagram: Uint8Array): void {
+  /**
+   * Sends a message, after those before it.
+   * @throws {Error} if it does not fit in a datagram
+   */
+  send(message: Uint8Array): void {
+    const datagram = this.framing === "line" ? concat([message, LF]) : message;
+    if (datagram.length > MAX_DATAGRAM) {
+      const most = `at most ${MAX_DATAGRAM} fit`;
+      throw new Error(`a message of ${message.length} bytes is too long for a datagram: ${most}`);
+    }
     this.#sending = this.#sending.then(async () => {
       if (!this.#isUsable) return;
       const error = await new Promise<Error | null>((done) => this.socket.send(datagram, done));
@@ -162,17 +182,6 @@ export class DatagramSocket implements Disposable {
 /** The first of a name's addresses, IPv4 before IPv6. */
 export function bestOf(addresses: readonly string[]): string | undefined {
   return addresses.find((address) => !address.includes(":")) ?? addresses[0];
-}
-
-/**
- * Checks that a message fits in a datagram.
- * @throws {Error} if it does not
- */
-export function checkLength(datagram: Uint8Array, message: Uint8Array): void {
-  if (datagram.length <= MAX_DATAGRAM) return;
-  throw new Error(
-    `a message of ${message.length} bytes is too long for a datagram: at most ${MAX_DATAGRAM} fit`,
-  );
 }
 
 /** The local address to send from: for loopback, one that receives nothing from outside. */

@@ -5,8 +5,7 @@
 
 import { errorMessage } from "../checks.ts";
 import { type Connected, connectTimed, type FamilyOptions } from "../net/connect.ts";
-import { checkLength, type DatagramSocket } from "../net/udp.ts";
-import { concat, endingOf, type Framing } from "../wire/framing.ts";
+import type { DatagramSocket } from "../net/udp.ts";
 import type { Probe } from "./reply_matcher.ts";
 
 /** Carries messages. */
@@ -47,8 +46,6 @@ export interface TransportCallbacks {
   failed(failure: unknown): void;
 }
 
-const LF = Uint8Array.of(10);
-
 /** Measures how long connecting takes: makes a connection for each message, and sends nothing. */
 export function connectAttempts(callbacks: TransportCallbacks, options: FamilyOptions): Transport {
   let isClosed = false;
@@ -71,29 +68,19 @@ export function connectAttempts(callbacks: TransportCallbacks, options: FamilyOp
  * Sends over UDP: each message is a datagram, and so is each reply.
  * @param socket closed with the transport
  */
-export function datagrams(
-  callbacks: TransportCallbacks,
-  socket: DatagramSocket,
-  framing: Framing,
-): Transport {
+export function datagrams(callbacks: TransportCallbacks, socket: DatagramSocket): Transport {
   socket.listen({
-    received(datagram) {
-      const { length } = endingOf(datagram, framing);
-      void callbacks.received(datagram.subarray(0, datagram.length - length));
-    },
+    received: (reply) => void callbacks.received(reply),
     failed: callbacks.failed,
   });
   return {
     send(probe) {
-      const { message } = probe;
-      const datagram = framing === "line" ? concat([message, LF]) : message;
       try {
-        checkLength(datagram, message);
+        socket.send(probe.message);
+        callbacks.sent(probe);
       } catch (error) {
-        return callbacks.failed(error);
+        callbacks.failed(error);
       }
-      callbacks.sent(probe);
-      socket.send(datagram);
     },
     [Symbol.dispose]: () => socket[Symbol.dispose](),
   };

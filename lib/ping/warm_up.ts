@@ -35,6 +35,14 @@ export async function warmUp(
   if (state === "granted") await (udp ? warmUpDatagrams() : warmUpConnections(where));
 }
 
+async function warmUpDatagrams(): Promise<void> {
+  const echo = await bind("127.0.0.1", 0);
+  echo.on("message", (datagram, { port, address }) => echo.send(datagram, port, address));
+  const socket = await DatagramSocket.connect("127.0.0.1", echo.address().port, "line");
+  await measure((all) => datagrams(all, socket));
+  echo.close();
+}
+
 /** Warms up by connections, with TLS or without. */
 async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise<void> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -42,15 +50,7 @@ async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise
   Array.fromAsync(listener, (conn) => conn.close()).catch(() => {});
   const name = /^[\d.]+$|:/.test(hostname) ? "127.0.0.1" : "localhost";
   const where = { hostname: name, port: listener.addr.port, tls };
-  await measure((callbacks) => connectAttempts(callbacks, where));
-}
-
-async function warmUpDatagrams(): Promise<void> {
-  const echo = await bind("127.0.0.1", 0);
-  echo.on("message", (datagram, { port, address }) => echo.send(datagram, port, address));
-  const socket = await DatagramSocket.connect("127.0.0.1", echo.address().port);
-  await measure((callbacks) => datagrams(callbacks, socket, "line"));
-  echo.close();
+  await measure((all) => connectAttempts(all, where));
 }
 
 async function measure(make: (callbacks: TransportCallbacks) => Transport): Promise<void> {
