@@ -11,50 +11,27 @@ export const REPLY_TIMEOUT = 10_000;
 const encoder = new TextEncoder();
 
 /** A call of `request`, or of `receive`, which has no message. */
-export class Call<Value> {
-  isSettled = false;
+export interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
+  readonly message: Uint8Array | undefined;
   /** Received data may settle the call. */
   isSent: boolean;
-  readonly isRequest: boolean;
-  readonly #resolvers = Promise.withResolvers<Message<Value>>();
-  readonly promise: Promise<Message<Value>> = this.#resolvers.promise;
-
-  constructor(readonly message: Uint8Array | undefined, readonly onSettled: () => void) {
-    this.isRequest = message !== undefined;
-    this.isSent = !this.isRequest;
-  }
-
-  /**
-   * Settles the call, unless it is settled. An error reply rejects a request.
-   * @returns whether a request was answered
-   */
-  settle(outcome: Message<Value> | Error): boolean {
-    if (this.isSettled) return false;
-    this.isSettled = true;
-    this.onSettled();
-    const { resolve, reject } = this.#resolvers;
-    const isReply = !(outcome instanceof Error);
-    const isRefusal = isReply && this.isRequest && isErrorReply(outcome.bytes);
-    if (isReply && !isRefusal) resolve(outcome);
-    else reject(isReply ? new ErrorReply(outcome) : outcome);
-    return isReply && !isRefusal && this.isRequest;
-  }
+  isSettled: boolean;
 }
 
 /** The calls that are not settled, in order. */
 export class Calls<Value> extends Queue<Call<Value>> {
-  /** The reason why no more is received, if so. */
+  /** The reason why all calls are rejected, if so. */
   failure: Error | undefined;
   readonly #removeAbort: () => void;
 
   /**
-   * @param signal rejects all calls
-   * @param onFailed called when all calls are rejected for good
+   * @param signal makes all calls fail
+   * @param onFailure called when they fail
    * @param onChange called when a call is added or settled
    */
   constructor(
     signal: AbortSignal | undefined,
-    readonly onFailed: (error: Error) => void,
+    readonly onFailure: (error: Error) => void,
     readonly onChange: () => void = () => {},
   ) {
     super(({ isSettled }) => isSettled);
@@ -62,27 +39,42 @@ export class Calls<Value> extends Queue<Call<Value>> {
     this.#removeAbort = onAbort(signal, aborted);
   }
 
-  /** Adds a call; once all have failed, one that is rejected. */
   add(message?: Uint8Array): Call<Value> {
-    const call = new Call<Value>(message, this.onChange);
+    const settling = Promise.withResolvers<Message<Value>>();
+    const call = { ...settling, message, isSent: message === undefined, isSettled: false };
     this.push(call);
     if (this.failure === undefined) this.onChange();
-    else call.settle(this.failure);
+    else this.settle(call, this.failure);
     return call;
   }
 
-  rejectAll(error: Error): void {
-    for (let call; (call = this.first) !== undefined;) call.settle(error);
+  /**
+   * Settles a call, if there is one that is not settled. An error reply rejects a request.
+   * @returns whether a request was answered
+   */
+  settle(call: Call<Value> | undefined, outcome: Message<Value> | Error): boolean {
+    if (call === undefined || call.isSettled) return false;
+    call.isSettled = true;
+    this.onChange();
+    const isReply = call.message !== undefined && !(outcome instanceof Error);
+    const result = isReply && isErrorReply(outcome.bytes) ? new ErrorReply(outcome) : outcome;
+    if (!(result instanceof Error)) call.resolve(result);
+    else call.reject(result);
+    return isReply && result === outcome;
   }
 
-  /** Rejects the calls, and those to come. */
-  fail(error: Error): void {
+  rejectAll(error: Error): void {
+    for (let call; (call = this.first) !== undefined;) this.settle(call, error);
+  }
+
+  /** Rejects the calls, and those to come; may be passed as a callback. */
+  readonly fail = (error: Error): void => {
     if (this.failure !== undefined) return;
     this.failure = error;
     this.#removeAbort?.(); // not there yet if the signal was aborted before
-    this.onFailed(error);
+    this.onFailure(error);
     this.rejectAll(error);
-  }
+  };
 }
 
 /** A copy of a message's bytes. */

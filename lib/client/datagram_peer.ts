@@ -83,7 +83,7 @@ export class DatagramPeer implements Disposable {
     socket.listen({
       received: (datagram) => this.#receive(datagram),
       refused: (error) => this.#calls.rejectAll(error),
-      failed: (error) => this.#calls.fail(error),
+      failed: this.#calls.fail,
     });
   }
 
@@ -120,7 +120,7 @@ export class DatagramPeer implements Disposable {
     this.sent++;
     const call = this.#calls.add(bytes);
     call.isSent = true;
-    const late = () => call.settle(new TimeoutError("no reply", timeout));
+    const late = () => this.#calls.settle(call, new TimeoutError("no reply", timeout));
     using _deadline = new Deadline(timeout, late);
     return await call.promise;
   }
@@ -145,8 +145,7 @@ export class DatagramPeer implements Disposable {
     const reply = new MessageView(bytes);
     reply.receivedAt = Date.now();
     try {
-      const call = answeredBy(bytes, this.#calls, matches);
-      if (call?.settle(reply)) this.answered++;
+      if (this.#calls.settle(answeredBy(bytes, this.#calls, matches), reply)) this.answered++;
     } catch (error) {
       this.#calls.fail(error as Error);
     }

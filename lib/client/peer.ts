@@ -51,6 +51,9 @@ const RULES: check.Rules<PeerOptions> = {
   ...{ framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule },
 };
 
+const TOO_MUCH = `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`;
+const isReceive = ({ message }: { message: unknown }) => message === undefined;
+
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
  *
@@ -141,7 +144,7 @@ export class Peer<Value = unknown> implements Disposable {
     const bytes = bytesOf(message);
     const call = this.#calls.add(bytes);
     this.#write(bytes, call).catch((error) => {
-      call.settle(error);
+      this.#calls.settle(call, error);
       this.#advance(); // a call behind this one may take what was received
     });
     return call.promise;
@@ -204,7 +207,7 @@ export class Peer<Value = unknown> implements Disposable {
     const call = this.#calls.add();
     this.#advance();
     if (timeout === 0) return call.promise;
-    const late = () => call.settle(new TimeoutError("nothing was received", timeout));
+    const late = () => this.#calls.settle(call, new TimeoutError("nothing was received", timeout));
     const deadline = new Deadline(timeout, late);
     return call.promise.finally(() => deadline[Symbol.dispose]());
   }
@@ -229,19 +232,17 @@ export class Peer<Value = unknown> implements Disposable {
 
   /** Restarts the time limit while requests are pending. */
   #limit(): void {
-    const isPending = this.#calls.find(({ isRequest }) => isRequest) !== undefined;
+    const { fail } = this.#calls;
+    const isPending = this.#calls.find((call) => !isReceive(call)) !== undefined;
     if (isPending && this.#deadline) return this.#deadline.restart();
     this.#deadline?.[Symbol.dispose]();
-    const isWaiting = () => this.#matches !== undefined || this.#calls.first?.isRequest === true;
-    this.#deadline = isPending ? this.#deadlineFor("no reply", isWaiting) : undefined;
-  }
-
-  #deadlineFor(missing: string, isWaiting?: () => boolean): Deadline {
-    return this.#conn.deadline(isWaiting, missing, (error) => this.#calls.fail(error));
+    const isWaiting = () => this.#matches !== undefined || this.#calls.first?.message !== undefined;
+    this.#deadline = isPending ? this.#conn.deadline(isWaiting, "no reply", fail) : undefined;
   }
 
   /** Writes a message after those before it; that of a request only when its reply can be recognized. */
   async #write(message: Uint8Array, request?: Call<Value>): Promise<void> {
+    const { fail } = this.#calls;
     const [before, previous] = [this.#writing, this.#lastRequest];
     if (request) this.#lastRequest = request.promise.catch(() => {});
     if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
@@ -257,10 +258,11 @@ export class Peer<Value = unknown> implements Disposable {
       if (request) request.isSent = true;
       else this.#lastSent = message;
       this.#advance();
-      using _deadline = request ? undefined : this.#deadlineFor("the server read nothing");
+      const missing = "the server read nothing";
+      using _deadline = request ? undefined : this.#conn.deadline(undefined, missing, fail);
       await this.#conn.send(bytes).catch(async (error) => {
         await pause(0); // what the server sent before it closed the connection explains more
-        this.#calls.fail(error);
+        fail(error);
         throw this.#calls.failure;
       });
     } finally {
@@ -282,7 +284,7 @@ export class Peer<Value = unknown> implements Disposable {
     this.#conn.more().then((more) => {
       this.#isReading = false;
       this.#advance(!more);
-    }, (error) => this.#calls.fail(error));
+    }, this.#calls.fail);
   }
 
   #dispatch(): void {
@@ -295,10 +297,11 @@ export class Peer<Value = unknown> implements Disposable {
       const reply = new MessageView<Value>(found.reply);
       reply.receivedAt = this.#conn.receivedAt;
       reply.value = found.value as Value;
-      const matched = this.#matches && answeredBy(found.reply, this.#calls, this.#matches);
-      const taker = matched ?? (this.#matches ? this.#receiver : call);
+      const taker = this.#matches === undefined
+        ? call
+        : answeredBy(found.reply, this.#calls, this.#matches) ?? this.#calls.find(isReceive);
       if (taker === undefined) this.#keep(reply);
-      else if (taker.settle(reply)) this.answered++;
+      else if (this.#calls.settle(taker, reply)) this.answered++;
     }
   }
 
@@ -306,20 +309,13 @@ export class Peer<Value = unknown> implements Disposable {
   get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
-    return this.#calls.find((one) => one.isRequest && one.isSent) ?? this.#receiver;
-  }
-
-  /** The call that gets what is no reply. */
-  get #receiver(): Call<Value> | undefined {
-    return this.#calls.find(({ isRequest }) => !isRequest);
+    return this.#calls.find((call) => call.isSent && !isReceive(call)) ??
+      this.#calls.find(isReceive);
   }
 
   #keep(message: Message<Value>): void {
     this.#received.push(message);
     this.#receivedBytes += message.length;
-    if (this.#receivedBytes <= MAX_ADDED) return;
-    throw new Error(
-      `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`,
-    );
+    if (this.#receivedBytes > MAX_ADDED) throw new Error(TOO_MUCH);
   }
 }
