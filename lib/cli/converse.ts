@@ -43,7 +43,7 @@ export async function converse(where: FamilyOptions, context: Context): Promise<
     if (conn && greeting) await reportGreeting(conn, context);
     if (conn && duplex) return await duplexInput(conn, context);
     if (peer instanceof Turns) return await takeTurns(peer, context);
-    if (peer instanceof Filter || quiet) return await filterInput(peer, context);
+    if (peer instanceof Filter || quiet) return await filter(peer, input, context);
     await takeTurns(new DatagramTurns(peer), context);
   }
 
@@ -52,8 +52,8 @@ export async function converse(where: FamilyOptions, context: Context): Promise<
   if (conn) await isPending(conn.closeWrite(), CLOSING);
   ("conn" in peer ? peer.conn : peer).close();
   const { sent, answered } = peer;
-  const counts = { sent, answered, connects: udp ? 0 : 1 };
-  if (!duplex) await context.report.summary({ ...counts, reason: failure });
+  const tally = { sent, answered, connects: udp ? 0 : 1 };
+  if (!duplex) await context.report.summary({ tally }, "summary", failure);
   if (failure === undefined) return;
   const due = Math.max(sent, message.length); // a duplex conversation has no messages to count
   const missing = answered < due ? `: ${answered} of ${due} messages were answered` : "";
@@ -106,16 +106,6 @@ async function duplexInput(conn: BufferedConn, context: Context): Promise<void> 
     const write = () => reportUnsolicited(data, context);
     return terminal ? terminal.interrupt(write) : write();
   }).finally(() => terminal?.abandon());
-}
-
-/** Sends every line of the input; where the replies go elsewhere, shows their count on the terminal. */
-async function filterInput(
-  peer: Filter | DatagramPeer,
-  { report, status }: Context,
-): Promise<void> {
-  const filtering = filter(peer, input, report);
-  if (report.output.columns !== undefined) return await filtering;
-  await status.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
 }
 
 /** Opens a line editor, if a person types the messages. */

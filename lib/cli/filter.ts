@@ -7,6 +7,7 @@ import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
 import { MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
+import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, type Input, Lines, type Output } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
@@ -27,16 +28,19 @@ const MAX_IN_FLIGHT = 65536;
 /** The bytes that a shorter message counts for: at most 32 messages are in flight. */
 const MIN_COUNTED = MAX_IN_FLIGHT / 32;
 
-/** Sends every line of the input, and reports every reply in the report's style. */
-export async function filter(
-  peer: Filter | DatagramPeer,
-  input: Input,
-  report: Report,
-): Promise<void> {
-  if (!(peer instanceof Filter)) return await filterDatagrams(peer, input, report);
-  if (report.options.style !== "json") return await peer.run(input, report.output);
-  const lines = new Lines(report.reply.bind(report));
-  await peer.run(input, lines).finally(() => lines.end());
+/**
+ * Sends every line of the input, and reports every reply in the report's style. Where the replies
+ * go elsewhere, shows their count on the terminal.
+ */
+export async function filter(peer: Filter | DatagramPeer, input: Input, context: Context) {
+  const { report, status } = context;
+  const lines = new Lines((line, seq) => report.reply(line, seq));
+  const output = report.options.style === "json" ? lines : report.output;
+  const filtering = peer instanceof Filter
+    ? peer.run(input, output).finally(() => lines.end())
+    : filterDatagrams(peer, input, report);
+  if (report.output.columns !== undefined) return await filtering;
+  await status.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
 }
 
 /**
@@ -115,31 +119,31 @@ export class Filter {
     // The time limit is for replies that are due and for the end, not for a slow reader of our output.
     const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
     using _deadline = this.#deadline = this.conn.deadline(isWaiting);
-    const isRaw = this.#framing === "raw";
     const framer = new Framer("line", MAX_MESSAGE);
-    if (this.#framing === "auto") await this.#takeTurns(input, framer, output);
-    if (isRaw || this.#framing === "line") await this.#copy(input, framer.rest, output);
+    const isCopied = this.#framing !== "auto" || await this.#takeTurns(input, framer, output);
+    if (isCopied) await this.#copy(input, framer.rest, output);
   }
 
-  async #takeTurns(input: Input, framer: Framer, output: Output): Promise<void> {
+  /** Sends lines one at a time until the framing is `line`; false if the input ended before that. */
+  async #takeTurns(input: Input, framer: Framer, output: Output): Promise<boolean> {
     const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
     for await (const message of messagesOf(watched, framer)) {
       await this.#write(await this.#exchange(message, framer.ending), 1, output);
-      if (this.#framing === "line") break;
+      if (this.#framing === "line") return true;
     }
+    return false;
   }
 
   /** Reads the input; rejects if the server closes the connection meanwhile. */
   async #readInput(input: Input, into: Uint8Array): Promise<number | null> {
-    const { promise: closed, reject } = Promise.withResolvers<never>();
     let isReading = true;
     const watch = async () => {
       while (isReading && await this.conn.more());
       if (isReading) await pause(0); // the input may have ended too
       if (isReading) throw this.conn.endError();
+      return null; // too late
     };
-    watch().catch(reject);
-    return await Promise.race([input.read(into), closed]).finally(() => isReading = false);
+    return await Promise.race([input.read(into), watch()]).finally(() => isReading = false);
   }
 
   /** Sends a message; returns its reply, with the ending to print. */

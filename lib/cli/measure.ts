@@ -21,6 +21,7 @@ const ACKNOWLEDGED = 50;
 
 /** Columns that are left free, for the terminal's echo of a key such as `^C`. */
 const KEYS = 3;
+const WRONG = "wrong (a reply holds its message; with --any, any line is one)";
 
 /**
  * Measures a server until all is measured, or a signal.
@@ -46,12 +47,8 @@ export async function measure(
       complaint = sentence;
     },
   });
-  const summary = (event: "summary" | "progress", reason?: string) => {
-    const { tally, elapsed, outages, timeline } = measurement;
-    const rate = elapsed > 0 ? 1000 * tally.answered / elapsed : 0;
-    const outcome = { ...tally, reason, elapsed, rate, outages };
-    return status.around(() => report.summary(outcome, event, timeline));
-  };
+  const summary = (event: "summary" | "progress", reason?: string) =>
+    status.around(() => report.summary(measurement, event, reason));
   // If it can't be written, the next event can't be written either.
   onSignals(["SIGQUIT"], () => void summary("progress").catch(() => {}));
   const signal = stopAtSignals(new AbortController());
@@ -66,9 +63,7 @@ export async function measure(
   const { sent, answered, wrong } = measurement.tally;
   const isWell = failure === undefined && answered > 0 &&
     (count === undefined || answered === sent);
-  const hint = wrong > 0
-    ? `: ${wrong} wrong (a reply holds its message; with --any, any line is one)`
-    : "";
+  const hint = wrong > 0 ? `: ${wrong} ${WRONG}` : "";
   const why = failure ?? measurement.trouble ??
     `${answered} of ${sent} messages were answered${hint}`;
   await summary("summary", isWell ? undefined : why);
@@ -83,6 +78,7 @@ async function open(
   { options, status }: Context,
 ): Promise<void> {
   const { hostname = "", port = 0, wait = 0 } = where;
+  const add: typeof measurement.add = (make) => measurement.add(make);
   const each = Array.from({ length: options.connections });
   const attempt = { ...where, wait: 0 };
   if (options.connect && wait > 0) {
@@ -90,23 +86,19 @@ async function open(
   }
   await warmUp(options, where);
   if (options.udp) {
-    const sockets = await Promise.all(
-      each.map(() => DatagramSocket.connect(hostname, port, options.framing)),
-    );
-    for (const socket of sockets) {
-      measurement.add((callbacks) => datagrams(callbacks, socket));
+    const connecting = each.map(() => DatagramSocket.connect(hostname, port, options.framing));
+    for (const socket of await Promise.all(connecting)) {
+      add((callbacks) => datagrams(callbacks, socket));
     }
     return;
   }
   if (options.connect) {
-    for (const _ of each) measurement.add((callbacks) => connectAttempts(callbacks, attempt));
+    for (const _ of each) add((callbacks) => connectAttempts(callbacks, attempt));
     return;
   }
   const how = { ...options, messages: options.message };
   const openings = each.map(async () => {
-    const transport = measurement.add((callbacks) =>
-      new ConnTransport(callbacks, () => connect(attempt), how)
-    );
+    const transport = add((callbacks) => new ConnTransport(callbacks, () => connect(attempt), how));
     transport.open(await connect(where));
   });
   const opened = await status.during(Promise.allSettled(openings), connectingTo(where));

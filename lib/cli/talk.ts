@@ -22,7 +22,6 @@ export interface TalkCallbacks {
   waiting?(exchange: Promise<void>): Promise<void>;
 }
 
-type OnUnsolicited = TalkCallbacks["onUnsolicited"];
 type OnReply = (reply: Uint8Array | null) => Promise<void>;
 
 /**
@@ -98,8 +97,7 @@ export class Turns {
     const end = this.conn.reads + MAX_READS;
     let last: unknown;
     while (last !== this.#reporting && this.conn.reads < end) {
-      last = this.#reporting;
-      await last;
+      await (last = this.#reporting);
       await turn();
     }
   }
@@ -120,7 +118,7 @@ export class Turns {
   }
 
   /** Reports what the server sends, one message at a time and in order; rejects at the end. */
-  async receive(onUnsolicited: OnUnsolicited): Promise<never> {
+  async receive(onUnsolicited: TalkCallbacks["onUnsolicited"]): Promise<never> {
     for (;;) {
       const { bytes } = await this.peer.receive();
       const report = this.#onReply ?? onUnsolicited;

@@ -3,10 +3,8 @@
 import type { Interface } from "node:readline";
 import type { MessageSource } from "./pipes.ts";
 
-/** The keyboard of a terminal. */
-type Input = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
-/** The screen of a terminal. */
-type Output = NodeJS.WritableStream & { readonly columns?: number };
+type Keyboard = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
+type Screen = NodeJS.WritableStream & { readonly columns?: number };
 /** Node's interface with a field that its types lack: the rows from the first of the line to the cursor. */
 type Editor = Interface & { prevRows: number; cursor: number };
 
@@ -31,8 +29,8 @@ export type Terminal = Required<MessageSource> & Disposable;
  * @param onInterrupt called at Ctrl-C
  */
 export async function openTerminal(
-  input: Input,
-  output: Output,
+  keyboard: Keyboard,
+  screen: Screen,
   prompt: string,
   onInterrupt: () => void,
 ): Promise<Terminal> {
@@ -43,22 +41,17 @@ export async function openTerminal(
   let answer: ((line: string | null) => void) | undefined; // while a line is asked for
   let isClosed = false;
 
-  const screen = new Writable({
+  const output = new Writable({
     write(chunk, _, done) {
-      if (answer !== undefined) output.write(chunk); // text typed ahead is not drawn
+      if (answer !== undefined) screen.write(chunk); // text typed ahead is not drawn
       done();
     },
   });
-  Object.defineProperty(screen, "columns", { get: () => output.columns });
-  const keyboard = Object.assign(new Readable({ read() {} }), {
-    setRawMode: (raw: boolean) => input.setRawMode?.(raw),
+  Object.defineProperty(output, "columns", { get: () => screen.columns });
+  const input = Object.assign(new Readable({ read() {} }), {
+    setRawMode: (raw: boolean) => keyboard.setRawMode?.(raw),
   });
-  const editor = createInterface({
-    input: keyboard,
-    output: screen,
-    prompt,
-    terminal: true,
-  }) as Editor;
+  const editor = createInterface({ input, output, prompt, terminal: true }) as Editor;
   /** On a terminal with TERM=dumb, readline edits nothing, and takes Backspace for text. */
   const isDumb = Object.hasOwn(editor, "_ttyWrite");
 
@@ -76,7 +69,7 @@ export async function openTerminal(
   /** Takes a line that was entered already, or draws what was typed of the next one. */
   function ask(settle: (line: string | null) => void): void {
     const line = lines.shift();
-    if (line !== undefined) output.write(`${prompt}${line}\n`);
+    if (line !== undefined) screen.write(`${prompt}${line}\n`);
     if (line !== undefined || isClosed) return settle(line ?? null);
     answer = settle;
     draw();
@@ -95,7 +88,7 @@ export async function openTerminal(
     if (/^[\b\x7f]$/.test(piece) && editor.line !== "") {
       const line = [...editor.line].slice(0, -1).join("");
       Object.assign(editor, { line, cursor: line.length });
-      if (answer !== undefined) output.write("\b \b");
+      if (answer !== undefined) screen.write("\b \b");
     }
     return /^\p{Cc}/u.test(piece) && !HANDLED.includes(piece);
   }
@@ -105,7 +98,7 @@ export async function openTerminal(
     for (const [piece] of text.matchAll(PIECES)) {
       if (isClosed) return;
       if (isDumb && editDumb(piece)) continue;
-      if (piece.length < PASTED || piece.startsWith(ESCAPE)) keyboard.emit("data", piece);
+      if (piece.length < PASTED || piece.startsWith(ESCAPE)) input.emit("data", piece);
       else {
         editor.write(piece);
         updateRows();
@@ -115,45 +108,45 @@ export async function openTerminal(
 
   editor.on("SIGINT", onInterrupt);
   editor.on("SIGTSTP", () => { // suspending takes a permission that is missing
-    if (answer === undefined) return void output.write(`\r${ESCAPE}[K${NOT_SUSPENDED}\n`);
+    if (answer === undefined) return void screen.write(`\r${ESCAPE}[K${NOT_SUSPENDED}\n`);
     const { cursor } = editor;
     editor.write(null, TO_END);
-    output.write(`\n${NOT_SUSPENDED}\n`);
+    screen.write(`\n${NOT_SUSPENDED}\n`);
     editor.cursor = cursor;
     draw();
   });
   editor.on("line", enter);
   editor.on("close", () => {
     isClosed = true;
-    input.pause();
+    keyboard.pause();
     enter(null);
   });
-  output.on("resize", () => {
+  screen.on("resize", () => {
     updateRows(); // terminals rewrap a long line, and keep the cursor at its character
-    screen.emit("resize");
+    output.emit("resize");
   });
-  input.setEncoding("utf8");
-  input.on("data", type);
-  input.on("end", () => editor.close());
+  keyboard.setEncoding("utf8");
+  keyboard.on("data", type);
+  keyboard.on("end", () => editor.close());
 
   return {
     async next() {
       const line = await new Promise(ask);
-      if (line === null) output.write("\n");
+      if (line === null) screen.write("\n");
       return line === null ? null : encoder.encode(line);
     },
     abandon() {
       if (answer !== undefined) {
         editor.write(null, TO_END); // it may have several rows
         answer = undefined;
-        output.write("\n");
+        screen.write("\n");
       }
       return Promise.resolve();
     },
     async interrupt(write) {
       if (answer === undefined) return await write();
       const { rows } = editor.getCursorPos();
-      output.write(`${rows > 0 ? `${ESCAPE}[${rows}A` : ""}\r${ESCAPE}[J`);
+      screen.write(`${rows > 0 ? `${ESCAPE}[${rows}A` : ""}\r${ESCAPE}[J`);
       const settle = answer;
       answer = undefined; // until then, nothing is drawn or taken for an answer
       await write().finally(() => ask(settle));

@@ -1,6 +1,7 @@
 /** The client's report of a conversation or a measurement: text for people, JSON for programs. */
 
 import type { ReportedEvent } from "../../ping/events.ts";
+import type { Measurement } from "../../ping/measurement.ts";
 import type { Outage } from "../../ping/outages.ts";
 import type { Tally } from "../../ping/reply_matcher.ts";
 import { type Figures, rounded, RoundTrips } from "../../ping/round_trips.ts";
@@ -13,38 +14,29 @@ import { StandardOutput } from "./standard_output.ts";
 /** The style of a report: the tutorial's words, replies alone, the lines of ping(8), or events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/** The counts of every conversation. */
-type Counts = Pick<Tally, "sent" | "answered" | "connects">;
-
-/** The times of a measurement. */
-interface Times extends Partial<Pick<Tally, "behind" | "delayed">> {
-  /** Milliseconds since the first message was due. */
+/** A conversation or a measurement in numbers. Durations are in ms. */
+interface Summary
+  extends Omit<Tally, "pending" | keyof Lateness>, Partial<Lateness>, Partial<Figures> {
+  lost: number;
+  /** Since the first message was due. */
   elapsed?: number;
   /** Replies a second. */
   rate?: number;
   outages?: readonly Outage[];
 }
+type Lateness = Pick<Tally, "behind" | "delayed">;
 
-/** A conversation or a measurement in numbers. */
-interface Summary
-  extends Counts, Pick<Tally, "wrong" | "late" | "duplicate">, Times, Partial<Figures> {
-  lost: number;
-}
+type SummaryEvent = Summary & ({ event: "summary"; reason?: string } | { event: "progress" });
+type Transfer = { bytes: number; data: Uint8Array };
+type PrintedEvent = ReportedEvent | { event: "received" } & Transfer | { event: "sent" } & Transfer;
 
 /** An event for programs. `server` is an address as people write it, `reason` a sentence. */
-export type ClientEvent =
-  & { server: string }
-  & (
-    | PrintedEvent
-    | { event: "summary"; reason?: string } & Summary
-    | { event: "progress" } & Summary
-  );
+export type ClientEvent = { server: string } & (PrintedEvent | SummaryEvent);
 
-/** An event that is printed when it happens; the last two are a read and a write. */
-type PrintedEvent =
-  | ReportedEvent
-  | { event: "received"; bytes: number; data: Uint8Array }
-  | { event: "sent"; bytes: number; data: Uint8Array };
+/** How a conversation or a measurement went. */
+type Outcome =
+  & { readonly tally: Pick<Tally, "sent" | "answered" | "connects"> & Partial<Tally> }
+  & Partial<Pick<Measurement, "elapsed" | "outages" | "timeline">>;
 
 /** The contents of a report. */
 export interface ReportOptions {
@@ -63,30 +55,21 @@ export interface ReportOptions {
 const COLUMNS = 80;
 /** The most outages listed for people; programs get all. */
 const MOST_OUTAGES = 20;
-const SAYS = "Server says:";
-/** Words before the data of an event in a conversation. */
-const WORDS: Readonly<Record<string, string>> = {
-  ...{ reply: "Client received data:", unsolicited: SAYS },
-};
+const RECEIVED = "Client received data:", SAYS = "Server says:";
 const encoder = new TextEncoder();
 
-type Lines = {
-  readonly [N in PrintedEvent["event"]]?: (
-    event: Extract<PrintedEvent, { event: N }>,
-    report: Report,
-  ) => string;
-};
+type Named<N extends string> = Extract<PrintedEvent, { event: N }>;
 
 /** Lines of ping(8) and the like; standard error has the other events. */
 // deno-fmt-ignore
-const LINES: Lines = {
-  reply: (event, { server }) => `${event.bytes} bytes from ${server}: seq=${event.seq} ${took(event)}`,
+const LINES: { readonly [N in PrintedEvent["event"]]?: (event: Named<N>, report: Report) => string } = {
+  reply: ({ bytes, seq, duration = 0 }, { server }) => `${bytes} bytes from ${server}: seq=${seq} time=${duration.toFixed(3)} ms`,
   wrong: ({ seq, data }, { server }) => `wrong reply from ${server}: seq=${seq} ${quote(data)}`,
   duplicate: ({ seq }, { server }) => `duplicate reply from ${server}: seq=${seq}`,
   late: ({ seq, duration }, { server }) => `late reply from ${server}: seq=${seq} time=${Math.round(duration)} ms`,
   lost: ({ seq, reason }, { server, options }) => options.connect ? `no connection: seq=${seq} ${reason}` : `no reply from ${server}: seq=${seq}`,
   unsolicited: ({ data }) => `${SAYS} ${escape(data)}`,
-  connection: (event, { server }) => `connected to ${server}: seq=${event.seq} ${took(event)}`,
+  connection: ({ seq, duration }, { server }) => `connected to ${server}: seq=${seq} time=${duration.toFixed(3)} ms`,
   outage: describeOutage,
 };
 
@@ -121,21 +104,25 @@ export class Report {
 
   /**
    * Writes how it went: to people if they measure, to programs always.
-   * @param outcome the counts, and what else is known of it
    * @param event `progress` while it continues
-   * @param timeline of a measurement
+   * @param reason the reason why it failed
    */
   async summary(
-    outcome: Counts & Partial<Tally> & Times & { reason?: string | undefined },
+    { tally, elapsed = 0, outages = [], timeline }: Outcome,
     event: "summary" | "progress" = "summary",
-    timeline?: Timeline,
+    reason?: string,
   ): Promise<void> {
-    const { sent, answered, wrong = 0, late = 0, duplicate = 0, ...more } = outcome;
-    const { connects, pending: _, ...times } = more;
+    const { sent, answered, wrong = 0, late = 0, duplicate = 0, connects } = tally;
+    const { delayed = 0, behind = 0 } = tally;
     const counts = { sent, answered, wrong, lost: sent - answered - wrong, late, duplicate };
-    const summary = { ...counts, connects, ...times, ...this.#roundTrips.figures };
+    const rate = elapsed > 0 ? 1000 * answered / elapsed : 0;
+    const summary = {
+      ...{ event, ...counts, connects, ...timeline && { delayed, behind } },
+      ...reason !== undefined && { reason },
+      ...{ ...timeline && { elapsed, rate, outages }, ...this.#roundTrips.figures },
+    };
     const { style } = this.options;
-    if (style === "json") await this.#write(this.#asJson({ event, ...summary }));
+    if (style === "json") await this.#write(this.#asJson(summary));
     if (style === "ping") await this.#write(this.#summaryAsText(summary, timeline));
   }
 
@@ -163,11 +150,10 @@ export class Report {
       return timestamps && line ? `${timeOfDay(new Date(), 3)} ${line}` : line;
     }
     const isConversation = style === "conversation";
-    if (isConversation && event.event === "lost") return "Client received no reply";
-    if (event.event === "reply" || (isConversation && event.event === "unsolicited")) {
-      return this.#shown(event.data, isConversation ? WORDS[event.event] : undefined);
-    }
-    return undefined;
+    if (event.event === "reply") return this.#shown(event.data, isConversation ? RECEIVED : "");
+    if (!isConversation) return undefined;
+    if (event.event === "unsolicited") return this.#shown(event.data, SAYS);
+    return event.event === "lost" ? "Client received no reply" : undefined;
   }
 
   #asJson({ event, ...fields }: { event: string; reason?: string | undefined }): string {
@@ -184,9 +170,9 @@ export class Report {
   }
 
   /** Data after the transcript's own words: to a terminal so that it can't be obeyed, elsewhere byte for byte. */
-  #shown(data: Uint8Array, words?: string): Uint8Array {
+  #shown(data: Uint8Array, words: string): Uint8Array {
     const { emphasis, columns } = this.output;
-    const opening = words === undefined ? "" : emphasis ? `\x1b[2m${words}\x1b[22m ` : `${words} `;
+    const opening = words && (emphasis ? `\x1b[2m${words}\x1b[22m ` : `${words} `);
     const safe = columns === undefined ? data : encoder.encode(escape(data));
     return concat([encoder.encode(opening), safe, encoder.encode("\n")]);
   }
@@ -222,10 +208,6 @@ export class Report {
       ...histogram(this.#roundTrips, columns),
     ].filter(Boolean).join("\n");
   }
-}
-
-function took({ duration = 0 }: { duration?: number }): string {
-  return `time=${duration.toFixed(3)} ms`;
 }
 
 /** `outage 14:01:15.6 to 14:01:16.8: 1.2 s, 12 lost`. */

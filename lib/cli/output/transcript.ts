@@ -102,12 +102,15 @@ export interface Guest {
   isHidden: boolean;
 }
 
-/** A client of any server; one of a relay counts the bytes in both directions. */
-type Peer = Client<Guest | undefined | void>;
+/** A client of any server, also of one over UDP. */
+type AnyClient = Client<Guest | undefined | void>;
+/** A client that is refused has no state. */
+type FaultyClient = Pick<AnyClient, "addr" | "isHealthCheck" | "state">;
+/** A client of a relay counts the bytes in both directions. */
 type Conversation = Client<Guest | undefined> & { bytes?: number; replied?: number };
 
 /** Formats the address of a client as the transcript does. */
-export function nameOf({ state, addr }: Pick<Peer, "state" | "addr">): string {
+export function nameOf({ state, addr }: Pick<AnyClient, "state" | "addr">): string {
   return state?.name ?? formatAddress(addr);
 }
 
@@ -146,7 +149,7 @@ export class Transcript {
   }
 
   /** Prints each message. */
-  readonly onMessage = (message: Message, client: Peer): void => {
+  readonly onMessage = (message: Message, client: AnyClient): void => {
     if (this.options.quiet || client.isHealthCheck) return;
     const data = message.bytes; // a view, made only if it is printed
     const bytes = data.length;
@@ -154,16 +157,11 @@ export class Transcript {
     this.#print({ event: "message", client: nameOf(client), bytes, data }, client.messages);
   };
 
-  /** Prints each fault; a client that is refused has no state. */
-  readonly onFault = (
-    fault: string,
-    { addr, isHealthCheck, state }: Pick<Peer, "addr" | "isHealthCheck" | "state">,
-    message?: number,
-    value?: number,
-  ): void => {
-    if (isHealthCheck) return;
-    this.#show(state);
-    const client = state?.name ?? this.#nameOf(addr);
+  /** Prints each fault. */
+  readonly onFault = (fault: string, on: FaultyClient, message?: number, value?: number): void => {
+    if (on.isHealthCheck) return;
+    this.#show(on.state);
+    const client = on.state?.name ?? this.#nameOf(on.addr);
     const details = { ...message && { message }, fault, ...value !== undefined && { value } };
     this.#print({ event: "fault", client, ...details });
   };
@@ -182,10 +180,8 @@ export class Transcript {
     onEof: ({ state }: Conversation): void => {
       if (state && !state.isHidden) this.#print({ event: "eof", client: state.name });
     },
-    onClose: (
-      { state, idle, messages, bytes = 0, replied }: Conversation,
-      reason: Ending,
-    ): void => {
+    onClose: (client: Conversation, reason: Ending): void => {
+      const { state, idle, messages, bytes = 0, replied } = client;
       if (state === undefined) return;
       if (reason !== "left" && reason !== "reset") this.#show(state);
       if (state.isHidden) return;
