@@ -21,30 +21,18 @@ export function isOutOfResources(error: unknown): boolean {
 
 /** The time limit of a client's admission, in ms. */
 export const ADMISSION_LIMIT = 10_000;
-/** The most admissions in progress; one more, and the oldest is given up. */
-const MAX_ADMISSIONS = 1000;
-/** With so many in progress, they have priority: one client is accepted per turn of the event loop. */
-const CROWD = 100;
 
 /** The steps before a conversation that are in progress: handshake, PROXY header, `verify`. */
 export class Admissions {
-  readonly #limit: number;
   readonly #unsettled = new Set<(reason: string) => void>(); // give an admission up
   /** The number in progress. */
   size = 0;
 
   /**
-   * @param idleTimeout shortens the time limit, in ms; 0 does not
+   * @param limit the time limit, in ms
    * @param most admissions in progress; one more, and the oldest is given up
    */
-  constructor(idleTimeout: number, readonly most: number = MAX_ADMISSIONS) {
-    this.#limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
-  }
-
-  /** True if so many are in progress that they have priority over new clients. */
-  get isCrowd(): boolean {
-    return this.size >= CROWD;
-  }
+  constructor(readonly limit: number, readonly most: number) {}
 
   /** Gives up all that wait for more than a free slot. */
   giveUp(reason: string): void {
@@ -67,7 +55,7 @@ export class Admissions {
       settle();
       reject(new Error(reason));
     };
-    const cancel = timeLimit(this.#limit, () => giveUp(tooSlow(this.#limit)));
+    const cancel = timeLimit(this.limit, () => giveUp(tooSlow(this.limit)));
     const [oldest] = this.#unsettled;
     if (this.#unsettled.size >= this.most) oldest?.("too many others came before it had begun");
     this.#unsettled.add(giveUp);
@@ -97,9 +85,8 @@ const PER_TURN = 64;
  * clients would wait a second for the system to try again.
  */
 export class AcceptBurst {
-  readonly #waiting: ServerConn[] = [];
-  #accepted = 0;
-  #isBeginning = false;
+  /** The connections that were accepted, and whose conversations have not begun. */
+  readonly waiting: ServerConn[] = [];
 
   /**
    * @param begin begins a conversation
@@ -107,28 +94,19 @@ export class AcceptBurst {
    */
   constructor(readonly begin: (conn: ServerConn) => void, readonly onDone: () => void) {}
 
-  /** The number of waiting connections. */
-  get size(): number {
-    return this.#waiting.length;
-  }
-
   /** Adds a connection that was accepted. */
   add(conn: ServerConn): void {
-    this.#accepted++;
-    this.#waiting.push(conn);
-    if (!this.#isBeginning) void this.#beginAll();
+    if (this.waiting.push(conn) === 1) void this.#beginAll();
   }
 
   async #beginAll(): Promise<void> {
-    this.#isBeginning = true;
     const latest = performance.now() + ACCEPT_FIRST;
-    while (this.#waiting.length > 0) {
-      const before = this.#accepted;
+    while (this.waiting.length > 0) {
+      const before = this.waiting.length;
       await turn(); // more may be accepted
-      if (this.#accepted > before && performance.now() < latest) continue;
-      for (const conn of this.#waiting.splice(0, PER_TURN)) this.begin(conn);
+      if (this.waiting.length > before && performance.now() < latest) continue;
+      for (const conn of this.waiting.splice(0, PER_TURN)) this.begin(conn);
     }
-    this.#isBeginning = false;
     this.onDone();
   }
 }

@@ -6,13 +6,15 @@ import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
 import type { CustomFraming } from "../wire/custom_framing.ts";
 import { Framer, type Framing } from "../wire/framing.ts";
-import { FramingError, type Message, MessageTooLong } from "../wire/message.ts";
+import { FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConn } from "./outbox.ts";
+import type { ServeOptions } from "./serve_options.ts";
 
 /** The options and callbacks that all conversations of a server share. */
-export interface ConversationConfig<State> {
+export interface ConversationConfig<State>
+  extends Pick<ServeOptions<State>, "onEof" | "onFraming" | "onMessage"> {
   readonly handler: Handler<State>;
   readonly framing: Framing | CustomFraming;
   /** Follows each reply, except in raw framing; by default, a reply ends as its message did. */
@@ -25,11 +27,6 @@ export interface ConversationConfig<State> {
   readonly separate: boolean;
   readonly once: boolean;
   readonly reads: FairReads;
-  readonly onMessage: ((message: Message, client: Client<State>) => void) | undefined;
-  readonly onEof: ((client: Client<State>) => void) | undefined;
-  readonly onFraming:
-    | ((framing: Framing, why: string, client: Client<State>) => void)
-    | undefined;
   /** Reports that the handler or a callback failed. */
   failed(error: unknown): void;
   /** Reports the end of the conversation. */
@@ -75,7 +72,7 @@ export class Conversation<State = unknown> implements Client<State> {
   #halfClosing: Promise<void> | undefined;
   #reading: Promise<number | null> | undefined; // while `run` waits for it alone
   #isPaused = false;
-  #stopWait: number | undefined; // ms that a stopping server still waits for messages
+  #stopWait = Infinity; // ms for which a stopping server still waits for messages
   #cancelLinger: (() => void) | undefined;
   #silentSince = 0;
   #abort: AbortController | undefined; // once the signal was accessed
@@ -106,7 +103,6 @@ export class Conversation<State = unknown> implements Client<State> {
     const { conn, config: { reads, concurrency } } = this;
     const framer = this.#framer;
     const outbox = this.#outbox;
-    let ending: Ending = "reset"; // if a read or a write fails
     let reading: Promise<number | null> | undefined;
     let count: number | null = 0;
     let more = false; // the framer may hold whole messages
@@ -117,7 +113,7 @@ export class Conversation<State = unknown> implements Client<State> {
         let isQuiet = false;
         if (!more) {
           reading ??= conn.read(this.#closing === undefined ? framer.room() : discarded);
-          const mayBeQuiet = framer.undecided || this.#stopWait !== undefined;
+          const mayBeQuiet = framer.undecided || this.#stopWait < Infinity;
           isQuiet = mayBeQuiet && this.#closing === undefined && await this.#pauses(reading);
           if (isQuiet) framer.pause();
           else {
@@ -161,7 +157,10 @@ export class Conversation<State = unknown> implements Client<State> {
           now = Date.now();
         }
         if (this.#isOver) break;
-        if (this.#stopWait !== undefined && !more && count !== null) this.#endStopping(isQuiet);
+        if (this.#stopWait < Infinity && !more && count !== null && outbox.outstanding === 0) {
+          const isOver = this.#stopWait <= 0 && !framer.filled;
+          if (isQuiet || isOver) this.#closing ??= "stopped";
+        }
         if (this.#closing === undefined) continue;
         more = false;
         if (count === null) break;
@@ -169,12 +168,11 @@ export class Conversation<State = unknown> implements Client<State> {
         await this.#halfClose();
       }
       await (this.#halfClosing ?? outbox.empty());
-      ending = this.#closing ?? "left";
-    } catch {
-      // The client has disconnected, or the conversation was cut.
+      this.cut(this.#closing ?? "left");
+    } catch { // the client has disconnected, or the conversation was cut
+      this.cut("reset");
     }
     this.#cancelLinger?.();
-    this.cut(ending);
     this.config.over(this, this.#closing as Ending);
   }
 
@@ -277,16 +275,9 @@ export class Conversation<State = unknown> implements Client<State> {
       const isCrowded = reads.crowdedTurns > crowdedTurns;
       // If the last read filled its room, more has arrived. With late replies, the client waits.
       const isBusy = isCrowded || this.#framer.filled || this.#outbox.outstanding > 0;
-      if (this.#stopWait !== undefined && !isBusy) this.#stopWait -= performance.now() - since;
-      if (!isQuiet || !isCrowded || (this.#stopWait === undefined && left === 0)) return isQuiet;
+      if (!isBusy) this.#stopWait -= performance.now() - since;
+      if (!isQuiet || !isCrowded || (this.#stopWait === Infinity && left === 0)) return isQuiet;
     }
-  }
-
-  /** Ends the conversation of a stopping server once its client pauses, or has sent for long enough. */
-  #endStopping(isQuiet: boolean): void {
-    if (this.#outbox.outstanding > 0) return;
-    const isOver = this.#stopWait !== undefined && this.#stopWait <= 0 && !this.#framer.filled;
-    if (isQuiet || isOver) this.#closing ??= "stopped";
   }
 
   /** Answers held messages until their replies fill one write; returns false if no more are held. */
@@ -294,6 +285,7 @@ export class Conversation<State = unknown> implements Client<State> {
     const { handler, onMessage, concurrency, once, ending } = this.config;
     const framer = this.#framer;
     const outbox = this.#outbox;
+    const { framing } = outbox;
     framer.message.receivedAt = now;
     let plain = outbox.plain();
     let outstanding = outbox.outstanding;
@@ -310,7 +302,7 @@ export class Conversation<State = unknown> implements Client<State> {
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#closing ??= "done";
         if (plain !== undefined && done === undefined) {
-          plain.end(end, outbox.framing);
+          plain.end(end, framing);
           if (plain.length >= FLUSH) return true;
         } else {
           outbox.add(reply, end, done, number);

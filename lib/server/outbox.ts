@@ -62,9 +62,7 @@ export class Outbox {
   readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
   readonly #queue: Queued[] = []; // unsent, including those being written
   #queuedReplies = 0;
-  #replyBytes = 0; // of late and of queued replies
-  #pushedBytes = 0;
-  #draining: Promise<void> | undefined;
+  readonly #unsent = { reply: 0, push: 0 }; // bytes, also of late replies
   #change: PromiseWithResolvers<void> | undefined;
   #isOver = false;
 
@@ -85,7 +83,7 @@ export class Outbox {
     const late = this.#late;
     if (late.length === 0 && this.#queuedReplies === 0) return 0;
     const isFull = late.length + this.#queuedReplies >= MAX_REPLIES ||
-      this.#replyBytes >= MAX_REPLY_BYTES;
+      this.#unsent.reply >= MAX_REPLY_BYTES;
     if (isFull) return Infinity;
     const first = late.findIndex(({ isHandled }) => !isHandled);
     const queued = this.config.separate ? 0 : this.#queuedReplies;
@@ -166,28 +164,28 @@ export class Outbox {
 
   /** Queues finished replies. */
   queue(replies: Uint8Array): void {
-    this.#replyBytes += replies.length;
+    this.#unsent.reply += replies.length;
     this.#enqueue([replies, "reply"]);
   }
 
   /** Queues bytes that answer no message; returns false, and queues nothing, if too many are unsent. */
   push(part: string | Uint8Array): boolean {
-    if (this.#pushedBytes >= MAX_PUSHED) return false;
+    if (this.#unsent.push >= MAX_PUSHED) return false;
     const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
     this.#queueReady();
-    this.#pushedBytes += bytes.length;
+    this.#unsent.push += bytes.length;
     this.#enqueue([bytes, "push"]);
     return true;
   }
 
   /** Resolves once all pushes are sent, or the conversation is cut. */
   async drained(): Promise<void> {
-    while (this.#pushedBytes > 0 && !this.#isOver) await this.changed();
+    while (this.#unsent.push > 0 && !this.#isOver) await this.changed();
   }
 
   /** Resolves once all output is sent, so that the connection may end, or the conversation is cut. */
   async empty(): Promise<void> {
-    while ((this.#late.length > 0 || this.#draining) && !this.#isOver) await this.changed();
+    while (this.#late.length + this.#queue.length > 0 && !this.#isOver) await this.changed();
     if (!this.#isOver) await this.conn.beforeEnd?.();
   }
 
@@ -232,12 +230,9 @@ export class Outbox {
   #hold(reply: LateReply, done: Promise<void> | void): void {
     this.#late.push(reply);
     if (done === undefined) return this.#handled(reply);
-    const { handlerTimeout } = this.config;
+    const { handlerTimeout: limit } = this.config;
     const fail = (error: unknown) => this.#handled(reply, { error });
-    if (handlerTimeout > 0) {
-      const late = () => fail(new Error(handlerTooSlow(handlerTimeout)));
-      reply.cancel = timeLimit(handlerTimeout, late);
-    }
+    if (limit > 0) reply.cancel = timeLimit(limit, () => fail(new Error(handlerTooSlow(limit))));
     Promise.resolve(done).then(() => this.#handled(reply), fail);
   }
 
@@ -245,10 +240,9 @@ export class Outbox {
   #handled(reply: LateReply, failure?: { readonly error: unknown }): void {
     if (reply.isHandled) return; // too late
     reply.handled(failure);
-    this.#replyBytes += reply.bytes.length;
-    if (reply.until === undefined || reply.failure !== undefined) return this.#markReady(reply);
-    const ready = () => this.#markReady(reply);
-    reply.until.then(ready, ready);
+    this.#unsent.reply += reply.bytes.length;
+    if (reply.until === undefined) return this.#markReady(reply);
+    void reply.until.then(() => this.#markReady(reply));
     this.wake(); // the next message may be handled meanwhile
   }
 
@@ -284,10 +278,10 @@ export class Outbox {
     const isEmpty = bytes.length === 0 && (kind === "push" || !this.config.separate);
     if (isEmpty || this.#isOver) return;
     if (kind === "reply") this.#queuedReplies++;
-    this.#queue.push(output);
-    this.#draining ??= this.#drain();
+    if (this.#queue.push(output) === 1) void this.#drain();
   }
 
+  /** Writes the queue until it is empty. */
   async #drain(): Promise<void> {
     const queue = this.#queue;
     try {
@@ -299,8 +293,7 @@ export class Outbox {
         await (this.writing = this.send(concat(batch.map(([bytes]) => bytes)), message));
         this.writing = undefined;
         for (const [{ length }, kind] of queue.splice(0, batch.length)) {
-          if (kind === "push") this.#pushedBytes -= length;
-          else this.#replyBytes -= length;
+          this.#unsent[kind] -= length;
           if (kind === "reply") this.#queuedReplies--;
         }
         this.wake();
@@ -308,8 +301,6 @@ export class Outbox {
     } catch {
       this.owner.cut("reset");
     }
-    this.#draining = undefined;
-    this.wake();
   }
 }
 

@@ -38,17 +38,23 @@ const SPARE = 16 << 20;
 
 const encoder = new TextEncoder();
 const NONE = new Uint8Array(0);
+const NO_VIEW = new DataView(NONE.buffer);
 
 /** Replies in one buffer that grows. */
 export class ReplyBuffer implements Reply {
   static readonly #spare: ReplyBuffer[] = [];
   static #spareBytes = 0;
+  // Fields that are never undefined, as those that a constructor declares are, cost less to read.
+  bytes = NONE;
+  view = NO_VIEW;
   length = 0;
   #finished = 0; // the length of the finished replies
   #begun = false; // the next reply
 
-  // Fields that are never undefined cost less to read.
-  constructor(public bytes = new Uint8Array(4096), public view = new DataView(bytes.buffer)) {}
+  constructor(bytes = new Uint8Array(4096), view = new DataView(bytes.buffer)) {
+    this.bytes = bytes;
+    this.view = view;
+  }
 
   /** Returns an empty buffer. */
   static take(): ReplyBuffer {
@@ -171,10 +177,10 @@ export class LateReply implements Reply {
   bytes: Uint8Array = NONE;
   failure: { readonly error: unknown } | undefined;
   /**
-   * Delays the reply, and those after it, until it settles. Meanwhile the reply does not count
+   * Delays the reply, and those after it, until it resolves. Meanwhile the reply does not count
    * against `concurrency` or `handlerTimeout`, and the client is not idle.
    */
-  until: Promise<unknown> | undefined;
+  until: Promise<void> | undefined;
   /** Cancels the time limit of the handler. */
   cancel: (() => void) | undefined;
 

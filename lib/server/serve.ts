@@ -6,7 +6,13 @@ import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
-import { AcceptBurst, Admissions, isDeadConnection, isOutOfResources } from "./accept.ts";
+import {
+  AcceptBurst,
+  ADMISSION_LIMIT,
+  Admissions,
+  isDeadConnection,
+  isOutOfResources,
+} from "./accept.ts";
 import {
   Conversation,
   type ConversationConfig,
@@ -25,6 +31,10 @@ const RETRY_PAUSE = 100;
 const MAX_FAILURES = 3;
 /** After so many dead connections in a row, other work has a turn. */
 const MAX_DEAD = 64;
+/** With so many admissions in progress, one client is accepted per turn of the event loop. */
+const PRIORITY = 100;
+/** The most admissions in progress; one more, and the oldest is given up. */
+const MAX_ADMISSIONS = 1000;
 /** A stopping server's listen queue is empty after so many milliseconds without a connection. */
 const QUEUE_PAUSE = 20;
 /** The queue is closed after so many milliseconds, even if clients still connect. */
@@ -137,8 +147,9 @@ export class Server<State = void> implements AsyncDisposable {
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
     const { call, failed } = this.#callbacks = new Callbacks(options.onError?.bind(options));
     this.#options = options;
-    this.#admissions = new Admissions(idleTimeout);
-    this.#openings = new Admissions(idleTimeout, Infinity);
+    const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
+    this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
+    this.#openings = new Admissions(limit, Infinity);
     this.#faults = FaultInjector.of(options, call, up);
     this.#open = open;
     this.#config = {
@@ -210,13 +221,10 @@ export class Server<State = void> implements AsyncDisposable {
    */
   shutdown(): Promise<void> {
     const { drain = 0 } = this.#options;
-    if (this.#stage === "serving") {
-      if (drain === 0) this.#stop();
-      else {
-        this.#stage = "draining";
-        this.#timers.push(timeLimit(drain, () => this.#stop()));
-      }
-    }
+    if (this.#stage !== "serving") return this.finished;
+    this.#stage = "draining";
+    if (drain === 0) this.#stop();
+    else this.#timers.push(timeLimit(drain, () => this.#stop()));
     return this.finished;
   }
 
@@ -279,7 +287,7 @@ export class Server<State = void> implements AsyncDisposable {
     let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change();
-      if (this.#admissions.isCrowd) await turn();
+      if (this.#admissions.size >= PRIORITY) await turn();
       if (this.#isClosed) return;
       let conn;
       try {
@@ -358,7 +366,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** The number of slots in use. */
   get #slots(): number {
-    return this.#conversations.size + this.#openings.size + this.#burst.size;
+    return this.#conversations.size + this.#openings.size + this.#burst.waiting.length;
   }
 
   /** True if no slot is free; a stopping server serves all that wait. */
