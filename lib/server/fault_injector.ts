@@ -6,12 +6,19 @@ import type { FaultSupport } from "../faults/grammar.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close, type ServerConn } from "../net/conn.ts";
-import type { Conversation } from "./conversation.ts";
+import { Conversation, type ConversationConfig, type Served } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";
 import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
 type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
+
+/** Begins the service of a connection, which it owns from there on. */
+export type Open<State> = (
+  conn: ServerConn,
+  config: ConversationConfig<State>,
+  faults: FaultInjector<State> | undefined,
+) => Served<State>;
 
 /** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {
@@ -64,27 +71,6 @@ export class FaultInjector<State> {
     return ({ request }, message, value) => this.onFault(request, client, message, value);
   }
 
-  /**
-   * Makes a conversation over a connection with faults; returns undefined if it has none.
-   *
-   * @param conn owned from here on
-   */
-  open(
-    conn: ServerConn,
-    converse: (conn: ServerConn) => Conversation<State>,
-  ): Conversation<State> | undefined {
-    const chosen = this.chosen.get(conn);
-    if (chosen === undefined) return undefined;
-    const faulty = new ReplyConn(conn, chosen);
-    const conversation = converse(faulty);
-    const reset = () => {
-      faulty.reset();
-      conversation.cut("done");
-    };
-    faulty.begin({ report: this.reporter(conversation), end: () => conversation.end(), reset });
-    return conversation;
-  }
-
   /** Wraps a handler. */
   wrap(handler: Handler<State>): Handler<State> {
     return (message, reply, client) => {
@@ -99,6 +85,21 @@ export class FaultInjector<State> {
       return done === undefined ? finish() : done.then(finish);
     };
   }
+}
+
+/** Begins a conversation, over a connection with faults if any were chosen for it. */
+export function converse<State>(...[conn, config, faults]: Parameters<Open<State>>) {
+  const { remoteAddr, isHealthCheck = false } = conn;
+  const chosen = faults?.chosen.get(conn);
+  if (!faults || !chosen) return new Conversation(conn, remoteAddr, isHealthCheck, config);
+  const faulty = new ReplyConn(conn, chosen);
+  const conversation = new Conversation(faulty, remoteAddr, isHealthCheck, config);
+  const reset = () => {
+    faulty.reset();
+    conversation.cut("done");
+  };
+  faulty.begin({ report: faults.reporter(conversation), end: () => conversation.end(), reset });
+  return conversation;
 }
 
 /** Writes what is sent instead of a handler's reply, and delays it. */

@@ -4,8 +4,9 @@ import { mustBe } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/errors.ts";
+import type { Open } from "./fault_injector.ts";
 import { Callbacks } from "./handler.ts";
-import { type Open, Server } from "./serve.ts";
+import { Server } from "./serve.ts";
 import {
   checkRelay,
   type RelayOptions,

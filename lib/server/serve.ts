@@ -14,14 +14,13 @@ import {
   isOutOfResources,
 } from "./accept.ts";
 import {
-  Conversation,
   type ConversationConfig,
   LAST_MESSAGES_LIMIT,
   prepareForNoDescriptors,
   type Served,
 } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
-import { FaultInjector } from "./fault_injector.ts";
+import { converse, FaultInjector, type Open } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
 import { checkService, SERVE_RULES, type ServeOptions } from "./serve_options.ts";
 
@@ -82,13 +81,6 @@ export function serve<State, Value>(
     throw error;
   }
 }
-
-/** Begins the service of a connection, which it owns from there on. */
-export type Open<State> = (
-  conn: ServerConn,
-  config: ConversationConfig<State>,
-  faults: FaultInjector<State> | undefined,
-) => Served<State>;
 
 /**
  * A running server.
@@ -454,11 +446,4 @@ export class Server<State = void> implements AsyncDisposable {
     this.#listeners.forEach(close);
     this.#wake();
   }
-}
-
-/** Begins a conversation. */
-function converse<State>(...[conn, config, faults]: Parameters<Open<State>>): Conversation<State> {
-  const { remoteAddr, isHealthCheck = false } = conn;
-  const begin = (conn: ServerConn) => new Conversation(conn, remoteAddr, isHealthCheck, config);
-  return faults?.open(conn, begin) ?? begin(conn);
 }
