@@ -1,7 +1,7 @@
 /** Listens on TCP, TLS and Unix sockets. */
 
 import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../checks.ts";
-import { formatEndpoint, resolve } from "./address.ts";
+import { type Endpoint, formatEndpoint, resolve } from "./address.ts";
 import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
 import { SocketListener } from "./node_socket.ts";
@@ -65,30 +65,38 @@ const BACKLOG = 4096;
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   checkOptions<ListenOptions>(options, RULES);
-  const { hostname = "127.0.0.1", path } = options;
-  try {
-    if (path !== undefined) return [await takePath(path)];
-    return await listenAll(await resolve(hostname), options);
-  } catch (cause) {
-    const why = describeListenError(cause, options);
-    throw new Error(`cannot listen on ${formatEndpoint(options)}: ${why}`, { cause });
-  }
+  const { path } = options;
+  const listenOn = options.resets ? listenToReset : listenAt;
+  return await openAll(
+    options,
+    (hostname, port) => path ? takePath(path) : listenOn({ ...options, hostname, port }),
+    ({ addr }) => "port" in addr ? addr.port : 0,
+  );
 }
 
-async function listenAll(hosts: readonly string[], options: ListenOptions): Promise<Listener[]> {
-  const listeners: Listener[] = [];
-  const open = options.resets ? listenToReset : listenAt;
+/**
+ * Opens something on every address of a host, all on one port, or on a path.
+ * @throws {Error} if that fails, and nothing stays open; its message gives the reason and the remedy
+ */
+export async function openAll<Opened extends { close(): void }>(
+  options: Endpoint,
+  open: (hostname: string, port: number) => Opened | Promise<Opened>,
+  portOf: (opened: Opened) => number,
+): Promise<Opened[]> {
+  const { hostname = "127.0.0.1", path } = options;
   let { port = 0 } = options;
+  const all: Opened[] = [];
   try {
-    for (const hostname of hosts) {
-      const listener = await open({ ...options, hostname, port });
-      listeners.push(listener);
-      if ("port" in listener.addr) port = listener.addr.port;
+    for (const address of path === undefined ? await resolve(hostname) : [path]) {
+      const opened = await open(address, port);
+      all.push(opened);
+      port = portOf(opened);
     }
-    return listeners;
-  } catch (error) {
-    listeners.forEach(close);
-    throw error;
+    return all;
+  } catch (cause) {
+    all.forEach(close);
+    const why = describeListenError(cause, options);
+    throw new Error(`cannot listen on ${formatEndpoint(options)}: ${why}`, { cause });
   }
 }
 

@@ -5,9 +5,9 @@ import { errorMessage } from "../checks.ts";
 import { type ConnectionFaults, drawDelay, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
-import { formatEndpoint, type NetAddr, resolve } from "../net/address.ts";
-import { describeListenError } from "../net/errors.ts";
+import type { NetAddr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
+import { openAll } from "../net/listen.ts";
 import { addrOf, bind, GROUP, MAX_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { errorReply, isErrorReply } from "../wire/error_reply.ts";
@@ -56,15 +56,13 @@ export async function serveDatagrams(
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
   checkService(handler, options, DATAGRAM_RULES);
-  const { hostname = "127.0.0.1", port = 0 } = options;
   Faults.from(options, SUPPORT); // throws before anything is opened
-  const sockets = await resolve(hostname).then((hosts) => bindAll(hosts, port)).catch((error) => {
-    const why = describeListenError(error);
-    throw new Error(`cannot listen on ${formatEndpoint({ hostname, port })}: ${why}`, {
-      cause: error,
-    });
-  });
-  return new DatagramServer(handler, options, sockets, hostname);
+  const open = (address: string, port: number) => {
+    if (!GROUP.test(address)) return bind(address, port);
+    throw new Error("that is the address of a group: use an address of this machine");
+  };
+  const sockets = await openAll(options, open, (socket) => socket.address().port);
+  return new DatagramServer(handler, options, sockets, options.hostname);
 }
 
 /**
@@ -318,23 +316,4 @@ function track(promise: Promise<void>, inProgress: Set<Promise<void>>): void {
 function fitting(reply: Uint8Array, ending: Uint8Array): Uint8Array {
   if (reply.length + ending.length <= MAX_DATAGRAM) return concat([reply, ending]);
   return errorReply(`reply longer than ${MAX_DATAGRAM} bytes`);
-}
-
-/** Binds a socket to each address, all to one port. */
-async function bindAll(addresses: readonly string[], port: number): Promise<Socket[]> {
-  const sockets: Socket[] = [];
-  try {
-    for (const address of addresses) {
-      if (GROUP.test(address)) {
-        throw new Error("that is the address of a group: use an address of this machine");
-      }
-      const socket = await bind(address, port);
-      sockets.push(socket);
-      port = socket.address().port;
-    }
-    return sockets;
-  } catch (error) {
-    sockets.forEach(close);
-    throw error;
-  }
 }
