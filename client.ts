@@ -46,7 +46,7 @@ async function main(options: Options): Promise<number> {
   const status = new StatusLine(Deno.stderr, Deno.consoleSize);
   const printTrace = (line: string) => {
     status.hide();
-    program.printError(line);
+    program.errors.line(line);
   };
   const trace = options.trace ? reportTrace(report, printTrace) : undefined;
   const context: Context = { options, report, status };

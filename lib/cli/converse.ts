@@ -13,7 +13,7 @@ import type { Context } from "./client_options.ts";
 import { Filter, filter } from "./filter.ts";
 import { connectingTo } from "./output/status_line.ts";
 import * as pipes from "./pipes.ts";
-import { onSignals, printError } from "./program.ts";
+import { errors, onSignals } from "./program.ts";
 import { DatagramTurns, talk, talkFreely, Turns } from "./talk.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
@@ -71,7 +71,7 @@ async function reportGreeting(conn: BufferedConn, context: Context): Promise<voi
 /** Reports what answers no message: beside the output, where only replies go to that. */
 async function reportUnsolicited(data: Uint8Array, { report, status }: Context): Promise<void> {
   status.hide();
-  if (report.options.style === "replies") printError(`Server says: ${escape(data)}`);
+  if (report.options.style === "replies") errors.line(`Server says: ${escape(data)}`);
   else await report.print({ event: "unsolicited", bytes: data.length, data });
 }
 

@@ -16,18 +16,13 @@ type Signal = keyof typeof EXIT_CODES;
 /** The end of the help. */
 const LAST = "\ndocs/cli.md describes every option.";
 
-/** Writes to standard error in the background: console.error would block while nobody reads. */
-const errors = new Log(Deno.stderr, (lines) => `(${lines} lines were dropped)`);
-
-/** Prints a line on standard error. */
-export function printError(line: string): void {
-  errors.line(line);
-}
+/** Standard error, written in the background: console.error would block while nobody reads. */
+export const errors: Log = new Log(Deno.stderr, (lines) => `(${lines} lines were dropped)`);
 
 /** Prints the sentence that says what went wrong, after the program's name. */
 export function complain(program: string, sentence: string): void {
   const isColoured = Deno.stderr.isTerminal() && !Deno.noColor;
-  printError(`${isColoured ? `\x1b[31m${program}:\x1b[0m` : `${program}:`} ${sentence}`);
+  errors.line(`${isColoured ? `\x1b[31m${program}:\x1b[0m` : `${program}:`} ${sentence}`);
 }
 
 /** Calls back at each of these signals, with its exit code. Windows has only SIGINT. */
