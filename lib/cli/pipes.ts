@@ -13,14 +13,13 @@ export type Output = { write(bytes: Uint8Array): Promise<unknown> };
 
 /** Standard input. Its end is final: a terminal could be read again after Ctrl-D. */
 export function standardInput(input: Input): Input {
-  let isOver = false;
+  let count: number | null = 0;
   return {
     async read(into) {
-      if (isOver) return null;
-      const count = await input.read(into).catch((error) => {
+      if (count === null) return null;
+      count = await input.read(into).catch((error) => {
         throw new Error(`cannot read standard input: ${errorMessage(error)}`);
       });
-      isOver = count === null;
       return count;
     },
   };
@@ -71,7 +70,7 @@ export function listed(messages: readonly Uint8Array[]): MessageSource {
 }
 
 /**
- * The lines of an input, until a blank one.
+ * The lines of an input.
  * @param prompt written before each line, which is then written too, as a terminal shows it
  */
 export function piped(input: Input, output: Output, prompt: string): MessageSource {
@@ -82,10 +81,10 @@ export function piped(input: Input, output: Output, prompt: string): MessageSour
     async next() {
       isAsking = true;
       await show(encoder.encode(prompt));
-      const { value: line = NONE } = await lines.next();
+      const { value: line = null } = await lines.next();
       isAsking = false;
-      await show(concat([line, NEWLINE]));
-      return line.length > 0 ? line : null;
+      await show(concat([line ?? NONE, NEWLINE]));
+      return line;
     },
     abandon: () => show(NEWLINE),
     async interrupt(write) {

@@ -60,6 +60,7 @@ const TITLE = "FAULTS, separated by commas; for some messages only with @3, @3..
 export const FAULTS = faultRows().map((row, at) => at === 0 ? [...row, TITLE] as const : row);
 /** Escapes of one letter, and their bytes. */
 const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
+const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
 const encoder = new TextEncoder();
 
 /** Checks what the table of options can't; returns the requested faults, if there are any. */
@@ -93,9 +94,7 @@ export function encodeEscapes(text: string): Uint8Array {
   for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
     const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
     if (byte === undefined && piece.startsWith("\\")) {
-      throw new RangeError(
-        `there is no escape ${quote(piece)}: write \\n, \\r, \\t, \\\\ or \\xNN`,
-      );
+      throw new RangeError(`there is no escape ${quote(piece)}: write ${RIGHT_ESCAPES}`);
     }
     bytes.push(...byte === undefined ? encoder.encode(piece) : [byte]);
   }
