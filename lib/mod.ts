@@ -40,5 +40,4 @@ export { DatagramPeer, type DatagramPeerOptions } from "./client/datagram_peer.t
 export { Closed, ConnectError, TimeoutError } from "./net/errors.ts";
 export { ErrorReply } from "./wire/error_reply.ts";
 export { FramingError, type Message } from "./wire/message.ts";
-export type { Framing } from "./wire/framing.ts";
-export type { CustomFraming, Frame } from "./wire/custom_framing.ts";
+export type { CustomFraming, Frame, Framing } from "./wire/framing.ts";

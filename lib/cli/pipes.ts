@@ -158,7 +158,7 @@ export class Lines implements Output {
 
   /** Passes on the last line, if it has no ending. */
   async end(): Promise<void> {
-    this.#framer.end();
+    this.#framer.took(null);
     await this.#passOn();
   }
 

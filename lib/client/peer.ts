@@ -3,8 +3,7 @@
 import { connect, type ConnectOptions } from "../net/connect.ts";
 import * as check from "../checks.ts";
 import { Deadline, pause } from "../wait.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
-import type { Framing } from "../wire/framing.ts";
+import type { CustomFraming, Framing } from "../wire/framing.ts";
 import { type Message, MessageView } from "../wire/message.ts";
 import { answeredBy, frame } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";

@@ -4,8 +4,7 @@ import type { Addr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { isPending, timeLimit } from "../wait.ts";
 import { errorReply } from "../wire/error_reply.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
-import { Framer, type Framing } from "../wire/framing.ts";
+import { type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
 import { FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
@@ -126,7 +125,7 @@ export class Conversation<State = unknown> implements Client<State> {
               if (count !== null) await reads.afterWrite(discarded.length);
               continue;
             }
-            if (count === null) framer.end();
+            if (count === null) framer.took(null);
             else framer.took(count);
             this.bytes += count ?? 0;
           }

@@ -1,8 +1,7 @@
 /** Output of one conversation: replies in the order of their messages, and pushes between them. */
 
 import type { ServerConn } from "../net/conn.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
-import { concat } from "../wire/framing.ts";
+import { concat, type CustomFraming } from "../wire/framing.ts";
 import { timeLimit } from "../wait.ts";
 import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";

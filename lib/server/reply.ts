@@ -1,6 +1,6 @@
 /** Replies: what handlers write, as bytes in a buffer. */
 
-import { type CustomFraming, framed } from "../wire/custom_framing.ts";
+import { type CustomFraming, framed } from "../wire/framing.ts";
 import type { Message, MessageView } from "../wire/message.ts";
 
 /**

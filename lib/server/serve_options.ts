@@ -21,8 +21,7 @@ import {
 import { Faults } from "../faults/faults.ts";
 import type { Addr, NetAddr } from "../net/address.ts";
 import type { Listener, ServerConn } from "../net/conn.ts";
-import type { CustomFraming } from "../wire/custom_framing.ts";
-import type { Framing } from "../wire/framing.ts";
+import type { CustomFraming, Framing } from "../wire/framing.ts";
 import type { Message } from "../wire/message.ts";
 import type { Client, Ending } from "./handler.ts";
 

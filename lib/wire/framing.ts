@@ -1,6 +1,5 @@
-/** Cuts streams of bytes into messages. Pure: the caller reads, and reports pauses and the end. */
+/** Framings: cut streams of bytes into messages. Pure: the caller reads, and reports pauses and the end. */
 
-import { type CustomFraming, findFrame, type WholeFrame } from "./custom_framing.ts";
 import { MessageTooLong, MessageView } from "./message.ts";
 
 /**
@@ -22,6 +21,79 @@ export type Framing = "auto" | "line" | "raw";
 
 /** The names of the framings, for options. */
 export const FRAMINGS: readonly Framing[] = ["auto", "line", "raw"];
+
+/**
+ * The position of a message in a stream.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type CustomFraming, type Frame, Peer, serve } from "@readback/readback";
+ *
+ * // Messages of four bytes, each followed by one byte that means nothing.
+ * const frame: Frame = { start: 0, end: 4, next: 5 };
+ * const framing: CustomFraming = { read: () => frame, write: () => ({ after: "." }) };
+ * await using server = serve((message, reply) => reply.write(message), { framing });
+ * using peer = await Peer.connect({ port: server.port, framing });
+ * assertEquals((await peer.request("four")).text, "four");
+ * ```
+ */
+export interface Frame<Value = unknown> {
+  /** The position of the message's first byte. */
+  readonly start: number;
+  /** The position after its last byte; the bytes up to there may still be missing. */
+  readonly end: number;
+  /** The position at which the next frame begins. @default {end} */
+  readonly next?: number | undefined;
+  /** The parsed message, passed on as `message.value`. */
+  readonly value?: Value | undefined;
+}
+
+/**
+ * Finds messages in a stream, and frames replies. One object serves all conversations, so it must
+ * hold no state. A {@linkcode FramingError} that it throws ends the conversation with
+ * `framing error`; any other error is reported to `onError`, and ends it with `failed`.
+ *
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type CustomFraming, serve } from "@readback/readback";
+ * import { Wire } from "@readback/readback/testing";
+ *
+ * // Each message follows its length, which is one byte.
+ * const counted: CustomFraming = {
+ *   read: ([length = 0]) => ({ start: 1, end: 1 + length }),
+ *   write: ({ length }) => ({ before: Uint8Array.of(length) }),
+ * };
+ * await using server = serve((message, reply) => reply.write(message.text.toUpperCase()), {
+ *   framing: counted,
+ *   maxMessage: 255,
+ * });
+ * using wire = await Wire.dial(server.port);
+ * await wire.send("\x02hi\x01!");
+ * await wire.end();
+ * assertEquals(await wire.rest(), "\x02HI\x01!");
+ * ```
+ */
+export interface CustomFraming<Value = unknown> {
+  /**
+   * Finds the next message. A conversation that ends inside a frame ends without that message.
+   *
+   * @param bytes the unread bytes of the stream, at least one; valid during the call
+   * @param seen how many of `bytes` were passed to the previous call, which found no frame
+   * @param isOver true if no more bytes will be received
+   * @returns the frame as soon as its positions are known; before that, the least number of bytes
+   *   still missing. A frame may have up to 1 KiB around its message
+   */
+  read(bytes: Uint8Array, seen: number, isOver: boolean): Frame<Value> | number;
+  /**
+   * Returns the bytes to send before and after a reply.
+   *
+   * @param reply valid during the call
+   */
+  write(reply: Uint8Array): {
+    readonly before?: string | Uint8Array | undefined;
+    readonly after?: string | Uint8Array | undefined;
+  };
+}
 
 const CR = 13, LF = 10;
 const NONE = new Uint8Array(0);
@@ -64,79 +136,67 @@ export class Framer {
   onDecided: ((framing: Framing, why: string) => void) | undefined;
   /** True if the last read filled its room: more bytes may have been received. */
   filled = false;
-  #framing: Framing;
-  readonly #custom: CustomFraming | undefined; // with one, #framing is "raw"
-  #frame: WholeFrame | undefined; // of the next message, once known
-  #needed = 0; // a custom framing is asked again with so many bytes
+  /** The ending of the last message: LF, CRLF or, for raw and an unfinished last line, nothing. */
+  ending: Uint8Array = NONE;
+  #found: WholeFrame | number = 0; // of a custom framing: the next frame, or how many bytes to hold for it
   #bytes: Uint8Array = NONE;
   #start = 0; // of the held bytes
   #end = 0;
   #scanned = 0; // no LF before this
   #ended = false;
   #read = SMALLEST_READ;
-  #slack = 0;
-  #ending = NONE;
+  #slack = 0; // reads in a row that filled little of their room
 
   /**
+   * @param framing remains `auto` while undecided
    * @param maxMessage the longest allowed message, in bytes, without its ending
    */
-  constructor(framing: Framing | CustomFraming, readonly maxMessage: number) {
-    this.#custom = typeof framing === "string" ? undefined : framing;
-    this.#framing = typeof framing === "string" ? framing : "raw";
-  }
-
-  /** The framing; `auto` while undecided. */
-  get framing(): Framing | CustomFraming {
-    return this.#custom ?? this.#framing;
-  }
-
-  /** The ending of the last message: LF, CRLF or, for raw and an unfinished last line, nothing. */
-  get ending(): Uint8Array {
-    return this.#ending;
-  }
+  constructor(public framing: Framing | CustomFraming, readonly maxMessage: number) {}
 
   /** True if a pause would turn the held bytes into a raw message. */
   get undecided(): boolean {
-    return this.#framing === "auto" && this.#end > this.#start;
+    return this.framing === "auto" && this.#end > this.#start;
   }
 
   /** Returns the buffer for the next read, which may overwrite earlier messages. */
   room(): Uint8Array {
     const held = this.#end - this.#start;
     const read = this.#nextRead(held);
-    if (held === 0) {
-      if (this.#bytes.length !== read) this.#holdIn(new Uint8Array(read));
-      this.#start = this.#end = this.#scanned = 0;
-      return this.#bytes;
+    if (held > 0) {
+      return this.#bytes.length - this.#end < read
+        ? this.roomBeside()
+        : this.#bytes.subarray(this.#end);
     }
-    if (this.#bytes.length - this.#end < read) {
-      // Twice the held bytes: a message in tiny pieces is not copied once a piece.
-      this.#moveTo(new Uint8Array(held + Math.max(read, held)));
-    }
-    return this.#bytes.subarray(this.#end);
+    if (this.#bytes.length !== read) this.#holdIn(new Uint8Array(read));
+    this.#start = this.#end = this.#scanned = 0;
+    return this.#bytes;
   }
 
   /** Returns a buffer for the next read that overwrites no earlier message. */
   roomBeside(): Uint8Array {
-    const held = this.#end - this.#start;
-    this.#moveTo(new Uint8Array(held + Math.max(this.#nextRead(held), held)));
-    return this.#bytes.subarray(this.#end);
+    const { rest } = this;
+    const held = rest.length;
+    // Twice the held bytes: a message in tiny pieces is not copied once a piece.
+    const bytes = new Uint8Array(held + Math.max(this.#nextRead(held), held));
+    bytes.set(rest);
+    this.#holdIn(bytes);
+    this.#scanned -= this.#start;
+    this.#start = 0;
+    this.#end = held;
+    return bytes.subarray(held);
   }
 
-  /** Adds the next `count` bytes, which were read into {@linkcode room}. */
-  took(count: number): void {
-    const room = this.#bytes.length - this.#end;
-    this.#end += count;
-    this.filled = count === room;
-    if (this.filled) {
-      this.#read = Math.min(this.#read * 8, LARGEST_READ);
-      this.#slack = 0;
-    } else if (count * 8 >= this.#read) {
-      this.#slack = 0;
-    } else if (++this.#slack === SLACK_READS) {
-      this.#read = Math.max(this.#read / 8, SMALLEST_READ);
-      this.#slack = 0;
-    }
+  /** Adds `count` bytes that were read into {@linkcode room}. At null, the held bytes are the last message. */
+  took(count: number | null): void {
+    const added = count ?? 0;
+    this.filled = added === this.#bytes.length - this.#end;
+    this.#ended = count === null;
+    this.#end += added;
+    this.#slack = this.filled || added * 8 >= this.#read ? 0 : this.#slack + 1;
+    if (this.filled) this.#read = Math.min(this.#read * 8, LARGEST_READ);
+    if (this.#slack < SLACK_READS) return;
+    this.#read = Math.max(this.#read / 8, SMALLEST_READ);
+    this.#slack = 0;
   }
 
   /** The held bytes that are not yet part of a message. */
@@ -149,34 +209,31 @@ export class Framer {
     if (this.undecided) this.#decide("raw", "50 ms without an LF");
   }
 
-  /** Marks the end of the stream: the held bytes are the last message. */
-  end(): void {
-    this.#ended = true;
-  }
-
   /**
    * Returns the next whole message without its ending, or null until more is read. The message is
    * valid until the next call of this or of {@linkcode room}.
    * @throws {MessageTooLong} at this and every later call
    */
   next(): MessageView | null {
-    const lf = this.#framing === "raw" ? -1 : this.#findLF();
+    const { framing } = this;
+    const lf = framing === "line" || framing === "auto" ? this.#findLF() : -1;
     if (lf === -1) return this.#rest();
-    if (this.#framing !== "line") this.#decide("line", "an LF came");
+    if (framing === "auto") this.#decide("line", "an LF came");
     const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
     return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
   }
 
   #decide(framing: Framing, why: string): void {
-    this.#framing = framing;
+    this.framing = framing;
     this.onDecided?.(framing, why);
   }
 
   /** Returns the held bytes without an LF as a message, if they are a whole one. */
   #rest(): MessageView | null {
+    const { framing } = this;
     if (this.#start === this.#end) return null;
-    if (this.#custom !== undefined) return this.#nextFrame(this.#custom);
-    if (this.#framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
+    if (typeof framing !== "string") return this.#nextFrame(framing);
+    if (framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
     this.#scanned = this.#end;
     // A CR at the end may belong to the ending that is still to come.
     const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
@@ -186,23 +243,16 @@ export class Framer {
 
   /** Returns the next message of a custom framing, which is asked once per frame. */
   #nextFrame(framing: CustomFraming): MessageView | null {
-    const { rest } = this;
-    if (this.#frame === undefined) {
-      if (rest.length < this.#needed && !this.#ended) return null;
+    const { rest, message } = this;
+    if (typeof this.#found === "number") {
+      if (rest.length < this.#found && !this.#ended) return null;
       const seen = this.#scanned - this.#start;
-      const found = findFrame(framing, rest, seen, this.#ended, this.maxMessage);
+      this.#found = findFrame(framing, rest, seen, this.#ended, this.maxMessage);
       this.#scanned = this.#end;
-      if (typeof found === "number") {
-        this.#needed = found;
-        return null;
-      }
-      this.#frame = found;
-      this.#needed = 0;
     }
-    const { start, end, next, value } = this.#frame;
-    if (rest.length < next) return null;
-    this.#frame = undefined;
-    const { message } = this;
+    if (typeof this.#found === "number" || rest.length < this.#found.next) return null;
+    const { start, end, next, value } = this.#found;
+    this.#found = 0;
     message.start = this.#start + start;
     message.end = this.#start + end;
     message.value = value;
@@ -236,7 +286,7 @@ export class Framer {
     message.start = this.#start;
     message.end = end;
     this.#start = this.#scanned = end + ending.length;
-    this.#ending = ending;
+    this.ending = ending;
     return message;
   }
 
@@ -246,22 +296,67 @@ export class Framer {
 
   /** Raw reads have the largest size: each read is a message, and a small one would cut it. */
   #nextRead(held: number): number {
-    const raw = this.#framing === "raw" || (this.#framing === "auto" && held > 0);
-    return raw && this.#custom === undefined ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
+    const isRaw = this.framing === "raw" || (this.framing === "auto" && held > 0);
+    return isRaw ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
   }
 
   #holdIn(bytes: Uint8Array): void {
     this.#bytes = bytes;
     this.message = new MessageView(bytes);
   }
+}
 
-  #moveTo(bytes: Uint8Array): void {
-    bytes.set(this.#bytes.subarray(this.#start, this.#end));
-    this.#holdIn(bytes);
-    this.#end -= this.#start;
-    this.#scanned -= this.#start;
-    this.#start = 0;
+/** A frame whose positions are all known. */
+type WholeFrame = Frame & { readonly next: number };
+
+/** The most bytes that a frame may have around its message. */
+const MAX_AROUND = 1024;
+const WRONG_FRAME = "a framing's read() must return a frame, or the number of missing bytes: not";
+
+/**
+ * Asks a framing for the next frame.
+ * @returns the frame, or the number of bytes to hold before asking again
+ * @throws {MessageTooLong} as soon as the length is known to exceed `maxMessage`
+ * @throws {TypeError} if the result is not a position in a stream
+ */
+export function findFrame(
+  framing: CustomFraming,
+  bytes: Uint8Array,
+  seen: number,
+  isOver: boolean,
+  maxMessage: number,
+): WholeFrame | number {
+  const found = framing.read(bytes, seen, isOver);
+  if (typeof found === "number") {
+    if (!(Number.isInteger(found) && found > 0)) throw new TypeError(`${WRONG_FRAME} ${found}`);
+    const needed = bytes.length + found;
+    if (needed > maxMessage + MAX_AROUND) throw new MessageTooLong(maxMessage);
+    return needed;
   }
+  const { start, end, next = end } = found;
+  const isPlace = [start, end, next].every(Number.isInteger) &&
+    start >= 0 && end >= start && next >= end && next > 0;
+  if (!isPlace) throw new TypeError(`${WRONG_FRAME} ${JSON.stringify({ start, end, next })}`);
+  const around = next - (end - start);
+  if (end - start > maxMessage || around > MAX_AROUND) throw new MessageTooLong(maxMessage);
+  return { start, end, next, value: found.value };
+}
+
+/**
+ * Returns the bytes that a framing puts before and after a message.
+ * @throws {TypeError} if they are neither text nor bytes
+ */
+export function framed(framing: CustomFraming, message: Uint8Array): [Uint8Array, Uint8Array] {
+  const { before = "", after = "" } = framing.write(message);
+  return [bytesOf(before), bytesOf(after)];
+}
+
+const encoder = new TextEncoder();
+
+function bytesOf(part: string | Uint8Array): Uint8Array {
+  if (part instanceof Uint8Array) return part;
+  if (typeof part === "string") return encoder.encode(part);
+  throw new TypeError(`a framing's write() must return text or bytes, not ${typeof part}`);
 }
 
 /** Returns a view of a datagram's line ending, which is not part of its message: LF, CRLF or nothing. */
@@ -289,8 +384,7 @@ export async function* messagesOf(
 ): AsyncGenerator<Uint8Array> {
   for (let count: number | null = 0; count !== null;) {
     count = await input.read(framer.room());
-    if (count === null) framer.end();
-    else framer.took(count);
+    framer.took(count);
     for (let message; (message = framer.next()) !== null;) yield message.bytes;
   }
 }

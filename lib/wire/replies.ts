@@ -1,8 +1,7 @@
 /** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
-import { type CustomFraming, findFrame, framed } from "./custom_framing.ts";
 import { isErrorReply } from "./error_reply.ts";
-import { concat, type Framing } from "./framing.ts";
+import { concat, type CustomFraming, findFrame, framed, type Framing } from "./framing.ts";
 import { FramingError } from "./message.ts";
 
 const CR = 13, LF = 10;

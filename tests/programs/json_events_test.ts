@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readback, serve } from "../../lib/mod.ts";
 import type { Ending, Handler } from "../../lib/server/handler.ts";
-import type { CustomFraming } from "../../lib/wire/custom_framing.ts";
+import type { CustomFraming } from "../../lib/wire/framing.ts";
 import { FramingError } from "../../lib/wire/message.ts";
 import { asJson } from "../../lib/wire/quote.ts";
 import type { ClientEvent } from "../../lib/cli/output/report.ts";

@@ -59,7 +59,7 @@ function messages(
     at += arrived.length;
     take();
   }
-  framer.end();
+  framer.took(null);
   take();
   return found;
 }

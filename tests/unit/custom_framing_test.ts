@@ -4,8 +4,13 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { serve } from "../../lib/server/serve.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
-import { type CustomFraming, framed } from "../../lib/wire/custom_framing.ts";
-import { concat, Framer, type Framing } from "../../lib/wire/framing.ts";
+import {
+  concat,
+  type CustomFraming,
+  framed,
+  Framer,
+  type Framing,
+} from "../../lib/wire/framing.ts";
 import { MessageTooLong } from "../../lib/wire/message.ts";
 import { Random } from "../support/random.ts";
 import { netstring } from "../support/services/netstring.ts";
@@ -57,7 +62,7 @@ function messages(framer: Framer, pieces: readonly Uint8Array[]): string[] {
       drain();
     }
   }
-  framer.end();
+  framer.took(null);
   drain();
   return found;
 }

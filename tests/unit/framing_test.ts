@@ -34,7 +34,7 @@ function messages(
       drain();
     }
   }
-  framer.end();
+  framer.took(null);
   drain();
   return found;
 }
