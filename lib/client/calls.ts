@@ -1,5 +1,6 @@
 /** The calls of a peer that wait for something from the server. */
 
+import { errorMessage } from "../checks.ts";
 import { Closed } from "../net/errors.ts";
 import { onAbort } from "../wait.ts";
 import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
@@ -61,6 +62,25 @@ export class Calls<Value> extends Queue<Call<Value>> {
     if (!(result instanceof Error)) call.resolve(result);
     else call.reject(result);
     return isReply && result === outcome;
+  }
+
+  /**
+   * Finds the request that a reply answers: the oldest that matches. An error reply that matches
+   * none answers the oldest of all.
+   * @throws {Error} if `matches` throws
+   */
+  answeredBy(
+    reply: Uint8Array,
+    matches: (message: Uint8Array, reply: Uint8Array) => boolean,
+  ): Call<Value> | undefined {
+    const find = (isWanted: (message: Uint8Array) => boolean) =>
+      this.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
+    try {
+      return find((message) => matches(message, reply)) ??
+        (isErrorReply(reply) ? find(() => true) : undefined);
+    } catch (error) {
+      throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
+    }
   }
 
   rejectAll(error: Error): void {

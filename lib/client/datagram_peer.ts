@@ -4,7 +4,7 @@ import * as check from "../checks.ts";
 import { Deadline } from "../wait.ts";
 import { endingOf, type Framing } from "../wire/framing.ts";
 import { type Message, MessageView } from "../wire/message.ts";
-import { answeredBy, ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
+import { ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
 import { DatagramSocket } from "../net/udp.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { bytesOf, Calls, REPLY_TIMEOUT } from "./calls.ts";
@@ -145,7 +145,7 @@ export class DatagramPeer implements Disposable {
     const reply = new MessageView(bytes);
     reply.receivedAt = Date.now();
     try {
-      if (this.#calls.settle(answeredBy(bytes, this.#calls, matches), reply)) this.answered++;
+      if (this.#calls.settle(this.#calls.answeredBy(bytes, matches), reply)) this.answered++;
     } catch (error) {
       this.#calls.fail(error as Error);
     }

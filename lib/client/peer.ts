@@ -5,7 +5,7 @@ import * as check from "../checks.ts";
 import { Deadline, pause } from "../wait.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
 import { type Message, MessageView } from "../wire/message.ts";
-import { answeredBy, frame } from "../wire/replies.ts";
+import { frame } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import type { Conn } from "../net/conn.ts";
@@ -298,7 +298,7 @@ export class Peer<Value = unknown> implements Disposable {
       reply.value = found.value as Value;
       const taker = this.#matches === undefined
         ? call
-        : answeredBy(found.reply, this.#calls, this.#matches) ?? this.#calls.find(isReceive);
+        : this.#calls.answeredBy(found.reply, this.#matches) ?? this.#calls.find(isReceive);
       if (taker === undefined) this.#keep(reply);
       else if (this.#calls.settle(taker, reply)) this.answered++;
     }

@@ -125,8 +125,7 @@ export class Conversation<State = unknown> implements Client<State> {
               if (count !== null) await reads.afterWrite(discarded.length);
               continue;
             }
-            if (count === null) framer.took(null);
-            else framer.took(count);
+            framer.took(count);
             this.bytes += count ?? 0;
           }
           now = count === null || isQuiet ? Date.now() : outbox.passedAt;

@@ -12,7 +12,9 @@ export interface MessageKeys {
 
 /** Decodes each byte to a character of its own: a search in the text is a search in bytes. */
 const latin1 = new TextDecoder("latin1");
-const NUMBERED = /(?<![\w\u0080-\uffff])ping ([1-9]\d*)(?![\w\u0080-\uffff])/g;
+const WORD = String.raw`[\w\u0080-\uffff]`;
+const NUMBERED = new RegExp(`(?<!${WORD})ping ([1-9]\\d*)(?!${WORD})`, "g");
+const INSIDE_WORD = new RegExp(`^${WORD}{2}$`);
 
 /** Keys of the messages `ping 1`, `ping 2` and so on. */
 export const numbered: MessageKeys = {
@@ -41,16 +43,9 @@ export function inTurn(messages: readonly Uint8Array[]): MessageKeys {
 
 /** Returns whether a line holds a message as words of their own: `ping 12` does not hold `ping 1`. */
 function holds(line: string, message: string): boolean {
+  const isInside = (at: number) => at > 0 && INSIDE_WORD.test(line.slice(at - 1, at + 1));
   for (let at = -1; (at = line.indexOf(message, at + 1)) >= 0;) {
-    const end = at + message.length;
-    const isPart = isWord(line, at - 1) && isWord(line, at) ||
-      isWord(line, end - 1) && isWord(line, end);
-    if (!isPart || message === "") return true;
+    if (!isInside(at) && !isInside(at + message.length)) return true;
   }
   return false;
-}
-
-/** Returns whether a character is part of a word, or may be. */
-function isWord(text: string, at: number): boolean {
-  return /[\w\u0080-\uffff]/.test(text.charAt(at));
 }

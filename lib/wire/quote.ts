@@ -6,6 +6,8 @@ const ESCAPED = Array.from(
   { length: 256 },
   (_, byte) => NAMED[byte] ?? `\\x${byte.toString(16).padStart(2, "0")}`,
 );
+/** Matches printable ASCII with nothing to escape, which most data is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
 /** Matches what Python's `isprintable` rejects: controls, format, unassigned, and separators but the space. */
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 /**
@@ -39,17 +41,9 @@ export function escape(bytes: Uint8Array, also = ""): string {
 export function quote(data: Uint8Array | string): string {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   const shown = bytes.length > SHOWN ? bytes.subarray(0, SHOWN) : bytes;
-  const text = `"${isPlain(shown) ? utf8.decode(shown) : escape(shown, '"\\')}"`;
-  return bytes.length > SHOWN ? `${text}... (${bytes.length} bytes)` : text;
-}
-
-/** Returns true for printable ASCII with nothing to escape, which most data is. */
-function isPlain(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] as number;
-    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
-  }
-  return true;
+  const text = utf8.decode(shown);
+  const quoted = `"${PLAIN.test(text) ? text : escape(shown, '"\\')}"`;
+  return bytes.length > SHOWN ? `${quoted}... (${bytes.length} bytes)` : quoted;
 }
 
 /** Returns the printable character that begins at a byte, or null. */
@@ -58,12 +52,10 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
   // Checked here, since a decoder that throws takes 10 µs per byte, which would let binary data delay others.
   if (first < 0xc2 || first > 0xf4) return null;
-  const bytesHere = bytes.subarray(at, at + bytesOf(first));
-  if (bytesHere.length < bytesOf(first)) return null;
-  for (let next = 1; next < bytesHere.length; next++) {
-    if (((bytesHere[next] as number) & 0xc0) !== 0x80) return null;
-  }
-  const character = utf8.decode(bytesHere);
+  const here = bytes.subarray(at, at + bytesOf(first));
+  if (here.length < bytesOf(first)) return null;
+  if (!here.every((byte, at) => at === 0 || (byte & 0xc0) === 0x80)) return null;
+  const character = utf8.decode(here);
   // Several: an overlong form, a surrogate or beyond the last character, decoded as several U+FFFD.
   return [...character].length > 1 || UNPRINTABLE.test(character) ? null : character;
 }

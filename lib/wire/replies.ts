@@ -1,15 +1,12 @@
 /** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
-import { isErrorReply } from "./error_reply.ts";
 import { concat, type CustomFraming, findFrame, framed, type Framing } from "./framing.ts";
 import { FramingError } from "./message.ts";
 
-const CR = 13, LF = 10;
-const OPEN = 0x5b, CLOSE = 0x5d, SPACE = 0x20;
+const CR = 13, LF = 10, OPEN = 0x5b, CLOSE = 0x5d;
 const NONE = new Uint8Array(0);
 const BY_LF = Uint8Array.of(LF);
-
-const messageOf = (error: unknown) => error instanceof Error ? error.message : String(error);
+const BY_OPEN = Uint8Array.of(OPEN), BY_CLOSE = Uint8Array.of(CLOSE, 0x20);
 
 /** The reason why a message is not sent as a line. */
 export const ENDS_WITH_CR =
@@ -76,13 +73,15 @@ export function nextReply(held: Uint8Array, search: ReplySearch): FoundReply | n
   const { framing, message, ending = BY_LF } = search;
   if (held.length === 0) return null;
   if (typeof framing !== "string") return framedReply(held, framing, search);
-  if (message === undefined) {
-    return framing === "raw" ? { reply: held, length: held.length, framing } : line(held, framing);
-  }
-  const shown = framing === "auto" ? framingOf(message, held, ending) : framing;
-  if (shown === null) return null;
-  if (shown === "line") return line(held, shown);
-  return rawReply(message, held, framing === "auto" ? ending : NONE);
+  const isAuto = framing === "auto";
+  if (framing === "line" || (isAuto && message === undefined)) return line(held, framing);
+  if (message === undefined) return { reply: held, length: held.length, framing };
+  const opening = concat([BY_OPEN, message, isAuto ? ending : NONE, BY_CLOSE]);
+  const readBack = opening.subarray(0, -BY_CLOSE.length);
+  if (isAuto && !startsAlike(readBack, held)) return line(held, "line");
+  if (held.length <= opening.length && startsAlike(opening, held)) return null; // only its beginning
+  const reply = concat([held.subarray(0, 1 + message.length), held.subarray(readBack.length)]);
+  return { reply, length: held.length, framing: "raw" };
 }
 
 function framedReply(
@@ -97,7 +96,7 @@ function framedReply(
     return { reply: held.subarray(start, end), length: next, framing, value };
   } catch (error) {
     if (error instanceof FramingError) throw error;
-    throw new FramingError(messageOf(error), { cause: error });
+    throw new FramingError(error instanceof Error ? error.message : `${error}`, { cause: error });
   }
 }
 
@@ -106,25 +105,6 @@ function line(held: Uint8Array, framing: Framing): FoundReply | null {
   if (lf === -1) return null;
   const end = held[lf - 1] === CR ? lf - 1 : lf;
   return { reply: held.subarray(0, end), length: lf + 1, framing };
-}
-
-function framingOf(
-  message: Uint8Array,
-  held: Uint8Array,
-  ending: Uint8Array,
-): "line" | "raw" | null {
-  const raw = concat([Uint8Array.of(OPEN), message, ending]);
-  if (!startsAlike(raw, held)) return "line";
-  return held.length < raw.length ? null : "raw";
-}
-
-/** All that is held, unless it is only the beginning of a reply. `extra` was read back as data. */
-function rawReply(message: Uint8Array, held: Uint8Array, extra: Uint8Array): FoundReply | null {
-  const opening = concat([Uint8Array.of(OPEN), message, extra, Uint8Array.of(CLOSE, SPACE)]);
-  if (held.length <= opening.length && startsAlike(opening, held)) return null;
-  const read = 1 + message.length;
-  const reply = concat([held.subarray(0, read), held.subarray(read + extra.length)]);
-  return { reply, length: held.length, framing: "raw" };
 }
 
 /** Returns whether two byte strings agree as far as both go. */
@@ -140,36 +120,6 @@ export function isReplyTo(message: Uint8Array, reply: Uint8Array): boolean {
     message.every((byte, at) => reply[at + 1] === byte);
 }
 
-/** Returns whether a reply answers a message. */
-export type Matches = (message: Uint8Array, reply: Uint8Array) => boolean;
-
-/** A message that waits for its reply; without `message`, something else that waits. */
-export interface PendingMessage {
-  readonly message: Uint8Array | undefined;
-  /** The message was written; until then, nothing can be its reply. */
-  readonly isSent: boolean;
-}
-
-/**
- * Finds the message that a reply answers: the oldest that matches. An error reply that matches
- * none answers the oldest of all.
- * @throws {Error} if `matches` throws
- */
-export function answeredBy<T extends PendingMessage>(
-  reply: Uint8Array,
-  pending: Queue<T>,
-  matches: Matches,
-): T | undefined {
-  const find = (isWanted: (message: Uint8Array) => boolean) =>
-    pending.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
-  try {
-    return find((message) => matches(message, reply)) ??
-      (isErrorReply(reply) ? find(() => true) : undefined);
-  } catch (error) {
-    throw new Error(`matches() threw an error: ${messageOf(error)}`, { cause: error });
-  }
-}
-
 /** Items in order, removed when settled. The cost of an item does not depend on how many there are. */
 export class Queue<T extends object> {
   #items: T[] = [];
@@ -177,13 +127,11 @@ export class Queue<T extends object> {
 
   /**
    * @param isSettled whether an item no longer belongs to the queue, for good
-   * @param limit with more items, the oldest is removed
    */
-  constructor(readonly isSettled: (item: T) => boolean, readonly limit = Infinity) {}
+  constructor(readonly isSettled: (item: T) => boolean) {}
 
   push(item: T): void {
     this.#items.push(item);
-    if (this.#items.length - this.#start > this.limit) this.#start++;
     if (this.#start <= this.#items.length / 2) return;
     this.#items = this.#items.slice(this.#start);
     this.#start = 0;
@@ -215,10 +163,5 @@ export class Queue<T extends object> {
       if (!this.isSettled(item) && isWanted(item)) return item;
     }
     return undefined;
-  }
-
-  clear(): void {
-    this.#items = [];
-    this.#start = 0;
   }
 }
