@@ -38,6 +38,5 @@ export { isReply, readback, type ReadbackOptions, type Stamp } from "./server/re
 export { Peer, type PeerOptions } from "./client/peer.ts";
 export { DatagramPeer, type DatagramPeerOptions } from "./client/datagram_peer.ts";
 export { Closed, ConnectError, TimeoutError } from "./net/errors.ts";
-export { ErrorReply } from "./wire/error_reply.ts";
-export { FramingError, type Message } from "./wire/message.ts";
+export { ErrorReply, FramingError, type Message } from "./wire/message.ts";
 export type { CustomFraming, Frame, Framing } from "./wire/framing.ts";

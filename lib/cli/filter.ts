@@ -2,10 +2,9 @@
 
 import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
 import { TimeoutError } from "../net/errors.ts";
-import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
-import { MessageView } from "../wire/message.ts";
+import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";

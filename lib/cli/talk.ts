@@ -8,7 +8,7 @@ import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Deadline, isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { ErrorReply } from "../wire/error_reply.ts";
+import { ErrorReply } from "../wire/message.ts";
 import type { Framing } from "../wire/framing.ts";
 import { Lines, type MessageSource } from "./pipes.ts";
 

@@ -3,8 +3,7 @@
 import { errorMessage } from "../checks.ts";
 import { Closed } from "../net/errors.ts";
 import { onAbort } from "../wait.ts";
-import { ErrorReply, isErrorReply } from "../wire/error_reply.ts";
-import type { Message } from "../wire/message.ts";
+import { ErrorReply, isErrorReply, type Message } from "../wire/message.ts";
 import { Queue } from "../wire/replies.ts";
 
 /** The default time limit of a reply, in milliseconds. */

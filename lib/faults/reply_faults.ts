@@ -1,6 +1,6 @@
 /** Applies faults to the bytes of a reply. Pure. */
 
-import { errorReply } from "../wire/error_reply.ts";
+import { errorReply } from "../wire/message.ts";
 import type { FaultPlan } from "./faults.ts";
 import { type Fault, FAULTS } from "./grammar.ts";
 import type { Random } from "./random.ts";

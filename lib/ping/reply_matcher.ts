@@ -1,6 +1,6 @@
 /** Which message a reply answers, in constant time however many are pending. Pure: times are parameters. */
 
-import { isErrorReply } from "../wire/error_reply.ts";
+import { isErrorReply } from "../wire/message.ts";
 import { anyLine, type MessageKeys } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
 

@@ -3,9 +3,8 @@
 import type { Addr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { isPending, timeLimit } from "../wait.ts";
-import { errorReply } from "../wire/error_reply.ts";
 import { type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
-import { FramingError, MessageTooLong } from "../wire/message.ts";
+import { errorReply, FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConn } from "./outbox.ts";

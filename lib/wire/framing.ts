@@ -162,11 +162,8 @@ export class Framer {
   room(): Uint8Array {
     const held = this.#end - this.#start;
     const read = this.#nextRead(held);
-    if (held > 0) {
-      return this.#bytes.length - this.#end < read
-        ? this.roomBeside()
-        : this.#bytes.subarray(this.#end);
-    }
+    if (held > 0 && this.#bytes.length - this.#end < read) return this.roomBeside();
+    if (held > 0) return this.#bytes.subarray(this.#end);
     if (this.#bytes.length !== read) this.#holdIn(new Uint8Array(read));
     this.#start = this.#end = this.#scanned = 0;
     return this.#bytes;

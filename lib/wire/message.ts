@@ -1,7 +1,9 @@
-/** Messages as positions in a buffer, and why one can't be read. Pure. */
+/** Messages as positions in a buffer, why one can't be read, and error replies. Pure. */
 
 const NONE = new Uint8Array(0);
 const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+const ERROR = encoder.encode("error: ");
 
 /**
  * A received message, valid until its handler is done; {@linkcode Message.copy} is valid for good.
@@ -119,5 +121,41 @@ export class MessageTooLong extends RangeError {
   /** @param limit the longest allowed message, in bytes */
   constructor(readonly limit: number) {
     super(`message longer than ${limit} bytes`);
+  }
+}
+
+/** Returns an error reply as bytes, without its line ending. */
+export function errorReply(reason: string): Uint8Array {
+  return encoder.encode(`error: ${reason}`);
+}
+
+/** Returns true for an error reply. Other replies of readback begin with `[`. */
+export function isErrorReply(line: Uint8Array): boolean {
+  return ERROR.every((byte, at) => line[at] === byte);
+}
+
+/**
+ * The server refused a message: its reply began with `error: `.
+ *
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { ErrorReply, Peer, serve } from "@readback/readback";
+ *
+ * await using server = serve((_, reply) => reply.write("error: not today"));
+ * using peer = await Peer.connect({ port: server.port });
+ * await assertRejects(() => peer.request("hello"), ErrorReply, "the server refused: not today");
+ * ```
+ */
+export class ErrorReply extends Error {
+  /** The name of the class. */
+  override readonly name = "ErrorReply";
+
+  /**
+   * Makes the error.
+   *
+   * @param reply the whole reply, `error: ` and a reason
+   */
+  constructor(readonly reply: Message) {
+    super(`the server refused: ${reply.text.slice(ERROR.length).trim()}`);
   }
 }

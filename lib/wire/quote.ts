@@ -51,13 +51,12 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
   // Checked here, since a decoder that throws takes 10 µs per byte, which would let binary data delay others.
-  if (first < 0xc2 || first > 0xf4) return null;
+  if (first < 0xc2 || ((bytes[at + 1] ?? 0) & 0xc0) !== 0x80) return null;
   const here = bytes.subarray(at, at + bytesOf(first));
-  if (here.length < bytesOf(first)) return null;
-  if (!here.every((byte, at) => at === 0 || (byte & 0xc0) === 0x80)) return null;
   const character = utf8.decode(here);
-  // Several: an overlong form, a surrogate or beyond the last character, decoded as several U+FFFD.
-  return [...character].length > 1 || UNPRINTABLE.test(character) ? null : character;
+  // What is no character, such as an overlong form or a surrogate, is decoded as several U+FFFD.
+  const isOne = here.length === bytesOf(first) && [...character].length === 1;
+  return isOne && !UNPRINTABLE.test(character) ? character : null;
 }
 
 /** Returns the joiner that begins at a byte, or null if there is none, or it joins nothing. */

@@ -8,7 +8,8 @@ const NONE = new Uint8Array(0);
 const BY_LF = Uint8Array.of(LF);
 const BY_OPEN = Uint8Array.of(OPEN), BY_CLOSE = Uint8Array.of(CLOSE, 0x20);
 
-/** The reason why a message is not sent as a line. */
+/** The reasons why a message is not sent as a line. */
+const HAS_LF = "a message with a line end would be received as two: send each line as a message";
 export const ENDS_WITH_CR =
   "a message that ends with CR would be received without it: use another framing";
 
@@ -25,11 +26,7 @@ export function frame(message: Uint8Array, framing: Framing | CustomFraming): Ui
     if (message.length > 0) return message;
     throw new Error("an empty message can't be sent to a server that uses raw framing");
   }
-  if (message.includes(LF)) {
-    throw new Error(
-      "a message with a line end would be received as two: send each line as a message",
-    );
-  }
+  if (message.includes(LF)) throw new Error(HAS_LF);
   if (message.at(-1) === CR) throw new Error(ENDS_WITH_CR);
   return concat([message, BY_LF]);
 }
