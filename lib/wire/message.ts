@@ -1,7 +1,7 @@
 /** Messages as positions in a buffer, why one can't be read, and error replies. Pure. */
 
 const NONE = new Uint8Array(0);
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 const ERROR = encoder.encode("error: ");
 

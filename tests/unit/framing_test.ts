@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { nextReply } from "../../lib/wire/replies.ts";
 import { Framer, type Framing } from "../../lib/wire/framing.ts";
-import { type Message, MessageTooLong } from "../../lib/wire/message.ts";
+import { type Message, MessageTooLong, MessageView } from "../../lib/wire/message.ts";
 import { Random } from "../support/random.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 
@@ -137,6 +137,11 @@ describe("a message's copy", () => {
     const copy = message.copy();
     message.bytes.fill(0);
     assertEquals([copy.text, copy.receivedAt, copy.length], ["hello", 123, 5]);
+  });
+
+  it("keeps a byte order mark in its text, as in its bytes", () => {
+    const message = new MessageView(new TextEncoder().encode("\ufeffhello"));
+    assertEquals([message.text, message.length], ["\ufeffhello", 8]);
   });
 });
 

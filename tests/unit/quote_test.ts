@@ -26,6 +26,7 @@ describe("quote", () => {
         "a\u200bb\u2060c",
         '"a\\xe2\\x80\\x8bb\\xe2\\x81\\xa0c"',
       ],
+      ["a byte order mark", "\ufeffhi", '"\\xef\\xbb\\xbfhi"'],
       ["nothing", "", '""'],
     ] as const
   ) {
