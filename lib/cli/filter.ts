@@ -8,11 +8,9 @@ import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";
-import { countLines, type Input, Lines, type Output } from "./pipes.ts";
+import { countLines, type Input, Lines, type Output, piecesOf } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 
-/** The size of a read of the input, in bytes. */
-const READ = 262144;
 /** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
 const MAX_MESSAGE = 1 << 30;
 const LF = 10;
@@ -110,8 +108,10 @@ export class Filter {
 
   /**
    * Sends every line of the input, and writes every reply to the output. Lines are sent one at a
-   * time until the first reply has shown the server's framing, and always if that is raw. If the
-   * framing is `raw` from the start, both directions are copied, and nothing is counted.
+   * time until the first reply has shown the server's framing, and always if that is raw. Then, both
+   * directions are copied at once, each with its own back-pressure, in constant memory. If the
+   * framing is `raw` from the start, nothing is counted. When nothing more can be sent, the replies
+   * that have arrived are still written.
    * @throws {Error} if a message was not answered
    */
   async run(input: Input, output: Output): Promise<void> {
@@ -119,8 +119,18 @@ export class Filter {
     const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
     using _deadline = this.#deadline = this.conn.deadline(isWaiting);
     const framer = new Framer("line", MAX_MESSAGE);
-    const isCopied = this.#framing !== "auto" || await this.#takeTurns(input, framer, output);
-    if (isCopied) await this.#copy(input, framer.rest, output);
+    if (this.#framing === "auto" && !await this.#takeTurns(input, framer, output)) return;
+    let failure: unknown;
+    const sending = this.#sendAll(input, framer.rest).catch((error) => {
+      failure = error;
+      this.#endInput("ended");
+      return this.conn.closeWrite();
+    });
+    await this.#receiveAll(output).finally(() => this.#settled.resolve());
+    if (this.#input === "open") await pause(0); // the input may have ended too
+    if (this.#input !== "open") await sending;
+    if (failure !== undefined) throw failure;
+    if (this.#input === "open" || this.#isOwed) throw this.conn.endError();
   }
 
   /** Sends lines one at a time until the framing is `line`; false if the input ended before that. */
@@ -164,31 +174,9 @@ export class Filter {
     return concat([found.reply, ending]);
   }
 
-  /**
-   * Copies both directions at once, each with its own back-pressure, in constant memory. When
-   * nothing more can be sent, the replies that have arrived are still written.
-   * @param begun read from the input and not sent yet
-   */
-  async #copy(input: Input, begun: Uint8Array, output: Output): Promise<void> {
-    let failure: unknown;
-    const sending = this.#sendAll(input, begun).catch((error) => {
-      failure = error;
-      this.#endInput("ended");
-      return this.conn.closeWrite();
-    });
-    await this.#receiveAll(output).finally(() => this.#settled.resolve());
-    if (this.#input === "open") await pause(0); // the input may have ended too
-    if (this.#input !== "open") await sending;
-    if (failure !== undefined) throw failure;
-    if (this.#input === "open" || this.#isOwed) throw this.conn.endError();
-  }
-
   async #sendAll(input: Input, begun: Uint8Array): Promise<void> {
     await this.#send(begun);
-    const buffer = new Uint8Array(READ);
-    for (let count; (count = await input.read(buffer)) !== null;) {
-      await this.#send(buffer.subarray(0, count));
-    }
+    for await (const bytes of piecesOf(input)) await this.#send(bytes);
     const isUnended = this.#framing === "line" && this.#lineLength > 0;
     if (isUnended) this.sent++;
     this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended");

@@ -56,7 +56,7 @@ export interface MessageSource {
 /** The longest line that is read from a pipe, in bytes. */
 export const MAX_LINE: number = 16 << 20;
 /** The size of a read of bytes that are sent as they are, in bytes. */
-const READ = 65536;
+const READ = 262144;
 
 const CR = 13, LF = 10;
 const NONE = new Uint8Array(0);
@@ -134,7 +134,7 @@ const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
 
 /** Cuts what is written into lines, and passes them on with their numbers. */
 export class Lines implements Output {
-  readonly #framer = new Framer("line", Infinity);
+  #framer = new Framer("line", Infinity);
   #count = 0;
 
   /** @param onLine receives each line without its ending; a view, valid until it resolves */
@@ -160,6 +160,7 @@ export class Lines implements Output {
   async end(): Promise<void> {
     this.#framer.took(null);
     await this.#passOn();
+    this.#framer = new Framer("line", Infinity);
   }
 
   async #passOn(): Promise<void> {

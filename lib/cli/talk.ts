@@ -188,17 +188,14 @@ export async function talkFreely(
     await conn.closeWrite();
   }
 
-  let lines = new Lines(show);
+  const lines = new Lines(show);
   void sendAll();
   try {
     for (;;) {
       const more = conn.more();
       more.catch(() => {}); // awaited below, perhaps only after slow output
       const isStuck = framing === "auto" && lines.held > 0 && await isPending(more, PARTIAL_LINE);
-      if (isStuck || lines.held > MAX_ADDED) {
-        await lines.end();
-        lines = new Lines(show);
-      }
+      if (isStuck || lines.held > MAX_ADDED) await lines.end();
       if (!await more) break;
       const { held } = conn;
       await (framing === "raw" ? show(held) : lines.write(held));
