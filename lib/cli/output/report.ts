@@ -89,7 +89,7 @@ export class Report {
    * @param duration milliseconds that it took, if known
    */
   async reply(data: Uint8Array, seq: number, duration?: number): Promise<void> {
-    const took = duration === undefined ? {} : { duration };
+    const took = duration !== undefined && { duration };
     await this.print({ event: "reply", seq, bytes: data.length, data, ...took });
   }
 
@@ -114,12 +114,14 @@ export class Report {
   ): Promise<void> {
     const { sent, answered, wrong = 0, late = 0, duplicate = 0, connects } = tally;
     const { delayed = 0, behind = 0 } = tally;
-    const counts = { sent, answered, wrong, lost: sent - answered - wrong, late, duplicate };
+    const lost = sent - answered - wrong;
     const rate = elapsed > 0 ? 1000 * answered / elapsed : 0;
     const summary = {
-      ...{ event, ...counts, connects, ...timeline && { delayed, behind } },
+      ...{ event, sent, answered, wrong, lost, late, duplicate, connects },
+      ...timeline && { delayed, behind },
       ...reason !== undefined && { reason },
-      ...{ ...timeline && { elapsed, rate, outages }, ...this.#roundTrips.figures },
+      ...timeline && { elapsed, rate, outages },
+      ...this.#roundTrips.figures,
     };
     const { style } = this.options;
     if (style === "json") await this.#write(this.#asJson(summary));
@@ -156,7 +158,7 @@ export class Report {
     return event.event === "lost" ? "Client received no reply" : undefined;
   }
 
-  #asJson({ event, ...fields }: { event: string; reason?: string | undefined }): string {
+  #asJson({ event, ...fields }: PrintedEvent | SummaryEvent): string {
     const named: Record<string, unknown> = { server: this.server, ...fields };
     for (const name in named) {
       const value = named[name];

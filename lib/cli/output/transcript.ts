@@ -168,7 +168,6 @@ export class Transcript {
 
   /** The callbacks of a server of connections. Health checks are not printed. */
   readonly callbacks = {
-    onFault: this.onFault,
     onOpen: ({ addr, isHealthCheck }: Client): Guest | undefined => {
       if (this.options.quiet || isHealthCheck) return undefined;
       const name = this.#nameOf(addr);
