@@ -105,25 +105,23 @@ export class Faults {
    * @internal
    */
   of(connection: number, support: FaultSupport): ConnectionFaults {
-    const random = new Random(this.seed, connection, 0);
-    const list = this.list.filter(({ messages, connections }) =>
-      happens(connections, connection, random) &&
-      // A relay has no messages.
-      (support.up === undefined || happens(messages, connection, random))
-    );
-    return new ConnectionFaults(this, support, list, connection);
+    return new ConnectionFaults(this, support, connection);
   }
 }
 
 /** The faults of one connection. */
 export class ConnectionFaults {
-  constructor(
-    readonly faults: Faults,
-    readonly support: FaultSupport,
-    /** In the order of the request. */
-    readonly list: readonly Fault[],
-    readonly connection: number,
-  ) {}
+  /** In the order of the request. */
+  readonly list: readonly Fault[];
+  readonly #isRelay: boolean; // it has no messages
+
+  constructor(readonly faults: Faults, readonly support: FaultSupport, readonly number: number) {
+    const random = new Random(faults.seed, number, 0);
+    this.#isRelay = support.up !== undefined;
+    this.list = faults.list.filter(({ messages, connections }) =>
+      happens(connections, number, random) && (!this.#isRelay || happens(messages, number, random))
+    );
+  }
 
   /**
    * Plans what happens to a message.
@@ -131,8 +129,8 @@ export class ConnectionFaults {
    * @param bytes the message, which may be an order
    */
   plan(message: number, bytes: Uint8Array): FaultPlan {
-    const { faults: { seed, orders }, support, connection } = this;
-    const random = new Random(seed, connection, message);
+    const { faults: { seed, orders }, support, number } = this;
+    const random = new Random(seed, number, message);
     const order = orders ? readOrder(bytes, support) : undefined;
     const faults = order?.faults ??
       this.list.filter(({ messages }) => happens(messages, message, random));
@@ -141,12 +139,10 @@ export class ConnectionFaults {
 
   /** Plans what happens to all bytes of one direction: where there are messages, nothing of theirs. */
   planStream(isUp = false): FaultPlan {
-    const random = new Random(this.faults.seed, this.connection, isUp ? 1 : 2);
-    const isOf = (fault: Fault) => this.support.up || FAULTS[fault.name].on === "connection";
-    return {
-      random,
-      faults: onceEach(this.list.filter((fault) => fault.isUp === isUp && isOf(fault))),
-    };
+    const random = new Random(this.faults.seed, this.number, isUp ? 1 : 2);
+    const isAll = (name: FaultName) => this.#isRelay || FAULTS[name].on === "connection";
+    const faults = this.list.filter((fault) => fault.isUp === isUp && isAll(fault.name));
+    return { random, faults: onceEach(faults) };
   }
 }
 

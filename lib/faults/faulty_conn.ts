@@ -2,7 +2,7 @@
 
 import { MAX_TIMER } from "../checks.ts";
 import type { Addr } from "../net/address.ts";
-import type { ServerConn } from "../net/conn.ts";
+import type { Conn, ServerConn } from "../net/conn.ts";
 import { Sleeps } from "../wait.ts";
 import { drawDelay, type FaultPlan, find } from "./faults.ts";
 import type { Fault, FaultOf } from "./grammar.ts";
@@ -33,8 +33,7 @@ export interface FaultyOwner {
 }
 
 /** A connection that injects faults into the bytes that it sends, one stream, and into its end. */
-export class FaultyConn implements ServerConn {
-  readonly remoteAddr: Addr;
+export class FaultyConn implements Conn {
   readonly localAddr: Addr | undefined;
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
@@ -44,7 +43,6 @@ export class FaultyConn implements ServerConn {
   #stoppable = new Sleeps();
   /** Delays that the connection's end and other faults end. */
   protected pauses = new Sleeps();
-  #owner: FaultyOwner | undefined;
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed
   #sent = 0; // under this plan
@@ -63,17 +61,9 @@ export class FaultyConn implements ServerConn {
    * @param conn owned from here on
    * @param plan the faults of all its bytes, and of the connection
    */
-  constructor(readonly conn: ServerConn, protected plan: FaultPlan) {
-    this.remoteAddr = conn.remoteAddr;
+  constructor(readonly conn: ServerConn, protected plan: FaultPlan, readonly owner: FaultyOwner) {
     this.localAddr = conn.localAddr;
-  }
-
-  /** Starts the connection's lifetime limit, if it has one. */
-  begin(owner: FaultyOwner): void {
-    this.#owner = owner;
-    this.hold = find(this.plan.faults, "hold");
-    const life = find(this.plan.faults, "life");
-    if (life !== undefined) this.#lifeTimer = setTimeout(() => this.#die(life), life.pause);
+    this.change(plan);
   }
 
   /** Changes the faults of all bytes from here on, counts them anew, and ends all current delays. */
@@ -82,6 +72,7 @@ export class FaultyConn implements ServerConn {
     this.#endDelays();
     this.state = "open";
     this.plan = plan;
+    this.hold = find(plan.faults, "hold");
     this.pauses = new Sleeps();
     this.#stoppable = new Sleeps();
     this.#sent =
@@ -89,7 +80,8 @@ export class FaultyConn implements ServerConn {
       this.#nextSend =
       this.#nextRead =
         0;
-    if (this.#owner !== undefined) this.begin(this.#owner);
+    const life = find(plan.faults, "life");
+    if (life !== undefined) this.#lifeTimer = setTimeout(() => this.#die(life), life.pause);
   }
 
   /** True while bytes wait for their own time, not for the peer. */
@@ -163,7 +155,7 @@ export class FaultyConn implements ServerConn {
 
   /** Reports a fault, unless it would come after the end. */
   report(fault: Fault, message?: number, value?: number): void {
-    if (this.state === "open") this.#owner?.report(fault, message, value);
+    if (this.state === "open") this.owner.report(fault, message, value);
   }
 
   /** Sends bytes of the stream, or a reply, with the faults of its plan; returns how many. */
@@ -253,7 +245,7 @@ export class FaultyConn implements ServerConn {
   }
 
   #die(life: FaultOf<"life">): void {
-    this.#owner?.report(life); // of a stalled connection too
+    this.owner.report(life); // of a stalled connection too
     if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
     this.#finish(life.reset ? "reset" : "end");
   }
@@ -261,7 +253,7 @@ export class FaultyConn implements ServerConn {
   /** Lets the owner end the connection, or reset it. */
   #finish(how: "end" | "reset"): void {
     this.#over();
-    this.#owner?.[how]();
+    this.owner[how]();
   }
 
   #over(): void {

@@ -1,7 +1,7 @@
 /** A client's connection and one to a server: each is sent what the other receives. */
 
 import { type Addr, type Endpoint, formatEndpoint } from "../net/address.ts";
-import { close, type ServerConn } from "../net/conn.ts";
+import { close, type Conn, type ServerConn } from "../net/conn.ts";
 import { ConnectError, describeConnectError } from "../net/errors.ts";
 import { connectSocket, type SocketConn } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
@@ -19,7 +19,7 @@ const LINGER = 2000;
 const PAUSE = 50;
 
 /** One side of a relayed connection: some have faults, and some return bytes without a copy. */
-type Side = ServerConn & Partial<Pick<SocketConn, "take"> & Omit<FaultyConn, keyof ServerConn>>;
+type Side = Conn & Partial<Pick<SocketConn, "take"> & Omit<FaultyConn, keyof Conn>>;
 
 /** The end of a relayed connection: by the client (`left`), the server (`done`), either's reset, or from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
@@ -44,7 +44,7 @@ export class RelayedConnection<State = unknown> {
   /** Called when it is over. */
   onEnd = (_ending: RelayEnding): void => {};
 
-  readonly #sides: Side[]; // the client's and, once there is one, the server's
+  #sides: Side[]; // the client's and, once there is one, the server's
   readonly #halfClosed = new Set<Side>();
   readonly #abort = new AbortController();
   readonly signal: AbortSignal = this.#abort.signal;
@@ -57,10 +57,10 @@ export class RelayedConnection<State = unknown> {
   #silentFrom = 0;
 
   /** @param conn the client's, owned from here on */
-  constructor(readonly conn: ServerConn, readonly faults?: ConnectionFaults) {
+  constructor(readonly conn: ServerConn, protected faults?: ConnectionFaults) {
     this.addr = conn.remoteAddr;
     this.localAddr = conn.localAddr;
-    this.#sides = [faults === undefined ? conn : new FaultyConn(conn, faults.planStream())];
+    this.#sides = [conn];
   }
 
   get idle(): number {
@@ -78,7 +78,7 @@ export class RelayedConnection<State = unknown> {
     const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
     try {
       const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
-      this.#sides.push(this.faults ? new FaultyConn(conn, this.faults.planStream(true)) : conn);
+      this.#sides = [this.#wrap(this.conn, false), this.#wrap(conn, true)];
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut
       if (error instanceof Deno.errors.ConnectionRefused) this.reset();
@@ -90,11 +90,15 @@ export class RelayedConnection<State = unknown> {
     } finally {
       cancel();
     }
-    for (const side of this.#sides) side.begin?.(this);
+  }
+
+  #wrap(conn: ServerConn, isUp: boolean): Side {
+    return this.faults ? new FaultyConn(conn, this.faults.planStream(isUp), this) : conn;
   }
 
   /** Changes the faults of the bytes from here on. */
   change(faults: ConnectionFaults): void {
+    this.faults = faults;
     this.#sides.forEach((side, at) => side.change?.(faults.planStream(at === 1)));
   }
 

@@ -2,7 +2,7 @@
 
 import type { ServerConn } from "../net/conn.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
-import { endOf, FaultyConn } from "./faulty_conn.ts";
+import { endOf, FaultyConn, type FaultyOwner } from "./faulty_conn.ts";
 
 /** A connection to which a server writes whole replies, each with the number of its message. */
 export class ReplyConn extends FaultyConn {
@@ -10,8 +10,8 @@ export class ReplyConn extends FaultyConn {
   #isEnding = false; // one of them will end the connection: later messages have no faults
 
   /** @param conn owned from here on */
-  constructor(conn: ServerConn, readonly faults: ConnectionFaults) {
-    super(conn, faults.planStream());
+  constructor(conn: ServerConn, readonly faults: ConnectionFaults, owner: FaultyOwner) {
+    super(conn, faults.planStream(), owner);
   }
 
   /** Plans what happens to a message, by its number in the conversation, and to its reply. */

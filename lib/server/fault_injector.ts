@@ -1,8 +1,7 @@
 /** A server's faults: wraps its connections and its handler. */
 
 import { type ConnectionFaults, type FaultPlan, Faults, find } from "../faults/faults.ts";
-import type { FaultyOwner } from "../faults/faulty_conn.ts";
-import type { FaultSupport } from "../faults/grammar.ts";
+import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close, type ServerConn } from "../net/conn.ts";
@@ -66,9 +65,9 @@ export class FaultInjector<State> {
     return true;
   }
 
-  /** Reports the faults of a client. */
-  reporter(client: Client<State>): FaultyOwner["report"] {
-    return ({ request }, message, value) => this.onFault(request, client, message, value);
+  /** Reports a fault of a client. */
+  report(client: Client<State>, { request }: Fault, message?: number, value?: number): void {
+    this.onFault(request, client, message, value);
   }
 
   /** Wraps a handler. */
@@ -92,13 +91,15 @@ export function converse<State>(...[conn, config, faults]: Parameters<Open<State
   const { remoteAddr, isHealthCheck = false } = conn;
   const chosen = faults?.chosen.get(conn);
   if (!faults || !chosen) return new Conversation(conn, remoteAddr, isHealthCheck, config);
-  const faulty = new ReplyConn(conn, chosen);
+  const faulty = new ReplyConn(conn, chosen, {
+    report: (...fault) => faults.report(conversation, ...fault),
+    end: () => conversation.end(),
+    reset() {
+      faulty.reset();
+      conversation.cut("done");
+    },
+  });
   const conversation = new Conversation(faulty, remoteAddr, isHealthCheck, config);
-  const reset = () => {
-    faulty.reset();
-    conversation.cut("done");
-  };
-  faulty.begin({ report: faults.reporter(conversation), end: () => conversation.end(), reset });
   return conversation;
 }
 

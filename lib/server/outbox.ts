@@ -22,7 +22,7 @@ const MAX_REPLY_BYTES = 1 << 20;
 const encoder = new TextEncoder();
 
 /** A connection as a conversation writes to it. */
-export interface OutboxConn extends ServerConn {
+export interface OutboxConn extends Omit<ServerConn, "remoteAddr"> {
   /**
    * Writes some of these bytes, at least one; returns how many.
    * @param bytes with `separate`, none at all for a message without a reply

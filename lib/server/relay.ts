@@ -60,7 +60,7 @@ export function relay<State = void>(
   };
   const open: Open<State> = (conn, { onEof, over }, faults) => {
     const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
-    if (faults) client.report = faults.reporter(client);
+    client.report = (...fault) => faults?.report(client, ...fault);
     client.onEof = () => onEof?.(client);
     client.onEnd = (ending) => over(client, ending);
     return client;

@@ -41,8 +41,7 @@ function makeConn(faults: string) {
     closeWrite: () => Promise.resolve(),
     close() {},
   };
-  const faulty = new FaultyConn(conn as unknown as ServerConn, faultsOf(faults));
-  faulty.begin({
+  const faulty = new FaultyConn(conn as unknown as ServerConn, faultsOf(faults), {
     report: ({ request }) => log.push(request),
     end: () => log.push("end"),
     reset: () => log.push("reset"),
