@@ -78,6 +78,8 @@ export class RelayedConnection<State = unknown> {
     const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
     try {
       const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
+      conn.setNoDelay();
+      if (this.signal.aborted) conn.close(); // it was cut meanwhile
       this.#sides = [this.#wrap(this.conn, false), this.#wrap(conn, true)];
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut

@@ -4,7 +4,7 @@ import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../ch
 import { type Endpoint, formatEndpoint, resolve } from "./address.ts";
 import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
-import { SocketListener } from "./node_socket.ts";
+import { BACKLOG, SocketListener } from "./node_socket.ts";
 import { identityOf } from "./pem.ts";
 import { layTls, listenTls } from "./tls_listener.ts";
 import { listenAtPath, takePath } from "./unix.ts";
@@ -46,9 +46,6 @@ const RULES: Rules<ListenOptions> = {
   key: textRule,
   resets: booleanRule,
 };
-
-/** Connections that may wait to be accepted: with the default, 511, a burst of 1,000 waits 1 s. */
-const BACKLOG = 4096;
 
 /**
  * Listens on every address of a host, all on one port. With `cert` and `key`, speaks TLS.

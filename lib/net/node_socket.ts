@@ -4,12 +4,14 @@
  * out of descriptors stops accepting, without an error.
  */
 
-import type { NetAddr, UnixAddr } from "./address.ts";
-import type { Server, Socket } from "node:net";
+import type { EventEmitter } from "node:events";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { onAbort } from "../wait.ts";
+import type { Addr } from "./address.ts";
 import type { Listener, ServerConn } from "./conn.ts";
 
-/** Connections that may wait to be accepted. One more is closed. */
-const BACKLOG = 4096;
+/** Connections that may wait to be accepted: with Deno's default, 511, a burst of 1,000 waits 1 s. */
+export const BACKLOG = 4096;
 
 /** The most bytes of one write: a slow reader shows activity after each. */
 const LARGEST_WRITE = 262_144;
@@ -27,7 +29,7 @@ export class SocketListener implements Listener {
    * @param server listens already, with `allowHalfOpen` and `pauseOnConnect`
    * @param addr the address it listens on
    */
-  constructor(readonly server: Server, readonly addr: NetAddr | UnixAddr) {
+  constructor(readonly server: Server, readonly addr: Addr) {
     server.on("connection", (socket) => this.#take(socket));
     server.on("error", (error) => this.#accepting?.reject(error)); // it can't accept for now
   }
@@ -39,13 +41,9 @@ export class SocketListener implements Listener {
   static async open(host: string, port: number): Promise<SocketListener> {
     const { createServer } = await import("node:net");
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
-    await new Promise<void>((done, fail) => {
-      server.once("error", (error) => fail(asDenoError(error)));
-      server.listen({ host, port, backlog: BACKLOG }, done);
-    });
-    server.removeAllListeners("error");
-    const { address: hostname, port: own } = server.address() as { address: string; port: number };
-    return new SocketListener(server, { transport: "tcp", hostname, port: own });
+    await happens(server, "listening", () => server.listen({ host, port, backlog: BACKLOG }));
+    const own = server.address() as AddressInfo;
+    return new SocketListener(server, { transport: "tcp", hostname: own.address, port: own.port });
   }
 
   /** Returns the next connection. */
@@ -92,25 +90,46 @@ export async function connectSocket(
   where: { host: string; port: number } | { path: string },
   signal?: AbortSignal,
 ): Promise<SocketConn> {
-  const { connect } = await import("node:net");
-  const socket = connect({ ...where, allowHalfOpen: true, noDelay: true, ...signal && { signal } });
-  await new Promise<void>((done, fail) => {
-    socket.once("connect", done);
-    socket.once("error", (error) => fail(asDenoError(error)));
-  });
-  const path = "path" in where ? where.path : undefined;
-  return new SocketConn(socket, path === undefined ? undefined : { transport: "unix", path });
+  const { Socket } = await import("node:net");
+  const socket = new Socket({ allowHalfOpen: true });
+  await happens(socket, "connect", () => socket.connect(where), signal);
+  return new SocketConn(socket, "path" in where ? { transport: "unix", path: "" } : undefined);
+}
+
+/**
+ * Starts to open a socket, and waits for the event that it is open. If that fails, closes it.
+ * @throws {Error} as Deno does
+ */
+export async function happens(
+  socket: EventEmitter & { destroy?(): void; close?(): void },
+  event: string,
+  start: () => unknown,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once(event, resolve).once("close", () => reject(CLOSED));
+  socket.on("error", reject); // later errors are told elsewhere
+  const removeListener = onAbort(signal, () => reject(signal?.reason));
+  try {
+    start();
+    await promise;
+  } catch (error) {
+    (socket.destroy ?? socket.close)?.call(socket);
+    throw asDenoError(error instanceof AggregateError ? error.errors[0] : error);
+  } finally {
+    removeListener();
+  }
 }
 
 /** A connection over a socket of `node:net` or `node:tls`. */
 export class SocketConn implements ServerConn {
-  readonly remoteAddr: NetAddr | UnixAddr;
-  readonly localAddr: NetAddr | UnixAddr;
+  readonly remoteAddr: Addr;
+  readonly localAddr: Addr;
   #wake: (() => void) | undefined; // called when there is input, or an end
   readonly #pending = new Set<(error: unknown) => void>();
 
   /** @param own the address of a Unix socket, which the kernel does not give */
-  constructor(readonly socket: Socket, own?: NetAddr | UnixAddr) {
+  constructor(readonly socket: Socket, own?: Addr) {
     const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
     const isUnix = own?.transport === "unix";
     this.localAddr = isUnix ? own : { transport: "tcp", hostname: localAddress, port: localPort };

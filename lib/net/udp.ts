@@ -4,7 +4,7 @@ import type { Socket } from "node:dgram";
 import { formatEndpoint, type NetAddr, resolve } from "./address.ts";
 import { ConnectError, describeConnectError } from "./errors.ts";
 import { close } from "./conn.ts";
-import { asDenoError } from "./node_socket.ts";
+import { happens } from "./node_socket.ts";
 import { concat, endingOf, type Framing } from "../wire/framing.ts";
 
 /** The most bytes of a datagram. */
@@ -24,26 +24,13 @@ export async function bind(address: string, port: number): Promise<Socket> {
   const family = address.includes(":") ? 6 : 4;
   // Only addresses come here. Node's own lookup costs a quarter of a reply's time, and makes what
   // bind() throws without permission impossible to catch.
-  const lookup: Lookup = (address, _, found) => found(null, address, family);
-  const socket = createSocket({ type: `udp${family}`, lookup });
-  try {
-    await new Promise<void>((done, fail) => {
-      socket.once("error", fail);
-      socket.bind(port, address, done);
-    });
-    socket.removeAllListeners("error");
-    return socket;
-  } catch (error) {
-    socket.close();
-    throw asDenoError(error);
-  }
+  const socket = createSocket({
+    type: `udp${family}`,
+    lookup: (address, _, found) => found(null, address, family),
+  });
+  await happens(socket, "listening", () => socket.bind(port, address));
+  return socket;
 }
-
-type Lookup = (
-  address: string,
-  options: unknown,
-  found: (error: null, address: string, family: number) => void,
-) => void;
 
 /**
  * Sends a datagram. Never rejects.

@@ -5,7 +5,6 @@
  */
 
 import * as childProcess from "node:child_process";
-import { once } from "node:events";
 import * as fs from "node:fs";
 import net from "node:net";
 import process from "node:process";
@@ -14,7 +13,13 @@ import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
 import { getSystemErrorMap } from "node:util";
 import { constants } from "node:os";
-import { asDenoError, SocketConn, SocketListener } from "../net/node_socket.ts";
+import {
+  asDenoError,
+  connectSocket,
+  happens,
+  SocketConn,
+  SocketListener,
+} from "../net/node_socket.ts";
 import { errors } from "./errors.ts";
 
 if (!("withResolvers" in Promise)) {
@@ -149,28 +154,10 @@ const listenTls = mapped(({ cert, key }: { cert: string; key: string }) => {
   return { close() {} };
 });
 
-async function connect(
+function connect(
   { hostname = "127.0.0.1", port = 0, path, signal }: Place & { signal?: AbortSignal },
 ): Promise<SocketConn> {
-  const socket = path === undefined
-    ? net.connect({ host: hostname, port, allowHalfOpen: true })
-    : net.connect({ path, allowHalfOpen: true });
-  await happens(socket, "connect", signal);
-  return new SocketConn(socket, path === undefined ? undefined : { transport: "unix", path: "" });
-}
-
-/** Waits for an event of a socket that is being connected; if that fails, destroys the socket. */
-async function happens(socket: net.Socket, event: string, signal?: AbortSignal): Promise<void> {
-  const closed = new AbortController();
-  socket.once("close", () => closed.abort(new errors.Interrupted("the connection was closed")));
-  const stop = AbortSignal.any(signal ? [closed.signal, signal] : [closed.signal]);
-  try {
-    await once(socket, event, { signal: stop });
-  } catch (error) {
-    socket.on("error", () => {}).destroy();
-    if (error instanceof Error && error.name === "AbortError") throw stop.reason;
-    throw asDenoError(error instanceof AggregateError ? error.errors[0] : error);
-  }
+  return connectSocket(path === undefined ? { host: hostname, port } : { path }, signal);
 }
 
 interface TlsOptions {
@@ -193,7 +180,7 @@ class TlsConn extends SocketConn {
       ...cert === undefined ? {} : { cert, key },
     });
     super(secured);
-    this.#handshake = happens(secured, "secureConnect");
+    this.#handshake = happens(secured, "secureConnect", () => {});
     this.#handshake.catch(() => {}); // handshake() reports it
   }
 
