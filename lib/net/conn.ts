@@ -127,17 +127,30 @@ export function close(one: { close(): void }): void {
   }
 }
 
+/** Returns a listener that changes each connection that another accepts. */
+export function wrapListener(
+  inner: Listener,
+  wrap: (conn: ServerConn) => ServerConn | Promise<ServerConn>,
+): Listener {
+  return {
+    addr: inner.addr,
+    resets: inner.resets ?? false,
+    accept: async () => wrap(await inner.accept()),
+    close: () => inner.close(),
+  };
+}
+
 /** Passes everything on to another connection. */
 export class WrappedConn implements ServerConn, Disposable {
   declare handshake?: () => Promise<unknown>; // only if the other connection has one
 
   /** @param conn owned from here on */
-  constructor(readonly conn: Conn & Partial<ServerConn>) {
+  constructor(readonly conn: ServerConn) {
     if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
   }
 
   get remoteAddr(): Addr {
-    return this.conn.remoteAddr as Addr;
+    return this.conn.remoteAddr;
   }
 
   get localAddr(): Addr | undefined {
@@ -173,8 +186,7 @@ export class WrappedConn implements ServerConn, Disposable {
   }
 
   reset(): void {
-    if (this.conn.reset) this.conn.reset();
-    else this.conn.close();
+    (this.conn.reset ?? this.conn.close).call(this.conn);
   }
 
   [Symbol.dispose](): void {

@@ -2,7 +2,7 @@
 
 import { errorMessage } from "../checks.ts";
 import { bracketHint, type Endpoint, isAddress } from "./address.ts";
-import { WRONG_KIND } from "./pem.ts";
+import { type TlsOptions, WRONG_KIND } from "./pem.ts";
 import { LONGEST_PATH } from "./unix.ts";
 
 /**
@@ -80,75 +80,90 @@ const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
 const NO_CIPHER = "no cipher or key exchange in common";
 const OR_CERTIFICATE = ", or it requires a client certificate: give one with --cert and --key";
 
-/** TLS errors on the client's side, by the runtime's message. */
-const CLIENT_TLS: readonly (readonly [RegExp, string])[] = [
-  [/: CertificateRequired/, "it requires a client certificate: give one with --cert and --key"],
-  [/alert: HandshakeFailure/, NO_CIPHER + OR_CERTIFICATE],
-  [/alert: ProtocolVersion/, TOO_OLD],
-  [/alert: UnknownCA/, "it does not trust the signer of our certificate: choose another --cert"],
-  [/alert: \w*(Certificate|Access)/, "it rejects our certificate: choose another --cert"],
+type Table = readonly (readonly [RegExp, string])[];
+
+/** TLS errors on the client's side, by their letters: see `find`. */
+const CLIENT_TLS: Table = [
+  [/certificaterequired/, "it requires a client certificate: give one with --cert and --key"],
+  [/alerthandshakefailure/, NO_CIPHER + OR_CERTIFICATE],
+  [/alertprotocolversion/, TOO_OLD],
+  [/alertunknownca/, "it does not trust the signer of our certificate: choose another --cert"],
+  [/alert[a-z]*(certificate|access)/, "it rejects our certificate: choose another --cert"],
   [
-    /UnknownIssuer/,
+    /unknownissuer|^unableto|selfsigned/,
     "the signer of its certificate is not trusted: name the signer's certificate with --ca FILE",
   ],
-  [/not valid for any names/, "its certificate has no name (in a subjectAltName): RECIPE"],
-  [/not valid for name|NotValidForName/, "its certificate is for another name: check --host"],
+  [/notvalidforanynames/, "its certificate has no name (in a subjectAltName): RECIPE"],
+  [/notvalidforname|altnameinvalid/, "its certificate is for another name: check --host"],
   [
-    /CaUsedAsEndEntity/,
+    /causedasendentity|^invalid(ca|purpose)/,
     "its certificate is a signer's, and the server needs one that is not: RECIPE",
   ],
   [
-    /UnsupportedCertVersion/,
+    /unsupportedcertversion/,
     "its certificate is X.509 version 1, and only version 3 has names: RECIPE",
   ],
-  [/not valid yet|NotValidYet/i, "its certificate is not valid yet: check the clocks"],
-  [/expired/i, "its certificate has expired: the server needs a new one"],
-  [/invalid peer certificate/, "its certificate is not valid"],
-  [/InvalidContentType/, "it does not speak TLS: leave out --tls"],
-  [/KeyMismatch/, "the key is not that certificate's"],
-  [/failed to parse private key/, WRONG_KIND],
+  [/notvalidyet|notyetvalid/, "its certificate is not valid yet: check the clocks"],
+  [/expired/, "its certificate has expired: the server needs a new one"],
+  [/invalidpeercertificate/, "its certificate is not valid"],
+  [
+    /invalidcontenttype|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord/,
+    "it does not speak TLS: leave out --tls",
+  ],
+  [/key(values)?mismatch/, "the key is not that certificate's"],
+  [/failedtoparseprivatekey/, WRONG_KIND],
 ];
 
-/** TLS errors on the server's side. */
-const SERVER_TLS: readonly (readonly [RegExp, string])[] = [
-  [/corrupt message/, "it does not speak TLS, which is required here"],
-  [/NotOffered|ExtensionRequired/, TOO_OLD],
-  [/InCommon/, `${NO_CIPHER}, or none for our kind of key`],
-  [/alert: UnknownCA/, "it does not trust the signer of our certificate"],
-  [/alert: CertificateExpired/, "it rejects our certificate as expired"],
-  [/alert: \w*Certificate/, "it rejects our certificate, which may be for another name"],
-  [/alert: /, "it aborted the handshake"],
-  [/hung up|handshake eof/, HUNG_UP],
-  [/reset/i, "it reset the connection in the handshake"],
+/** TLS errors on the server's side, likewise. */
+const SERVER_TLS: Table = [
+  [
+    /corruptmessage|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord/,
+    "it does not speak TLS, which is required here",
+  ],
+  [/notoffered|extensionrequired|unsupportedprotocol|versiontoolow/, TOO_OLD],
+  [/incommon|noshared|nosuitable/, `${NO_CIPHER}, or none for our kind of key`],
+  [/alertunknownca/, "it does not trust the signer of our certificate"],
+  [/alertcertificateexpired/, "it rejects our certificate as expired"],
+  [/alert[a-z]*certificate/, "it rejects our certificate, which may be for another name"],
+  [/alert/, "it aborted the handshake"],
+  [/hungup|handshakeeof/, HUNG_UP],
+  [/reset/, "it reset the connection in the handshake"],
 ];
-
-function find(table: readonly (readonly [RegExp, string])[], error: unknown): string | undefined {
-  const message = errorMessage(error);
-  return table.find(([pattern]) => pattern.test(message))?.[1];
-}
 
 /**
- * Describes why a TLS handshake with a server failed; undefined for other errors.
- * @param server.hostname its name
- * @param server.knows whether it was sent a certificate of ours
+ * Finds an error by the letters of its code and message: rustls, Deno's TLS, says "alert: UnknownCA"
+ * in the message, and OpenSSL, Node's, ALERT_UNKNOWN_CA in the code.
  */
+function find(table: Table, error: unknown): string | undefined {
+  const { code = "" } = Object(error);
+  const message = errorMessage(error);
+  // Deno's node:tls has such codes too, but already the messages of rustls.
+  const isRustls = /^ERR_SSL/.test(code) && !message.includes("SSL routines");
+  const letters = `${isRustls ? "" : code}${message}`.toLowerCase().replaceAll(/[^a-z]/g, "");
+  return table.find(([pattern]) => pattern.test(letters))?.[1];
+}
+
+/** A server, as far as the description of a TLS error needs it. */
+interface TlsServer extends Endpoint {
+  readonly tls?: TlsOptions | undefined;
+}
+
+/** Describes why a TLS handshake with a server failed; undefined for other errors. */
 export function describeTlsError(
   error: unknown,
-  server: { hostname?: string | undefined; knows?: boolean } = {},
+  { hostname = "localhost", tls }: TlsServer = {},
 ): string | undefined {
   return find(CLIENT_TLS, error)
-    ?.replace("RECIPE", () => recipe(server.hostname ?? "localhost"))
-    .replace(OR_CERTIFICATE, server.knows ? "" : OR_CERTIFICATE);
+    ?.replace("RECIPE", () => recipe(hostname))
+    .replace(OR_CERTIFICATE, tls?.cert === undefined ? OR_CERTIFICATE : "");
 }
 
 /** Returns the command that makes a suitable certificate. */
 function recipe(hostname: string): string {
-  return "make a suitable one, and trust it with --ca cert.pem: " +
-    `openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 ` +
-    `-subj /CN=${hostname} -addext subjectAltName=${
-      isAddress(hostname) ? "IP" : "DNS"
-    }:${hostname} ` +
-    "-addext basicConstraints=CA:FALSE";
+  const kind = isAddress(hostname) ? "IP" : "DNS";
+  return "make a suitable one, and trust it with --ca cert.pem: openssl req -x509 " +
+    `-newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 365 -subj /CN=${hostname} ` +
+    `-addext subjectAltName=${kind}:${hostname} -addext basicConstraints=CA:FALSE`;
 }
 
 /** Describes why a TLS handshake with a client failed. */
@@ -159,29 +174,28 @@ export function describeHandshakeError(error: unknown): string {
 /** Describes why listening failed. */
 export function describeListenError(error: unknown, { hostname, path }: Endpoint = {}): string {
   const { AddrInUse, AddrNotAvailable, NotFound, PermissionDenied } = Deno.errors;
+  const isUnix = path !== undefined;
   if (error instanceof AddrInUse) {
-    return path === undefined
-      ? "the port is in use: stop the other program, or choose another --port (0 takes a free one)"
-      : "another server listens there: stop it, or choose another path";
+    return isUnix
+      ? "another server listens there: stop it, or choose another path"
+      : "the port is in use: stop the other program, or choose another --port (0 takes a free one)";
   }
   if (error instanceof PermissionDenied) {
-    const choice = path === undefined ? "a --port from 1024 up" : "a folder that you may write to";
+    const choice = isUnix ? "a folder that you may write to" : "a --port from 1024 up";
     return `permission denied: choose ${choice}`;
   }
   if (error instanceof AddrNotAvailable) {
     return "this machine has no such address: choose another --host, such as 127.0.0.1";
   }
   if (error instanceof NotFound) return "no such folder";
-  const why = describeTlsError(error, { hostname })?.replace(/^its /, "the ");
-  return why ?? describeSystemError(error);
+  return describeTlsError(error, { hostname })?.replace(/^its /, "the ") ??
+    describeSystemError(error);
 }
 
 /** Describes why connecting failed. */
 export function describeConnectError(
   error: unknown,
-  { hostname = "127.0.0.1", path, tls }: Endpoint & {
-    tls?: { cert?: string | undefined } | undefined;
-  } = {},
+  { hostname = "127.0.0.1", path, tls }: TlsServer = {},
 ): string {
   const { ConnectionRefused, NotFound, UnexpectedEof } = Deno.errors;
   const hint = path === undefined ? bracketHint(hostname) : "";
@@ -191,8 +205,7 @@ export function describeConnectError(
   }
   if (isQueueFull(error)) return "its listen queue is full: too many connections wait in it";
   if (error instanceof UnexpectedEof) return "it closed the connection in the TLS handshake";
-  const why = describeTlsError(error, { hostname, knows: tls?.cert !== undefined });
-  return why ?? `${describeSystemError(error)}${hint}`;
+  return describeTlsError(error, { hostname, tls }) ?? `${describeSystemError(error)}${hint}`;
 }
 
 /** Returns whether a Unix socket's listen queue is full. TCP waits by itself then. */

@@ -3,8 +3,8 @@
  * (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
  */
 
-import type { Addr, NetAddr } from "./address.ts";
 import type { BlockList } from "node:net";
+import { type Addr, formatAddress, formatEndpoint, type NetAddr } from "./address.ts";
 import { type ServerConn, WrappedConn } from "./conn.ts";
 
 /** The content of a header. */
@@ -22,7 +22,6 @@ const LONGEST_LINE = 107;
 /** The most bytes of a header of version 2: room for everything that proxies put into one. */
 const LONGEST = 4096;
 
-const [CR, LF] = [13, 10];
 const LINE = "PROXY ";
 const SIGNATURE = "\r\n\r\n\0\r\nQUIT\n";
 /** The bytes of the fixed part of a header of version 2. */
@@ -41,8 +40,9 @@ const PORT = /^(?:0|[1-9]\d{0,4})$/;
  * @throws {Error} as soon as the bytes can't be a header
  */
 export function readHeader(bytes: Uint8Array): ProxyHeader | null {
-  if (begins(bytes, LINE)) return readLine(bytes);
-  if (begins(bytes, SIGNATURE)) return readBinary(bytes);
+  const text = String.fromCharCode(...bytes); // Latin-1, in which any byte is a character
+  if (LINE.startsWith(text.slice(0, LINE.length))) return readLine(text);
+  if (SIGNATURE.startsWith(text.slice(0, SIGNATURE.length))) return readBinary(bytes);
   throw new Error("it sent no PROXY header");
 }
 
@@ -72,78 +72,67 @@ export function readHeader(bytes: Uint8Array): ProxyHeader | null {
 export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<ServerConn | null> {
   const proxies = readNetworks(trusted.split(","));
   return async (conn) => {
-    const { remoteAddr } = conn;
-    const isProxy = "hostname" in remoteAddr &&
-      (await proxies).check(remoteAddr.hostname, familyOf(remoteAddr.hostname));
-    return isProxy ? await ProxiedConn.accept(conn, remoteAddr) : conn;
-  };
-}
-
-/** A proxy's connection after its header. */
-class ProxiedConn extends WrappedConn {
-  #early: Uint8Array; // received together with the header
-
-  private constructor(
-    conn: ServerConn,
-    readonly proxy: NetAddr,
-    readonly header: ProxyHeader,
-    early: Uint8Array,
-  ) {
-    super(conn);
-    this.#early = early;
-  }
-
-  /** Reads the header. Returns null if the connection ends first. */
-  static async accept(conn: ServerConn, proxy: NetAddr): Promise<ServerConn | null> {
+    const { remoteAddr: proxy } = conn;
+    if (!("hostname" in proxy)) return conn;
+    if (!(await proxies).check(proxy.hostname, familyOf(proxy.hostname))) return conn;
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
       const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
       if (count === null) return null;
       length += count;
       const header = readHeader(bytes.subarray(0, length));
-      if (header) return new ProxiedConn(conn, proxy, header, bytes.slice(header.length, length));
+      if (header) return new ProxiedConn(conn, header, bytes.slice(header.length, length));
     }
+  };
+}
+
+/** A proxy's connection after its header. */
+class ProxiedConn extends WrappedConn {
+  /** @param early what was received together with the header */
+  constructor(conn: ServerConn, readonly header: ProxyHeader, private early: Uint8Array) {
+    super(conn);
   }
 
   override get remoteAddr(): Addr {
-    return typeof this.header.client === "string" ? this.proxy : this.header.client;
+    const { client } = this.header;
+    return typeof client === "string" ? super.remoteAddr : client;
   }
 
   override get isHealthCheck(): boolean {
     const { client, target } = this.header;
     // Version 1 has no word for a health check: the proxy gives this connection's own two ends. One
     // of them alone can be a client's: on the proxy's machine, by chance from the same port.
-    const isItself = isSame(client, this.proxy) && isSame(target, this.conn.localAddr);
+    const isItself = isSame(client, super.remoteAddr) && isSame(target, this.localAddr);
     return isItself || client === "local";
   }
 
   override read(into: Uint8Array): Promise<number | null> {
-    const early = this.#early.subarray(0, into.length);
+    const early = this.early.subarray(0, into.length);
     if (early.length === 0) return super.read(into);
     into.set(early);
-    this.#early = this.#early.subarray(early.length);
+    this.early = this.early.subarray(early.length);
     return Promise.resolve(early.length);
   }
 }
 
 /** Reads version 1, a line of text. */
-function readLine(bytes: Uint8Array): ProxyHeader | null {
-  const end = bytes.indexOf(LF);
-  const length = end < 0 ? bytes.length : end + 1;
-  if (length > LONGEST_LINE || (end < 0 && length === LONGEST_LINE)) {
+function readLine(text: string): ProxyHeader | null {
+  const length = text.indexOf("\n") + 1;
+  if ((length || text.length + 1) > LONGEST_LINE) {
     throw malformed(`its line is longer than ${LONGEST_LINE} bytes`);
   }
-  if (end < 0) return null;
-  if (bytes[end - 1] !== CR) throw malformed("its line does not end in CRLF");
-  const line = text(bytes.subarray(0, end - 1));
-  const [, family, source = "", target = "", ...ports] = line.split(" ");
+  if (length === 0) return null;
+  if (text[length - 2] !== "\r") throw malformed("its line does not end in CRLF");
+  const [, family, source = "", target = "", ...ports] = text.slice(0, length - 2).split(" ");
   if (family === "UNKNOWN") return { length, client: "unknown" };
   if (family !== "TCP4" && family !== "TCP6") {
     throw malformed("its family is not TCP4, TCP6 or UNKNOWN");
   }
-  const is = family === "TCP4" ? IPV4.test.bind(IPV4) : isIPv6;
-  if (!is(source) || !is(target)) throw malformed(`its addresses are not ${family}'s`);
-  if (ports.length !== 2 || !ports.every(isPort)) {
+  const most = family === "TCP4" ? 32 : 128;
+  if (bitsOf(source) !== most || bitsOf(target) !== most) {
+    throw malformed(`its addresses are not ${family}'s`);
+  }
+  if (ports.length !== 2 || !ports.every((port) => PORT.test(port) && Number(port) <= 65535)) {
     throw malformed("its ports are not two numbers from 0 to 65535");
   }
   const [from, to] = ports.map(Number) as [number, number];
@@ -170,14 +159,13 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
   }
   if (bytes.length < length) return null;
   if (isLocal) return { length, client: "local" };
-  switch (familyAndProtocol) {
-    case TCP4:
-      return { length, client: ipv4(view, 16, 24), target: ipv4(view, 20, 26) };
-    case TCP6:
-      return { length, client: ipv6(view, 16, 48), target: ipv6(view, 32, 50) };
-    default: // UDP, a Unix socket or nothing: no address of use here
-      return { length, client: "unknown" };
-  }
+  const size = familyAndProtocol === TCP4 ? 4 : familyAndProtocol === TCP6 ? 16 : 0;
+  if (size === 0) return { length, client: "unknown" }; // UDP, a Unix socket or nothing of use here
+  const end = (index: number) => {
+    const ip = bytes.subarray(FIXED + index * size, FIXED + (index + 1) * size);
+    return addr(ipOf(ip), view.getUint16(FIXED + 2 * size + 2 * index));
+  };
+  return { length, client: end(0), target: end(1) };
 }
 
 /** Takes a reset for an end: some health checks end so. */
@@ -186,72 +174,48 @@ function nullIfReset(error: unknown): null {
   throw error;
 }
 
-/** Returns whether bytes begin as a text does, as far as they go. */
-function begins(bytes: Uint8Array, text: string): boolean {
-  return bytes.subarray(0, text.length).every((byte, at) => byte === text.charCodeAt(at));
-}
-
-/** Decodes bytes as Latin-1, in which any byte is a character. */
-function text(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
-}
-
 function malformed(why: string): Error {
   return new Error(`its PROXY header is malformed: ${why}`);
 }
 
-function isPort(text: string): boolean {
-  return PORT.test(text) && Number(text) <= 65535;
-}
-
-function isIPv6(text: string): boolean {
-  return IPV6.test(text) && URL.canParse(`http://[${text}]`);
+/** Returns the bits of an IP address, 32 or 128; 0 of any other text. */
+function bitsOf(text: string): number {
+  if (IPV4.test(text)) return 32;
+  return IPV6.test(text) && URL.canParse(`http://[${text}]`) ? 128 : 0;
 }
 
 function familyOf(address: string): "ipv4" | "ipv6" {
   return address.includes(":") ? "ipv6" : "ipv4";
 }
 
-/** Reads an address and a port of a header of version 2. */
-function ipv4(view: DataView, at: number, port: number): NetAddr {
-  const bytes = Array.from({ length: 4 }, (_, more) => view.getUint8(at + more));
-  return addr(bytes.join("."), view.getUint16(port));
-}
-
-/** Reads the same for IPv6. */
-function ipv6(view: DataView, at: number, port: number): NetAddr {
-  const groups = Array.from({ length: 8 }, (_, more) => view.getUint16(at + 2 * more).toString(16));
-  return addr(groups.join(":"), view.getUint16(port));
+/** Formats the 4 or 16 bytes of an IP address. */
+function ipOf(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replaceAll(/.{4}(?=.)/g, "$&:");
 }
 
 /** Returns whether an address of a header is one that the runtime gave. */
 function isSame(one: NetAddr | string | undefined, other: Addr | undefined): boolean {
-  return typeof one === "object" && other !== undefined && "hostname" in other &&
-    one.port === other.port && one.hostname === plain(other.hostname);
+  return typeof one === "object" && other !== undefined &&
+    formatAddress(one) === formatAddress(other);
 }
 
-/** Makes an address as the runtime writes it. */
-function addr(hostname: string, port: number): NetAddr {
-  return { transport: "tcp", hostname: plain(hostname), port };
-}
-
-/** Returns an address as the runtime writes it, IPv4 in IPv6 as IPv4. */
-function plain(address: string): string {
-  if (familyOf(address) === "ipv4") return address;
-  const shortest = new URL(`http://[${address}]`).hostname.slice(1, -1);
-  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(shortest) ?? [];
-  if (high === undefined || low === undefined) return shortest;
-  return [high, low].map((half) => parseInt(half, 16)).flatMap((half) => [half >> 8, half & 255])
-    .join(".");
+/** Makes an address as the runtime writes it, IPv4 in IPv6 as IPv4. */
+function addr(address: string, port: number): NetAddr {
+  let { hostname } = new URL(`http://${formatEndpoint({ hostname: address })}`);
+  const [, high, low = ""] = /^\[::ffff:(\w+):(\w+)\]$/.exec(hostname) ?? [];
+  if (high !== undefined) ({ hostname } = new URL(`http://0x${high}${low.padStart(4, "0")}`));
+  return { transport: "tcp", hostname: hostname.replace(/[[\]]/g, ""), port };
 }
 
 /** Parses addresses and networks. Loads the list that compares them on demand: that takes 8 ms. */
 function readNetworks(texts: readonly string[]): Promise<BlockList> {
   const networks = texts.map((text) => {
     const [, address = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-    const most = IPV4.test(address) ? 32 : isIPv6(address) ? 128 : -1;
+    const most = bitsOf(address);
     const prefix = Number(bits ?? most);
-    if (most < 0 || prefix > most) {
+    if (most === 0 || prefix > most) {
       throw new RangeError("must be addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8");
     }
     return [address, prefix, familyOf(address)] as const;

@@ -6,14 +6,13 @@
 
 import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
-import type { Addr } from "./address.ts";
-import { type Conn, type Listener, type ServerConn, WrappedConn } from "./conn.ts";
+import { type Conn, type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
 import { asDenoError } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
 
 /** The first version of Deno in which the layer can half-close. */
-const SINCE = [2, 9, 2];
+const SINCE = "2.9.2";
 /** The first read, in bytes: a silent client costs as much as a silent TCP client. */
 const FIRST_READ = 64;
 /** A read has room for twice as many bytes as the last one returned: at rest, a buffer costs memory. */
@@ -34,48 +33,22 @@ export function listenTls(
   identity: Identity,
 ): Listener {
   const native = Deno.listenTls({ ...options, ...identity });
-  if (isBefore(SINCE)) return native;
+  if (Deno.version.deno.localeCompare(SINCE, "en", { numeric: true }) < 0) return native;
   native.close(); // the layer would reject a wrong identity only when a client connects
-  return new TlsListener(Deno.listen(options), identity);
+  return layTls(Deno.listen(options), identity);
 }
 
 /** Returns a listener whose connections are TLS over those of another. */
 export function layTls(listener: Listener, identity: Identity): Listener {
-  return new TlsListener(listener, identity);
-}
-
-class TlsListener implements Listener {
-  readonly #listener: Listener;
-  readonly #layOver: Promise<(conn: Conn) => Layer>;
-
-  constructor(listener: Listener, identity: Identity) {
-    this.#listener = listener;
-    this.#layOver = loadLayer(identity);
-  }
-
-  get addr(): Addr {
-    return this.#listener.addr;
-  }
-
-  get resets(): boolean {
-    return this.#listener.resets ?? false;
-  }
-
-  async accept(): Promise<TlsConnection> {
-    const conn = await this.#listener.accept();
-    return new TlsConnection(conn, await this.#layOver);
-  }
-
-  close(): void {
-    this.#listener.close();
-  }
+  const loaded = loadLayer(identity);
+  return wrapListener(listener, async (conn) => new TlsConnection(conn, await loaded));
 }
 
 /** A connection to a TLS client. The handshake begins with the first use, the layer with the first byte. */
 class TlsConnection extends WrappedConn {
-  readonly #layOver: (conn: Conn) => Layer;
-  #layer: Layer | undefined;
+  #layer: ReturnType<LayOver> | undefined;
   #handshake: Promise<void> | undefined;
+  #sending = Promise.resolve(); // the last of what the layer sends
   #isSecure = false;
   #received: Uint8Array[] = []; // not yet read
   #hasEnded = false; // the client has half-closed, in TLS
@@ -89,15 +62,14 @@ class TlsConnection extends WrappedConn {
 
   override handshake = (): Promise<void> => this.#handshake ??= this.#shakeHands();
 
-  constructor(conn: ServerConn, layOver: (conn: Conn) => Layer) {
+  constructor(conn: ServerConn, readonly layOver: LayOver) {
     super(conn);
-    this.#layOver = layOver;
   }
 
   async #shakeHands(): Promise<void> {
     while (!this.#isSecure && this.#failure === undefined) await this.#more();
     if (this.#failure === undefined) return;
-    await this.#layer?.flush(); // tells the client why
+    await this.#flush(); // tells the client why
     throw new Error(describeHandshakeError(this.#failure), { cause: this.#failure });
   }
 
@@ -120,39 +92,39 @@ class TlsConnection extends WrappedConn {
 
   /** Half-closes the connection, in TLS and in TCP. */
   override async closeWrite(): Promise<void> {
-    const layer = this.#layer;
-    if (layer !== undefined) {
-      await this.#unlessItFails((done) => layer.socket.end(done));
-      await layer.flush();
-    }
+    const socket = this.#layer?.socket;
+    if (socket) await this.#unlessItFails((done) => socket.end(done));
+    await this.#flush();
     await this.conn.closeWrite();
   }
 
   /** Closes the connection, in TLS too if the client has received everything. */
   override close(): void {
     if (this.#isClosed) return;
-    this.#isClosed = true;
-    const layer = this.#layer;
     const isTaken = this.#isSecure && this.#failure === undefined && this.#giveUp.size === 0;
-    this.#fail(new Deno.errors.Interrupted("the connection was closed"));
-    if (isTaken && layer?.socket.writableEnded === false) void this.#sendEnd(layer);
+    this.#over("closed");
+    if (isTaken && this.#layer?.socket.writableEnded === false) void this.#sendEnd();
     else this.#cut();
   }
 
-  async #sendEnd(layer: Layer): Promise<void> {
+  async #sendEnd(): Promise<void> {
     const late = setTimeout(() => this.#cut(), END_LIMIT);
-    await new Promise<void>((resolve) => layer.socket.end(resolve));
-    await layer.flush();
+    await new Promise<void>((resolve) => this.#layer?.socket.end(resolve));
+    await this.#flush();
     clearTimeout(late);
     this.#cut();
   }
 
   /** Closes the connection with a reset. */
   override reset(): void {
-    this.#isClosed = true;
-    this.#fail(new Deno.errors.Interrupted("the connection was reset"));
+    this.#over("reset");
     this.conn.reset?.();
     this.#cut();
+  }
+
+  #over(how: string): void {
+    this.#isClosed = true;
+    this.#fail(new Deno.errors.Interrupted(`the connection was ${how}`));
   }
 
   /** Frees the descriptor. */
@@ -167,7 +139,7 @@ class TlsConnection extends WrappedConn {
   /** Makes the layer, which costs 1 ms, at the client's first byte. */
   async #begin(): Promise<void> {
     if (this.#isCut) return;
-    const layer = this.#layOver(this.conn);
+    const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
     const { socket } = layer;
     const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
     socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
@@ -178,9 +150,16 @@ class TlsConnection extends WrappedConn {
     socket.on("secure", () => this.#isSecure = true);
     socket.on("error", fail); // of the handshake
     socket.on("_tlsError", fail); // of a later record: the event that node:tls itself uses
-    await untilFlushed(); // it must not be destroyed before it has started
+    await turn(); // it must not be destroyed before it has started
     if (this.#isCut) socket.destroy();
     else this.#layer = layer;
+  }
+
+  /** Resolves once all output of the layer has been sent, or can't be. */
+  async #flush(): Promise<void> {
+    if (this.#layer === undefined) return;
+    await turn(); // it passes its output on a little later
+    await this.#sending.catch(() => {});
   }
 
   /** Moves as many received bytes as fit. */
@@ -212,9 +191,9 @@ class TlsConnection extends WrappedConn {
       if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
       this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
       if (this.#layer === undefined) await this.#begin();
-      this.#layer?.push(buffer.subarray(0, count));
+      this.#layer?.wire.push(buffer.subarray(0, count));
     } catch (error) {
-      await untilFlushed(); // an alert of the client may say why
+      await turn(); // an alert of the client may say why
       // A client that has half-closed in TLS may do so in TCP too, and still be answered.
       if (!this.#hasEnded || !(error instanceof Deno.errors.UnexpectedEof)) {
         this.#fail(error as Error);
@@ -241,53 +220,24 @@ class TlsConnection extends WrappedConn {
   }
 }
 
-/** TLS over a connection. */
-interface Layer {
-  /** The plaintext side. */
-  readonly socket: TLSSocket;
-  /** Adds bytes that were received from the network. */
-  push(bytes: Uint8Array): void;
-  /** Resolves once all output has been sent, or can't be. */
-  flush(): Promise<void>;
-}
+/** Lays TLS over what sends bytes to a client: a socket of plain text, and a wire that takes what is received. */
+type LayOver = Awaited<ReturnType<typeof loadLayer>>;
 
 /** Loads node:tls, which takes long, and only servers with TLS need. */
-async function loadLayer({ cert, key }: Identity): Promise<(conn: Conn) => Layer> {
+async function loadLayer({ cert, key }: Identity) {
   const [tls, { Duplex }] = await Promise.all([import("node:tls"), import("node:stream")]);
   const secureContext = tls.createSecureContext({ cert, key });
-  return (conn) => {
-    let sending: Promise<unknown> = Promise.resolve();
+  return (send: (bytes: Uint8Array) => Promise<void>) => {
     const wire = new Duplex({
       autoDestroy: false,
       read() {}, // bytes are pushed, requested or not
-      write(bytes: Uint8Array, _, done) {
-        sending = writeAll(conn, bytes).then(() => done(), done);
-      },
+      write: (bytes, _, done) => void send(bytes).then(() => done(), done),
     });
     wire.destroy = () => wire; // called before the alert that tells a client why it is refused
-    return {
-      socket: new tls.TLSSocket(wire, { isServer: true, secureContext }),
-      push: (bytes) => void wire.push(bytes),
-      async flush() {
-        await untilFlushed();
-        await sending;
-      },
-    };
+    return { wire, socket: new tls.TLSSocket(wire, { isServer: true, secureContext }) };
   };
-}
-
-/** Waits until the layer has passed its output on, which it does a little later. */
-function untilFlushed(): Promise<void> {
-  return turn();
 }
 
 async function writeAll(conn: Conn, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
-}
-
-/** Returns true if this Deno is older. */
-function isBefore(version: readonly number[]): boolean {
-  const own = Deno.version.deno.split(/\D/).map(Number);
-  const at = version.findIndex((part, at) => part !== own[at]);
-  return at >= 0 && (own[at] ?? 0) < (version[at] ?? 0);
 }

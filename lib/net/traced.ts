@@ -1,6 +1,6 @@
 /** Reports every read and write of a connection as it happens. */
 
-import { type Listener, type ServerConn, WrappedConn } from "./conn.ts";
+import { type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
 
 /**
  * One read or write of a connection, or a step of its life.
@@ -82,20 +82,15 @@ export function traced(conn: ServerConn, trace: Trace): ServerConn & Disposable;
 export function traced(listener: Listener, trace: Trace): Listener;
 export function traced(inner: ServerConn | Listener, trace: Trace): ServerConn | Listener {
   if (!("accept" in inner)) return new TracedConn(inner, trace, "self");
-  return {
-    addr: inner.addr,
-    resets: inner.resets ?? false,
-    accept: async () => new TracedConn(await inner.accept(), trace, "peer"),
-    close: () => inner.close(),
-  };
+  return wrapListener(inner, (conn) => new TracedConn(conn, trace, "peer"));
 }
 
 class TracedConn extends WrappedConn {
   readonly #ended = { peer: false, self: false };
   #isOver = false; // reset or closed
 
-  constructor(readonly inner: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
-    super(inner);
+  constructor(conn: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
+    super(conn);
     this.#tell("connected", maker);
   }
 
@@ -125,7 +120,7 @@ class TracedConn extends WrappedConn {
   }
 
   override reset(): void {
-    this.#over(this.inner.reset ? "reset" : "cut", "self");
+    this.#over(this.conn.reset ? "reset" : "cut", "self");
     super.reset();
   }
 
@@ -143,13 +138,12 @@ class TracedConn extends WrappedConn {
 
   #failed(error: unknown): never {
     const { ConnectionReset, BrokenPipe } = Deno.errors;
-    if (error instanceof ConnectionReset || error instanceof BrokenPipe) {
-      this.#over("reset", "peer");
-    }
+    const isReset = error instanceof ConnectionReset || error instanceof BrokenPipe;
+    if (isReset) this.#over("reset", "peer");
     throw error;
   }
 
   #tell(kind: TraceEvent["kind"], from: TraceEvent["from"], data: Uint8Array = NOTHING): void {
-    this.trace({ kind, from, data, time: performance.now() }, this.inner);
+    this.trace({ kind, from, data, time: performance.now() }, this.conn);
   }
 }
