@@ -2,7 +2,7 @@
 
 import { onAbort, sleep } from "../wait.ts";
 import { addressesOf, asciiHost, formatEndpoint, isAddress } from "./address.ts";
-import { ConnectError, describeConnectError, describeTlsError, isQueueFull } from "./errors.ts";
+import { ConnectError, describeConnectError, describeTlsError } from "./errors.ts";
 import type { ServerConn } from "./conn.ts";
 import { certificatesOf, type Identity, identityOf } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
@@ -67,7 +67,7 @@ export interface Connected {
  * Connects to a server.
  * @throws {ConnectError}
  */
-export async function connect(options: FamilyOptions = {}): Promise<ServerConn & Disposable> {
+export async function connect(options: FamilyOptions = {}): Promise<Connected["conn"]> {
   const attempt = options.family === undefined ? connectOnce : connectResolved;
   return (await retry(options, attempt)).conn;
 }
@@ -76,8 +76,8 @@ export async function connect(options: FamilyOptions = {}): Promise<ServerConn &
  * Connects to a server, and measures the steps of the attempt that succeeded.
  * @throws {ConnectError}
  */
-export async function connectTimed(options: FamilyOptions = {}): Promise<Connected> {
-  return await retry(options, connectResolved);
+export function connectTimed(options: FamilyOptions = {}): Promise<Connected> {
+  return retry(options, connectResolved);
 }
 
 /** Tries until an attempt succeeds, fails for good, or the time for it is over. */
@@ -92,11 +92,10 @@ async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promi
     const late = limit > 0 ? AbortSignal.timeout(Math.ceil(limit)) : undefined;
     const stop = AbortSignal.any([late, signal].filter((one) => one !== undefined));
     try {
-      const connected = await attempt(options, stop);
-      const { conn } = connected;
-      return options.trace ? { ...connected, conn: traced(conn, options.trace) } : connected;
+      const { conn, ...times } = await attempt(options, stop);
+      return { conn: options.trace ? traced(conn, options.trace) : conn, ...times };
     } catch (error) {
-      const until = isQueueFull(error) ? latestInQueue : latest;
+      const until = error instanceof Deno.errors.WouldBlock ? latestInQueue : latest;
       if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {
         const why = signal?.aborted
           ? "aborted"
@@ -115,10 +114,8 @@ async function connectResolved(options: FamilyOptions, signal: AbortSignal): Pro
   const { hostname = "127.0.0.1", path, tls, family } = options;
   // With a client certificate, the runtime resolves the name that it verifies.
   const isResolved = path !== undefined || isAddress(hostname) || tls?.cert !== undefined;
-  const isAllowed = async () => (await Deno.permissions.query({ name: "net" })).state === "granted";
-  if (family === undefined && (isResolved || !await isAllowed())) {
-    return await connectOnce(options, signal);
-  }
+  const mayResolve = () => Deno.permissions.querySync({ name: "net" }).state === "granted";
+  if (family === undefined && (isResolved || !mayResolve())) return connectOnce(options, signal);
   const start = performance.now();
   const addresses = await addressesOf(hostname, family);
   const resolve = performance.now() - start;
@@ -145,14 +142,13 @@ async function connectOnce(
   const hostname = asciiHost(options.hostname ?? "127.0.0.1") ?? "";
   const start = performance.now();
   if (path !== undefined) {
-    const conn = await connectUnix(path);
-    return { conn, connect: performance.now() - start };
+    return { conn: await connectUnix(path), connect: performance.now() - start };
   }
   const caCerts = tls?.ca === undefined ? [] : [certificatesOf(tls.ca, "ca")];
   const identity = identityOf(tls ?? {});
   const conn = identity === undefined
     ? await Deno.connect({ hostname: address ?? hostname, port, signal })
-    : await connectAs(identity, { hostname, port }, caCerts, signal);
+    : await connectAs({ hostname, port, caCerts, ...identity }, signal);
   if (isSelf(conn)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
@@ -160,8 +156,9 @@ async function connectOnce(
   if ("setNoDelay" in conn) conn.setNoDelay();
   const connect = performance.now() - start;
   if (!tls) return { conn, connect };
-  const secured = await secure(conn, { hostname, caCerts }, signal);
-  return { conn: secured, connect, handshake: performance.now() - start - connect };
+  const tlsConn = "handshake" in conn ? conn : await Deno.startTls(conn, { hostname, caCerts });
+  await secure(tlsConn, signal);
+  return { conn: tlsConn, connect, handshake: performance.now() - start - connect };
 }
 
 /** Connects to a Unix socket. A file or a folder refuses connections too. */
@@ -181,12 +178,10 @@ async function connectUnix(path: string): Promise<Deno.UnixConn> {
  * only if it connects itself, and then leaves Nagle's algorithm on.
  */
 async function connectAs(
-  identity: Identity,
-  where: { hostname: string; port: number },
-  caCerts: string[],
+  where: Deno.ConnectTlsOptions & Identity,
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
-  const connecting = Deno.connectTls({ ...where, ...identity, caCerts });
+  const connecting = Deno.connectTls(where);
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const removeListener = onAbort(signal, () => {
     reject(signal.reason);
@@ -196,20 +191,12 @@ async function connectAs(
 }
 
 /** Does the TLS handshake, which verifies the server's name. Closes the connection if that fails. */
-async function secure(
-  conn: Deno.TcpConn | Deno.TlsConn,
-  how: { hostname: string; caCerts: string[] },
-  signal: AbortSignal,
-): Promise<Deno.TlsConn> {
-  let current = conn;
-  const removeListener = onAbort(signal, () => current[Symbol.dispose]());
+async function secure(conn: Deno.TlsConn, signal: AbortSignal): Promise<void> {
+  const removeListener = onAbort(signal, () => conn[Symbol.dispose]());
   try {
-    const tls = "handshake" in conn ? conn : await Deno.startTls(conn, how);
-    current = tls;
-    await tls.handshake();
-    return tls;
+    await conn.handshake();
   } catch (error) {
-    current[Symbol.dispose]();
+    conn[Symbol.dispose]();
     throw error;
   } finally {
     removeListener();

@@ -197,20 +197,17 @@ export function describeConnectError(
   error: unknown,
   { hostname = "127.0.0.1", path, tls }: TlsServer = {},
 ): string {
-  const { ConnectionRefused, NotFound, UnexpectedEof } = Deno.errors;
+  const { ConnectionRefused, NotFound, UnexpectedEof, WouldBlock } = Deno.errors;
   const hint = path === undefined ? bracketHint(hostname) : "";
   if (error instanceof ConnectionRefused || error instanceof NotFound) {
     const where = path === undefined ? "--host and --port" : "--unix";
     return `connection refused: start a server, or check ${where}${hint}`;
   }
-  if (isQueueFull(error)) return "its listen queue is full: too many connections wait in it";
+  if (error instanceof WouldBlock) { // of a Unix socket: TCP waits by itself
+    return "its listen queue is full: too many connections wait in it";
+  }
   if (error instanceof UnexpectedEof) return "it closed the connection in the TLS handshake";
   return describeTlsError(error, { hostname, tls }) ?? `${describeSystemError(error)}${hint}`;
-}
-
-/** Returns whether a Unix socket's listen queue is full. TCP waits by itself then. */
-export function isQueueFull(error: unknown): boolean {
-  return error instanceof Deno.errors.WouldBlock;
 }
 
 function describeSystemError(error: unknown): string {

@@ -39,12 +39,8 @@ export interface ListenOptions {
 }
 
 const RULES: Rules<ListenOptions> = {
-  hostname: textRule,
-  port: portRule,
-  path: textRule,
-  cert: textRule,
-  key: textRule,
-  resets: booleanRule,
+  ...{ hostname: textRule, port: portRule, path: textRule },
+  ...{ cert: textRule, key: textRule, resets: booleanRule },
 };
 
 /**

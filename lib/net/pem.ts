@@ -1,22 +1,12 @@
 /** PEM files as they occur in practice, made into what TLS here reads. */
 
-import type { KeyObject } from "node:crypto";
 import { errorMessage } from "../checks.ts";
 
-/** A certificate and its private key, in PEM form. */
-export interface Identity {
-  /** The certificate, and those that signed it. */
-  readonly cert: string;
-  readonly key: string;
-}
+/** A certificate, with those that signed it, and its private key, in PEM form. */
+export type Identity = Readonly<Record<"cert" | "key", string>>;
 
-/** A client's options of TLS, in PEM form or as names of files. */
-export interface TlsOptions {
-  /** Certificates that are trusted besides the system's. */
-  readonly ca?: string | undefined;
-  readonly cert?: string | undefined;
-  readonly key?: string | undefined;
-}
+/** A client's options of TLS, in PEM form or as names of files. `ca` is trusted besides the system's. */
+export type TlsOptions = Readonly<Partial<Record<"ca" | "cert" | "key", string | undefined>>>;
 
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----([^]*?)-----END \1-----/g;
 
@@ -100,7 +90,13 @@ export async function readTls({ ca, cert, key }: TlsOptions): Promise<TlsOptions
 
 async function readFile(file: string, use: Use): Promise<string> {
   const text = await Deno.readTextFile(file).catch((error) => {
-    throw new Error(`cannot read ${file}: ${describeReadError(error)}`);
+    const { NotCapable, NotFound } = Deno.errors;
+    const why = error instanceof NotFound
+      ? "no such file"
+      : error instanceof NotCapable
+      ? "run it with --allow-read"
+      : errorMessage(error).replace(/ \(os error.*$/, "");
+    throw new Error(`cannot read ${file}: ${why}`);
   });
   const pem = readPem(text, file, use);
   for (const [block] of pem.matchAll(BLOCK)) {
@@ -115,22 +111,15 @@ async function problemOf(block: string, use: Use): Promise<string | undefined> {
   const { createPrivateKey, X509Certificate } = await import("node:crypto");
   try {
     if (use === "CERTIFICATE") return void new X509Certificate(block);
-    return isUsable(createPrivateKey(block)) ? undefined : WRONG_KIND;
+    const { asymmetricKeyType: type, asymmetricKeyDetails: details = {} } = createPrivateKey(block);
+    const { modulusLength = 0, namedCurve = "" } = details;
+    const isUsable = type === "rsa"
+      ? modulusLength >= 2048
+      : type === "ed25519" || type === "ec" && CURVES.test(namedCurve);
+    return isUsable ? undefined : WRONG_KIND;
   } catch (error) {
     // Deno before 2.9 can't parse some keys that TLS can use: then connecting or listening decides.
-    return /unsupported (ec|private)/.test(errorMessage(error))
-      ? undefined
-      : `a ${use} in it is damaged`;
+    const isUnsupported = /unsupported (ec|private)/.test(errorMessage(error));
+    return isUnsupported ? undefined : `a ${use} in it is damaged`;
   }
-}
-
-function isUsable({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): boolean {
-  if (type === "rsa") return (details?.modulusLength ?? 0) >= 2048;
-  return type === "ed25519" || (type === "ec" && CURVES.test(details?.namedCurve ?? ""));
-}
-
-function describeReadError(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "no such file";
-  if (error instanceof Deno.errors.NotCapable) return "run it with --allow-read";
-  return errorMessage(error).replace(/ \(os error.*$/, "");
 }

@@ -36,19 +36,15 @@ export async function bind(address: string, port: number): Promise<Socket> {
  * Sends a datagram. Never rejects.
  * @returns null once it is sent, which does not mean that it arrives; otherwise the reason
  */
-export async function send(
-  socket: Socket,
-  datagram: Uint8Array,
-  { hostname, port }: NetAddr,
-): Promise<string | null> {
+export async function send(socket: Socket, datagram: Uint8Array, addr: NetAddr) {
   const error = await new Promise<Error | null>((done) =>
-    socket.send(datagram, port, hostname, done)
+    socket.send(datagram, addr.port, addr.hostname, done)
   );
-  return error && describeSendError(error, { hostname, port });
+  return error && describeSendError(error, addr);
 }
 
 /** Explains in a sentence why a datagram was not sent. */
-export function describeSendError(error: Error, addr: Omit<NetAddr, "transport">): string {
+function describeSendError(error: Error, addr: NetAddr): string {
   const place = formatEndpoint(addr);
   const { state } = Deno.permissions.querySync({ name: "net", host: place });
   // Deno gives no reason, whatever it is.
@@ -179,10 +175,9 @@ function localFor(address: string): string {
 
 /** Returns whether two texts are the same address; the zone of a link-local address may be left out. */
 function isSame(address: string, other: string): boolean {
-  if (address === other) return true;
   const canonical = (text: string) => {
     const hostname = text.replace(/%.*/, "");
-    return URL.parse(`http://${formatEndpoint({ hostname, port: 1 })}`)?.hostname ?? hostname;
+    return URL.parse(`http://${formatEndpoint({ hostname })}`)?.hostname ?? hostname;
   };
-  return canonical(address) === canonical(other);
+  return address === other || canonical(address) === canonical(other);
 }

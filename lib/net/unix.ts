@@ -1,6 +1,5 @@
 /** Claims a Unix socket's path, and removes the file on close only if it is still ours. */
 
-import type { UnixAddr } from "./address.ts";
 import type { Listener } from "./conn.ts";
 import { isPending } from "../wait.ts";
 
@@ -66,52 +65,41 @@ function listenThenMove(path: string, move: (own: string) => void): Listener {
   if (lengthOf(path) > LONGEST_PATH) {
     throw new Error(`a socket's path has at most ${LONGEST_PATH} bytes`);
   }
-  const name = `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
-  const listener = Deno.listen({ transport: "unix", path: `${folder}${name}` });
+  const own = folder + `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
+  const listener = Deno.listen({ transport: "unix", path: own });
   try {
-    move(`${folder}${name}`);
-    return new UnixListener(listener, path);
+    move(own);
+    return movedTo(path, listener);
   } catch (error) {
     listener.close();
     throw error;
   }
 }
 
-/** A listener whose address is the path that its file was moved to. */
-class UnixListener implements Listener {
-  readonly addr: UnixAddr;
-  readonly #listener: Deno.UnixListener;
-  #file: Deno.FileInfo | undefined; // while it is open: later, another file may get its number
-
-  constructor(listener: Deno.UnixListener, path: string) {
-    this.addr = { transport: "unix", path };
-    this.#listener = listener;
-    this.#file = Deno.lstatSync(path);
-  }
-
-  async accept(): Promise<Deno.UnixConn> {
-    const conn = await this.#listener.accept();
-    // The runtime gives the name that was bound, and null for the client's.
-    return Object.defineProperties(conn, {
-      localAddr: { value: this.addr },
-      remoteAddr: { value: { transport: "unix", path: "" } },
-    });
-  }
-
-  close(): void {
-    this.#remove(this.addr.path);
-    this.#file = undefined;
-    this.#listener.close();
-  }
-
-  #remove(path: string): void {
-    try {
-      const { dev, ino } = Deno.lstatSync(path);
-      if (dev === this.#file?.dev && ino === this.#file.ino) Deno.removeSync(path);
-    } catch {
-      // It is gone; or may not be removed: the next server replaces it.
-    }
-  }
+/** Returns a listener whose address is the path that its file was moved to. */
+function movedTo(path: string, listener: Deno.UnixListener): Listener {
+  const addr = { transport: "unix", path } as const;
+  const { dev, ino } = Deno.lstatSync(path);
+  return {
+    addr,
+    async accept() {
+      const conn = await listener.accept();
+      // The runtime gives the name that was bound, and null for the client's.
+      return Object.defineProperties(conn, {
+        localAddr: { value: addr },
+        remoteAddr: { value: { transport: "unix", path: "" } },
+      });
+    },
+    close() {
+      listener.close(); // throws if it is closed: by now, another file may have the same number
+      try {
+        const file = Deno.lstatSync(path);
+        if (dev === file.dev && ino === file.ino) Deno.removeSync(path);
+      } catch {
+        // It is gone; or may not be removed: the next server replaces it.
+      }
+    },
+  };
 }
 
 function lengthOf(path: string): number {
