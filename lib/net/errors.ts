@@ -131,8 +131,8 @@ const SERVER_TLS: Table = [
 ];
 
 /**
- * Finds an error by the letters of its code and message: rustls, Deno's TLS, says "alert: UnknownCA"
- * in the message, and OpenSSL, Node's, ALERT_UNKNOWN_CA in the code.
+ * Finds an error by the letters of its code and message. Deno's TLS, rustls, has "alert: UnknownCA"
+ * in the message. Node's, OpenSSL, has ALERT_UNKNOWN_CA in the code.
  */
 function find(table: Table, error: unknown): string | undefined {
   const { code = "" } = Object(error);

@@ -6,7 +6,7 @@ import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
 import { BACKLOG, SocketListener } from "./node_socket.ts";
 import { identityOf } from "./pem.ts";
-import { layTls, listenTls } from "./tls_listener.ts";
+import { layTls } from "./tls_listener.ts";
 import { listenAtPath, takePath } from "./unix.ts";
 
 /**
@@ -93,16 +93,23 @@ export async function openAll<Opened extends { close(): void }>(
   }
 }
 
+/** The first version of Deno in which the layer of TLS can half-close. */
+const SINCE = "2.9.2";
+
 /**
- * Listens on one address.
- * @throws {Error} as Deno.listen does
+ * Listens on one address; with TLS before Deno 2.9.2, by the runtime's own listener.
+ * @throws {Error} as Deno.listen and Deno.listenTls do, also if the key is not the certificate's
  */
 export function listenAt(options: ListenOptions): Listener {
   const { hostname = "127.0.0.1", port = 0, path } = options;
   const identity = identityOf(options);
   if (path !== undefined) return listenAtPath(path);
   const where = { hostname, port, tcpBacklog: BACKLOG };
-  return identity === undefined ? Deno.listen(where) : listenTls(where, identity);
+  if (identity === undefined) return Deno.listen(where);
+  const native = Deno.listenTls({ ...where, ...identity });
+  if (Deno.version.deno.localeCompare(SINCE, "en", { numeric: true }) < 0) return native;
+  native.close(); // the layer would reject a wrong identity only when a client connects
+  return layTls(Deno.listen(where), identity);
 }
 
 /** Listens on one address so that connections can be reset. */

@@ -108,7 +108,7 @@ export async function happens(
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once(event, resolve).once("close", () => reject(CLOSED));
-  socket.on("error", reject); // later errors are told elsewhere
+  socket.on("error", reject); // later errors are reported elsewhere
   const removeListener = onAbort(signal, () => reject(signal?.reason));
   try {
     start();

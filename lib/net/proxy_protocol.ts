@@ -145,22 +145,19 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
   if (versionAndCommand >> 4 !== 2) throw malformed("its version is not 2");
   const command = versionAndCommand & 0xf;
   if (command > 1) throw malformed("its command is not LOCAL or PROXY");
-  const least = ADDRESSES[familyAndProtocol >> 4];
-  const isLocal = command === 0; // then only the length matters
-  if (!isLocal && (least === undefined || (familyAndProtocol & 0xf) > 2)) {
-    throw malformed("its family or protocol is unknown");
-  }
+  const kind = command === 0 ? 0 : familyAndProtocol; // of LOCAL, only the length matters
+  const least = ADDRESSES[kind >> 4];
+  if (least === undefined || (kind & 0xf) > 2) throw malformed("its family or protocol is unknown");
   if (bytes.length < FIXED) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = FIXED + view.getUint16(14);
   if (length > LONGEST) throw malformed(`it is longer than ${LONGEST} bytes`);
-  if (!isLocal && length < FIXED + (least ?? 0)) {
-    throw malformed("it has no room for its addresses");
-  }
+  if (length < FIXED + least) throw malformed("it has no room for its addresses");
   if (bytes.length < length) return null;
-  if (isLocal) return { length, client: "local" };
-  const size = familyAndProtocol === TCP4 ? 4 : familyAndProtocol === TCP6 ? 16 : 0;
-  if (size === 0) return { length, client: "unknown" }; // UDP, a Unix socket or nothing of use here
+  if (command === 0) return { length, client: "local" };
+  // UDP, a Unix socket or nothing: no address of use here
+  if (kind !== TCP4 && kind !== TCP6) return { length, client: "unknown" };
+  const size = kind === TCP4 ? 4 : 16;
   const end = (index: number) => {
     const ip = bytes.subarray(FIXED + index * size, FIXED + (index + 1) * size);
     return addr(ipOf(ip), view.getUint16(FIXED + 2 * size + 2 * index));

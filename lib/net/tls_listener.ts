@@ -4,15 +4,19 @@
  * neither would use up all descriptors. Here, the TCP connection below is closed, which frees it at once.
  */
 
-import type { TLSSocket } from "node:tls";
 import { turn } from "../wait.ts";
-import { type Conn, type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
+import {
+  close,
+  type Conn,
+  type Listener,
+  type ServerConn,
+  wrapListener,
+  WrappedConn,
+} from "./conn.ts";
 import { asDenoError } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
 
-/** The first version of Deno in which the layer can half-close. */
-const SINCE = "2.9.2";
 /** The first read, in bytes: a silent client costs as much as a silent TCP client. */
 const FIRST_READ = 64;
 /** A read has room for twice as many bytes as the last one returned: at rest, a buffer costs memory. */
@@ -23,20 +27,6 @@ const LARGEST_READ = 16384;
 const LARGEST_WRITE = 65536;
 /** Milliseconds that a client may take to receive the end. */
 const END_LIMIT = 1000;
-
-/**
- * Listens for TLS clients; before Deno 2.9.2, with the runtime's own listener.
- * @throws {Error} as Deno.listenTls does, also if the key is not the certificate's
- */
-export function listenTls(
-  options: Deno.ListenOptions & Deno.TcpListenOptions,
-  identity: Identity,
-): Listener {
-  const native = Deno.listenTls({ ...options, ...identity });
-  if (Deno.version.deno.localeCompare(SINCE, "en", { numeric: true }) < 0) return native;
-  native.close(); // the layer would reject a wrong identity only when a client connects
-  return layTls(Deno.listen(options), identity);
-}
 
 /** Returns a listener whose connections are TLS over those of another. */
 export function layTls(listener: Listener, identity: Identity): Listener {
@@ -55,7 +45,6 @@ class TlsConnection extends WrappedConn {
   #failure: Error | undefined;
   #isReceiving = false;
   #isClosed = false;
-  #isCut = false;
   #room = FIRST_READ;
   #wake = () => {}; // resolves the wait for the client
   readonly #giveUp = new Set<(failure: Error) => void>(); // reject the waits for the network
@@ -129,16 +118,13 @@ class TlsConnection extends WrappedConn {
 
   /** Frees the descriptor. */
   #cut(): void {
-    if (this.#isCut) return;
-    this.#isCut = true;
-    this.conn.close();
+    close(this.conn);
     this.#layer?.socket.destroy();
     this.#layer = undefined;
   }
 
   /** Makes the layer, which costs 1 ms, at the client's first byte. */
   async #begin(): Promise<void> {
-    if (this.#isCut) return;
     const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
     const { socket } = layer;
     const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
@@ -151,7 +137,7 @@ class TlsConnection extends WrappedConn {
     socket.on("error", fail); // of the handshake
     socket.on("_tlsError", fail); // of a later record: the event that node:tls itself uses
     await turn(); // it must not be destroyed before it has started
-    if (this.#isCut) socket.destroy();
+    if (this.#isClosed) socket.destroy();
     else this.#layer = layer;
   }
 
@@ -190,7 +176,7 @@ class TlsConnection extends WrappedConn {
       const count = await this.conn.read(buffer);
       if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
       this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
-      if (this.#layer === undefined) await this.#begin();
+      if (this.#layer === undefined && !this.#isClosed) await this.#begin();
       this.#layer?.wire.push(buffer.subarray(0, count));
     } catch (error) {
       await turn(); // an alert of the client may say why

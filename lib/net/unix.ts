@@ -91,7 +91,7 @@ function movedTo(path: string, listener: Deno.UnixListener): Listener {
       });
     },
     close() {
-      listener.close(); // throws if it is closed: by now, another file may have the same number
+      listener.close(); // throws if it is closed: another file may have the same number then
       try {
         const file = Deno.lstatSync(path);
         if (dev === file.dev && ino === file.ino) Deno.removeSync(path);
