@@ -158,17 +158,15 @@ export class Report {
     return event.event === "lost" ? "Client received no reply" : undefined;
   }
 
-  #asJson({ event, ...fields }: PrintedEvent | SummaryEvent): string {
-    const named: Record<string, unknown> = { server: this.server, ...fields };
-    for (const name in named) {
-      const value = named[name];
-      if (typeof value === "number") named[name] = rounded(value);
-      // The server's words may be in it: escaped as its data is.
-      if (typeof value === "string" && name === "reason") {
-        named[name] = escape(encoder.encode(value), "\\");
-      }
+  #asJson(event: PrintedEvent | SummaryEvent): string {
+    const fields: Record<string, unknown> & typeof event = { server: this.server, ...event };
+    for (const name in fields) {
+      const value = fields[name];
+      if (typeof value === "number") fields[name] = rounded(value);
     }
-    return asJson({ event, ...named }, new Date());
+    const { reason } = fields; // the server's words may be in it: escaped as its data is
+    if (typeof reason === "string") fields["reason"] = escape(encoder.encode(reason), "\\");
+    return asJson(fields, new Date());
   }
 
   /** Data after the transcript's own words: to a terminal so that it can't be obeyed, elsewhere byte for byte. */
