@@ -14,13 +14,6 @@ const BATCH = 65536;
 /** A server that takes nothing for longer than this holds up messages, in ms. */
 const BLOCKED = 300;
 
-/** How messages are sent over connections. */
-export interface ConnTransportOptions extends Pick<MeasurementOptions, "any" | "messages"> {
-  readonly framing: Framing;
-  /** The server sends first: no message is sent before its greeting has come. */
-  readonly greeting: boolean;
-}
-
 /** A transport over connections. */
 export class ConnTransport implements Transport {
   #conn: BufferedConn | undefined;
@@ -29,7 +22,7 @@ export class ConnTransport implements Transport {
   #first: Probe | undefined; // of a connection, from whose reply `auto` finds the framing
   #turn: Probe | undefined; // the message sent last
   #transferred = 0; // when a byte was last sent or received
-  #blockedSince: number | undefined; // while a write is pending
+  #blockedSince = Infinity; // while a write is pending: when it began
   #isGreeted = false;
   #isSending = false;
   #isReceiving = false; // lines that were read can't answer what would be sent meanwhile
@@ -39,7 +32,7 @@ export class ConnTransport implements Transport {
   constructor(
     readonly callbacks: TransportCallbacks,
     readonly connect: () => Promise<Conn>,
-    readonly options: ConnTransportOptions,
+    readonly options: Pick<MeasurementOptions, "any" | "messages" | "framing" | "greeting">,
   ) {
     this.#framing = options.framing;
   }
@@ -50,9 +43,8 @@ export class ConnTransport implements Transport {
    */
   open(conn: Conn): void {
     if (this.#isClosed) return conn.close();
-    const buffered = new BufferedConn(conn, 0);
+    const buffered = this.#conn = new BufferedConn(conn, 0);
     this.callbacks.opened();
-    this.#conn = buffered;
     this.#first = this.#turn = undefined;
     this.#isGreeted = !this.options.greeting;
     this.#isReceiving = false;
@@ -61,8 +53,7 @@ export class ConnTransport implements Transport {
   }
 
   send(probe: Probe): void {
-    const since = this.#blockedSince;
-    if (since !== undefined && probe.since - since > BLOCKED) this.callbacks.blocked();
+    if (probe.since - this.#blockedSince > BLOCKED) this.callbacks.blocked();
     this.#queue.push(probe);
     this.settled();
   }
@@ -82,7 +73,7 @@ export class ConnTransport implements Transport {
   /** Gives up a connection that is stuck, or on which a late reply would be taken for another message's. */
   #expired(timeout: number): void {
     const { any, messages } = this.options;
-    const isBlocked = performance.now() - (this.#blockedSince ?? Infinity) >= timeout;
+    const isBlocked = performance.now() - this.#blockedSince >= timeout;
     const isOutOfStep = any || messages.length > 0 || this.#framing === "raw";
     if (isBlocked) this.#lose(this.#conn, `the server has taken nothing for ${timeout / 1000}s`);
     else if (isOutOfStep) this.#lose(this.#conn, undefined);
@@ -116,11 +107,9 @@ export class ConnTransport implements Transport {
 
   async #sendBatch(conn: BufferedConn): Promise<void> {
     const frames = [];
-    let length = 0;
-    for (let probe; length < BATCH && (probe = this.#next()) !== undefined;) {
-      const bytes = frame(probe.message, this.#framing);
-      length += bytes.length;
-      frames.push(bytes);
+    for (let probe, room = BATCH; room > 0 && (probe = this.#next()) !== undefined;) {
+      frames.push(frame(probe.message, this.#framing));
+      room -= probe.message.length + 1;
       this.callbacks.sent(probe);
       this.#first ??= probe;
       this.#turn = probe;
@@ -134,7 +123,7 @@ export class ConnTransport implements Transport {
       await conn.drain().catch(() => {}); // what the server sent before comes first, and how it ended
       this.#fail(conn, error);
     }
-    this.#blockedSince = undefined;
+    this.#blockedSince = Infinity;
   }
 
   /**

@@ -5,6 +5,7 @@
  */
 
 import { onAbort, pause, Sleeps } from "../wait.ts";
+import type { Framing } from "../wire/framing.ts";
 import { anyLine, inTurn, type MessageKeys, numbered } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
 import type { ReportedEvent } from "./events.ts";
@@ -53,6 +54,9 @@ export interface MeasurementOptions {
   readonly any: boolean;
   /** Connections at once. */
   readonly connections: number;
+  readonly framing: Framing;
+  /** The server sends first: no message is sent before its greeting has come. */
+  readonly greeting: boolean;
 }
 
 /** The callbacks of a measurement. */
@@ -118,8 +122,8 @@ export class Measurement {
 
   /** How long the oldest pending reply has been awaited, in ms. */
   get waiting(): number {
-    const since = this.#inFlight.first?.probe.since;
-    return since === undefined ? 0 : performance.now() - since;
+    const now = performance.now();
+    return now - (this.#inFlight.first?.probe.since ?? now);
   }
 
   /**
@@ -142,15 +146,18 @@ export class Measurement {
       },
       disconnected: (failure, silence) => {
         if (failure !== undefined) {
+          this.trouble = failure;
           this.#complain(lane, failure);
           this.#report(lane, { event: "disconnected", reason: failure, silence });
         }
-        this.#lost(lane, matcher.disconnect(), failure);
+        for (const probe of matcher.disconnect()) this.#lost(lane, probe, failure);
+        this.#settled(lane);
       },
       unreachable: (probe, failure) => {
         this.#complain(lane, failure);
         matcher.settle(probe, probe.state === "sent" ? "lost" : "cut");
-        this.#lost(lane, [probe], failure);
+        this.#lost(lane, probe, failure);
+        this.#settled(lane);
       },
       blocked: () => this.#complain(lane, BLOCKED),
       failed: (failure) => this.#done.reject(failure),
@@ -181,15 +188,14 @@ export class Measurement {
     }
   }
 
-  get #isHeldUp(): boolean {
-    return this.tally.pending >= MAX_PENDING || this.#unwritten >= MAX_UNWRITTEN;
-  }
-
-  /** When the next message is due; Infinity while that depends on a reply. */
+  /** When the next message is due, or none any more; Infinity while a limit or a reply has a say in it. */
   get #nextDue(): number {
-    const { interval } = this.options;
-    if (interval > 0) return this.#begun + this.tally.sent * interval / this.#lanes.length;
-    return this.#idle.length === 0 ? Infinity : performance.now();
+    const { interval, duration = Infinity } = this.options;
+    const { sent, pending } = this.tally;
+    if (pending >= MAX_PENDING || this.#unwritten >= MAX_UNWRITTEN) return Infinity;
+    const now = this.#idle.length === 0 ? Infinity : performance.now();
+    const due = interval > 0 ? this.#begun + sent * interval / this.#lanes.length : now;
+    return Math.min(due, this.#begun + duration);
   }
 
   /** Sends what is due, and looks again when more is. */
@@ -200,8 +206,8 @@ export class Measurement {
     const end = this.#begun + duration;
     let room = BURST;
     this.#isSending = true;
-    while (!(this.#isComplete ||= this.tally.sent >= count) && !this.#isHeldUp) {
-      const due = Math.min(this.#nextDue, end);
+    while (!(this.#isComplete ||= this.tally.sent >= count)) {
+      const due = this.#nextDue;
       const wait = due - performance.now();
       if (wait > EARLY || room-- === 0) {
         // A timer, since setImmediate would keep the runtime from polling for input.
@@ -243,16 +249,14 @@ export class Measurement {
       for (let rest = this.#lanes.length; rest > 0; rest -= READ_PER_PAUSE) await pause(0);
       if (this.#ended !== undefined) return;
       const latest = performance.now() - timeout;
-      const expired = [];
+      const lanes = new Set<Lane>();
       for (; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
-        expired.push(first);
         first.lane.matcher.settle(first.probe, "lost");
+        this.#lost(first.lane, first.probe, `no reply within ${timeout / 1000}s`);
         this.#findOutages();
+        lanes.add(first.lane);
       }
-      for (const [lane, lost] of Map.groupBy(expired, ({ lane }) => lane)) {
-        const probes = lost.map(({ probe }) => probe);
-        this.#lost(lane, probes, `no reply within ${timeout / 1000}s`, timeout);
-      }
+      for (const lane of lanes) this.#settled(lane, timeout);
     }
     this.#isWatching = false;
   }
@@ -262,7 +266,7 @@ export class Measurement {
     const match = lane.matcher.match(line, now);
     this.#report(lane, { ...match, bytes: line.length, data: line.slice() });
     if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
-    if (match.event === "reply" || match.event === "wrong") this.#settled(lane);
+    this.#settled(lane);
     return this.#unwritten < MAX_UNWRITTEN ? undefined : this.#written;
   }
 
@@ -272,17 +276,16 @@ export class Measurement {
     if (lane === this.#complaint.lane) this.#complaint.sentence = "";
   }
 
-  /** @param timeout in ms, if no reply came in time */
-  #lost(lane: Lane, probes: readonly Probe[], reason?: string, timeout?: number): void {
+  #lost(lane: Lane, { seq, since }: Probe, reason?: string): void {
     this.trouble = reason ?? this.trouble;
-    for (const { seq, since } of probes) {
-      this.timeline.record(since - this.#begun, Infinity);
-      this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
-    }
-    this.#settled(lane, timeout);
+    this.timeline.record(since - this.#begun, Infinity);
+    this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
   }
 
-  /** Called when a message was answered or lost: sends what waited for that. */
+  /**
+   * Called when messages were answered or lost: sends what waited for that.
+   * @param timeout in ms, if no reply came in time
+   */
   async #settled(lane: Lane, timeout?: number): Promise<void> {
     this.#findOutages();
     lane.transport.settled?.(timeout);
@@ -320,9 +323,7 @@ export class Measurement {
 
   #report(lane: Lane | undefined, event: ReportedEvent): void {
     this.#unwritten++;
-    if (lane !== undefined && this.#lanes.length > 1 && event.event !== "outage") {
-      event.connection = lane.number;
-    }
+    if (lane && this.#lanes.length > 1) Object.assign(event, { connection: lane.number });
     this.#written = this.callbacks.report(event).then(() => {
       if (this.#unwritten-- === MAX_UNWRITTEN) this.#resume();
     }, (error) => this.#done.reject(error));

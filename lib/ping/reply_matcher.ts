@@ -47,6 +47,8 @@ export class Tally {
   behind = 0;
 }
 
+const isSettled = (probe: Probe) => !isPending(probe);
+
 /** Messages that are remembered once they are settled, over all connections. */
 const MAX_ANSWERED = 1000;
 const MAX_LOST = 100_000;
@@ -156,8 +158,4 @@ export class ReplyMatcher {
 /** Returns whether a message is neither answered nor given up. */
 export function isPending({ state }: Probe): boolean {
   return state === "queued" || state === "sent";
-}
-
-function isSettled(probe: Probe): boolean {
-  return !isPending(probe);
 }

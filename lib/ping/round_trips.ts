@@ -8,15 +8,9 @@ const LEAST = 0.001;
 const PERCENTILES = { p50: 1, p90: 10, p99: 100, p999: 1000 };
 
 /** Figures of all round trips, in ms; percentiles if there are enough to know them. */
-export interface Figures {
-  readonly min: number;
-  readonly avg: number;
-  readonly p50: number;
-  readonly p90?: number;
-  readonly p99?: number;
-  readonly p999?: number;
-  readonly max: number;
-}
+export type Figures =
+  & Readonly<Record<"min" | "avg" | "p50" | "max", number>>
+  & { readonly [Percentile in "p90" | "p99" | "p999"]?: number };
 
 /** Round trips, counted by how long they took. */
 export class RoundTrips {

@@ -8,12 +8,7 @@ import { bind, DatagramSocket } from "../net/udp.ts";
 import type { Conn } from "../net/conn.ts";
 import { ConnTransport } from "./conn_transport.ts";
 import { Measurement } from "./measurement.ts";
-import {
-  connectAttempts,
-  datagrams,
-  type Transport,
-  type TransportCallbacks,
-} from "./transport.ts";
+import { connectAttempts, datagrams } from "./transport.ts";
 
 /** Round trips at most, and the time for them in ms. */
 const COUNT = 10, TIME = 60;
@@ -53,7 +48,7 @@ async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise
   await measure((all) => connectAttempts(all, where));
 }
 
-async function measure(make: (callbacks: TransportCallbacks) => Transport): Promise<void> {
+async function measure(make: Parameters<Measurement["add"]>[0]): Promise<void> {
   const silent = { report: () => Promise.resolve(), complain: () => {} };
   const measurement = new Measurement(OPTIONS, silent);
   measurement.add(make);

@@ -155,7 +155,7 @@ function scripted(callbacks: TransportCallbacks, failures: (string | undefined)[
 }
 
 const NEVER = new AbortController().signal;
-const OPTIONS = { messages: [], interval: 0, timeout: 0, any: false, connections: 1 };
+const OPTIONS = { ...HOW, interval: 0, timeout: 0, connections: 1 };
 
 /** Measures over echoes; gives what was reported. */
 async function measured(
