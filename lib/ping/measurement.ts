@@ -96,8 +96,6 @@ export class Measurement {
   #begun = Infinity;
   #ended: number | undefined;
   #isComplete = false; // no more messages are due
-  #isSending = false;
-  #isWatching = false;
   #timer: ReturnType<typeof setTimeout> | undefined; // for the next message that is due
   #unwritten = 0; // events
   #written: Promise<void> | undefined; // the last event, and so those before it
@@ -175,6 +173,7 @@ export class Measurement {
     this.#begun = performance.now();
     for (const lane of this.#lanes) this.#idle.push(lane);
     const release = onAbort(signal, this.#done.resolve);
+    if (this.options.timeout > 0) this.#watch(this.options.timeout);
     try {
       this.#sendDue();
       await this.#done.promise;
@@ -205,20 +204,18 @@ export class Measurement {
     const { count = Infinity, duration = Infinity } = this.options;
     const end = this.#begun + duration;
     let room = BURST;
-    this.#isSending = true;
     while (!(this.#isComplete ||= this.tally.sent >= count)) {
       const due = this.#nextDue;
       const wait = due - performance.now();
       if (wait > EARLY || room-- === 0) {
         // A timer, since setImmediate would keep the runtime from polling for input.
         if (due < Infinity) this.#timer = setTimeout(() => this.#sendDue(), Math.max(0, wait));
-        break;
+        return;
       }
       if (due < end) this.#send(due);
       else this.#isComplete = true;
     }
-    this.#isSending = false;
-    if (this.#isComplete && this.tally.pending === 0) this.#done.resolve();
+    if (this.tally.pending === 0) this.#done.resolve();
   }
 
   #send(due: number): void {
@@ -237,20 +234,22 @@ export class Measurement {
     lane.last = probe;
     this.#inFlight.push({ probe, lane, at: now });
     lane.transport.send(probe);
-    if (!this.#isWatching && this.options.timeout > 0) this.#watch(this.options.timeout);
   }
 
   /** Gives up messages that have been pending for too long; one timer serves all. */
   async #watch(timeout: number): Promise<void> {
-    this.#isWatching = true;
-    for (let first; (first = this.#inFlight.first) !== undefined;) {
-      await this.#sleeps.sleep(Math.max(0, first.at + timeout - performance.now()));
+    for (;;) {
+      const now = performance.now();
+      const expiry = (this.#inFlight.first?.at ?? now) + timeout;
+      await this.#sleeps.sleep(Math.max(0, expiry - now));
       // Replies may have arrived unread: the runtime reads only some connections per turn.
-      for (let rest = this.#lanes.length; rest > 0; rest -= READ_PER_PAUSE) await pause(0);
+      for (let rest = this.#lanes.length; rest > 0 && !this.#ended; rest -= READ_PER_PAUSE) {
+        await pause(0);
+      }
       if (this.#ended !== undefined) return;
       const latest = performance.now() - timeout;
       const lanes = new Set<Lane>();
-      for (; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
+      for (let first; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
         first.lane.matcher.settle(first.probe, "lost");
         this.#lost(first.lane, first.probe, `no reply within ${timeout / 1000}s`);
         this.#findOutages();
@@ -258,7 +257,6 @@ export class Measurement {
       }
       for (const lane of lanes) this.#settled(lane, timeout);
     }
-    this.#isWatching = false;
   }
 
   #received(lane: Lane, line: Uint8Array): Promise<void> | undefined {
@@ -299,8 +297,8 @@ export class Measurement {
 
   /** Sends what is due, unless a timer or a caller is going to. */
   #resume(): void {
-    if (this.#isSending || this.#ended !== undefined) return;
-    if (this.options.interval > 0 && this.#timer !== undefined) return;
+    const isTimed = this.options.interval > 0 && this.#timer !== undefined;
+    if (isTimed || this.#ended !== undefined) return;
     this.#resumedAt = performance.now();
     this.#sendDue();
   }
@@ -312,11 +310,10 @@ export class Measurement {
       if (isPending(probe) && this.#ended === undefined) return;
       this.#inFlight.shift();
       if (isPending(probe)) continue;
-      if (state === "lost" || state === "late" || state === "cut") {
-        this.#outages.lost(since, state === "cut");
-        continue;
-      }
-      const outage = this.#outages.answered(since);
+      const isLost = state === "lost" || state === "late" || state === "cut";
+      const outage = isLost
+        ? this.#outages.lost(since, state === "cut")
+        : this.#outages.answered(since);
       if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
     }
   }

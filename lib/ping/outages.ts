@@ -29,7 +29,7 @@ export class Outages {
    * @param due when it was due, by `performance.now()`
    * @param isCut whether its connection was lost
    */
-  lost(due: number, isCut: boolean): void {
+  lost(due: number, isCut: boolean): undefined {
     const losses = this.#losses ??= { from: due, count: 0, isCut };
     losses.count++;
     losses.isCut ||= isCut;

@@ -59,8 +59,7 @@ export class RoundTrips {
     const buckets = edges.map(bucketOf);
     const counts = new Array<number>(length).fill(0);
     for (const [bucket, count] of this.#buckets) {
-      const above = buckets.findIndex((edge, row) => row > 0 && edge > bucket);
-      const row = above === -1 ? length - 1 : above - 1;
+      const row = Math.min(buckets.findLastIndex((edge) => edge <= bucket), length - 1);
       counts[row] = (counts[row] ?? 0) + count;
     }
     return { edges, counts };

@@ -10,7 +10,7 @@ import type { Probe } from "./reply_matcher.ts";
 
 /** Carries messages. */
 export interface Transport extends Disposable {
-  /** Sends a message as soon as it may be sent. */
+  /** Sends a message as soon as it may be sent; settles none meanwhile. */
   send(probe: Probe): void;
   /**
    * Messages were settled: others may now be sent.

@@ -133,7 +133,7 @@ function echo(callbacks: TransportCallbacks, delay?: number): Transport {
   return {
     send(probe) {
       callbacks.sent(probe);
-      if (delay === undefined) void callbacks.received(probe.message);
+      if (delay === undefined) queueMicrotask(() => void callbacks.received(probe.message));
       else setTimeout(() => void callbacks.received(probe.message), delay);
     },
     [Symbol.dispose]: () => {},
