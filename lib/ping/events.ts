@@ -18,10 +18,10 @@ type MessageEvent =
   | { event: "connection"; seq: number; duration: number } & Omit<Connected, "conn">
   | { event: "disconnected"; reason: string; silence: number };
 
-/** The reports on a conversation or a measurement. */
+/**
+ * The reports on a conversation or a measurement. A connection has a number, from 1, where a
+ * measurement has several.
+ */
 export type ReportedEvent =
-  | MessageEvent & {
-    /** The connection's number, from 1, where a measurement has several. */
-    connection?: number;
-  }
+  | MessageEvent & { connection?: number }
   | { event: "outage" } & Outage;

@@ -91,7 +91,7 @@ export class Measurement {
   readonly #lanes: Lane[] = [];
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
   readonly #sleeps = new Sleeps();
-  readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(() => false); // from the oldest pending on
+  readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(); // from the oldest pending on
   readonly #done = Promise.withResolvers<void>();
   #begun = Infinity;
   #ended: number | undefined;
@@ -239,9 +239,8 @@ export class Measurement {
   /** Gives up messages that have been pending for too long; one timer serves all. */
   async #watch(timeout: number): Promise<void> {
     for (;;) {
-      const now = performance.now();
-      const expiry = (this.#inFlight.first?.at ?? now) + timeout;
-      await this.#sleeps.sleep(Math.max(0, expiry - now));
+      const { at = performance.now() } = this.#inFlight.first ?? {};
+      await this.#sleeps.sleep(Math.max(0, at + timeout - performance.now()));
       // Replies may have arrived unread: the runtime reads only some connections per turn.
       for (let rest = this.#lanes.length; rest > 0 && !this.#ended; rest -= READ_PER_PAUSE) {
         await pause(0);

@@ -67,8 +67,8 @@ export class ReplyMatcher {
   readonly #byKey = new Map<number, Queue<Probe>>();
   readonly #sent = new Queue<Probe>(isSettled);
   readonly #next = new Queue<Probe>((probe) => isSettled(probe) || probe.seq <= this.#last);
-  readonly #answered = new Queue<Probe>(() => false);
-  readonly #lost = new Queue<Probe>(() => false);
+  readonly #answered = new Queue<Probe>();
+  readonly #lost = new Queue<Probe>();
   #last = 0; // the highest number that a line was matched to
 
   /**
@@ -89,14 +89,10 @@ export class ReplyMatcher {
   /** Records that a message is sent: from now on a line can answer it. */
   sent(probe: Probe): void {
     probe.state = "sent";
-    const { keyOf, areUnique } = this.keys;
-    const key = keyOf(probe.seq);
-    const equal = this.#byKey.get(key) ?? new Queue(areUnique ? () => false : isSettled);
+    const key = this.keys.keyOf(probe.seq);
+    const equal = this.#byKey.get(key) ?? new Queue(this.keys.areUnique ? undefined : isSettled);
     this.#byKey.set(key, equal);
-    for (const queue of [this.#sent, this.#next, equal]) {
-      void queue.first; // forgets what is settled
-      queue.push(probe);
-    }
+    for (const queue of [this.#sent, this.#next, equal]) queue.push(probe);
   }
 
   /** Finds the message that a line answers. */

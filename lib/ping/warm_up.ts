@@ -49,8 +49,7 @@ async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise
 }
 
 async function measure(make: Parameters<Measurement["add"]>[0]): Promise<void> {
-  const silent = { report: () => Promise.resolve(), complain: () => {} };
-  const measurement = new Measurement(OPTIONS, silent);
+  const measurement = new Measurement(OPTIONS, { report: () => Promise.resolve(), complain() {} });
   measurement.add(make);
   await measurement.run(AbortSignal.timeout(TIME));
 }

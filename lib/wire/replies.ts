@@ -125,9 +125,10 @@ export class Queue<T extends object> {
   /**
    * @param isSettled whether an item no longer belongs to the queue, for good
    */
-  constructor(readonly isSettled: (item: T) => boolean) {}
+  constructor(readonly isSettled: (item: T) => boolean = () => false) {}
 
   push(item: T): void {
+    void this.first; // forgets what is settled
     this.#items.push(item);
     if (this.#start <= this.#items.length / 2) return;
     this.#items = this.#items.slice(this.#start);
