@@ -230,14 +230,12 @@ export class Filter {
   }
 
   /** Reads once. A server that has answered everything need not close the connection. */
-  async #more(): Promise<boolean> {
-    try {
-      return await this.conn.more();
-    } catch (error) {
+  #more(): Promise<boolean> {
+    return this.conn.more().catch((error) => {
       const isDone = this.#input !== "open" && !this.#isOwed && this.conn.held.length === 0;
       if (!isDone || this.#framing === "raw") throw error;
       return false;
-    }
+    });
   }
 
   get #isOwed(): boolean {

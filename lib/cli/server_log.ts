@@ -5,7 +5,7 @@ import { Log } from "../log.ts";
 import { asJson, quote } from "../wire/quote.ts";
 import { columnsOf } from "./output/standard_output.ts";
 import { TraceText } from "./output/trace.ts";
-import { asText, asTrace, type Format, type TranscriptOptions } from "./output/transcript.ts";
+import { asText, type Format, type TranscriptOptions } from "./output/transcript.ts";
 import { command, type Options } from "./server_options.ts";
 
 /**
@@ -28,8 +28,8 @@ export async function openLog(
     fail(`cannot write to ${name}: ${errorMessage(error)}; the conversations go on`);
   const isJson = style === "json";
   const trace = isTraced && !isJson ? new TraceText("peer", () => columnsOf(out)) : undefined;
-  const format: Format = isJson ? asJson : trace ? asTrace(trace) : asText;
-  const dropped = (lines: number) => format({ event: "dropped", lines }, new Date(), 0);
+  const format: Format = isJson ? asJson : asText;
+  const dropped = (lines: number) => format({ event: "dropped", lines }, new Date());
   const log = new Log(out, dropped, failed);
   // A program that starts the server reads the address from its output.
   const ready = file && !command ? new Log(Deno.stdout, dropped) : undefined;

@@ -47,9 +47,8 @@ export async function talk(
       if (message === null) break;
       await turns.settle();
       const start = performance.now();
-      await waiting(turns.exchange(message, (reply) => {
-        return onReply(reply, seq, performance.now() - start);
-      }));
+      const report: OnReply = (reply) => onReply(reply, seq, performance.now() - start);
+      await waiting(turns.exchange(message, report));
     }
     isDone = true;
     await turns.settle();

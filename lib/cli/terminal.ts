@@ -93,19 +93,6 @@ export async function openTerminal(
     return /^\p{Cc}/u.test(piece) && !HANDLED.includes(piece);
   }
 
-  /** Passes keys to the editor, but a paste as a whole: key by key it would take quadratic time. */
-  function type(text: string): void {
-    for (const [piece] of text.matchAll(PIECES)) {
-      if (isClosed) return;
-      if (isDumb && editDumb(piece)) continue;
-      if (piece.length < PASTED || piece.startsWith(ESCAPE)) input.emit("data", piece);
-      else {
-        editor.write(piece);
-        updateRows();
-      }
-    }
-  }
-
   editor.on("SIGINT", onInterrupt);
   editor.on("SIGTSTP", () => { // suspending takes a permission that is missing
     if (answer === undefined) return void screen.write(`\r${ESCAPE}[K${NOT_SUSPENDED}\n`);
@@ -126,7 +113,18 @@ export async function openTerminal(
     output.emit("resize");
   });
   keyboard.setEncoding("utf8");
-  keyboard.on("data", type);
+  // Passes keys to the editor, but a paste as a whole: key by key it would take quadratic time.
+  keyboard.on("data", (text: string) => {
+    for (const [piece] of text.matchAll(PIECES)) {
+      if (isClosed) return;
+      if (isDumb && editDumb(piece)) continue;
+      if (piece.length < PASTED || piece.startsWith(ESCAPE)) input.emit("data", piece);
+      else {
+        editor.write(piece);
+        updateRows();
+      }
+    }
+  });
   keyboard.on("end", () => editor.close());
 
   return {

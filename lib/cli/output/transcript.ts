@@ -39,7 +39,7 @@ type Name = keyof Events;
 export type Event = { [N in Name]: { event: N } & Events[N] }[Name];
 
 /** Formats an event as a line; an empty one is not printed. `number` is that of a message. */
-export type Format = (event: Event, time: Date, number: number) => string;
+export type Format = (event: Event, time: Date, number?: number, trace?: TraceText) => string;
 
 // deno-fmt-ignore
 const TEXTS: { readonly [N in Name]?: (event: Events[N]) => string } = {
@@ -68,15 +68,10 @@ const TRACED: { readonly [N in Name]?: (event: Events[N], trace: TraceText, numb
   ended: () => "", // the trace has the ends
 };
 
-/** Formats an event for people. */
-export function asText(event: Event): string {
-  return TEXTS[event.event]?.(event as never) ?? "";
-}
-
-/** Formats events as lines of a trace. */
-export function asTrace(trace: TraceText): Format {
-  return (event, _time, number) =>
-    TRACED[event.event]?.(event as never, trace, number) ?? asText(event);
+/** Formats an event for people, or as a line of a trace. */
+export function asText(event: Event, _time?: Date, number = 0, trace?: TraceText): string {
+  const line = trace && TRACED[event.event]?.(event as never, trace, number);
+  return line ?? TEXTS[event.event]?.(event as never) ?? "";
 }
 
 /** A fault as requested, but with the delay that was drawn. */
@@ -255,8 +250,8 @@ export class Transcript {
   }
 
   #print(event: Event, number = 0, time = new Date()): void {
-    const { quiet, format, print } = this.options;
-    const line = quiet && event.event !== "listening" ? "" : format(event, time, number);
+    const { quiet, format, print, trace } = this.options;
+    const line = quiet && event.event !== "listening" ? "" : format(event, time, number, trace);
     if (line !== "") print(line, event.event);
   }
 }
