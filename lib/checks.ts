@@ -37,7 +37,7 @@ const has = (value: unknown, ...methods: string[]) =>
 const isText = (value: unknown) => typeof value === "string" && value !== "";
 const isTls = (value: unknown) => isObject(value) && typeof Object(value).ca !== "number";
 const isFramingName = (value: unknown) => FRAMINGS.some((name) => name === value);
-const isFraming = (value: unknown) => isFramingName(value) || has(value, "read", "write");
+const canFrame = (value: unknown) => isFramingName(value) || has(value, "read", "write");
 const isListener = (value: unknown) =>
   isObject(Object(value).addr) && has(value, "accept", "close");
 const areListeners = (list: unknown) =>
@@ -56,10 +56,7 @@ export const seedRule: Rule = wholeFrom(0, 2 ** 32 - 1);
 export const signalRule: Rule = rule("an AbortSignal", (signal) => signal instanceof AbortSignal);
 export const tlsRule: Rule = rule("an object, whose ca is a text in PEM form", isTls);
 export const framingNameRule: Rule = rule("auto, line or raw", isFramingName);
-export const framingRule: Rule = rule(
-  "auto, line, raw or an object with read and write",
-  isFraming,
-);
+export const framingRule: Rule = rule("auto, line, raw or an object with read and write", canFrame);
 export const listenersRule: Rule = rule(
   "a list of listeners, each with addr, accept and close",
   areListeners,

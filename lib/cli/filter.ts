@@ -1,6 +1,7 @@
 /** The client as a filter: sends the lines of its input, and writes the replies, without taking turns. */
 
-import { concat, Framer, type Framing, messagesOf } from "../wire/framing.ts";
+import type { Framing } from "../wire/framing.ts";
+import { BY_CRLF, BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
 import { TimeoutError } from "../net/errors.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
@@ -13,9 +14,6 @@ import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 
 /** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
 const MAX_MESSAGE = 1 << 30;
-const LF = 10;
-const BY_LF = Uint8Array.of(LF);
-const CRLF = Uint8Array.of(13, LF);
 
 /**
  * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
@@ -58,14 +56,14 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
 
   async function exchange(message: Uint8Array, bytes: number): Promise<void> {
     const before = inFlight.at(-1);
-    const isCrlf = framer.ending.length === CRLF.length;
+    const isCrlf = framer.ending.length === BY_CRLF.length;
     const reply = await peer.request(message).catch((error) => {
       if (!(error instanceof TimeoutError)) throw error;
       lost = error;
     });
     await before;
     seq++;
-    if (reply && isCrlf && isCopied) await output.write(concat([reply.bytes, CRLF]));
+    if (reply && isCrlf && isCopied) await output.write(concat([reply.bytes, BY_CRLF]));
     else if (reply) await report.reply(reply.bytes, seq);
     bytesInFlight -= bytes;
     inFlight.shift();
@@ -159,7 +157,7 @@ export class Filter {
   async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
     const { conn } = this;
     // A line keeps its ending, since a CR before LF could be data.
-    const added = message.at(-1) === CRLF[0] ? CRLF : BY_LF;
+    const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
     const sentEnding = ending.length > 0 ? ending : added;
     const isAuto = this.#framing === "auto";
     const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.#framing);

@@ -3,7 +3,7 @@
 import { errorMessage } from "../checks.ts";
 import type { Conn } from "../net/conn.ts";
 import { isPending } from "../wait.ts";
-import { concat, Framer, messagesOf } from "../wire/framing.ts";
+import { BY_LF, concat, CR, Framer, LF, messagesOf, NONE } from "../wire/framing.ts";
 import { UsageError } from "./options.ts";
 
 /** A source of bytes. */
@@ -58,10 +58,7 @@ export const MAX_LINE: number = 16 << 20;
 /** The size of a read of bytes that are sent as they are, in bytes. */
 const READ = 262144;
 
-const CR = 13, LF = 10;
-const NONE = new Uint8Array(0);
 const encoder = new TextEncoder();
-const NEWLINE = encoder.encode("\n");
 
 /** The messages of a list. */
 export function listed(messages: readonly Uint8Array[]): MessageSource {
@@ -83,12 +80,12 @@ export function piped(input: Input, output: Output, prompt: string): MessageSour
       await show(encoder.encode(prompt));
       const { value: line = null } = await lines.next();
       isAsking = false;
-      await show(concat([line ?? NONE, NEWLINE]));
+      await show(concat([line ?? NONE, BY_LF]));
       return line;
     },
-    abandon: () => show(NEWLINE),
+    abandon: () => show(BY_LF),
     async interrupt(write) {
-      if (isAsking) await show(NEWLINE);
+      if (isAsking) await show(BY_LF);
       await write();
       if (isAsking) await show(encoder.encode(prompt));
     },
@@ -112,7 +109,7 @@ export async function* piecesOf(input: Input): AsyncGenerator<Uint8Array> {
 
 /** The messages of a source, each with a line ending. */
 export async function* linesOf(source: MessageSource): AsyncGenerator<Uint8Array> {
-  for (let line; (line = await source.next()) !== null;) yield concat([line, NEWLINE]);
+  for (let line; (line = await source.next()) !== null;) yield concat([line, BY_LF]);
 }
 
 /** Ends every line with CRLF. */

@@ -8,7 +8,6 @@ import { Queue } from "../wire/replies.ts";
 
 /** The default time limit of a reply, in milliseconds. */
 export const REPLY_TIMEOUT = 10_000;
-const encoder = new TextEncoder();
 
 /** A call of `request`, or of `receive`, which has no message. */
 export interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
@@ -94,10 +93,4 @@ export class Calls<Value> extends Queue<Call<Value>> {
     this.onFailure(error);
     this.rejectAll(error);
   };
-}
-
-/** A copy of a message's bytes. */
-export function bytesOf(message: string | Uint8Array | Message): Uint8Array {
-  if (typeof message === "string") return encoder.encode(message);
-  return (message instanceof Uint8Array ? message : message.bytes).slice();
 }

@@ -2,12 +2,12 @@
 
 import * as check from "../checks.ts";
 import { Deadline } from "../wait.ts";
-import { endingOf, type Framing } from "../wire/framing.ts";
-import { type Message, MessageView } from "../wire/message.ts";
+import { CR, endingOf, type Framing } from "../wire/framing.ts";
+import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
 import { DatagramSocket } from "../net/udp.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
-import { bytesOf, Calls, REPLY_TIMEOUT } from "./calls.ts";
+import { Calls, REPLY_TIMEOUT } from "./calls.ts";
 
 /**
  * Options of {@linkcode DatagramPeer.connect}.
@@ -49,7 +49,6 @@ const RULES: check.Rules<DatagramPeerOptions> = {
   ...{ hostname: textRule, port: connectPortRule, framing: framingNameRule, timeout: timeRule },
   ...{ signal: signalRule, matches: functionRule },
 };
-const CR = 13;
 
 /**
  * A server that is reached over UDP. The messages of its errors are sentences.

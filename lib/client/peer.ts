@@ -4,12 +4,12 @@ import { connect, type ConnectOptions } from "../net/connect.ts";
 import * as check from "../checks.ts";
 import { Deadline, pause } from "../wait.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
-import { type Message, MessageView } from "../wire/message.ts";
+import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import type { Conn } from "../net/conn.ts";
-import { bytesOf, type Call, Calls, REPLY_TIMEOUT } from "./calls.ts";
+import { type Call, Calls, REPLY_TIMEOUT } from "./calls.ts";
 
 /**
  * Options of {@linkcode Peer.connect}.

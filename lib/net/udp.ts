@@ -5,11 +5,10 @@ import { formatEndpoint, type NetAddr, resolve } from "./address.ts";
 import { ConnectError, describeConnectError } from "./errors.ts";
 import { close } from "./conn.ts";
 import { happens } from "./node_socket.ts";
-import { concat, endingOf, type Framing } from "../wire/framing.ts";
+import { BY_LF, concat, endingOf, type Framing } from "../wire/framing.ts";
 
 /** The most bytes of a datagram. */
 export const MAX_DATAGRAM = 65507;
-const LF = Uint8Array.of(10);
 
 /**
  * Opens a socket that receives from any address. In Deno 2.9 `connect` would not change that, nor
@@ -132,7 +131,7 @@ export class DatagramSocket implements Disposable {
    * @throws {Error} if it does not fit in a datagram
    */
   send(message: Uint8Array): void {
-    const datagram = this.framing === "line" ? concat([message, LF]) : message;
+    const datagram = this.framing === "line" ? concat([message, BY_LF]) : message;
     if (datagram.length > MAX_DATAGRAM) {
       const most = `at most ${MAX_DATAGRAM} fit`;
       throw new Error(`a message of ${message.length} bytes is too long for a datagram: ${most}`);

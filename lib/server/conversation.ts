@@ -3,7 +3,7 @@
 import type { Addr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { isPending, timeLimit } from "../wait.ts";
-import { type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
+import { BY_LF, type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
 import { errorReply, FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
@@ -50,7 +50,6 @@ const LINGER = 2000;
 /** The number of ready bytes at which replies are written. */
 const FLUSH = 65536;
 
-const LF = Uint8Array.of(10);
 /** The buffer of all reads whose bytes are discarded. */
 const discarded = new Uint8Array(65536);
 
@@ -329,7 +328,7 @@ export class Conversation<State = unknown> implements Client<State> {
   /** Handles no further message; half-closes once all replies, and an error reply, are sent. */
   #close(why: Ending, last?: string | Uint8Array): void {
     const outbox = this.#outbox;
-    const end = this.config.ending ?? LF;
+    const end = this.config.ending ?? BY_LF;
     this.#closing ??= why;
     try {
       if (last !== undefined) {

@@ -11,7 +11,7 @@ import { openAll } from "../net/listen.ts";
 import { addrOf, bind, GROUP, MAX_DATAGRAM, send } from "../net/udp.ts";
 import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
 import { concat, endingOf } from "../wire/framing.ts";
-import { errorReply, isErrorReply, MessageTooLong, MessageView } from "../wire/message.ts";
+import { bytesOf, errorReply, isErrorReply, MessageTooLong, MessageView } from "../wire/message.ts";
 import { ADMISSION_LIMIT, tooSlow } from "./accept.ts";
 import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import { Callbacks, catchRejection, type Client, type Handler } from "./handler.ts";
@@ -27,8 +27,6 @@ const LAST_LOOK = 20;
 const SUPPORT: FaultSupport = { transport: "udp", resets: false };
 /** The addresses that stand for all of this machine's. */
 const WILDCARDS = ["0.0.0.0", "::"];
-
-const encoder = new TextEncoder();
 
 /**
  * Serves datagrams until {@linkcode DatagramServer.shutdown}, or until `signal` is aborted.
@@ -211,7 +209,7 @@ export class DatagramServer implements AsyncDisposable {
       },
       write: (part) => {
         if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
-        const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
+        const bytes = bytesOf(part);
         track(this.#send(socket, bytes, addr), this.#pushes);
         return true;
       },

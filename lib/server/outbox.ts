@@ -2,6 +2,7 @@
 
 import type { ServerConn } from "../net/conn.ts";
 import { concat, type CustomFraming } from "../wire/framing.ts";
+import { bytesOf } from "../wire/message.ts";
 import { timeLimit } from "../wait.ts";
 import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";
@@ -18,8 +19,6 @@ const MAX_PUSHED = 65536;
 /** The limits of unsent replies, by number and in bytes. Once as many are unsent, no further message is read. */
 const MAX_REPLIES = 1024;
 const MAX_REPLY_BYTES = 1 << 20;
-
-const encoder = new TextEncoder();
 
 /** A connection as a conversation writes to it. */
 export interface OutboxConn extends Omit<ServerConn, "remoteAddr"> {
@@ -170,7 +169,7 @@ export class Outbox {
   /** Queues bytes that answer no message; returns false, and queues nothing, if too many are unsent. */
   push(part: string | Uint8Array): boolean {
     if (this.#unsent.push >= MAX_PUSHED) return false;
-    const bytes = typeof part === "string" ? encoder.encode(part) : part.slice();
+    const bytes = bytesOf(part);
     this.#queueReady();
     this.#unsent.push += bytes.length;
     this.#enqueue([bytes, "push"]);

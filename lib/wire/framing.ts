@@ -95,10 +95,10 @@ export interface CustomFraming<Value = unknown> {
   };
 }
 
-const CR = 13, LF = 10;
-const NONE = new Uint8Array(0);
-const BY_LF = new Uint8Array([LF]);
-const BY_CRLF = new Uint8Array([CR, LF]);
+export const CR = 13, LF = 10;
+export const NONE: Uint8Array = new Uint8Array(0);
+export const BY_LF: Uint8Array = Uint8Array.of(LF);
+export const BY_CRLF: Uint8Array = Uint8Array.of(CR, LF);
 
 /** The size of the first read, in bytes: small, so that an idle conversation costs little. */
 const SMALLEST_READ = 64;
@@ -277,7 +277,7 @@ export class Framer {
     return bytes.subarray(0, end).indexOf(LF, near);
   }
 
-  #cut(end: number, ending: Uint8Array<ArrayBuffer>): MessageView {
+  #cut(end: number, ending: Uint8Array): MessageView {
     this.#check(end);
     const { message } = this;
     message.start = this.#start;

@@ -124,6 +124,12 @@ export class MessageTooLong extends RangeError {
   }
 }
 
+/** Copies the bytes of a message, or of a `Buffer`, whose `slice` is no copy. */
+export function bytesOf(message: string | Uint8Array | Message): Uint8Array {
+  if (typeof message === "string") return encoder.encode(message);
+  return new Uint8Array(message instanceof Uint8Array ? message : message.bytes);
+}
+
 /** Returns an error reply as bytes, without its line ending. */
 export function errorReply(reason: string): Uint8Array {
   return encoder.encode(`error: ${reason}`);

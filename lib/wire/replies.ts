@@ -1,11 +1,10 @@
 /** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
-import { concat, type CustomFraming, findFrame, framed, type Framing } from "./framing.ts";
+import type { CustomFraming, Framing } from "./framing.ts";
+import { BY_LF, concat, CR, findFrame, framed, LF, NONE } from "./framing.ts";
 import { FramingError } from "./message.ts";
 
-const CR = 13, LF = 10, OPEN = 0x5b, CLOSE = 0x5d;
-const NONE = new Uint8Array(0);
-const BY_LF = Uint8Array.of(LF);
+const OPEN = 0x5b, CLOSE = 0x5d;
 const BY_OPEN = Uint8Array.of(OPEN), BY_CLOSE = Uint8Array.of(CLOSE, 0x20);
 
 /** The reasons why a message is not sent as a line. */

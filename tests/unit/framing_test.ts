@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { Buffer } from "node:buffer";
 import { nextReply } from "../../lib/wire/replies.ts";
 import { Framer, type Framing } from "../../lib/wire/framing.ts";
-import { type Message, MessageTooLong, MessageView } from "../../lib/wire/message.ts";
+import { bytesOf, type Message, MessageTooLong, MessageView } from "../../lib/wire/message.ts";
 import { Random } from "../support/random.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 
@@ -128,6 +129,13 @@ describe("Framer", () => {
 });
 
 describe("a message's copy", () => {
+  it("is of a Buffer too, whose slice() shares its bytes", () => {
+    const buffer = Buffer.from("hello");
+    const copy = bytesOf(buffer);
+    buffer.fill(0);
+    assertEquals(text(copy), "hello");
+  });
+
   it("is the same, heard at the same time, in bytes of its own", () => {
     const framer = new Framer("line", 10);
     framer.room().set(latin1("hello\n"));
