@@ -1,5 +1,7 @@
 /** Addresses and hosts: their shapes, those of Deno, and how they are formatted, parsed, resolved. */
 
+import { mustBe } from "../checks.ts";
+
 /**
  * The address of a TCP or UDP socket.
  *
@@ -88,19 +90,11 @@ export function addressOrName(text: string): string {
   const bare = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
   const [, scheme] = /^(\w+):\/\//.exec(text) ?? [];
   if (scheme !== undefined) {
-    throw new RangeError(
-      `must be HOST:PORT or tcp://HOST:PORT: messages are sent over plain TCP, not ${scheme}`,
-    );
+    mustBe(`HOST:PORT or tcp://HOST:PORT: messages are sent over plain TCP, not ${scheme}`);
   }
-  if (/^\d+$/.test(text)) {
-    throw new RangeError(`must be an address or a name; for a port, write --port ${text}`);
-  }
-  if (/^[^:]*:\d+$/.test(bare)) {
-    throw new RangeError("must be an address or a name alone; give the port separately");
-  }
-  if (bare === "" || asciiHost(bare) === undefined) {
-    throw new RangeError("must be an address or a name");
-  }
+  if (/^\d+$/.test(text)) mustBe(`an address or a name; for a port, write --port ${text}`);
+  if (/^[^:]*:\d+$/.test(bare)) mustBe("an address or a name alone; give the port separately");
+  if (bare === "" || asciiHost(bare) === undefined) mustBe("an address or a name");
   return bare;
 }
 
@@ -139,9 +133,8 @@ export async function resolve(hostname: string): Promise<string[]> {
  */
 export async function addressesOf(hostname: string, family?: 4 | 6): Promise<string[]> {
   const addresses = await resolve(hostname);
-  const suitable = addresses.filter((address) =>
-    family === undefined || address.includes(":") === (family === 6)
-  );
+  if (family === undefined) return addresses;
+  const suitable = addresses.filter((address) => address.includes(":") === (family === 6));
   if (suitable.length > 0) return suitable;
   throw new TypeError(`it has no IPv${family} address: check --host, or leave out --ipv${family}`);
 }

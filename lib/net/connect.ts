@@ -1,10 +1,10 @@
 /** Connects to TCP, TLS and Unix sockets. */
 
 import { onAbort, sleep } from "../wait.ts";
-import { addressesOf, asciiHost, formatEndpoint, isAddress } from "./address.ts";
+import { addressesOf, asciiHost, formatAddress, formatEndpoint, isAddress } from "./address.ts";
 import { ConnectError, describeConnectError, describeTlsError } from "./errors.ts";
 import type { ServerConn } from "./conn.ts";
-import { certificatesOf, type Identity, identityOf } from "./pem.ts";
+import { type Identity, identityOf, readPem } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
 
 /**
@@ -144,12 +144,13 @@ async function connectOnce(
   if (path !== undefined) {
     return { conn: await connectUnix(path), connect: performance.now() - start };
   }
-  const caCerts = tls?.ca === undefined ? [] : [certificatesOf(tls.ca, "ca")];
+  const caCerts = tls?.ca === undefined ? [] : [readPem(tls.ca, "ca", "CERTIFICATE")];
   const identity = identityOf(tls ?? {});
   const conn = identity === undefined
     ? await Deno.connect({ hostname: address ?? hostname, port, signal })
     : await connectAs({ hostname, port, caCerts, ...identity }, signal);
-  if (isSelf(conn)) {
+  // A port of this machine, tried again and again, may be connected to itself.
+  if (formatAddress(conn.localAddr) === formatAddress(conn.remoteAddr)) {
     conn.close();
     throw new Deno.errors.ConnectionRefused();
   }
@@ -201,11 +202,6 @@ async function secure(conn: Deno.TlsConn, signal: AbortSignal): Promise<void> {
   } finally {
     removeListener();
   }
-}
-
-/** Returns whether a port of this machine, tried again and again, was connected to itself. */
-function isSelf({ localAddr, remoteAddr }: Deno.TcpConn | Deno.TlsConn): boolean {
-  return localAddr.port === remoteAddr.port && localAddr.hostname === remoteAddr.hostname;
 }
 
 /** Returns whether another attempt would fail in the same way. */

@@ -144,9 +144,7 @@ function find(table: Table, error: unknown): string | undefined {
 }
 
 /** A server, as far as the description of a TLS error needs it. */
-interface TlsServer extends Endpoint {
-  readonly tls?: TlsOptions | undefined;
-}
+type TlsServer = Endpoint & { readonly tls?: TlsOptions | undefined };
 
 /** Describes why a TLS handshake with a server failed; undefined for other errors. */
 export function describeTlsError(

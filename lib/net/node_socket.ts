@@ -130,12 +130,10 @@ export class SocketConn implements ServerConn {
 
   /** @param own the address of a Unix socket, which the kernel does not give */
   constructor(readonly socket: Socket, own?: Addr) {
-    const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+    const tcp = (hostname = "", port = 0): Addr => ({ transport: "tcp", hostname, port });
     const isUnix = own?.transport === "unix";
-    this.localAddr = isUnix ? own : { transport: "tcp", hostname: localAddress, port: localPort };
-    this.remoteAddr = isUnix
-      ? { transport: "unix", path: "" }
-      : { transport: "tcp", hostname: remoteAddress, port: remotePort };
+    this.localAddr = isUnix ? own : tcp(socket.localAddress, socket.localPort);
+    this.remoteAddr = isUnix ? { ...own, path: "" } : tcp(socket.remoteAddress, socket.remotePort);
     socket.on("error", () => {}); // reads and writes report it
     socket.on("close", () => {
       for (const giveUp of this.#pending) giveUp(this.#failure);

@@ -34,7 +34,7 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
  * @param name the file's or the option's, for the error
  * @throws {TypeError} if there is none, or one that can't be used
  */
-function readPem(text: string, name: string, use: Use): string {
+export function readPem(text: string, name: string, use: Use): string {
   const wrong = (why: string) => new TypeError(`cannot use ${name}: ${why.replace("FILE", name)}`);
   const pem = text.replaceAll("\0", ""); // UTF-16, which Windows writes, has them
   const foreign = FOREIGN.find(([pattern]) => pattern.test(`${use}:${pem}`))?.[1];
@@ -51,15 +51,6 @@ function readPem(text: string, name: string, use: Use): string {
 }
 
 /**
- * Returns certificates in PEM form, as TLS here reads them.
- * @param name the option, for the error
- * @throws {TypeError} if there are none
- */
-export function certificatesOf(pem: string, name: string): string {
-  return readPem(pem, name, "CERTIFICATE");
-}
-
-/**
  * Returns an identity as TLS here reads it, if there is one.
  * @throws {TypeError} if one half is missing, or can't be used
  */
@@ -68,7 +59,7 @@ export function identityOf({ cert, key }: TlsOptions): Identity | undefined {
   if (cert === undefined || key === undefined) {
     throw new TypeError("cert and key go together: one is missing");
   }
-  return { cert: certificatesOf(cert, "cert"), key: readPem(key, "key", "PRIVATE KEY") };
+  return { cert: readPem(cert, "cert", "CERTIFICATE"), key: readPem(key, "key", "PRIVATE KEY") };
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 
 import type { BlockList } from "node:net";
+import { mustBe } from "../checks.ts";
 import { type Addr, formatAddress, formatEndpoint, type NetAddr } from "./address.ts";
 import { type ServerConn, WrappedConn } from "./conn.ts";
 
@@ -118,23 +119,17 @@ class ProxiedConn extends WrappedConn {
 /** Reads version 1, a line of text. */
 function readLine(text: string): ProxyHeader | null {
   const length = text.indexOf("\n") + 1;
-  if ((length || text.length + 1) > LONGEST_LINE) {
-    throw malformed(`its line is longer than ${LONGEST_LINE} bytes`);
-  }
+  const least = length || text.length + 1;
+  check(least <= LONGEST_LINE, `its line is longer than ${LONGEST_LINE} bytes`);
   if (length === 0) return null;
-  if (text[length - 2] !== "\r") throw malformed("its line does not end in CRLF");
+  check(text[length - 2] === "\r", "its line does not end in CRLF");
   const [, family, source = "", target = "", ...ports] = text.slice(0, length - 2).split(" ");
   if (family === "UNKNOWN") return { length, client: "unknown" };
-  if (family !== "TCP4" && family !== "TCP6") {
-    throw malformed("its family is not TCP4, TCP6 or UNKNOWN");
-  }
-  const most = family === "TCP4" ? 32 : 128;
-  if (bitsOf(source) !== most || bitsOf(target) !== most) {
-    throw malformed(`its addresses are not ${family}'s`);
-  }
-  if (ports.length !== 2 || !ports.every((port) => PORT.test(port) && Number(port) <= 65535)) {
-    throw malformed("its ports are not two numbers from 0 to 65535");
-  }
+  check(family === "TCP4" || family === "TCP6", "its family is not TCP4, TCP6 or UNKNOWN");
+  const bits = family === "TCP4" ? 32 : 128;
+  check(bitsOf(source) === bits && bitsOf(target) === bits, `its addresses are not ${family}'s`);
+  const areTwo = ports.length === 2 && ports.every((port) => PORT.test(port) && +port <= 65535);
+  check(areTwo, "its ports are not two numbers from 0 to 65535");
   const [from, to] = ports.map(Number) as [number, number];
   return { length, client: addr(source, from), target: addr(target, to) };
 }
@@ -142,17 +137,17 @@ function readLine(text: string): ProxyHeader | null {
 /** Reads version 2: a fixed part, addresses, and extensions, which are skipped. */
 function readBinary(bytes: Uint8Array): ProxyHeader | null {
   const [versionAndCommand = 0x20, familyAndProtocol = 0] = bytes.subarray(SIGNATURE.length);
-  if (versionAndCommand >> 4 !== 2) throw malformed("its version is not 2");
+  check(versionAndCommand >> 4 === 2, "its version is not 2");
   const command = versionAndCommand & 0xf;
-  if (command > 1) throw malformed("its command is not LOCAL or PROXY");
+  check(command <= 1, "its command is not LOCAL or PROXY");
   const kind = command === 0 ? 0 : familyAndProtocol; // of LOCAL, only the length matters
   const least = ADDRESSES[kind >> 4];
-  if (least === undefined || (kind & 0xf) > 2) throw malformed("its family or protocol is unknown");
+  check(least !== undefined && (kind & 0xf) <= 2, "its family or protocol is unknown");
   if (bytes.length < FIXED) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = FIXED + view.getUint16(14);
-  if (length > LONGEST) throw malformed(`it is longer than ${LONGEST} bytes`);
-  if (length < FIXED + least) throw malformed("it has no room for its addresses");
+  check(length <= LONGEST, `it is longer than ${LONGEST} bytes`);
+  check(length >= FIXED + least, "it has no room for its addresses");
   if (bytes.length < length) return null;
   if (command === 0) return { length, client: "local" };
   // UDP, a Unix socket or nothing: no address of use here
@@ -171,8 +166,9 @@ function nullIfReset(error: unknown): null {
   throw error;
 }
 
-function malformed(why: string): Error {
-  return new Error(`its PROXY header is malformed: ${why}`);
+/** @throws {Error} if what a header must have is missing */
+function check(isRight: boolean, why: string): asserts isRight {
+  if (!isRight) throw new Error(`its PROXY header is malformed: ${why}`);
 }
 
 /** Returns the bits of an IP address, 32 or 128; 0 of any other text. */
@@ -213,7 +209,7 @@ function readNetworks(texts: readonly string[]): Promise<BlockList> {
     const most = bitsOf(address);
     const prefix = Number(bits ?? most);
     if (most === 0 || prefix > most) {
-      throw new RangeError("must be addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8");
+      mustBe("addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8");
     }
     return [address, prefix, familyOf(address)] as const;
   });

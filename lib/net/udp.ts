@@ -81,11 +81,7 @@ export class DatagramSocket implements Disposable {
   #isUsable = true;
   #failure: Error | undefined; // before there were handlers
 
-  private constructor(
-    readonly socket: Socket,
-    readonly addr: NetAddr,
-    readonly framing: Framing,
-  ) {
+  private constructor(readonly socket: Socket, readonly addr: NetAddr, readonly framing: Framing) {
     socket.on("message", (datagram, from) => {
       // In Deno, a connected socket receives from anybody.
       const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
@@ -102,11 +98,7 @@ export class DatagramSocket implements Disposable {
    * @param framing with `line`, each message is sent with LF; with `raw`, a reply has no ending
    * @throws {ConnectError} if the name is unknown, or there is no permission
    */
-  static async connect(
-    hostname: string,
-    port: number,
-    framing: Framing = "auto",
-  ): Promise<DatagramSocket> {
+  static async connect(hostname: string, port: number, framing: Framing = "auto") {
     try {
       const address = bestOf(await resolve(hostname)) ?? hostname;
       if (GROUP.test(address)) {

@@ -61,6 +61,7 @@ async function isFree(path: string): Promise<boolean> {
  */
 function listenThenMove(path: string, move: (own: string) => void): Listener {
   const folder = folderOf(path);
+  const lengthOf = (text: string) => new TextEncoder().encode(text).length;
   const room = LONGEST_PATH - lengthOf(folder);
   if (lengthOf(path) > LONGEST_PATH) {
     throw new Error(`a socket's path has at most ${LONGEST_PATH} bytes`);
@@ -100,10 +101,6 @@ function movedTo(path: string, listener: Deno.UnixListener): Listener {
       }
     },
   };
-}
-
-function lengthOf(path: string): number {
-  return new TextEncoder().encode(path).length;
 }
 
 function folderOf(path: string): string {
