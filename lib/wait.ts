@@ -155,3 +155,13 @@ export function onAbort(signal: AbortSignal | undefined, stop: () => void): () =
   else signal?.addEventListener("abort", stop, { once: true });
   return () => signal?.removeEventListener("abort", stop);
 }
+
+/**
+ * Waits for a promise, unless a signal is aborted before.
+ * @throws the signal's reason
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const removeListener = onAbort(signal, () => reject(signal?.reason));
+  return Promise.race([promise, aborted]).finally(removeListener);
+}

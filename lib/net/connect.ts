@@ -1,6 +1,6 @@
 /** Connects to TCP, TLS and Unix sockets. */
 
-import { onAbort, sleep } from "../wait.ts";
+import { sleep, unlessAborted } from "../wait.ts";
 import { addressesOf, asciiHost, formatAddress, formatEndpoint, isAddress } from "./address.ts";
 import { ConnectError, describeConnectError, describeTlsError } from "./errors.ts";
 import type { ServerConn } from "./conn.ts";
@@ -158,7 +158,10 @@ async function connectOnce(
   const connect = performance.now() - start;
   if (!tls) return { conn, connect };
   const tlsConn = "handshake" in conn ? conn : await Deno.startTls(conn, { hostname, caCerts });
-  await secure(tlsConn, signal);
+  await unlessAborted(tlsConn.handshake(), signal).catch((error) => { // verifies the server's name
+    tlsConn[Symbol.dispose]();
+    throw error;
+  });
   return { conn: tlsConn, connect, handshake: performance.now() - start - connect };
 }
 
@@ -183,25 +186,10 @@ async function connectAs(
   signal: AbortSignal,
 ): Promise<Deno.TlsConn> {
   const connecting = Deno.connectTls(where);
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const removeListener = onAbort(signal, () => {
-    reject(signal.reason);
+  return await unlessAborted(connecting, signal).catch((error) => {
     connecting.then((conn) => conn.close(), () => {}); // it can't be aborted
-  });
-  return await Promise.race([connecting, aborted]).finally(removeListener);
-}
-
-/** Does the TLS handshake, which verifies the server's name. Closes the connection if that fails. */
-async function secure(conn: Deno.TlsConn, signal: AbortSignal): Promise<void> {
-  const removeListener = onAbort(signal, () => conn[Symbol.dispose]());
-  try {
-    await conn.handshake();
-  } catch (error) {
-    conn[Symbol.dispose]();
     throw error;
-  } finally {
-    removeListener();
-  }
+  });
 }
 
 /** Returns whether another attempt would fail in the same way. */

@@ -6,7 +6,7 @@
 
 import type { EventEmitter } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { onAbort } from "../wait.ts";
+import { unlessAborted } from "../wait.ts";
 import type { Addr } from "./address.ts";
 import type { Listener, ServerConn } from "./conn.ts";
 
@@ -109,15 +109,12 @@ export async function happens(
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   socket.once(event, resolve).once("close", () => reject(CLOSED));
   socket.on("error", reject); // later errors are reported elsewhere
-  const removeListener = onAbort(signal, () => reject(signal?.reason));
   try {
     start();
-    await promise;
+    await unlessAborted(promise, signal);
   } catch (error) {
     (socket.destroy ?? socket.close)?.call(socket);
     throw asDenoError(error instanceof AggregateError ? error.errors[0] : error);
-  } finally {
-    removeListener();
   }
 }
 
