@@ -49,7 +49,7 @@ export class ConnTransport implements Transport {
     this.#isGreeted = !this.options.greeting;
     this.#isReceiving = false;
     this.#transferred = performance.now();
-    this.#receive(buffered).catch((error) => this.#fail(buffered, error));
+    this.#receive(buffered).catch((error) => this.#lose(buffered, error));
   }
 
   send(probe: Probe): void {
@@ -76,7 +76,7 @@ export class ConnTransport implements Transport {
     const isBlocked = performance.now() - this.#blockedSince >= timeout;
     const isOutOfStep = any || messages.length > 0 || this.#framing === "raw";
     if (isBlocked) this.#lose(this.#conn, `the server has taken nothing for ${timeout / 1000}s`);
-    else if (isOutOfStep) this.#lose(this.#conn, undefined);
+    else if (isOutOfStep) this.#lose(this.#conn);
   }
 
   /** Sends what is due, until nothing may be sent. */
@@ -121,7 +121,7 @@ export class ConnTransport implements Transport {
       this.#transferred = performance.now();
     } catch (error) {
       await conn.drain().catch(() => {}); // what the server sent before comes first, and how it ended
-      this.#fail(conn, error);
+      this.#lose(conn, error as Error);
     }
     this.#blockedSince = Infinity;
   }
@@ -155,15 +155,14 @@ export class ConnTransport implements Transport {
     return found.reply;
   }
 
-  #fail(conn: BufferedConn, error: unknown): void {
-    const silence = (performance.now() - this.#transferred) / 1000;
-    this.#lose(conn, `${errorMessage(error)} after ${silence.toFixed(1)} s of silence`);
-  }
-
-  #lose(conn: BufferedConn | undefined, failure: string | undefined): void {
+  /** @param how the server ended it, or what it failed to do; nothing for a healthy connection */
+  #lose(conn: BufferedConn | undefined, how?: Error | string): void {
     if (conn === undefined || this.#conn !== conn) return;
     this.#conn = undefined;
     conn.close();
-    this.callbacks.disconnected(failure, performance.now() - this.#transferred);
+    const silence = performance.now() - this.#transferred;
+    const ending = `after ${(silence / 1000).toFixed(1)} s of silence`;
+    const failure = how instanceof Error ? `${how.message} ${ending}` : how;
+    this.callbacks.disconnected(failure, silence);
   }
 }

@@ -109,15 +109,22 @@ export class ReplyMatcher {
     return { event, seq, duration: now - since };
   }
 
-  /** Records the fate of a message. */
+  /** Records the fate of a message, remembers it, and forgets the oldest of too many. */
   settle(probe: Probe, state: "answered" | "wrong" | "late" | "lost" | "cut"): void {
     if (isPending(probe)) this.tally.pending--;
     if (probe.state === "wrong") this.tally.wrong--; // that line was unsolicited
     probe.state = state;
-    if (state === "lost" || state === "cut") return this.#remember(probe, this.#lost, MAX_LOST);
-    this.tally[state]++;
-    this.#last = Math.max(this.#last, probe.seq);
-    this.#remember(probe, this.#answered, MAX_ANSWERED);
+    const isLost = state === "lost" || state === "cut";
+    if (!isLost) {
+      this.tally[state]++;
+      this.#last = Math.max(this.#last, probe.seq);
+    }
+    if (!this.keys.areUnique) return;
+    const settled = isLost ? this.#lost : this.#answered;
+    settled.push(probe);
+    if (settled.length <= (isLost ? MAX_LOST : MAX_ANSWERED) / this.matchers) return;
+    const { seq, state: last } = settled.shift() as Probe;
+    if (!isLost || last !== "late") this.#byKey.delete(this.keys.keyOf(seq));
   }
 
   /**
@@ -138,16 +145,6 @@ export class ReplyMatcher {
     if (this.keys !== anyLine && isErrorReply(line)) return undefined;
     return this.keys.keysIn(line).flatMap((key) => this.#byKey.get(key)?.first ?? [])
       .sort((a, b) => RANK.indexOf(a.state) - RANK.indexOf(b.state) || a.seq - b.seq)[0];
-  }
-
-  /** Remembers a settled message, and forgets the oldest of too many. */
-  #remember(probe: Probe, settled: Queue<Probe>, most: number): void {
-    if (!this.keys.areUnique) return;
-    settled.push(probe);
-    if (settled.length <= most / this.matchers) return;
-    const oldest = settled.shift() as Probe;
-    const isLate = settled === this.#lost && oldest.state === "late";
-    if (!isLate) this.#byKey.delete(this.keys.keyOf(oldest.seq));
   }
 }
 
