@@ -6,7 +6,7 @@
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import type { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { Deadline, isPending, pause, turn } from "../wait.ts";
+import { isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { ErrorReply } from "../wire/message.ts";
 import type { Framing } from "../wire/framing.ts";
@@ -104,9 +104,7 @@ export class Turns {
   /** Exchanges a message for its reply, which is reported before this resolves. */
   async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const { timeout } = this.conn;
-    const late = () => reject(new TimeoutError("no reply", timeout));
-    using deadline = new Deadline(timeout, late, undefined, () => this.conn.reads);
+    using deadline = this.conn.deadline(undefined, "no reply", reject);
     this.#onReply = (reply) => {
       deadline[Symbol.dispose]();
       return onReply(reply).then(resolve, reject);

@@ -9,6 +9,9 @@ import { Queue } from "../wire/replies.ts";
 /** The default time limit of a reply, in milliseconds. */
 export const REPLY_TIMEOUT = 10_000;
 
+/** Returns whether a reply answers a message. */
+type Matches = (message: Uint8Array, reply: Uint8Array) => boolean;
+
 /** A call of `request`, or of `receive`, which has no message. */
 export interface Call<Value> extends PromiseWithResolvers<Message<Value>> {
   readonly message: Uint8Array | undefined;
@@ -67,10 +70,7 @@ export class Calls<Value> extends Queue<Call<Value>> {
    * none answers the oldest of all.
    * @throws {Error} if `matches` throws
    */
-  answeredBy(
-    reply: Uint8Array,
-    matches: (message: Uint8Array, reply: Uint8Array) => boolean,
-  ): Call<Value> | undefined {
+  answeredBy(reply: Uint8Array, matches: Matches): Call<Value> | undefined {
     const find = (isWanted: (message: Uint8Array) => boolean) =>
       this.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
     try {
