@@ -7,12 +7,11 @@
 import * as childProcess from "node:child_process";
 import * as fs from "node:fs";
 import net from "node:net";
+import { constants } from "node:os";
 import process from "node:process";
-import path from "node:path";
 import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
 import { getSystemErrorMap } from "node:util";
-import { constants } from "node:os";
 import {
   asDenoError,
   connectSocket,
@@ -38,17 +37,13 @@ function mapped<A extends unknown[], R>(call: (...args: A) => R): (...args: A) =
 }
 
 /** Likewise for a promise. */
-function mappedAsync<A extends unknown[], R>(
-  call: (...args: A) => Promise<R>,
-): (...args: A) => Promise<R> {
-  return (...args) => call(...args).catch((error) => Promise.reject(asDenoError(error)));
+function mappedAsync<T>(promise: Promise<T>): Promise<T> {
+  return promise.catch((error) => Promise.reject(asDenoError(error)));
 }
 
 /** Waits for a callback. */
 function settled(start: (done: (error?: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) =>
-    start((error) => error ? reject(asDenoError(error)) : resolve())
-  );
+  return mappedAsync(new Promise((done, fail) => start((error) => error ? fail(error) : done())));
 }
 
 // --- the system
@@ -59,10 +54,8 @@ const version = { deno: "2.9.6" };
 const env = { get: (name: string) => process.env[name] };
 /** Node asks for no permission. */
 const permissions = { querySync: () => ({ state: "granted" }) };
-const addSignalListener = (signal: NodeJS.Signals, listener: () => void) =>
-  void process.on(signal, listener);
-const removeSignalListener = (signal: NodeJS.Signals, listener: () => void) =>
-  void process.off(signal, listener);
+const addSignalListener = process.on.bind(process);
+const removeSignalListener = process.off.bind(process);
 const stderr = {
   write: (bytes: Uint8Array) =>
     settled((done) => process.stderr.write(bytes, done)).then(() => bytes.length),
@@ -70,32 +63,32 @@ const stderr = {
 /** `RegExp.escape`, which Node has from version 24 on. */
 const escape = (text: string) => text.replace(/[$()*+\-./?[\\\]^{|}]/g, "\\$&");
 
+export { addSignalListener as "Deno.addSignalListener" };
+export { removeSignalListener as "Deno.removeSignalListener" };
+export { build as "Deno.build", env as "Deno.env", version as "Deno.version" };
+export { escape as "RegExp.escape", permissions as "Deno.permissions", stderr as "Deno.stderr" };
+
 // --- files
 
 const info = (stats: fs.Stats) => ({ ...stats, isSocket: stats.isSocket() });
-const stat = mappedAsync(async (path: string) => info(await fs.promises.stat(path)));
-const lstat = mappedAsync(async (path: string) => info(await fs.promises.lstat(path)));
+const stat = (path: string) => mappedAsync(fs.promises.stat(path).then(info));
+const lstat = (path: string) => mappedAsync(fs.promises.lstat(path).then(info));
 const lstatSync = mapped((path: string) => info(fs.lstatSync(path)));
 const linkSync = mapped(fs.linkSync);
 const renameSync = mapped(fs.renameSync);
 const removeSync = mapped(fs.unlinkSync);
-const readTextFile = mappedAsync((path: string | URL) => fs.promises.readFile(path, "utf8"));
+const readTextFile = (path: string | URL) => mappedAsync(fs.promises.readFile(path, "utf8"));
 /** Opens a folder. Node has no locks, so the caller goes without. */
-const open = mappedAsync(async (path: string) => {
-  await fs.promises.access(path);
-  return {
-    lock: () => Promise.reject(new Error("Node has no locks")),
-    [Symbol.dispose]() {},
-  };
-});
+const open = async (path: string) => {
+  await mappedAsync(fs.promises.access(path));
+  return { lock: () => Promise.reject(new Error("Node has no locks")), [Symbol.dispose]() {} };
+};
+
+export { linkSync as "Deno.linkSync", lstat as "Deno.lstat", lstatSync as "Deno.lstatSync" };
+export { open as "Deno.open", readTextFile as "Deno.readTextFile", stat as "Deno.stat" };
+export { removeSync as "Deno.removeSync", renameSync as "Deno.renameSync" };
 
 // --- sockets
-
-interface Place {
-  hostname?: string;
-  port?: number;
-  path?: string;
-}
 
 /**
  * Binds a socket at once, where a `net.Server` does so later: so that a failure is thrown, and the
@@ -110,9 +103,8 @@ interface Handle {
   close(): void;
 }
 
-function listen(
-  { hostname = "0.0.0.0", port = 0, path, tcpBacklog = 511 }: Place & { tcpBacklog?: number },
-): SocketListener {
+function listen(options: Partial<Deno.TcpListenOptions & Deno.UnixListenOptions>): SocketListener {
+  const { hostname = "0.0.0.0", port = 0, path, tcpBacklog = 511 } = options;
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   if (path !== undefined) {
     bind(path, -1, -1).close(); // finds out whether that works
@@ -154,128 +146,87 @@ const listenTls = mapped(({ cert, key }: { cert: string; key: string }) => {
   return { close() {} };
 });
 
-function connect(
-  { hostname = "127.0.0.1", port = 0, path, signal }: Place & { signal?: AbortSignal },
-): Promise<SocketConn> {
-  return connectSocket(path === undefined ? { host: hostname, port } : { path }, signal);
+function connect(options: Partial<Deno.ConnectOptions> & { path?: string }): Promise<SocketConn> {
+  const { hostname: host = "127.0.0.1", port = 0, path, signal } = options;
+  return connectSocket(path ? { path } : { host, port }, signal);
 }
 
-interface TlsOptions {
-  hostname: string;
-  caCerts: string[];
-  cert?: string;
-  key?: string;
+type TlsOptions = Deno.StartTlsOptions & Partial<Deno.TlsCertifiedKeyPem>;
+
+/** Begins a TLS client's handshake. */
+function secure({ socket }: SocketConn, options: TlsOptions) {
+  const { hostname = "127.0.0.1", caCerts = [], cert, key } = options;
+  const secured = tls.connect({
+    ...{ socket, host: hostname, cert, key }, // the host's name is verified
+    servername: net.isIP(hostname) ? undefined : hostname,
+    ca: caCerts.length === 0 ? undefined : [...tls.rootCertificates, ...caCerts],
+  });
+  const handshake = happens(secured, "secureConnect", () => {});
+  handshake.catch(() => {}); // handshake() reports it
+  return Object.assign(new SocketConn(secured), { handshake: () => handshake });
 }
 
-/** A TLS client's connection. Its handshake has begun. */
-class TlsConn extends SocketConn {
-  readonly #handshake;
+const connectTls = async (options: TlsOptions) => secure(await connect(options), options);
+const startTls = (conn: SocketConn, options: TlsOptions) => Promise.resolve(secure(conn, options));
 
-  constructor(socket: net.Socket, { hostname, caCerts, cert, key }: TlsOptions) {
-    const secured = tls.connect({
-      socket,
-      host: hostname, // whose name is verified
-      ...net.isIP(hostname) ? {} : { servername: hostname },
-      ...caCerts.length === 0 ? {} : { ca: [...tls.rootCertificates, ...caCerts] },
-      ...cert === undefined ? {} : { cert, key },
-    });
-    super(secured);
-    this.#handshake = happens(secured, "secureConnect", () => {});
-    this.#handshake.catch(() => {}); // handshake() reports it
-  }
-
-  /** Waits until the handshake is done, and the server's name verified. */
-  handshake(): Promise<void> {
-    return this.#handshake;
-  }
-}
-
-async function connectTls(options: TlsOptions & { port: number }): Promise<TlsConn> {
-  const { socket } = await connect(options);
-  return new TlsConn(socket, options);
-}
-
-const startTls = (conn: SocketConn, options: TlsOptions) =>
-  Promise.resolve(new TlsConn(conn.socket, options));
+export { connect as "Deno.connect", connectTls as "Deno.connectTls", startTls as "Deno.startTls" };
+export { listen as "Deno.listen", listenTls as "Deno.listenTls" };
 
 // --- programs
 
-type Stdio = "piped" | "inherit" | "null";
-
-interface CommandOptions {
-  args?: string[];
-  cwd?: string | URL;
-  env?: Record<string, string>;
-  clearEnv?: boolean;
-  detached?: boolean;
-  stdin?: Stdio;
-  stdout?: Stdio;
-  stderr?: Stdio;
-}
-
-interface Status {
-  success: boolean;
-  code: number;
-  signal: string | null;
-}
-
+/** A program whose streams are pipes. */
 class Command {
-  constructor(readonly command: string, readonly options: CommandOptions = {}) {}
+  readonly #args;
+  readonly #how;
+
+  constructor(readonly command: string, options: Deno.CommandOptions = {}) {
+    const { args = [], cwd, env, clearEnv = false } = options;
+    this.#args = args;
+    this.#how = { cwd, env: clearEnv ? { ...env } : { ...process.env, ...env } };
+  }
 
   spawn() {
-    const child = childProcess.spawn(this.command, this.options.args ?? [], this.#how("inherit"));
+    const child = childProcess.spawn(this.command, this.#args, this.#how);
     child.on("error", () => {}); // thrown here, with its reason
     if (child.pid === undefined) throw this.#failure();
-    const status = new Promise<Status>((resolve) =>
+    const status = new Promise<Deno.CommandStatus>((resolve) =>
       child.once("exit", (code, signal) => resolve(statusOf(code, signal)))
     );
     return {
       pid: child.pid,
       status,
-      stdin: child.stdin && writable(child.stdin),
-      stdout: child.stdout && Readable.toWeb(child.stdout),
-      stderr: child.stderr && Readable.toWeb(child.stderr),
-      kill(signal: NodeJS.Signals = "SIGTERM"): void {
+      stdin: writable(child.stdin),
+      stdout: Readable.toWeb(child.stdout),
+      stderr: Readable.toWeb(child.stderr),
+      kill(signal?: NodeJS.Signals): void {
         if (!child.kill(signal)) throw new TypeError("the program has ended");
       },
     };
   }
 
   outputSync() {
-    const args = this.options.args ?? [];
-    const done = childProcess.spawnSync(this.command, args, this.#how("piped"));
+    const done = childProcess.spawnSync(this.command, this.#args, this.#how);
     if (done.error) throw asDenoError(done.error);
     return { ...statusOf(done.status, done.signal), stdout: done.stdout, stderr: done.stderr };
   }
 
-  #how(usual: Stdio): childProcess.SpawnOptions {
-    const { cwd, env, clearEnv, detached = false, stdin, stdout, stderr } = this.options;
-    const names = { piped: "pipe", inherit: "inherit", null: "ignore" } as const;
-    return {
-      ...cwd === undefined ? {} : { cwd },
-      env: clearEnv ? { ...env } : { ...process.env, ...env },
-      detached,
-      stdio: [stdin, stdout, stderr].map((stream) => names[stream ?? usual]),
-    };
-  }
-
-  /** Returns why the system started nothing, which Node tells only later. */
+  /** Returns why the system started nothing, which Node tells only later: it starts nothing again. */
   #failure(): Error {
-    const { command, options: { cwd } } = this;
-    if (cwd !== undefined && !fs.existsSync(cwd)) {
-      return new errors.NotFound(`no such folder: ${cwd}`);
+    const { command } = this;
+    const { cwd } = this.#how;
+    const { error } = childProcess.spawnSync(command, this.#args, this.#how);
+    if ((error as NodeJS.ErrnoException | undefined)?.code !== "ENOENT") {
+      return new errors.PermissionDenied(`cannot execute ${command}`);
     }
-    const folders = command.includes("/") ? [""] : process.env["PATH"]?.split(":") ?? [];
-    return folders.some((folder) => fs.existsSync(path.join(folder, command)))
-      ? new errors.PermissionDenied(`cannot execute ${command}`)
-      : new errors.NotFound(`no such program: ${command}`);
+    const isHere = cwd === undefined || fs.existsSync(cwd);
+    return new errors.NotFound(isHere ? `no such program: ${command}` : `no such folder: ${cwd}`);
   }
 }
 
 /** A signal's code is 128 and its number, as a shell's. */
-function statusOf(code: number | null, signal: NodeJS.Signals | null): Status {
+function statusOf(code: number | null, signal: NodeJS.Signals | null): Deno.CommandStatus {
   const number = signal === null ? 0 : constants.signals[signal];
-  return { success: code === 0, code: code ?? 128 + number, signal };
+  return { success: code === 0, code: code ?? 128 + number, signal: signal as Deno.Signal };
 }
 
 /** A write settles once the system has taken the bytes; Node's own `toWeb` settles before. */
@@ -288,27 +239,4 @@ function writable(stream: Writable): WritableStream<Uint8Array> {
   });
 }
 
-export {
-  addSignalListener as "Deno.addSignalListener",
-  build as "Deno.build",
-  Command as "Deno.Command",
-  connect as "Deno.connect",
-  connectTls as "Deno.connectTls",
-  env as "Deno.env",
-  escape as "RegExp.escape",
-  linkSync as "Deno.linkSync",
-  listen as "Deno.listen",
-  listenTls as "Deno.listenTls",
-  lstat as "Deno.lstat",
-  lstatSync as "Deno.lstatSync",
-  open as "Deno.open",
-  permissions as "Deno.permissions",
-  readTextFile as "Deno.readTextFile",
-  removeSignalListener as "Deno.removeSignalListener",
-  removeSync as "Deno.removeSync",
-  renameSync as "Deno.renameSync",
-  startTls as "Deno.startTls",
-  stat as "Deno.stat",
-  stderr as "Deno.stderr",
-  version as "Deno.version",
-};
+export { Command as "Deno.Command" };
