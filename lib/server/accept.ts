@@ -8,15 +8,17 @@ import { timeLimit, turn } from "../wait.ts";
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
-/** Returns true if a connection died in the listen queue: the next one can be accepted at once. */
-export function isDeadConnection(error: unknown): boolean {
-  const { ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
-  return [ConnectionAborted, ConnectionReset, NotConnected].some((Death) => error instanceof Death);
-}
-
-/** Returns true if descriptors or memory are missing: accept() will fail again. */
-export function isOutOfResources(error: unknown): boolean {
-  return error instanceof Error && "code" in error && EXHAUSTED.includes(String(error.code));
+/**
+ * Sorts the errors of accept(). `closed`: the listener is. `dead`: a connection died in the listen
+ * queue, and the next one can be accepted at once. `exhausted`: descriptors or memory are missing, and
+ * accept() will fail again.
+ */
+export function kindOf(error: unknown): "closed" | "dead" | "exhausted" | "unknown" {
+  const { BadResource, ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
+  const deaths = [ConnectionAborted, ConnectionReset, NotConnected];
+  if (error instanceof BadResource) return "closed";
+  if (deaths.some((Death) => error instanceof Death)) return "dead";
+  return EXHAUSTED.includes(Object(error).code) ? "exhausted" : "unknown";
 }
 
 /** The time limit of a client's admission, in ms. */
@@ -70,7 +72,7 @@ export class Admissions {
 }
 
 /** Explains that a client's admission exceeded its time limit, in ms. */
-export function tooSlow(limit: number): string {
+export function tooSlow(limit: number = ADMISSION_LIMIT): string {
   return `did not begin within ${limit / 1000}s`;
 }
 

@@ -6,6 +6,7 @@ import { isPending, timeLimit } from "../wait.ts";
 import { BY_LF, type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
 import { errorReply, FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
+import type { FaultInjector, Served } from "./fault_injector.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConn } from "./outbox.ts";
 import type { ServeOptions } from "./serve_options.ts";
@@ -23,6 +24,8 @@ export interface ConversationConfig<State>
   readonly handlerTimeout: number;
   /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
   readonly separate: boolean;
+  /** The faults of connections and replies, if there are any. */
+  readonly faults?: FaultInjector<State> | undefined;
   readonly once: boolean;
   readonly reads: FairReads;
   /** Reports that the handler or a callback failed. */
@@ -30,11 +33,6 @@ export interface ConversationConfig<State>
   /** Reports the end of the conversation. */
   over(conversation: Served<State>, ending: Ending): void;
 }
-
-/** The service of one connection: a conversation or, in a relay, a connection to another server. */
-export type Served<State> =
-  & Pick<Conversation<State>, keyof Client | "bytes" | "cut" | "run" | "silentFor">
-  & { stop(): void };
 
 /**
  * Milliseconds without a byte. After that, held bytes without an LF are a raw message, and a client
@@ -83,9 +81,7 @@ export class Conversation<State = unknown> implements Client<State> {
   ) {
     const { framing, maxMessage, onFraming } = config;
     this.#framer = new Framer(framing, maxMessage);
-    if (onFraming !== undefined) {
-      this.#framer.onDecided = (...decided) => onFraming(...decided, this);
-    }
+    if (onFraming) this.#framer.onDecided = (...decided) => onFraming(...decided, this);
     this.#outbox = new Outbox(conn, config, this);
   }
 
@@ -184,13 +180,10 @@ export class Conversation<State = unknown> implements Client<State> {
   async stop(): Promise<void> {
     this.#stopWait = LAST_MESSAGES_LIMIT;
     this.conn.skipDelays?.();
-    const reading = this.#reading;
-    if (reading === undefined) return; // `run` ends it
-    do {
-      if (!await this.#pauses(reading)) return; // `run` goes on
-    } while (this.#outbox.outstanding > 0);
-    this.#closing ??= "stopped";
-    await this.#halfClose();
+    const reading = this.#reading; // unless `run` waits for it alone, `run` ends it
+    while (reading !== undefined && await this.#pauses(reading)) {
+      if (this.#outbox.outstanding === 0) return this.#close("stopped");
+    }
   }
 
   end(): void {
@@ -207,10 +200,8 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
-      this.#outbox.wake(); // `run` reads ahead from now on
-    }
+    this.#abort ??= new AbortController();
+    this.#outbox.wake(); // `run` reads ahead from now on
     if (this.#isOver) this.#abort.abort();
     return this.#abort.signal;
   }
@@ -316,13 +307,11 @@ export class Conversation<State = unknown> implements Client<State> {
   #failed(error: unknown): void {
     this.#outbox.undo();
     if (error instanceof MessageTooLong) {
-      this.#close("message too long", errorReply(error.message));
-    } else if (error instanceof FramingError) {
-      this.#close("framing error", error.reply);
-    } else {
-      this.#close("failed");
-      this.config.failed(error);
+      return this.#close("message too long", errorReply(error.message));
     }
+    if (error instanceof FramingError) return this.#close("framing error", error.reply);
+    this.#close("failed");
+    this.config.failed(error);
   }
 
   /** Handles no further message; half-closes once all replies, and an error reply, are sent. */
@@ -359,11 +348,11 @@ export class Conversation<State = unknown> implements Client<State> {
 }
 
 /**
- * Makes Deno 2.9 load what it can't load without a free descriptor, which would end the process.
- * These are the source maps of the files in an error's stack, here this one and the callers, and a
- * signal listener.
+ * Prepares for errors while no descriptor is free. Makes Deno 2.9 load what it can't load
+ * then, which would end the process. These are the source maps of the files in an error's stack, here
+ * this one and the callers, and a signal listener.
  */
-export function prepareForNoDescriptors(): void {
+export function prepareErrors(): void {
   void new Error().stack;
   try {
     const listener = () => {};

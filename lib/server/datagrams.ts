@@ -77,8 +77,9 @@ export async function serveDatagrams(
  * ```
  */
 export class DatagramServer implements AsyncDisposable {
+  readonly #closed = Promise.withResolvers<void>();
   /** Resolves when the server has stopped and answered what it had received. */
-  readonly finished: Promise<void>;
+  readonly finished: Promise<void> = this.#closed.promise;
   /** The addresses on which the server listens. */
   readonly addrs: readonly NetAddr[];
   /** The number of messages received. */
@@ -94,7 +95,6 @@ export class DatagramServer implements AsyncDisposable {
   readonly #delays = new Sleeps();
   readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
   readonly #pushes = new Set<Promise<void>>();
-  readonly #closed = Promise.withResolvers<void>();
   #received = 0; // datagrams, answered or not
   #stage: "serving" | "deaf" | "closed" = "serving";
   #stopping: Promise<void> | undefined;
@@ -115,7 +115,6 @@ export class DatagramServer implements AsyncDisposable {
     this.#sockets = sockets;
     this.#callbacks = new Callbacks(options.onError?.bind(options));
     this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
-    this.finished = this.#closed.promise;
     this.addrs = sockets.map((socket) => {
       const { address, port } = socket.address(); // without the zone
       return addrOf({ address: hostname.includes("%") ? hostname : address, port });
@@ -251,8 +250,7 @@ export class DatagramServer implements AsyncDisposable {
   async #mayEnter(addr: NetAddr): Promise<boolean> {
     const { verify, onRefused } = this.#options;
     try {
-      const asked = verify?.(addr);
-      const answer = await inTime(asked, ADMISSION_LIMIT, tooSlow(ADMISSION_LIMIT), this.finished);
+      const answer = await inTime(verify?.(addr), ADMISSION_LIMIT, tooSlow(), this.finished);
       if (answer !== false) return true;
       throw new Error("not let in");
     } catch (error) {

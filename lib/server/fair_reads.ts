@@ -101,17 +101,19 @@ export class FairReads implements Disposable {
     if (this.#served > 0) this.#endRound();
   }
 
-  /** After each slice, lets floods wait until the runtime has polled for input. */
+  /**
+   * After each slice, lets floods wait for a timer: the runtime polls for input only if no work is
+   * ready, or after 61 turns.
+   */
   #pause(): Promise<void> | undefined {
     if (performance.now() - this.#polledAt < SLICE) return undefined;
-    return this.#polling ??= this.#poll();
-  }
-
-  /** Waits for a timer: the runtime polls for input only if no work is ready, or after 61 turns. */
-  async #poll(): Promise<void> {
-    await new Promise((resolve) => this.#timer = setTimeout(resolve, 0));
-    this.#polledAt = performance.now();
-    this.#polling = undefined;
+    return this.#polling ??= new Promise<void>((resolve) => {
+      this.#timer = setTimeout(() => {
+        this.#polledAt = performance.now();
+        this.#polling = undefined;
+        resolve();
+      }, 0);
+    });
   }
 
   /** In a crowd, conversations that were served wait until they are resumed. */

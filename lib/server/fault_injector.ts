@@ -2,22 +2,22 @@
 
 import { type ConnectionFaults, type FaultPlan, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
+import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
 import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close, type ServerConn } from "../net/conn.ts";
-import { Conversation, type ConversationConfig, type Served } from "./conversation.ts";
+import { Conversation, type ConversationConfig } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";
 import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
 type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
 
+/** The service of one connection: a conversation or, in a relay, a connection to another server. */
+export type Served<State> = Conversation<State> | RelayedConnection<State>;
+
 /** Begins the service of a connection, which it owns from there on. */
-export type Open<State> = (
-  conn: ServerConn,
-  config: ConversationConfig<State>,
-  faults: FaultInjector<State> | undefined,
-) => Served<State>;
+export type Open<State> = (conn: ServerConn, config: ConversationConfig<State>) => Served<State>;
 
 /** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {
@@ -87,8 +87,9 @@ export class FaultInjector<State> {
 }
 
 /** Begins a conversation, over a connection with faults if any were chosen for it. */
-export function converse<State>(...[conn, config, faults]: Parameters<Open<State>>) {
+export function converse<State>(...[conn, config]: Parameters<Open<State>>): Conversation<State> {
   const { remoteAddr, isHealthCheck = false } = conn;
+  const { faults } = config;
   const chosen = faults?.chosen.get(conn);
   if (!faults || !chosen) return new Conversation(conn, remoteAddr, isHealthCheck, config);
   const faulty = new ReplyConn(conn, chosen, {

@@ -167,11 +167,7 @@ export class Callbacks {
  * @param failed called with the error that it throws, or with which it rejects
  */
 function safely(call: () => unknown, failed: (error: unknown) => void): void {
-  try {
-    catchRejection(call(), failed);
-  } catch (error) {
-    failed(error);
-  }
+  void (async () => await call())().catch(failed);
 }
 
 /** Reports the rejection of a callback's result, which may be a promise even if none is expected. */
@@ -186,17 +182,13 @@ const printed = new Log(
 );
 const encoder = new TextEncoder();
 
-/** Prints an error's message, and the place where its cause was thrown. */
+/** Prints an error's message, and the places that the stack of its cause names. */
 function printError({ message, cause }: Error): void {
-  printed.line(escape(encoder.encode(message)) + placeOf(cause));
-}
-
-/** Returns the lines of an error's stack that name places. */
-function placeOf(cause: unknown): string {
+  let places = "";
   try {
-    const stack = cause instanceof Error ? String(cause.stack) : "";
-    return stack.match(/\n +at .*/g)?.join("") ?? "";
+    if (cause instanceof Error) places = cause.stack?.match(/\n +at .*/g)?.join("") ?? "";
   } catch {
-    return ""; // the stack is a getter that throws
+    // The stack is a getter that throws.
   }
+  printed.line(escape(encoder.encode(message)) + places);
 }

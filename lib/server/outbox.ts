@@ -79,10 +79,9 @@ export class Outbox {
    */
   get outstanding(): number {
     const late = this.#late;
-    if (late.length === 0 && this.#queuedReplies === 0) return 0;
-    const isFull = late.length + this.#queuedReplies >= MAX_REPLIES ||
-      this.#unsent.reply >= MAX_REPLY_BYTES;
-    if (isFull) return Infinity;
+    const count = late.length + this.#queuedReplies;
+    if (count === 0) return 0;
+    if (count >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES) return Infinity;
     const first = late.findIndex(({ isHandled }) => !isHandled);
     const queued = this.config.separate ? 0 : this.#queuedReplies;
     return queued + (first < 0 ? 0 : late.length - first);
@@ -144,12 +143,10 @@ export class Outbox {
    * @param conversations the number of conversations on the server
    */
   take(conversations: number): Uint8Array {
-    const taken = this.#taken = this.#open();
+    const { bytes, length } = this.#taken = this.#open();
     this.#ready = undefined;
-    if (taken.length >= COPIED || conversations <= CROWD) {
-      return taken.bytes.subarray(0, taken.length);
-    }
-    const replies = taken.bytes.slice(0, taken.length);
+    if (length >= COPIED || conversations <= CROWD) return bytes.subarray(0, length);
+    const replies = bytes.slice(0, length);
     this.release();
     return replies;
   }
@@ -239,15 +236,16 @@ export class Outbox {
     if (reply.isHandled) return; // too late
     reply.handled(failure);
     this.#unsent.reply += reply.bytes.length;
-    if (reply.until === undefined) return this.#markReady(reply);
-    void reply.until.then(() => this.#markReady(reply));
-    this.wake(); // the next message may be handled meanwhile
+    void reply.until?.then(() => {
+      reply.until = undefined;
+      this.#queueLate();
+    });
+    this.#queueLate();
   }
 
-  /** Queues this late reply, and those after it that are ready, once all earlier ones are. */
-  #markReady(reply: LateReply): void {
-    reply.isReady = true;
-    for (let first; (first = this.#late[0])?.isReady;) {
+  /** Queues the late replies that are ready, up to the first that is not. */
+  #queueLate(): void {
+    for (let first; (first = this.#late[0])?.isHandled && first.until === undefined;) {
       this.isLively = true;
       this.#late.shift();
       const { bytes, message, failure } = first;
@@ -257,7 +255,7 @@ export class Outbox {
         this.owner.failed(failure.error);
       }
     }
-    this.wake();
+    this.wake(); // the next message may be handled, though its reply is not ready
   }
 
   /** Gives up the late replies. */

@@ -58,7 +58,7 @@ export function relay<State = void>(
       if (!isReported) callbacks.report(message, cause);
     },
   };
-  const open: Open<State> = (conn, { onEof, over }, faults) => {
+  const open: Open<State> = (conn, { faults, onEof, over }) => {
     const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
     client.report = (...fault) => faults?.report(client, ...fault);
     client.onEof = () => onEof?.(client);

@@ -171,8 +171,6 @@ export class ReplyBuffer implements Reply {
 export class LateReply implements Reply {
   /** True once the handler is done: then nothing can be written, and the reply is not late any more. */
   isHandled = false;
-  /** True once the reply can be sent. */
-  isReady = false;
   /** The finished reply, from when the handler is done. */
   bytes: Uint8Array = NONE;
   failure: { readonly error: unknown } | undefined;

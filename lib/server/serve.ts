@@ -6,21 +6,10 @@ import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
-import {
-  AcceptBurst,
-  ADMISSION_LIMIT,
-  Admissions,
-  isDeadConnection,
-  isOutOfResources,
-} from "./accept.ts";
-import {
-  type ConversationConfig,
-  LAST_MESSAGES_LIMIT,
-  prepareForNoDescriptors,
-  type Served,
-} from "./conversation.ts";
+import { AcceptBurst, ADMISSION_LIMIT, Admissions, kindOf } from "./accept.ts";
+import { type ConversationConfig, LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
-import { converse, FaultInjector, type Open } from "./fault_injector.ts";
+import { converse, FaultInjector, type Open, type Served } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
 import { checkService, SERVE_RULES, type ServeOptions } from "./serve_options.ts";
 
@@ -64,9 +53,7 @@ export function serve<State extends void = void, Value = unknown>(
 /** Serves conversations that have a state each: the result of `onOpen`. */
 export function serve<State, Value = unknown>(
   handler: Handler<State, Value>,
-  options:
-    & ServeOptions<State, Value>
-    & Required<Pick<ServeOptions<State, Value>, "onOpen">>,
+  options: ServeOptions<State, Value> & Required<Pick<ServeOptions<State, Value>, "onOpen">>,
 ): Server<State>;
 export function serve<State, Value>(
   handler: Handler<State, Value>,
@@ -107,7 +94,6 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #options: ServeOptions<State>;
   readonly #callbacks: Callbacks;
   readonly #config: ConversationConfig<State>;
-  readonly #faults: FaultInjector<State> | undefined;
   readonly #open: Open<State>;
   readonly #conversations = new Set<Served<State>>();
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
@@ -116,8 +102,7 @@ export class Server<State = void> implements AsyncDisposable {
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
   #isClosed = false; // accepts no more
   #accepted = 0;
-  #messages = 0; // of conversations that are over
-  #bytes = 0;
+  readonly #ended = { messages: 0, bytes: 0 }; // of conversations that are over
   readonly #timers: (() => void)[] = []; // cancel the timers of the stop
   #waiting: (() => void)[] = []; // for a slot, or for the last conversation to end
 
@@ -134,7 +119,7 @@ export class Server<State = void> implements AsyncDisposable {
     up?: FaultSupport["up"],
   ) {
     checkService(handler, options, SERVE_RULES);
-    prepareForNoDescriptors();
+    prepareErrors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
     const { call, failed } = this.#callbacks = new Callbacks(options.onError?.bind(options));
@@ -142,13 +127,13 @@ export class Server<State = void> implements AsyncDisposable {
     const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
     this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
     this.#openings = new Admissions(limit, Infinity);
-    this.#faults = FaultInjector.of(options, call, up);
+    const faults = FaultInjector.of(options, call, up);
     this.#open = open;
     this.#config = {
-      ...{ framing, maxMessage, concurrency, once, handlerTimeout, failed },
-      handler: this.#faults?.wrap(handler) ?? handler,
+      ...{ framing, maxMessage, concurrency, once, handlerTimeout, faults, failed },
+      handler: faults?.wrap(handler) ?? handler,
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
-      separate: this.#faults !== undefined,
+      separate: faults !== undefined,
       reads: new FairReads(),
       onMessage: onMessage?.bind(options),
       onEof: onEof && ((client) => call(() => options.onEof?.(client))),
@@ -198,12 +183,12 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** The number of messages received, without those of health checks. */
   get messages(): number {
-    return this.#clients().reduce((sum, { messages }) => sum + messages, this.#messages);
+    return this.#total("messages");
   }
 
   /** The number of bytes received, without those of health checks. */
   get bytes(): number {
-    return this.#clients().reduce((sum, { bytes }) => sum + bytes, this.#bytes);
+    return this.#total("bytes");
   }
 
   /**
@@ -236,8 +221,9 @@ export class Server<State = void> implements AsyncDisposable {
     throw new Error(`a server on a Unix socket has no ${what}: use addr.path`);
   }
 
-  #clients(): IteratorObject<Served<State>> {
-    return this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
+  #total(what: "messages" | "bytes"): number {
+    const clients = this.#conversations.values().filter(({ isHealthCheck }) => !isHealthCheck);
+    return clients.reduce((sum, client) => sum + client[what], this.#ended[what]);
   }
 
   #stop(): void {
@@ -251,14 +237,11 @@ export class Server<State = void> implements AsyncDisposable {
         this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
       });
     for (const conversation of this.#conversations) void conversation.stop();
-    this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => this.#cut()));
-  }
-
-  /** Cuts the remaining conversations, and gives up those that have not begun. */
-  #cut(): void {
-    this.#stage = "cutting";
-    for (const conversation of this.#conversations) conversation.cut("cut");
-    this.#giveUp();
+    this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => {
+      this.#stage = "cutting";
+      for (const conversation of this.#conversations) conversation.cut("cut");
+      this.#giveUp();
+    }));
   }
 
   #giveUp(reason = "the server stops"): void {
@@ -286,12 +269,13 @@ export class Server<State = void> implements AsyncDisposable {
         conn = await listener.accept();
         void conn.remoteAddr; // a faulty listener may return nothing at all
       } catch (error) {
-        if (this.#isClosed || error instanceof Deno.errors.BadResource) return;
+        const kind = kindOf(error);
+        if (this.#isClosed || kind === "closed") return;
         failures++;
-        if (isDeadConnection(error)) {
+        if (kind === "dead") {
           this.#callbacks.call(() => this.#options.onVanished?.());
           if (failures % MAX_DEAD === 0) await sleep(0);
-        } else if (isOutOfResources(error) || failures > MAX_FAILURES) {
+        } else if (kind === "exhausted" || failures > MAX_FAILURES) {
           this.#callbacks.trouble(`cannot accept for now: ${errorMessage(error)}`);
           await sleep(RETRY_PAUSE);
         }
@@ -301,7 +285,7 @@ export class Server<State = void> implements AsyncDisposable {
       this.#callbacks.trouble(null);
       this.#accepted++;
       const { onAccept, verify } = this.#options;
-      if (!onAccept && this.#faults?.refuses(conn)) continue;
+      if (!onAccept && this.#config.faults?.refuses(conn)) continue;
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else this.#burst.add(conn);
     }
@@ -319,7 +303,7 @@ export class Server<State = void> implements AsyncDisposable {
         const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
         if (accepted === null || isRefused) return close(conn);
         served = accepted;
-        if (onAccept && !served.isHealthCheck && this.#faults?.refuses(served)) return;
+        if (onAccept && !served.isHealthCheck && this.#config.faults?.refuses(served)) return;
         if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
         if (!settle()) return;
         while (this.#isFull) await this.#change();
@@ -344,14 +328,15 @@ export class Server<State = void> implements AsyncDisposable {
     let clock = 0; // does not run while the process is stopped
     let last = performance.now();
     let cancel = () => {};
-    const silent = () =>
-      this.#conversations.values().filter((one) => one.silentFor(clock) > idleTimeout).toArray();
     const timer = setInterval(() => {
       const now = performance.now();
       clock += Math.min(now - last, 2 * interval);
       last = now;
-      if (silent().length === 0) return;
-      cancel = timeLimit(0, () => silent().forEach((conversation) => conversation.cut("idle")));
+      cancel = timeLimit(0, () => { // once pending input is read
+        for (const one of this.#conversations) {
+          if (one.silentFor(clock) > idleTimeout) one.cut("idle");
+        }
+      });
     }, interval);
     this.#timers.push(() => clearInterval(timer), () => cancel());
   }
@@ -385,7 +370,7 @@ export class Server<State = void> implements AsyncDisposable {
     } catch {
       return close(accepted); // reset in the listen queue
     }
-    const conversation = this.#open(accepted, this.#config, this.#faults);
+    const conversation = this.#open(accepted, this.#config);
     let state;
     try {
       state = this.#options.onOpen?.(conversation);
@@ -431,8 +416,8 @@ export class Server<State = void> implements AsyncDisposable {
 
   #over(conversation: Served<State>, ending: Ending): void {
     if (!conversation.isHealthCheck) {
-      this.#messages += conversation.messages;
-      this.#bytes += conversation.bytes;
+      this.#ended.messages += conversation.messages;
+      this.#ended.bytes += conversation.bytes;
     }
     this.#conversations.delete(conversation);
     this.#config.reads.conversations--;

@@ -1,23 +1,6 @@
 /** The options of servers, and their checks. */
 
-import {
-  booleanRule,
-  checkOne,
-  checkOptions,
-  connectPortRule,
-  countRule,
-  framingNameRule,
-  framingRule,
-  functionRule,
-  listenersRule,
-  portRule,
-  type Rule,
-  type Rules,
-  seedRule,
-  signalRule,
-  textRule,
-  timeRule,
-} from "../checks.ts";
+import * as checks from "../checks.ts";
 import { Faults } from "../faults/faults.ts";
 import type { Addr, NetAddr } from "../net/address.ts";
 import type { Listener, ServerConn } from "../net/conn.ts";
@@ -228,33 +211,39 @@ export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
     | undefined;
 }
 
-const faultsRule: Rule = {
+const { booleanRule, countRule, functionRule, portRule, textRule, timeRule } = checks;
+const faultsRule: checks.Rule = {
   right: "a text that is not empty, or Faults",
   fits: (faults) => faults instanceof Faults || textRule.fits(faults),
 };
 
-const RULES: Rules<ServerOptions<unknown, unknown, NetAddr>> = {
+const RULES: checks.Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   ...{ hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule },
-  ...{ handlerTimeout: timeRule, grace: timeRule, signal: signalRule },
-  ...{ faults: faultsRule, orders: booleanRule, seed: seedRule },
+  ...{ handlerTimeout: timeRule, grace: timeRule, signal: checks.signalRule },
+  ...{ faults: faultsRule, orders: booleanRule, seed: checks.seedRule },
   ...{ verify: functionRule, onListen: functionRule, onRefused: functionRule },
   ...{ onMessage: functionRule, onError: functionRule },
 };
 
-export const SERVE_RULES: Rules<ServeOptions> = {
-  ...{ ...RULES, listeners: listenersRule, path: textRule, cert: textRule, key: textRule },
-  ...{ framing: framingRule, ending: textRule, concurrency: countRule, maxClients: countRule },
-  ...{ idleTimeout: timeRule, drain: timeRule, onAccept: functionRule, onOpen: functionRule },
-  ...{ onFraming: functionRule, onEof: functionRule, onFault: functionRule },
-  ...{ onClose: functionRule, onVanished: functionRule },
+export const SERVE_RULES: checks.Rules<ServeOptions> = {
+  ...{ ...RULES, listeners: checks.listenersRule, path: textRule, cert: textRule, key: textRule },
+  ...{ framing: checks.framingRule, ending: textRule, concurrency: countRule },
+  ...{ maxClients: countRule, idleTimeout: timeRule, drain: timeRule },
+  ...{ onAccept: functionRule, onOpen: functionRule, onFraming: functionRule },
+  ...{
+    onEof: functionRule,
+    onFault: functionRule,
+    onClose: functionRule,
+    onVanished: functionRule,
+  },
 };
 
-export const DATAGRAM_RULES: Rules<DatagramOptions> = {
-  ...{ ...RULES, framing: framingNameRule, ignore: functionRule, onFault: functionRule },
+export const DATAGRAM_RULES: checks.Rules<DatagramOptions> = {
+  ...{ ...RULES, framing: checks.framingNameRule, ignore: functionRule, onFault: functionRule },
 };
 
-const TARGET_RULES: Rules<RelayTarget> = {
-  ...{ hostname: textRule, port: connectPortRule, path: textRule },
+const TARGET_RULES: checks.Rules<RelayTarget> = {
+  ...{ hostname: textRule, port: checks.connectPortRule, path: textRule },
 };
 
 /**
@@ -264,10 +253,10 @@ const TARGET_RULES: Rules<RelayTarget> = {
 export function checkService<Options extends object>(
   handler: unknown,
   options: Options,
-  rules: Rules<Options>,
+  rules: checks.Rules<Options>,
 ): void {
-  checkOne("handler", handler, functionRule);
-  checkOptions(options, rules);
+  checks.checkOne("handler", handler, functionRule);
+  checks.checkOptions(options, rules);
   const { cert, key }: ServeOptions = options;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
@@ -286,7 +275,7 @@ const MESSAGE_OPTIONS = [
  */
 export function checkRelay(target: RelayTarget, options: Partial<Record<string, unknown>>): void {
   const { hostname, port, path } = target; // of whatever has them, such as a server
-  checkOptions<RelayTarget>({ hostname, port, path }, TARGET_RULES);
+  checks.checkOptions<RelayTarget>({ hostname, port, path }, TARGET_RULES);
   if ((port === undefined) === (path === undefined)) {
     throw new TypeError("a relay needs the port or the path of its server: give one of them");
   }
