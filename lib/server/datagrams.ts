@@ -179,7 +179,9 @@ export class DatagramServer implements AsyncDisposable {
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
     const send = (reply: Uint8Array) => this.#send(socket, fitting(reply, ending), addr);
-    const { client, over } = this.#clientAt(socket, addr);
+    const push = (part: string | Uint8Array) => this.#push(socket, part, addr);
+    const localAddr = addrOf(socket.address());
+    const client = new Sender(addr, localAddr, this.messages, push, () => this.#drained());
     try {
       if (!isTooLong) catchRejection(onMessage?.(message, client), this.#callbacks.failed);
       if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
@@ -189,36 +191,15 @@ export class DatagramServer implements AsyncDisposable {
     } catch (error) {
       this.#callbacks.failed(error);
     } finally {
-      over();
+      client.over();
     }
     if (once) this.#close();
   }
 
-  /** The sender of a datagram as a client, and a function that ends it: the message is handled. */
-  #clientAt(socket: Socket, addr: NetAddr) {
-    let abort: AbortController | undefined;
-    let isOver = false;
-    const client: Client<void> = {
-      ...{ addr, localAddr: addrOf(socket.address()), messages: this.messages },
-      ...{ idle: 0, isHealthCheck: false, state: undefined, end: () => {} },
-      get signal() {
-        abort ??= new AbortController();
-        if (isOver) abort.abort();
-        return abort.signal;
-      },
-      write: (part) => {
-        if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
-        const bytes = bytesOf(part);
-        track(this.#send(socket, bytes, addr), this.#pushes);
-        return true;
-      },
-      drained: () => this.#drained(),
-    };
-    const over = () => {
-      isOver = true;
-      abort?.abort();
-    };
-    return { client, over };
+  #push(socket: Socket, part: string | Uint8Array, addr: NetAddr): boolean {
+    if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
+    track(this.#send(socket, bytesOf(part), addr), this.#pushes);
+    return true;
   }
 
   /** Sends the handler's reply, or what the faults of the message make of it. */
@@ -305,6 +286,37 @@ export class DatagramServer implements AsyncDisposable {
 function track(promise: Promise<void>, inProgress: Set<Promise<void>>): void {
   inProgress.add(promise);
   void promise.then(() => inProgress.delete(promise));
+}
+
+/** The sender of a datagram, while that is handled. */
+class Sender implements Client<void> {
+  readonly idle = 0;
+  readonly isHealthCheck = false;
+  readonly state = undefined;
+  #abort: AbortController | undefined;
+  #isOver = false;
+
+  constructor(
+    readonly addr: NetAddr,
+    readonly localAddr: NetAddr,
+    readonly messages: number,
+    readonly write: Client["write"],
+    readonly drained: Client["drained"],
+  ) {}
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    if (this.#isOver) this.#abort.abort();
+    return this.#abort.signal;
+  }
+
+  end(): void {}
+
+  /** Aborts the signal: the message is handled, or nobody waits for that any more. */
+  over(): void {
+    this.#isOver = true;
+    this.#abort?.abort();
+  }
 }
 
 /** Returns a reply as a datagram, or in its place the error that it is too long. */
