@@ -1,7 +1,9 @@
-/** Which faults happen: to a connection, to a message of it, and to its bytes. Pure. */
+/** Which faults happen to a connection, to a message of it, and to its bytes; and what they make of a reply. Pure. */
 
 import { describeUnsupported, happens, isReset, readFaults, readOrder } from "./grammar.ts";
 import { type Fault, type FaultName, type FaultOf, FAULTS, type FaultSupport } from "./grammar.ts";
+import { CR, LF } from "../wire/framing.ts";
+import { errorReply } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import { Random } from "./random.ts";
 
@@ -161,4 +163,47 @@ const textOf = ({ request, at }: Fault): string => request + at;
 /** Of several faults of one name, the first. */
 function onceEach(faults: readonly Fault[]): Fault[] {
   return faults.filter(({ name }, at) => faults.findIndex((other) => other.name === name) === at);
+}
+
+/**
+ * Makes what is sent instead of a reply, each without its ending: nothing, one reply or two.
+ *
+ * @param reply undefined if there is none
+ * @param report is called with each fault that happens
+ */
+export function applyReplyFaults(
+  reply: Uint8Array | undefined,
+  { faults, error, random }: FaultPlan,
+  report: (fault: Fault) => void,
+): Uint8Array[] {
+  if (error !== undefined) return [errorReply(error)];
+  if (reply === undefined) return [];
+  let bytes = reply;
+  let times = 1;
+  for (const fault of faults) {
+    if (FAULTS[fault.name].on !== "reply") continue;
+    report(fault);
+    if (fault.name === "drop") return [];
+    if (fault.name === "twice") times = 2;
+    if (fault.name === "error") bytes = errorReply(fault.text);
+    if (fault.name === "corrupt") bytes = corrupted(bytes, fault.bytes, random);
+    if (fault.name === "noise") bytes = new Uint8Array(fault.bytes).map(() => random.below(256));
+  }
+  return Array.from({ length: times }, () => bytes);
+}
+
+/** Copies bytes and changes some of them. An LF stays, and none comes: there are as many lines. */
+function corrupted(bytes: Uint8Array, count: number, random: Random): Uint8Array {
+  let left = bytes.filter((byte) => byte !== LF).length;
+  return bytes.map((byte) => {
+    if (byte === LF || random.next() * left-- >= count) return byte;
+    count--;
+    return otherThan(byte, random);
+  });
+}
+
+/** Another byte; no CR either, which would be taken for a part of the ending. */
+function otherThan(byte: number, random: Random): number {
+  const other = (byte + 1 + random.below(255)) % 256;
+  return other === LF || other === CR ? otherThan(byte, random) : other;
 }

@@ -42,7 +42,7 @@ export class FaultyConn implements Conn {
   /** Delays that a stop ends too. */
   #stoppable = new Sleeps();
   /** Delays that the connection's end and other faults end. */
-  protected pauses = new Sleeps();
+  #pauses = new Sleeps();
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed
   #sent = 0; // under this plan
@@ -73,15 +73,17 @@ export class FaultyConn implements Conn {
     this.state = "open";
     this.plan = plan;
     this.hold = find(plan.faults, "hold");
-    this.pauses = new Sleeps();
+    this.#pauses = new Sleeps();
     this.#stoppable = new Sleeps();
-    this.#sent =
-      this.#due =
-      this.#nextSend =
-      this.#nextRead =
-        0;
+    this.#sent = this.#due = 0;
+    this.#nextSend = this.#nextRead = 0;
     const life = find(plan.faults, "life");
-    if (life !== undefined) this.#lifeTimer = setTimeout(() => this.#die(life), life.pause);
+    if (life === undefined) return;
+    this.#lifeTimer = setTimeout(() => {
+      this.owner.report(life); // of a stalled connection too
+      if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
+      this.#finish(life.reset ? "reset" : "end");
+    }, life.pause);
   }
 
   /** True while bytes wait for their own time, not for the peer. */
@@ -104,17 +106,16 @@ export class FaultyConn implements Conn {
   }
 
   async write(bytes: Uint8Array): Promise<number> {
-    if (this.#delayedBytes === 0 && !find(this.plan.faults, "delay")) {
-      return await this.#write(bytes);
-    }
+    const delay = this.delay(this.plan);
+    if (delay === undefined && this.#delayedBytes === 0) return await this.#write(bytes);
     this.#delayedBytes += bytes.length;
-    this.#delayed = this.#writeAfter(Promise.all([this.#delayed, this.#delay()]), bytes.slice());
+    this.#delayed = this.#writeAfter(Promise.all([this.#delayed, delay]), bytes.slice());
     if (this.#delayedBytes > MAX_DELAYED) await this.#delayed;
     return bytes.length;
   }
 
   async closeWrite(): Promise<void> {
-    await Promise.all([this.#delayed, this.#delay()]);
+    await Promise.all([this.#delayed, this.delay(this.plan)]);
     await this.beforeEnd();
     await this.conn.closeWrite();
   }
@@ -143,6 +144,18 @@ export class FaultyConn implements Conn {
     return this.#stoppable.sleep(MAX_TIMER);
   }
 
+  /** Returns a promise until which what is sent now is delayed, if a plan delays it: never before earlier bytes. */
+  delay(plan: FaultPlan): Promise<void> | undefined {
+    const { faults, message } = plan;
+    const delay = find(faults, "delay");
+    if (delay === undefined) return undefined;
+    const value = drawDelay(delay, plan);
+    const isNew = message !== undefined || this.#due === 0 || delay.longest > delay.shortest;
+    if (isNew) this.report(delay, message, value);
+    this.#due = Math.max(this.#due, performance.now() + value);
+    return this.#sleepUntil(this.#due);
+  }
+
   /** Waits before end-of-file is sent, if the connection is stalled or a fault delays its end. */
   beforeEnd(): Promise<void> {
     if (this.state === "stalled") return this.#endDelay ??= this.#stoppable.sleep(STALL);
@@ -160,7 +173,7 @@ export class FaultyConn implements Conn {
 
   /** Sends bytes of the stream, or a reply, with the faults of its plan; returns how many. */
   protected async send(bytes: Uint8Array, plan: FaultPlan): Promise<number> {
-    const { pauses } = this;
+    const pauses = this.#pauses;
     const isReply = plan.message !== undefined; // whole, while a stream goes on
     const before = isReply ? 0 : this.#sent;
     const end = endOf(plan.faults);
@@ -168,10 +181,9 @@ export class FaultyConn implements Conn {
     const sent = await this.#pace(bytes.subarray(0, room), plan, before);
     if (plan === this.plan) this.#sent += sent;
     if (end === undefined || !(isReply || sent === room)) return sent;
-    const latest = performance.now() + LONGEST_WAIT;
-    const arrived = Math.min(this.#arrivesAt + BEFORE_RESET, latest);
-    if (end.name === "reset") await this.#sleepUntil(arrived, pauses);
-    if (this.state !== "open" || this.pauses !== pauses) return sent; // other faults are in force
+    const wait = Math.min(this.#arrivesAt + BEFORE_RESET - performance.now(), LONGEST_WAIT);
+    if (end.name === "reset" && wait > 0) await pauses.sleep(wait);
+    if (this.state !== "open" || this.#pauses !== pauses) return sent; // other faults are in force
     this.report(end, plan.message);
     if (end.name === "stall") this.state = "stalled";
     else this.#finish(end.name === "cut" ? "end" : "reset");
@@ -185,7 +197,7 @@ export class FaultyConn implements Conn {
     const perStep = rate === undefined ? bytes.length : perTick(rate.bytes);
     // A slice is sent whole, unless that takes more than a second.
     const piece = Math.min(slice?.bytes ?? perStep, rate?.bytes ?? Infinity);
-    const { pauses } = this;
+    const pauses = this.#pauses;
     if (before === 0) {
       this.#nextSlice = 0;
       for (const fault of [slice, rate]) if (fault && bytes.length > 0) this.report(fault, message);
@@ -198,7 +210,7 @@ export class FaultyConn implements Conn {
       await this.#sleepUntil(Math.max(slice ? this.#nextSlice : 0, next), pauses);
       this.#isPacing = false;
       if (this.state === "over") return bytes.length;
-      if (this.pauses !== pauses) return at; // other faults are in force
+      if (this.#pauses !== pauses) return at; // other faults are in force
       this.#nextSend = next;
       for (let left = part; left.length > 0;) left = left.subarray(await this.conn.write(left));
       this.#arrivesAt = Math.max(performance.now(), this.#arrivesAt) + part.length * PER_BYTE;
@@ -229,25 +241,9 @@ export class FaultyConn implements Conn {
     this.#delayedBytes -= bytes.length;
   }
 
-  /** Waits for the delay of bytes that are written now: they are never sent before earlier ones. */
-  #delay(): Promise<void> {
-    const delay = find(this.plan.faults, "delay");
-    const value = delay ? drawDelay(delay, this.plan) : 0;
-    const isNew = this.#due === 0 || (delay && delay.longest > delay.shortest);
-    if (delay && isNew) this.report(delay, undefined, value);
-    this.#due = Math.max(this.#due, performance.now() + value);
-    return this.#sleepUntil(this.#due);
-  }
-
   /** Waits until a time of `performance.now()`, the connection's end, or other faults. */
-  async #sleepUntil(time: number, pauses = this.pauses): Promise<void> {
+  async #sleepUntil(time: number, pauses = this.#pauses): Promise<void> {
     if (time > performance.now()) await pauses.sleep(time - performance.now());
-  }
-
-  #die(life: FaultOf<"life">): void {
-    this.owner.report(life); // of a stalled connection too
-    if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
-    this.#finish(life.reset ? "reset" : "end");
   }
 
   /** Lets the owner end the connection, or reset it. */
@@ -263,7 +259,7 @@ export class FaultyConn implements Conn {
 
   #endDelays(): void {
     clearTimeout(this.#lifeTimer);
-    this.pauses.end();
+    this.#pauses.end();
     this.#stoppable.end();
   }
 }

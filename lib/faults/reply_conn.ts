@@ -1,7 +1,7 @@
 /** A server's connection with faults: each reply meets those of its message. */
 
 import type { ServerConn } from "../net/conn.ts";
-import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
+import { type ConnectionFaults, type FaultPlan, find } from "./faults.ts";
 import { endOf, FaultyConn, type FaultyOwner } from "./faulty_conn.ts";
 
 /** A connection to which a server writes whole replies, each with the number of its message. */
@@ -22,15 +22,6 @@ export class ReplyConn extends FaultyConn {
     this.hold = find(plan.faults, "hold") ?? this.hold;
     this.#plans.set(message, plan);
     return plan;
-  }
-
-  /** Returns a promise until which a reply is delayed, if it is. */
-  delay(plan: FaultPlan): Promise<void> | undefined {
-    const delay = find(plan.faults, "delay");
-    if (delay === undefined) return undefined;
-    const value = drawDelay(delay, plan);
-    this.report(delay, plan.message, value);
-    return this.pauses.sleep(value);
   }
 
   override async write(bytes: Uint8Array, message = 0): Promise<number> {

@@ -2,9 +2,9 @@
 
 import type { Socket } from "node:dgram";
 import { errorMessage } from "../checks.ts";
-import { type ConnectionFaults, drawDelay, Faults, find } from "../faults/faults.ts";
+import type { ConnectionFaults } from "../faults/faults.ts";
+import { applyReplyFaults, drawDelay, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
-import { applyReplyFaults } from "../faults/reply_faults.ts";
 import type { NetAddr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { openAll } from "../net/listen.ts";

@@ -1,10 +1,10 @@
 /** A server's faults: wraps its connections and its handler. */
 
-import { type ConnectionFaults, type FaultPlan, Faults, find } from "../faults/faults.ts";
+import type { ConnectionFaults, FaultPlan } from "../faults/faults.ts";
+import { applyReplyFaults, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { ReplyConn } from "../faults/reply_conn.ts";
-import { applyReplyFaults } from "../faults/reply_faults.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { Conversation, type ConversationConfig } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";

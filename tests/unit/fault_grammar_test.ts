@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Faults, find } from "../../lib/faults/faults.ts";
+import { applyReplyFaults, Faults, find } from "../../lib/faults/faults.ts";
 import {
   type Fault,
   faultRows,
@@ -10,7 +10,6 @@ import {
   type FaultSupport,
   readFaults,
 } from "../../lib/faults/grammar.ts";
-import { applyReplyFaults } from "../../lib/faults/reply_faults.ts";
 import { Random } from "../../lib/faults/random.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 
