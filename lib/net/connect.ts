@@ -4,7 +4,7 @@ import { sleep, unlessAborted } from "../wait.ts";
 import { addressesOf, asciiHost, formatAddress, formatEndpoint, isAddress } from "./address.ts";
 import { ConnectError, describeConnectError, describeTlsError } from "./errors.ts";
 import type { ServerConn } from "./conn.ts";
-import { type Identity, identityOf, readPem } from "./pem.ts";
+import { identityOf, readPem } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
 
 /**
@@ -96,7 +96,10 @@ async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promi
       return { conn: options.trace ? traced(conn, options.trace) : conn, ...times };
     } catch (error) {
       const until = error instanceof Deno.errors.WouldBlock ? latestInQueue : latest;
-      if (performance.now() + RETRY >= until || signal?.aborted || isFinal(error)) {
+      // Another attempt would fail in the same way.
+      const isFinal = error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
+        describeTlsError(error) !== undefined;
+      if (performance.now() + RETRY >= until || signal?.aborted || isFinal) {
         const why = signal?.aborted
           ? "aborted"
           : late?.aborted
@@ -146,9 +149,15 @@ async function connectOnce(
   }
   const caCerts = tls?.ca === undefined ? [] : [readPem(tls.ca, "ca", "CERTIFICATE")];
   const identity = identityOf(tls ?? {});
-  const conn = identity === undefined
-    ? await Deno.connect({ hostname: address ?? hostname, port, signal })
-    : await connectAs({ hostname, port, caCerts, ...identity }, signal);
+  // The runtime takes our certificate only if it connects itself. Then it can't be aborted, and leaves
+  // Nagle's algorithm on.
+  const connecting: Promise<Deno.TcpConn | Deno.TlsConn> = identity === undefined
+    ? Deno.connect({ hostname: address ?? hostname, port, signal })
+    : Deno.connectTls({ hostname, port, caCerts, ...identity });
+  const conn = await unlessAborted(connecting, signal).catch((error) => {
+    connecting.then((conn) => conn.close(), () => {});
+    throw error;
+  });
   // A port of this machine, tried again and again, may be connected to itself.
   if (formatAddress(conn.localAddr) === formatAddress(conn.remoteAddr)) {
     conn.close();
@@ -175,25 +184,4 @@ async function connectUnix(path: string): Promise<Deno.UnixConn> {
     if (file?.isSocket === false) throw new Error("that is not a socket: check --unix");
     throw error;
   }
-}
-
-/**
- * Connects with a client certificate; the handshake is not done. The runtime takes a certificate
- * only if it connects itself, and then leaves Nagle's algorithm on.
- */
-async function connectAs(
-  where: Deno.ConnectTlsOptions & Identity,
-  signal: AbortSignal,
-): Promise<Deno.TlsConn> {
-  const connecting = Deno.connectTls(where);
-  return await unlessAborted(connecting, signal).catch((error) => {
-    connecting.then((conn) => conn.close(), () => {}); // it can't be aborted
-    throw error;
-  });
-}
-
-/** Returns whether another attempt would fail in the same way. */
-function isFinal(error: unknown): boolean {
-  return error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
-    describeTlsError(error) !== undefined;
 }
