@@ -2,7 +2,7 @@
 
 import { isPending, sleep } from "../wait.ts";
 import { ReceivedText } from "./received_text.ts";
-import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+import { asWritten, shortened, startTimeLimit, type Wait } from "./time_limit.ts";
 import { latin1, text } from "./wire.ts";
 
 /** The most characters, and the most bytes, of a stream that are kept. */
@@ -129,10 +129,8 @@ export class Program implements AsyncDisposable {
    */
   async type(input: string | Uint8Array, wait: Wait = {}): Promise<void> {
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
-    await this.#taken(
-      this.#input.write(bytes).catch(() => this.#fail("its input", "before everything was typed")),
-      wait,
-    );
+    const problem = "before everything was typed";
+    await this.#taken(this.#input.write(bytes).catch(() => this.#fail("its input", problem)), wait);
   }
 
   /** Closes its standard input once everything typed is written. */
@@ -172,7 +170,7 @@ export class Program implements AsyncDisposable {
    */
   async exitCode(wait: Wait = {}): Promise<number> {
     let problem = "has not ended";
-    using limit = new TimeLimit(wait, (time) => this.#report(`${problem} ${time}`));
+    using limit = startTimeLimit(wait, (time) => this.#report(`${problem} ${time}`));
     const { code } = await limit.before(this.#child.status);
     problem = "has ended, but a process still holds its output open";
     for (const output of [this.#out, this.#err]) while (await limit.before(output.more));
@@ -207,13 +205,13 @@ export class Program implements AsyncDisposable {
   }
 
   async #taken(written: Promise<void>, wait: Wait): Promise<void> {
-    using limit = new TimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
+    using limit = startTimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
     await limit.before(written);
   }
 
   async #until(output: Output, words: string | RegExp, wait: Wait): Promise<RegExpExecArray> {
     const wanted = `${asWritten(words)} on ${output.name}`;
-    using limit = new TimeLimit(wait, (time) => this.#report(`has not printed ${wanted} ${time}`));
+    using limit = startTimeLimit(wait, (time) => this.#report(`has not printed ${wanted} ${time}`));
     const search = output.search(words);
     for (;;) {
       const start = performance.now();

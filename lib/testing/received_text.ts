@@ -54,8 +54,7 @@ export class ReceivedText {
    * @returns a function that continues the search in all text received so far
    */
   search(words: string | RegExp): () => RegExpExecArray | null {
-    const { source, flags } = patternOf(words);
-    const pattern = new RegExp(source, `${flags.replace("g", "")}g`);
+    const pattern = patternOf(words, "g", "g");
     const longest = typeof words === "string" ? words.length : LONGEST_MATCH;
     let from = 0; // no match starts before it
     return () => {
@@ -68,11 +67,10 @@ export class ReceivedText {
         pattern.lastIndex = first - start;
         const found = pattern.exec(text);
         const isAll = start + text.length === this.end;
-        if (found && (isAll || pattern.lastIndex < text.length)) {
-          this.position = start + pattern.lastIndex;
+        if (isAll || (found && pattern.lastIndex < text.length)) {
+          if (found) this.position = start + pattern.lastIndex;
           return found;
         }
-        if (isAll) return null;
         text += this.slice(start + text.length);
         [this.#flat, this.#flatStart] = [text, start];
       }
@@ -80,7 +78,8 @@ export class ReceivedText {
   }
 }
 
-/** Returns words as a pattern that matches them; a pattern as it is. */
-export function patternOf(words: string | RegExp): RegExp {
-  return typeof words === "string" ? new RegExp(RegExp.escape(words)) : words;
+/** Returns words, or a pattern without some flags, as a pattern with another one. */
+export function patternOf(words: string | RegExp, without: string | RegExp, flag = ""): RegExp {
+  if (typeof words === "string") return new RegExp(RegExp.escape(words), flag);
+  return new RegExp(words.source, words.flags.replace(without, "") + flag);
 }

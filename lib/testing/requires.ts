@@ -55,9 +55,7 @@ export function variable(name: string): string | undefined {
 }
 
 /** Returns whether a program is on PATH. */
-function has(program: string): boolean {
-  return shell(`command -v ${program}`) !== "";
-}
+const has = (program: string) => shell(`command -v ${program}`) !== "";
 
 /** Returns what a command prints; nothing if there is no shell. */
 function shell(command: string): string {

@@ -4,7 +4,7 @@ import { sleep } from "../wait.ts";
 import { Program } from "./program.ts";
 import { patternOf } from "./received_text.ts";
 import { picture, plain } from "./screen_picture.ts";
-import { asWritten, TimeLimit, type Wait } from "./time_limit.ts";
+import { asWritten, startTimeLimit, type Wait } from "./time_limit.ts";
 
 /** Milliseconds between two looks at the screen at most: the first are closer together. */
 const PAUSE = 20;
@@ -94,7 +94,7 @@ export interface ScreenOptions {
 export class Screen implements AsyncDisposable {
   readonly #terminal: Program;
   readonly #start: number = performance.now();
-  #last: Promise<unknown> = Promise.resolve(); // commands run one at a time
+  #last = Promise.resolve(""); // commands run one at a time
 
   private constructor(readonly command: readonly string[], options: ScreenOptions) {
     const { columns = 80, rows = 24, cwd, env = {} } = options;
@@ -169,14 +169,11 @@ export class Screen implements AsyncDisposable {
    * @returns the screen's text at that moment
    */
   async shows(words: string | RegExp, wait: Wait = {}): Promise<string> {
-    const { source, flags } = patternOf(words);
-    const pattern = new RegExp(source, flags.replace(/[gy]/g, ""));
     const wanted = asWritten(words);
+    const pattern = patternOf(words, /[gy]/g);
     const { isShown, text, code } = await this.#until(`has not shown ${wanted}`, wait, pattern);
     if (isShown) return text;
-    throw new Error(
-      this.#report(`has ended with exit code ${code} and never showed ${wanted}`, text),
-    );
+    return this.#fail(`has ended with exit code ${code} and never showed ${wanted}`, text);
   }
 
   /** Types a text of any length. */
@@ -206,13 +203,10 @@ export class Screen implements AsyncDisposable {
    * @throws {Error} if its exit code is another one, or it has not restored the terminal's settings
    */
   async ends(code: number, wait: Wait = {}): Promise<string> {
-    const end = await this.#until("has not ended", wait);
-    const isRight = end.code === `${code}`;
-    if (isRight && end.isRestored) return end.text;
-    const problem = isRight
-      ? "has not left the terminal's settings as they were"
-      : `has ended with exit code ${end.code}, not ${code}`;
-    throw new Error(this.#report(problem, end.text));
+    const { text, code: is, isRestored } = await this.#until("has not ended", wait);
+    if (is !== `${code}`) this.#fail(`has ended with exit code ${is}, not ${code}`, text);
+    if (!isRestored) this.#fail("has not left the terminal's settings as they were", text);
+    return text;
   }
 
   /** Kills everything that was started in the terminal, and closes it. */
@@ -228,7 +222,7 @@ export class Screen implements AsyncDisposable {
   /** Looks until the words are shown, or the program has ended. */
   async #until(problem: string, wait: Wait, words?: RegExp) {
     let text = "";
-    using limit = new TimeLimit(wait, (time) => this.#report(`${problem} ${time}`, text));
+    using limit = startTimeLimit(wait, (time) => this.#report(`${problem} ${time}`, text));
     for (let pause = 2;; pause = Math.min(2 * pause, PAUSE)) {
       const sight = await this.#look(words);
       if (sight.isShown || sight.code !== undefined) return sight;
@@ -243,19 +237,22 @@ export class Screen implements AsyncDisposable {
     const padded = plain(await this.#tmux("capture-pane -p -e -N"));
     const text = padded.replace(/ +$/gm, "").trimEnd();
     const [, , code, before, after] = /(\d+) ended \1 (\d+) (\S+) (\S+)$/m.exec(state) ?? [];
-    if (code === undefined && !state.startsWith("0")) {
-      throw new Error(this.#report("has ended, and its terminal's shell was killed", text));
-    }
+    const wasKilled = code === undefined && !state.startsWith("0");
+    if (wasKilled) this.#fail("has ended, and its terminal's shell was killed", text);
     const isShown = words.test(text) || words.test(padded);
     return { text, isShown, code, isRestored: before === after };
   }
 
   async #paste(text: string, how: string): Promise<void> {
     if (text === "") return;
-    const wait = text.length > LONGEST_LINE ? this.#start + START_TIME - performance.now() : 0;
-    if (wait > 0) await sleep(wait);
+    const ready = this.#start + START_TIME;
+    if (text.length > LONGEST_LINE) await sleep(Math.max(0, ready - performance.now()));
     await this.#tmux(`set-buffer -b text -- ${quoted(text)}`);
     await this.#tmux(`paste-buffer -b text -d ${how}`);
+  }
+
+  #fail(problem: string, text: string): never {
+    throw new Error(this.#report(problem, text));
   }
 
   #report(problem: string, text: string): string {
@@ -264,9 +261,7 @@ export class Screen implements AsyncDisposable {
 
   #tmux(command: string): Promise<string> {
     this.#terminal.type(`${command}\n`, LIMIT).catch(() => {}); // the reply reports it
-    const reply = this.#last.then(() => this.#reply(command));
-    this.#last = reply.catch(() => {});
-    return reply;
+    return this.#last = this.#last.catch(() => {}).then(() => this.#reply(command));
   }
 
   async #reply(command: string): Promise<string> {

@@ -77,9 +77,7 @@ function box(column: number, row: number, columns: number, fill: string, more = 
     ` width="${px(columns * WIDTH)}" height="${HEIGHT}" fill="${fill}"${more}/>`;
 }
 
-function px(pixels: number): number {
-  return Math.round(pixels * 10) / 10;
-}
+const px = (pixels: number) => Math.round(pixels * 10) / 10;
 
 /** Returns how many columns a text takes: East Asian characters and emoji take two, marks none. */
 function widthOf(text: string): number {
@@ -115,9 +113,7 @@ function parse(screen: string): Piece[][] {
   );
 }
 
-function drawn(letter: string): string {
-  return LINE_DRAWING[letter.charCodeAt(0) - "`".charCodeAt(0)] ?? letter;
-}
+const drawn = (letter: string) => LINE_DRAWING[letter.charCodeAt(0) - 0x60] ?? letter;
 
 /** Takes the colour that follows the code 38 or 48: one of 256, or red, green and blue. */
 function extended(numbers: number[]): string | undefined {

@@ -29,34 +29,32 @@ export function setTimeLimit(milliseconds: number): void {
   general = milliseconds;
 }
 
-/** The time limit of one wait or write. */
-export class TimeLimit implements Disposable {
-  readonly #late = Promise.withResolvers<TimeLimit>();
-  readonly #timer;
-  readonly #timeout;
+const LATE = Symbol("late");
 
-  /** @param describe returns the error's message, from words such as `in 50 ms` */
-  constructor({ timeout = general }: Wait, readonly describe: (time: string) => string) {
-    checkOne("timeout", timeout, timeRule);
-    this.#timeout = timeout;
-    this.#timer = setTimeout(this.#late.resolve, timeout, this);
-  }
-
-  /**
-   * Waits for a promise.
-   * @throws {Error} at the time limit
-   */
-  async before<T>(promise: Promise<T>): Promise<T> {
-    const first = await Promise.race([promise, this.#late.promise]);
-    if (first !== this) return first as T;
-    // Created here and not by the timer, so that its stack shows the line of the test that waited.
-    throw new Error(this.describe(`in ${this.#timeout} ms`));
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
+/**
+ * Starts the time limit of one wait or write.
+ * @param describe returns the error's message, from words such as `in 50 ms`
+ */
+export function startTimeLimit({ timeout = general }: Wait, describe: (time: string) => string) {
+  checkOne("timeout", timeout, timeRule);
+  const { promise: late, resolve } = Promise.withResolvers<typeof LATE>();
+  const timer = setTimeout(resolve, timeout, LATE);
+  return {
+    /**
+     * Waits for a promise.
+     * @throws {Error} at the time limit
+     */
+    async before<T>(promise: Promise<T>): Promise<T> {
+      const first = await Promise.race([promise, late]);
+      if (first !== LATE) return first;
+      // Created here and not by the timer, so that its stack shows the line of the test that waited.
+      throw new Error(describe(`in ${timeout} ms`));
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
 }
+
+export type TimeLimit = ReturnType<typeof startTimeLimit>;
 
 /** Returns words or a pattern as a test's source has them. */
 export function asWritten(words: string | RegExp): string {

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import type { NetAddr } from "../net/address.ts";
 import type { Conn } from "../net/conn.ts";
 import { ReceivedText } from "./received_text.ts";
-import { asWritten, shortened, TimeLimit, type Wait } from "./time_limit.ts";
+import { asWritten, shortened, startTimeLimit, type TimeLimit, type Wait } from "./time_limit.ts";
 
 /** The room for a read grows while reads fill it, in bytes. */
 const [MIN_READ, MAX_READ] = [1 << 14, 1 << 18];
@@ -50,7 +50,7 @@ export class Wire implements Disposable {
    */
   static async dial(port: number, hostname = "127.0.0.1", wait: Wait = {}): Promise<Wire> {
     const giveUp = new AbortController();
-    using limit = new TimeLimit(wait, (time) => {
+    using limit = startTimeLimit(wait, (time) => {
       giveUp.abort();
       return `${hostname}:${port} has not accepted ${time}`;
     });
@@ -96,21 +96,13 @@ export class Wire implements Disposable {
   }
 
   /** Waits for end-of-file, and returns everything that was received and not returned before. */
-  async rest(wait: Wait = {}): Promise<string> {
-    const problem = "end-of-file was not received";
-    using limit = this.#limit(wait, () => problem);
-    while (await this.#more(limit));
-    if (this.#isReset) throw this.#failure(problem);
-    return this.#take();
+  rest(wait: Wait = {}): Promise<string> {
+    return this.#receive("end-of-file was not received", wait, true);
   }
 
   /** Returns what is received next; nothing at end-of-file. */
-  async read(wait: Wait = {}): Promise<string> {
-    const problem = "nothing was received";
-    using limit = this.#limit(wait, () => problem);
-    await this.#more(limit);
-    if (this.#isReset) throw this.#failure(problem);
-    return this.#take();
+  read(wait: Wait = {}): Promise<string> {
+    return this.#receive("nothing was received", wait, false);
   }
 
   /**
@@ -146,7 +138,7 @@ export class Wire implements Disposable {
   readonly [Symbol.dispose]: () => void = this.close;
 
   #limit(wait: Wait, describe: () => string): TimeLimit {
-    return new TimeLimit(wait, (time) => {
+    return startTimeLimit(wait, (time) => {
       this.close(); // nothing else ends a read or a write
       return `${describe()} ${time}: ${this.#shown}`;
     });
@@ -163,6 +155,13 @@ export class Wire implements Disposable {
     this.#taken = this.#received.position = end;
     this.#received.drop(end);
     return taken;
+  }
+
+  async #receive(problem: string, wait: Wait, toEnd: boolean): Promise<string> {
+    using limit = this.#limit(wait, () => problem);
+    while (await this.#more(limit) && toEnd);
+    if (this.#isReset) throw this.#failure(problem);
+    return this.#take();
   }
 
   #failure(problem: string): Error {
