@@ -304,15 +304,10 @@ export class Measurement {
 
   /** Removes the messages before the oldest pending one, and reports the outages that they end. */
   #findOutages(): void {
-    for (let probe; (probe = this.#inFlight.first?.probe) !== undefined;) {
-      const { state, since } = probe;
-      if (isPending(probe) && this.#ended === undefined) return;
+    const isOver = this.#ended !== undefined;
+    for (let probe; (probe = this.#inFlight.first?.probe) && (isOver || !isPending(probe));) {
       this.#inFlight.shift();
-      if (isPending(probe)) continue;
-      const isLost = state === "lost" || state === "late" || state === "cut";
-      const outage = isLost
-        ? this.#outages.lost(since, state === "cut")
-        : this.#outages.answered(since);
+      const outage = this.#outages.record(probe);
       if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });
     }
   }

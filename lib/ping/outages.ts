@@ -1,5 +1,6 @@
 /** Outages: losses in a row, as times between which no message was answered. */
 
+import type { Probe } from "./reply_matcher.ts";
 import { rounded } from "./round_trips.ts";
 
 /** Outages that are listed; the later ones are only reported as events. */
@@ -25,22 +26,17 @@ export class Outages {
   #losses: { readonly from: number; count: number; isCut: boolean } | undefined; // since an answer
 
   /**
-   * Records a lost message.
-   * @param due when it was due, by `performance.now()`
-   * @param isCut whether its connection was lost
-   */
-  lost(due: number, isCut: boolean): undefined {
-    const losses = this.#losses ??= { from: due, count: 0, isCut };
-    losses.count++;
-    losses.isCut ||= isCut;
-  }
-
-  /**
-   * Records an answered message.
+   * Records a message, if its fate is known.
    * @returns the outage that it ends, if any
    */
-  answered(due: number): Outage | undefined {
-    const outage = this.#current(due, true);
+  record({ state, since }: Pick<Probe, "state" | "since">): Outage | undefined {
+    if (state === "lost" || state === "late" || state === "cut") {
+      const losses = this.#losses ??= { from: since, count: 0, isCut: false };
+      losses.count++;
+      losses.isCut ||= state === "cut";
+    }
+    if (state !== "answered" && state !== "wrong") return undefined;
+    const outage = this.#current(since, true);
     this.#losses = undefined;
     if (outage !== undefined && this.over.length < MAX_LISTED) this.over.push(outage);
     return outage;

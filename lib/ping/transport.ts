@@ -69,10 +69,7 @@ export function connectAttempts(callbacks: TransportCallbacks, options: FamilyOp
  * @param socket closed with the transport
  */
 export function datagrams(callbacks: TransportCallbacks, socket: DatagramSocket): Transport {
-  socket.listen({
-    received: (reply) => void callbacks.received(reply),
-    failed: callbacks.failed,
-  });
+  socket.listen(callbacks);
   return {
     send(probe) {
       try {

@@ -133,8 +133,8 @@ describe("Outages", () => {
   function found(outcomes: string): { lost: number; duration: number; isOver: boolean }[] {
     const outages = new Outages();
     for (const [at, outcome] of [...outcomes].entries()) {
-      if (outcome === "a") outages.answered(at * 100);
-      else outages.lost(at * 100, outcome === "c");
+      const state = outcome === "a" ? "answered" : outcome === "c" ? "cut" : "lost";
+      outages.record({ state, since: at * 100 });
     }
     return outages.until(outcomes.length * 100).map(({ lost, duration, to }) => (
       { lost, duration, isOver: to !== undefined }
@@ -162,8 +162,9 @@ describe("Outages", () => {
   it("last from when the first lost message was due to when the next answered one was", () => {
     const outages = new Outages();
     const now = performance.now();
-    outages.lost(now - 3000, true);
-    const { from, to = "" } = outages.answered(now - 1000) ?? fail();
+    outages.record({ state: "cut", since: now - 3000 });
+    const over = outages.record({ state: "answered", since: now - 1000 });
+    const { from, to = "" } = over ?? fail();
     assertMatch(from, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     assertAlmostEquals(Date.parse(to) - Date.parse(from), 2000, 2);
     assertAlmostEquals(Date.now() - Date.parse(to), 1000, 20);
