@@ -26,16 +26,14 @@ export class Calls<Value> extends Queue<Call<Value>> {
   failure: Error | undefined;
   readonly #removeAbort: () => void;
 
+  /** Called when a call is added or settled. */
+  onChange: () => void = () => {};
+
   /**
    * @param signal makes all calls fail
    * @param onFailure called when they fail
-   * @param onChange called when a call is added or settled
    */
-  constructor(
-    signal: AbortSignal | undefined,
-    readonly onFailure: (error: Error) => void,
-    readonly onChange: () => void = () => {},
-  ) {
+  constructor(signal: AbortSignal | undefined, readonly onFailure: (error: Error) => void) {
     super(({ isSettled }) => isSettled);
     const aborted = () => this.fail(new Closed("the connection is closed: its signal was aborted"));
     this.#removeAbort = onAbort(signal, aborted);

@@ -97,7 +97,8 @@ export class Peer<Value = unknown> implements Disposable {
     this.#conn = conn instanceof BufferedConn ? conn : new BufferedConn(conn, timeout);
     this.#framing = framing;
     this.#matches = matches;
-    this.#calls = new Calls(signal, (error) => this.#conn.close(error), () => this.#limit());
+    this.#calls = new Calls(signal, (error) => this.#conn.close(error));
+    this.#calls.onChange = () => this.#limit();
   }
 
   /**
