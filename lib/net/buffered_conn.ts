@@ -84,12 +84,6 @@ export class BufferedConn {
     }
   }
 
-  /** Reads to the end, and rejects with the reason. */
-  async drain(): Promise<never> {
-    while (await this.more());
-    throw this.endError();
-  }
-
   /** The error to report at the end of the server's data. */
   endError(): Closed {
     const [first, second] = this.held;

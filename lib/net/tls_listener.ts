@@ -5,14 +5,7 @@
  */
 
 import { turn } from "../wait.ts";
-import {
-  close,
-  type Conn,
-  type Listener,
-  type ServerConn,
-  wrapListener,
-  WrappedConn,
-} from "./conn.ts";
+import { close, type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
 import { asDenoError } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
@@ -224,6 +217,6 @@ async function loadLayer({ cert, key }: Identity) {
   };
 }
 
-async function writeAll(conn: Conn, bytes: Uint8Array): Promise<void> {
+async function writeAll(conn: ServerConn, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
 }

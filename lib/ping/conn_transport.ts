@@ -120,7 +120,8 @@ export class ConnTransport implements Transport {
       await conn.send(concat(frames));
       this.#transferred = performance.now();
     } catch (error) {
-      await conn.drain().catch(() => {}); // what the server sent before comes first, and how it ended
+      // What the server sent before comes first, and how it ended.
+      while (await conn.more().catch(() => false));
       this.#lose(conn, error as Error);
     }
     this.#blockedSince = Infinity;
