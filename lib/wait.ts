@@ -105,14 +105,10 @@ export function pause(milliseconds: number): Promise<void> {
 
 /** Tests if a promise is still pending after a time, in ms, and after the runtime has polled for input. */
 export function isPending(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const cancel = timeLimit(milliseconds, () => resolve(true));
-    const settled = () => {
-      cancel();
-      resolve(false);
-    };
-    promise.then(settled, settled);
-  });
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const cancel = timeLimit(milliseconds, () => resolve(true));
+  const settled = () => false;
+  return Promise.race([promise.then(settled, settled), late]).finally(cancel);
 }
 
 /**

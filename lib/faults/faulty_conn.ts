@@ -1,10 +1,10 @@
-/** Wraps any connection, of a client or a server, and injects faults. */
+/** Wraps any connection, of a client or a server, and injects faults: in all its bytes, or in each reply. */
 
 import { MAX_TIMER } from "../checks.ts";
 import type { Addr } from "../net/address.ts";
 import type { Conn, ServerConn } from "../net/conn.ts";
 import { Sleeps } from "../wait.ts";
-import { drawDelay, type FaultPlan, find } from "./faults.ts";
+import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
 import type { Fault, FaultOf } from "./grammar.ts";
 
 /** After the peer half-closes, a stalled connection is kept open for this long, in ms. */
@@ -264,8 +264,38 @@ export class FaultyConn implements Conn {
   }
 }
 
+/** A connection to which a server writes whole replies, each with the number of its message. */
+export class ReplyConn extends FaultyConn {
+  readonly #plans = new Map<number, FaultPlan>(); // of the replies that are not sent
+  #isEnding = false; // one of them will end the connection: later messages have no faults
+
+  /** @param conn owned from here on */
+  constructor(conn: ServerConn, readonly faults: ConnectionFaults, owner: FaultyOwner) {
+    super(conn, faults.planStream(), owner);
+  }
+
+  /** Plans what happens to a message, by its number in the conversation, and to its reply. */
+  planReply(message: number, bytes: Uint8Array): FaultPlan {
+    const plan = this.faults.plan(message, bytes);
+    if (this.#isEnding) return { ...plan, faults: [] };
+    this.#isEnding = endOf(plan.faults) !== undefined;
+    this.hold = find(plan.faults, "hold") ?? this.hold;
+    this.#plans.set(message, plan);
+    return plan;
+  }
+
+  override async write(bytes: Uint8Array, message = 0): Promise<number> {
+    const plan = this.#plans.get(message);
+    this.#plans.delete(message);
+    if (this.state !== "open") return bytes.length;
+    if (plan === undefined) return await this.conn.write(bytes);
+    await this.send(bytes, plan);
+    return bytes.length;
+  }
+}
+
 /** Returns the fault that ends the connection; of several, the first. */
-export function endOf(faults: readonly Fault[]): FaultOf<"cut" | "reset" | "stall"> | undefined {
+function endOf(faults: readonly Fault[]): FaultOf<"cut" | "reset" | "stall"> | undefined {
   return faults.find((fault) => /^(cut|reset|stall)$/.test(fault.name)) as ReturnType<typeof endOf>;
 }
 

@@ -4,7 +4,7 @@ import type { ConnectionFaults, FaultPlan } from "../faults/faults.ts";
 import { applyReplyFaults, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import type { RelayedConnection } from "../faults/relayed_connection.ts";
-import { ReplyConn } from "../faults/reply_conn.ts";
+import { ReplyConn } from "../faults/faulty_conn.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { Conversation, type ConversationConfig } from "./conversation.ts";
 import type { Client, Handler } from "./handler.ts";
