@@ -25,8 +25,6 @@ const MAX_IN_PROGRESS = 256;
 const LAST_LOOK = 20;
 
 const SUPPORT: FaultSupport = { transport: "udp", resets: false };
-/** The addresses that stand for all of this machine's. */
-const WILDCARDS = ["0.0.0.0", "::"];
 
 /**
  * Serves datagrams until {@linkcode DatagramServer.shutdown}, or until `signal` is aborted.
@@ -124,8 +122,7 @@ export class DatagramServer implements AsyncDisposable {
       socket.on("error", ({ message }) => this.#callbacks.trouble(`cannot receive: ${message}`));
     }
     this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), sockets);
-    const removeListener = onAbort(options.signal, () => void this.shutdown());
-    void this.finished.then(removeListener);
+    void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
 
   /** The address on which the server listens; the first of several. */
@@ -170,8 +167,7 @@ export class DatagramServer implements AsyncDisposable {
 
   async #handle(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
-    if (this.#options.verify !== undefined && !await this.#mayEnter(addr)) return;
-    if (this.#isClosed) return;
+    if (this.#options.verify && (!await this.#mayEnter(addr) || this.#isClosed)) return;
     const ending = endingOf(datagram, framing);
     const message = new MessageView(datagram, datagram.length - ending.length);
     message.receivedAt = Date.now();
@@ -247,10 +243,9 @@ export class DatagramServer implements AsyncDisposable {
 
   /** Returns true for senders that can't be answered, or whose reply might come back to this server. */
   #isOwn({ hostname, port }: NetAddr): boolean {
+    const hosts = [hostname, "0.0.0.0", "::"]; // the last two stand for all addresses of this machine
     return port === 0 ||
-      this.addrs.some((own) =>
-        own.port === port && (own.hostname === hostname || WILDCARDS.includes(own.hostname))
-      );
+      this.addrs.some((own) => own.port === port && hosts.includes(own.hostname));
   }
 
   async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
@@ -259,13 +254,12 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   async #stop(): Promise<void> {
-    const cancel = timeLimit(this.#options.grace ?? 5000, () => this.#close());
+    void this.finished.then(timeLimit(this.#options.grace ?? 5000, () => this.#close()));
     const quiet = untilQuiet(() => this.#received, LAST_LOOK, LAST_MESSAGES_LIMIT);
     await Promise.race([quiet, this.finished]);
     if (this.#stage === "serving") this.#stage = "deaf";
     void Promise.all(this.#inProgress).then(() => this.#drained()).then(() => this.#close());
     await this.finished;
-    cancel();
   }
 
   get #isClosed(): boolean {

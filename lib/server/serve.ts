@@ -144,8 +144,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), this.#listeners);
     this.finished = this.#run();
-    const removeListener = onAbort(options.signal, () => void this.shutdown());
-    void this.finished.then(removeListener);
+    void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
 
   /** The address on which the server listens; the first of several. */
@@ -371,34 +370,26 @@ export class Server<State = void> implements AsyncDisposable {
       return close(accepted); // reset in the listen queue
     }
     const conversation = this.#open(accepted, this.#config);
-    let state;
+    const fail = (error: unknown) => {
+      conversation.cut("failed");
+      this.#callbacks.failed(error);
+    };
+    let state: State | Promise<State> | undefined;
     try {
       state = this.#options.onOpen?.(conversation);
     } catch (error) {
-      conversation.cut("failed");
-      return this.#callbacks.failed(error);
+      return fail(error);
     }
-    if (state instanceof Promise) void this.#awaitState(conversation, state);
-    else this.#converse(conversation, state as State);
-  }
-
-  /** Waits for an async `onOpen`, in a slot. */
-  async #awaitState(conversation: Served<State>, opening: Promise<State>): Promise<void> {
-    try {
-      await this.#openings.admit(async (settle) => {
-        try {
-          const state = await opening;
-          if (settle()) this.#converse(conversation, state);
-        } catch (error) {
-          conversation.cut("failed");
-          this.#callbacks.failed(error);
-        }
-      });
-    } catch (error) { // it was given up
+    if (!(state instanceof Promise)) return this.#converse(conversation, state as State);
+    const opening = state; // holds a slot
+    const steps = (settle: () => boolean) =>
+      opening.then((state) => {
+        if (settle()) this.#converse(conversation, state);
+      }).catch(fail);
+    void this.#openings.admit(steps).catch((error) => { // it was given up
       conversation.cut("cut");
       this.#refused(conversation.addr, error);
-    }
-    this.#wake();
+    }).finally(() => this.#wake());
   }
 
   #converse(conversation: Served<State>, state: State): void {
