@@ -115,7 +115,8 @@ export class Outbox {
   }
 
   /**
-   * Adds a reply whose handler has returned.
+   * Adds a reply whose handler has returned. A late one is kept until it is ready, and all earlier
+   * ones are too.
    * @param done settles when the handler is done, if it is async
    */
   add(
@@ -124,13 +125,18 @@ export class Outbox {
     done: Promise<void> | void,
     message?: number,
   ): void {
-    if (reply instanceof LateReply) this.#hold(reply, done);
-    else if (done === undefined) reply.end(ending, this.framing);
-    else {
+    if (reply instanceof ReplyBuffer) {
+      if (done === undefined) return reply.end(ending, this.framing);
       this.#queueReady();
       this.#ready = undefined;
-      this.#hold(this.#later(reply, ending, message), done);
     }
+    const late = reply instanceof LateReply ? reply : this.#later(reply, ending, message);
+    this.#late.push(late);
+    if (done === undefined) return this.#handled(late);
+    const { handlerTimeout: limit } = this.config;
+    const fail = (error: unknown) => this.#handled(late, { error });
+    if (limit > 0) late.cancel = timeLimit(limit, () => fail(new Error(handlerTooSlow(limit))));
+    Promise.resolve(done).then(() => this.#handled(late), fail);
   }
 
   /** Discards an unfinished reply. */
@@ -219,16 +225,6 @@ export class Outbox {
 
   #later(reply: ReplyBuffer, ending: Uint8Array, message: number | undefined): LateReply {
     return new LateReply(reply, () => reply.end(ending, this.framing), message);
-  }
-
-  /** Keeps a reply until it is ready, and all earlier ones are too. */
-  #hold(reply: LateReply, done: Promise<void> | void): void {
-    this.#late.push(reply);
-    if (done === undefined) return this.#handled(reply);
-    const { handlerTimeout: limit } = this.config;
-    const fail = (error: unknown) => this.#handled(reply, { error });
-    if (limit > 0) reply.cancel = timeLimit(limit, () => fail(new Error(handlerTooSlow(limit))));
-    Promise.resolve(done).then(() => this.#handled(reply), fail);
   }
 
   /** Finishes a reply whose handler is done, or has failed. */
