@@ -42,10 +42,12 @@ async function warmUpDatagrams(): Promise<void> {
 async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise<void> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   // No certificate is needed: a handshake fails.
-  Array.fromAsync(listener, (conn) => conn.close()).catch(() => {});
+  const refusing = Array.fromAsync(listener, (conn) => conn.close()).catch(() => {});
   const name = /^[\d.]+$|:/.test(hostname) ? "127.0.0.1" : "localhost";
   const where = { hostname: name, port: listener.addr.port, tls };
   await measure((all) => connectAttempts(all, where));
+  listener.close();
+  await refusing; // now, and not while the first connection is measured
 }
 
 async function measure(make: Parameters<Measurement["add"]>[0]): Promise<void> {
