@@ -13,7 +13,8 @@ export function turn(): Promise<void> {
 /** Sleeps that can be ended all at once. */
 export class Sleeps {
   readonly #wakes = new Set<() => void>();
-  #isOver = false;
+  /** True once {@linkcode end} was called. */
+  isOver = false;
 
   /** Waits, in ms, or until {@linkcode end}. */
   sleep(milliseconds: number): Promise<void> {
@@ -23,14 +24,14 @@ export class Sleeps {
         this.#wakes.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, this.#isOver ? 0 : milliseconds);
+      const timer = setTimeout(wake, this.isOver ? 0 : milliseconds);
       this.#wakes.add(wake);
     });
   }
 
   /** Ends all sleeps, and every later one at once. */
   end(): void {
-    this.#isOver = true;
+    this.isOver = true;
     for (const wake of this.#wakes) wake();
   }
 }

@@ -38,7 +38,6 @@ export class FaultyConn implements Conn {
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
   protected hold: FaultOf<"hold"> | undefined;
-  #isStopping = false;
   /** Delays that a stop ends too. */
   #stoppable = new Sleeps();
   /** Delays that the connection's end and other faults end. */
@@ -122,7 +121,6 @@ export class FaultyConn implements Conn {
 
   /** Ends the delays that a stopping server does not wait for, and begins no more of them. */
   skipDelays(): void {
-    this.#isStopping = true;
     this.#stoppable.end();
   }
 
@@ -139,7 +137,7 @@ export class FaultyConn implements Conn {
   /** Returns a promise until which nothing is read, if a plan makes this end deaf. */
   deaf({ faults, message }: FaultPlan): Promise<void> | undefined {
     const deaf = find(faults, "deaf");
-    if (deaf === undefined || this.#isStopping || this.state === "over") return undefined;
+    if (deaf === undefined || this.#stoppable.isOver) return undefined;
     this.report(deaf, message);
     return this.#stoppable.sleep(MAX_TIMER);
   }
@@ -224,7 +222,7 @@ export class FaultyConn implements Conn {
     while (this.state === "stalled") {
       await this.#stoppable.sleep(STALL);
       if (this.state !== "stalled") break;
-      if (this.#isStopping) this.state = "over";
+      if (this.#stoppable.isOver) this.state = "over";
       else if (this.#hasEnded) this.#finish("end");
     }
     if (this.state === "over") return bytes.length;

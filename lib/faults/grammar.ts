@@ -152,16 +152,12 @@ function readFault(item: string): Fault {
     [isMoved && (name !== "refuse" || connections !== ALL), `${name} can't choose messages: leave out ${quote(at)}, or write it as @c`],
   ]);
   if (why !== undefined) throw new RangeError(why);
-  return {
-    ...{ name, at, request: item.slice(0, item.length - at.length), isUp: up !== undefined },
-    ...isMoved ? { messages: ALL, connections: messages } : { messages, connections },
-    ...readValue(name, row, value),
-  } as Fault;
-}
-
-function readValue(name: string, row: Row | undefined, value = ""): object | undefined {
   try {
-    return row?.read(value);
+    return {
+      ...{ name, at, request: item.slice(0, item.length - at.length), isUp: up !== undefined },
+      ...isMoved ? { messages: ALL, connections: messages } : { messages, connections },
+      ...row?.read(value ?? ""),
+    } as Fault;
   } catch (error) {
     throw new RangeError(`the value of ${name} ${(error as Error).message}`);
   }
@@ -239,8 +235,7 @@ export function describeUnsupported(fault: Fault, support: FaultSupport, isOrder
 
 /** Returns true if a fault resets a connection. */
 export function isReset(fault: Fault): boolean {
-  const { name } = fault;
-  return name === "reset" || ((name === "refuse" || name === "life") && fault.reset);
+  return fault.name === "reset" || ("reset" in fault && fault.reset);
 }
 
 /** Returns true if a message or a connection is selected, by its number. */
