@@ -54,8 +54,8 @@ const version = { deno: "2.9.6" };
 const env = { get: (name: string) => process.env[name] };
 /** Node asks for no permission. */
 const permissions = { querySync: () => ({ state: "granted" }) };
-const addSignalListener = process.on.bind(process);
-const removeSignalListener = process.off.bind(process);
+const on = process.on.bind(process);
+const off = process.off.bind(process);
 const stderr = {
   write: (bytes: Uint8Array) =>
     settled((done) => process.stderr.write(bytes, done)).then(() => bytes.length),
@@ -63,8 +63,7 @@ const stderr = {
 /** `RegExp.escape`, which Node has from version 24 on. */
 const escape = (text: string) => text.replace(/[$()*+\-./?[\\\]^{|}]/g, "\\$&");
 
-export { addSignalListener as "Deno.addSignalListener" };
-export { removeSignalListener as "Deno.removeSignalListener" };
+export { off as "Deno.removeSignalListener", on as "Deno.addSignalListener" };
 export { build as "Deno.build", env as "Deno.env", version as "Deno.version" };
 export { escape as "RegExp.escape", permissions as "Deno.permissions", stderr as "Deno.stderr" };
 
@@ -98,10 +97,7 @@ const { _createServerHandle: createHandle } = net as unknown as {
   _createServerHandle(address: string, port: number, family: number): Handle | number;
 };
 
-interface Handle {
-  getsockname(into: { address?: string; port?: number }): number;
-  close(): void;
-}
+type Handle = { getsockname(own: { address: string; port: number }): number; close(): void };
 
 function listen(options: Partial<Deno.TcpListenOptions & Deno.UnixListenOptions>): SocketListener {
   const { hostname = "0.0.0.0", port = 0, path, tcpBacklog = 511 } = options;
@@ -215,9 +211,8 @@ class Command {
     const { command } = this;
     const { cwd } = this.#how;
     const { error } = childProcess.spawnSync(command, this.#args, this.#how);
-    if ((error as NodeJS.ErrnoException | undefined)?.code !== "ENOENT") {
-      return new errors.PermissionDenied(`cannot execute ${command}`);
-    }
+    const isThere = (error as NodeJS.ErrnoException | undefined)?.code !== "ENOENT";
+    if (isThere) return new errors.PermissionDenied(`cannot execute ${command}`);
     const isHere = cwd === undefined || fs.existsSync(cwd);
     return new errors.NotFound(isHere ? `no such program: ${command}` : `no such folder: ${cwd}`);
   }

@@ -19,13 +19,9 @@ export function program(name: "server" | "client", args: readonly string[] = [])
   const permissions = ["--allow-net", ...files ? ["--allow-read", "--allow-write"] : [], ...run];
   const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", ...permissions];
   const kind = variable("READBACK");
-  if (kind === "compiled") {
-    return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
-  }
-  return [
-    ...deno,
-    ...kind === "bundle" ? [file(`dist/${name}.js`)] : [...config(), file(`${name}.ts`)],
-  ];
+  if (kind === "bundle") return [...deno, file(`dist/${name}.js`)];
+  if (kind !== "compiled") return [...deno, ...config(), file(`${name}.ts`)];
+  return [file(`dist/${name === "server" ? "readback-server" : "readback"}`)];
 }
 
 /** Options that find the sources' imports: beside the sources, not in the caller's folder. */
@@ -36,7 +32,4 @@ function config(): string[] {
 }
 
 /** Returns the path or the URL of one of this package's files. */
-function file(path: string): string {
-  const url = new URL(path, ROOT);
-  return IS_HERE ? fileURLToPath(url) : url.href;
-}
+const file = (path: string) => IS_HERE ? fileURLToPath(`${ROOT}${path}`) : `${ROOT}${path}`;

@@ -41,12 +41,15 @@ export interface FakeServerOptions {
 export class FakeServer implements AsyncDisposable {
   /** Everything that was read from clients, a character for each byte. */
   received = "";
+  /** The port that it listens on. */
+  readonly port: number;
   readonly #listener;
   readonly #conns = new Set<Deno.Conn>();
   readonly #done: Promise<void>;
 
   private constructor(readonly handler: ConnHandler, readonly keepOpen: boolean, port: number) {
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
+    this.port = this.#listener.addr.port;
     this.#done = this.#serve();
   }
 
@@ -57,11 +60,6 @@ export class FakeServer implements AsyncDisposable {
    */
   static start(handler: ConnHandler, options: FakeServerOptions = {}): FakeServer {
     return new FakeServer(handler, options.keepOpen ?? false, options.port ?? 0);
-  }
-
-  /** The port that it listens on. */
-  get port(): number {
-    return this.#listener.addr.port;
   }
 
   /** Stops listening and closes all connections. */

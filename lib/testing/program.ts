@@ -218,11 +218,10 @@ export class Program implements AsyncDisposable {
       const found = search();
       const took = performance.now() - start;
       if (found) return found;
-      if (!await limit.before(output.more)) {
-        return await this.#fail(output.name, `and never printed ${wanted}`);
-      }
+      if (!await limit.before(output.more)) break;
       if (took > 1) await sleep(took); // collects output: at most half of the time goes to searches
     }
+    return await this.#fail(output.name, `and never printed ${wanted}`);
   }
 
   /** Fails after the end of a stream: a program exits a little later. */
@@ -235,7 +234,7 @@ export class Program implements AsyncDisposable {
   }
 
   #report(problem: string): string {
-    return `${this.command.join(" ")}: ${problem}\n` +
-      `--- stdout${this.#out}\n--- stderr${this.#err}\n---`;
+    const outputs = `--- stdout${this.#out}\n--- stderr${this.#err}\n---`;
+    return `${this.command.join(" ")}: ${problem}\n${outputs}`;
   }
 }

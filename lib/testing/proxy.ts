@@ -119,9 +119,7 @@ export class Proxy implements AsyncDisposable {
   }
 
   /** Cuts all connections, and accepts no more. */
-  close(): Promise<void> {
-    return this.off();
-  }
+  readonly close: () => Promise<void> = this.off;
 
   /** Closes it. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;

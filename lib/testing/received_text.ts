@@ -61,8 +61,7 @@ export class ReceivedText {
       const first = Math.max(this.position, from);
       const start = Math.max(this.position, first - CONTEXT);
       if (!pattern.sticky) from = this.end - longest;
-      const isCached = start >= this.#flatStart && start <= this.#flatStart + this.#flat.length;
-      let text = isCached ? this.#flat.slice(start - this.#flatStart) : "";
+      let text = start < this.#flatStart ? "" : this.#flat.slice(start - this.#flatStart);
       for (;;) {
         pattern.lastIndex = first - start;
         const found = pattern.exec(text);

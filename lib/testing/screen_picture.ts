@@ -17,13 +17,10 @@ const REVERSE = 7;
 /** The size of a character, of the font, and of the margin, in pixels. */
 const [WIDTH, HEIGHT, FONT, MARGIN] = [8.4, 17, 14, 10];
 
+type Style = { readonly codes: readonly number[] } & Record<"front" | "back", string | undefined>;
 /** Text of one style. */
-interface Piece {
-  readonly text: string;
-  readonly codes: readonly number[];
-  readonly front?: string | undefined;
-  readonly back?: string | undefined;
-}
+type Piece = Style & { readonly text: string };
+const PLAIN: Style = { codes: [], front: undefined, back: undefined };
 
 /** Returns the text without escape sequences, line drawing as lines. */
 export function plain(screen: string): string {
@@ -72,10 +69,9 @@ function draw(line: readonly Piece[], row: number): string[] {
   });
 }
 
-function box(column: number, row: number, columns: number, fill: string, more = ""): string {
-  return `<rect x="${px(MARGIN + column * WIDTH)}" y="${MARGIN + row * HEIGHT}"` +
-    ` width="${px(columns * WIDTH)}" height="${HEIGHT}" fill="${fill}"${more}/>`;
-}
+const box = (column: number, row: number, columns: number, fill: string, more = "") =>
+  `<rect x="${px(MARGIN + column * WIDTH)}" y="${MARGIN + row * HEIGHT}"` +
+  ` width="${px(columns * WIDTH)}" height="${HEIGHT}" fill="${fill}"${more}/>`;
 
 const px = (pixels: number) => Math.round(pixels * 10) / 10;
 
@@ -88,12 +84,12 @@ function widthOf(text: string): number {
 
 /** Splits each line into pieces of one style. A style continues on the next line. */
 function parse(screen: string): Piece[][] {
-  let style: Omit<Piece, "text"> = { codes: [] };
+  let style = PLAIN;
   let isLineDrawing = false;
   const apply = (numbers: number[]) => { // tmux switches styles off only all at once
     for (let code; (code = numbers.shift()) !== undefined;) {
       const [tens, digit] = [Math.floor(code / 10), code % 10];
-      if (code === 0) style = { codes: [] };
+      if (code === 0) style = PLAIN;
       else if (tens === 0) style = { ...style, codes: [...style.codes, code] };
       else {
         const basic = digit === 9 ? undefined : COLOURS[tens > 4 ? 8 + digit : digit];
@@ -121,7 +117,6 @@ function extended(numbers: number[]): string | undefined {
   const index = numbers.shift() ?? 0;
   if (index < 16) return COLOURS[index];
   if (index >= 232) return `rgb(${Array(3).fill((index - 232) * 10 + 8)})`;
-  const cube = index - 16;
-  const levels = [cube / 36 | 0, (cube / 6 | 0) % 6, cube % 6];
-  return `rgb(${levels.map((level) => level && level * 40 + 55)})`;
+  const levels = (index - 16).toString(6).padStart(3, "0");
+  return `rgb(${Array.from(levels, (level) => Number(level) && Number(level) * 40 + 55)})`;
 }

@@ -54,12 +54,9 @@ export function startTimeLimit({ timeout = general }: Wait, describe: (time: str
   };
 }
 
-export type TimeLimit = ReturnType<typeof startTimeLimit>;
-
 /** Returns words or a pattern as a test's source has them. */
-export function asWritten(words: string | RegExp): string {
-  return typeof words === "string" ? JSON.stringify(words) : String(words);
-}
+export const asWritten = (words: string | RegExp): string =>
+  typeof words === "string" ? JSON.stringify(words) : String(words);
 
 /** Leaves out the middle of a text that is longer than `most` characters. */
 export function shortened(text: string, most = 10_000): string {

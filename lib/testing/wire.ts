@@ -4,14 +4,12 @@ import { Buffer } from "node:buffer";
 import type { NetAddr } from "../net/address.ts";
 import type { Conn } from "../net/conn.ts";
 import { ReceivedText } from "./received_text.ts";
-import { asWritten, shortened, startTimeLimit, type TimeLimit, type Wait } from "./time_limit.ts";
+import { asWritten, shortened, startTimeLimit, type Wait } from "./time_limit.ts";
 
 /** The room for a read grows while reads fill it, in bytes. */
 const [MIN_READ, MAX_READ] = [1 << 14, 1 << 18];
 /** The most bytes that {@linkcode Wire.until} searches. */
 const MOST_SEARCHED = 64 << 20;
-
-const { ConnectionReset } = Deno.errors;
 
 /**
  * A TCP connection, until the end of its block. A text stands for bytes in both directions, each
@@ -91,7 +89,7 @@ export class Wire implements Disposable {
       if (this.#received.end - this.#taken > MOST_SEARCHED) {
         throw new Error(`${problem} in ${MOST_SEARCHED} bytes: ${this.#shown}`);
       }
-      if (!await this.#more(limit)) throw this.#failure(problem);
+      if (!await limit.before(this.#more)) throw this.#failure(problem);
     }
   }
 
@@ -124,7 +122,7 @@ export class Wire implements Disposable {
   async resets(wait: Wait = {}): Promise<string> {
     const problem = "no reset was received";
     using limit = this.#limit(wait, () => problem);
-    while (await this.#more(limit));
+    while (await limit.before(this.#more));
     if (this.#isReset) return this.#take();
     throw new Error(`${problem}, but end-of-file: ${this.#shown}`);
   }
@@ -137,7 +135,7 @@ export class Wire implements Disposable {
   /** Closes the connection. */
   readonly [Symbol.dispose]: () => void = this.close;
 
-  #limit(wait: Wait, describe: () => string): TimeLimit {
+  #limit(wait: Wait, describe: () => string) {
     return startTimeLimit(wait, (time) => {
       this.close(); // nothing else ends a read or a write
       return `${describe()} ${time}: ${this.#shown}`;
@@ -159,24 +157,24 @@ export class Wire implements Disposable {
 
   async #receive(problem: string, wait: Wait, toEnd: boolean): Promise<string> {
     using limit = this.#limit(wait, () => problem);
-    while (await this.#more(limit) && toEnd);
+    while (await limit.before(this.#more) && toEnd);
     if (this.#isReset) throw this.#failure(problem);
     return this.#take();
   }
 
   #failure(problem: string): Error {
-    const [Failure, end] = this.#isReset ? [ConnectionReset, "reset"] : [Error, "end"];
+    const [Failure, end] = this.#isReset ? [Deno.errors.ConnectionReset, "reset"] : [Error, "end"];
     return new Failure(`${problem} before the ${end}: ${this.#shown}`);
   }
 
-  /** Waits for more; false at the end. */
-  #more(limit: TimeLimit): Promise<boolean> {
-    return limit.before(this.#reading ??= this.#read());
+  /** Resolves at the next bytes; false at the end. */
+  get #more(): Promise<boolean> {
+    return this.#reading ??= this.#read();
   }
 
   async #read(): Promise<boolean> {
     const count = await this.conn.read(this.#buffer).catch((error) => {
-      if (!(error instanceof ConnectionReset)) throw error;
+      if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
       this.#isReset = true;
       return null;
     });
@@ -202,6 +200,5 @@ export function latin1(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /** Returns bytes as a text of as many characters. */
-export function text(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-}
+export const text = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
