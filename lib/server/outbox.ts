@@ -256,7 +256,7 @@ export class Outbox {
 
   /** Gives up the late replies. */
   #forget(): void {
-    for (const reply of this.#late.splice(0)) reply.giveUp();
+    for (const reply of this.#late.splice(0)) reply.handled({ error: undefined });
   }
 
   /** Queues the finished replies that the read loop has not taken: what is queued next follows them. */

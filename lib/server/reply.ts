@@ -197,9 +197,12 @@ export class LateReply implements Reply {
     this.buffer.write(part);
   }
 
-  /** Takes the finished bytes out of the buffer: the handler is done, or has failed. */
+  /** Takes the finished bytes out of the buffer: the handler is done or has failed, or nobody waits. */
   handled(failure: { readonly error: unknown } | undefined): void {
+    if (this.isHandled) return;
+    this.isHandled = true;
     this.failure = failure;
+    this.cancel?.();
     try {
       if (failure === undefined) {
         this.finish();
@@ -208,14 +211,7 @@ export class LateReply implements Reply {
     } catch (error) {
       this.failure = { error };
     }
-    this.giveUp();
-  }
-
-  /** Waits for the handler no longer. */
-  giveUp(): void {
-    if (!this.isHandled) ReplyBuffer.give(this.buffer);
-    this.isHandled = true;
-    this.cancel?.();
+    ReplyBuffer.give(this.buffer);
   }
 }
 

@@ -250,14 +250,10 @@ const TARGET_RULES: checks.Rules<RelayTarget> = {
  * Checks what {@linkcode serve} or {@linkcode serveDatagrams} was given, before anything is opened.
  * @throws {TypeError | RangeError} that names the first wrong option
  */
-export function checkService<Options extends object>(
-  handler: unknown,
-  options: Options,
-  rules: checks.Rules<Options>,
-): void {
+export function checkService(handler: unknown, options: object, rules: checks.Rules<object>): void {
   checks.checkOne("handler", handler, functionRule);
   checks.checkOptions(options, rules);
-  const { cert, key }: ServeOptions = options;
+  const { cert, key } = options as ServeOptions;
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("cert and key go together: one is missing");
   }
