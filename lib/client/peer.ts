@@ -300,8 +300,11 @@ export class Peer<Value = unknown> implements Disposable {
       const taker = this.#matches === undefined
         ? call
         : this.#calls.answeredBy(found.reply, this.#matches) ?? this.#calls.find(isReceive);
-      if (taker === undefined) this.#keep(reply);
-      else if (this.#calls.settle(taker, reply)) this.answered++;
+      if (this.#calls.settle(taker, reply)) this.answered++;
+      if (taker !== undefined) continue;
+      this.#received.push(reply);
+      this.#receivedBytes += reply.length;
+      if (this.#receivedBytes > MAX_ADDED) throw new Error(TOO_MUCH);
     }
   }
 
@@ -311,11 +314,5 @@ export class Peer<Value = unknown> implements Disposable {
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
     return this.#calls.find((call) => call.isSent && !isReceive(call)) ??
       this.#calls.find(isReceive);
-  }
-
-  #keep(message: Message<Value>): void {
-    this.#received.push(message);
-    this.#receivedBytes += message.length;
-    if (this.#receivedBytes > MAX_ADDED) throw new Error(TOO_MUCH);
   }
 }
