@@ -37,9 +37,8 @@ function mapped<A extends unknown[], R>(call: (...args: A) => R): (...args: A) =
 }
 
 /** Likewise for a promise. */
-function mappedAsync<T>(promise: Promise<T>): Promise<T> {
-  return promise.catch((error) => Promise.reject(asDenoError(error)));
-}
+const mappedAsync = <T>(promise: Promise<T>): Promise<T> =>
+  promise.catch((error) => Promise.reject(asDenoError(error)));
 
 /** Waits for a callback. */
 function settled(start: (done: (error?: Error | null) => void) => void): Promise<void> {

@@ -138,8 +138,8 @@ export class Proxy implements AsyncDisposable {
     client.setNoDelay();
     const connection = new RelayedConnection(client, faults);
     this.#connections.add(connection);
-    const run = () => connection.run();
-    await connection.connect(this.target).then(run, () => {}); // or it has closed or reset the client
+    // Where it can't connect, it has closed or reset the client.
+    await connection.connect(this.target).then(() => connection.run(), () => {});
     this.#connections.delete(connection);
   }
 }

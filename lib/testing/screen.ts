@@ -93,7 +93,7 @@ export interface ScreenOptions {
  */
 export class Screen implements AsyncDisposable {
   readonly #terminal: Program;
-  readonly #start: number = performance.now();
+  readonly #ready = performance.now() + START_TIME; // for a longer text
   #last = Promise.resolve(""); // commands run one at a time
 
   private constructor(readonly command: readonly string[], options: ScreenOptions) {
@@ -245,8 +245,7 @@ export class Screen implements AsyncDisposable {
 
   async #paste(text: string, how: string): Promise<void> {
     if (text === "") return;
-    const ready = this.#start + START_TIME;
-    if (text.length > LONGEST_LINE) await sleep(Math.max(0, ready - performance.now()));
+    if (text.length > LONGEST_LINE) await sleep(Math.max(0, this.#ready - performance.now()));
     await this.#tmux(`set-buffer -b text -- ${quoted(text)}`);
     await this.#tmux(`paste-buffer -b text -d ${how}`);
   }
