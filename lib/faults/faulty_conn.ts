@@ -262,9 +262,8 @@ export class FaultyConn implements Conn {
   }
 }
 
-/** A connection to which a server writes whole replies, each with the number of its message. */
+/** A connection to which a server writes whole replies, each with the plan of its message. */
 export class ReplyConn extends FaultyConn {
-  readonly #plans = new Map<number, FaultPlan>(); // of the replies that are not sent
   #isEnding = false; // one of them will end the connection: later messages have no faults
 
   /** @param conn owned from here on */
@@ -278,13 +277,10 @@ export class ReplyConn extends FaultyConn {
     if (this.#isEnding) return { ...plan, faults: [] };
     this.#isEnding = endOf(plan.faults) !== undefined;
     this.hold = find(plan.faults, "hold") ?? this.hold;
-    this.#plans.set(message, plan);
     return plan;
   }
 
-  override async write(bytes: Uint8Array, message = 0): Promise<number> {
-    const plan = this.#plans.get(message);
-    this.#plans.delete(message);
+  override async write(bytes: Uint8Array, plan?: FaultPlan): Promise<number> {
     if (this.state !== "open") return bytes.length;
     if (plan === undefined) return await this.conn.write(bytes);
     await this.send(bytes, plan);

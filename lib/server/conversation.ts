@@ -280,19 +280,19 @@ export class Conversation<State = unknown> implements Client<State> {
       while (this.#closing === undefined && outstanding < concurrency && !this.#isPaused) {
         const message = framer.next();
         if (message === null) return false;
-        const number = ++this.messages;
+        this.messages++;
         outbox.isLively = true;
         const result: unknown = onMessage?.(message, this);
         if (result !== undefined) catchRejection(result, (error) => this.#failed(error));
         const end = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;
-        const reply = plain ?? outbox.next(end, number);
+        const reply = plain ?? outbox.next(end);
         const done = handler(concurrency === 1 ? message : message.copy(), reply, this);
         if (once) this.#closing ??= "done";
         if (plain !== undefined && done === undefined) {
           plain.end(end, framing);
           if (plain.length >= FLUSH) return true;
         } else {
-          outbox.add(reply, end, done, number);
+          outbox.add(reply, end, done);
           plain = outbox.plain();
           outstanding = outbox.outstanding;
         }

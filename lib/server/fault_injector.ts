@@ -113,4 +113,5 @@ function answer(reply: LateReply, conn: ReplyConn, plan: FaultPlan): void {
     reply.finish();
   }
   if (replies.length > 0) reply.until = conn.delay(plan);
+  reply.tag = plan;
 }

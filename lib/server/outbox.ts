@@ -25,10 +25,10 @@ export interface OutboxConn extends Omit<ServerConn, "remoteAddr"> {
   /**
    * Writes some of these bytes, at least one; returns how many.
    * @param bytes with `separate`, none at all for a message without a reply
-   * @param message the number of the message that they answer; undefined for a push, an error
-   *   reply, or replies to several messages
+   * @param tag that of the {@linkcode LateReply} that they are; undefined for a push, an error reply,
+   *   or several replies
    */
-  write(bytes: Uint8Array, message?: number): Promise<number>;
+  write(bytes: Uint8Array, tag?: unknown): Promise<number>;
   /** True while the connection delays a write on purpose: the client is not idle then. */
   readonly isPacing?: boolean;
   /** Waits for as long as the connection wants, between the last write and its end. */
@@ -37,8 +37,8 @@ export interface OutboxConn extends Omit<ServerConn, "remoteAddr"> {
   skipDelays?(): void;
 }
 
-/** An entry of the queue: the bytes of a reply, with its message's number, or of a push. */
-type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", message?: number | undefined];
+/** An entry of the queue: the bytes of a reply, with its tag, or of a push. */
+type Queued = readonly [bytes: Uint8Array, kind: "reply" | "push", tag?: unknown];
 
 /**
  * The one writer of a conversation. All output passes through one queue; the read loop may write
@@ -108,10 +108,9 @@ export class Outbox {
   /**
    * Returns the place of the next reply.
    * @param ending follows the reply, unless a custom framing frames it
-   * @param message the number of the message that it answers; undefined for an error reply
    */
-  next(ending: Uint8Array, message?: number): ReplyBuffer | LateReply {
-    return this.plain() ?? this.#later(ReplyBuffer.take(), ending, message);
+  next(ending: Uint8Array): ReplyBuffer | LateReply {
+    return this.plain() ?? this.#later(ReplyBuffer.take(), ending);
   }
 
   /**
@@ -119,18 +118,13 @@ export class Outbox {
    * ones are too.
    * @param done settles when the handler is done, if it is async
    */
-  add(
-    reply: ReplyBuffer | LateReply,
-    ending: Uint8Array,
-    done: Promise<void> | void,
-    message?: number,
-  ): void {
+  add(reply: ReplyBuffer | LateReply, ending: Uint8Array, done?: Promise<void> | void): void {
     if (reply instanceof ReplyBuffer) {
       if (done === undefined) return reply.end(ending, this.framing);
       this.#queueReady();
       this.#ready = undefined;
     }
-    const late = reply instanceof LateReply ? reply : this.#later(reply, ending, message);
+    const late = reply instanceof LateReply ? reply : this.#later(reply, ending);
     this.#late.push(late);
     if (done === undefined) return this.#handled(late);
     const { handlerTimeout: limit } = this.config;
@@ -209,10 +203,10 @@ export class Outbox {
   }
 
   /** Writes all of these bytes. The caller keeps the promise in {@linkcode writing}. */
-  async send(bytes: Uint8Array, message?: number): Promise<void> {
+  async send(bytes: Uint8Array, tag?: unknown): Promise<void> {
     let left = bytes;
     do {
-      const count = await this.conn.write(left, message);
+      const count = await this.conn.write(left, tag);
       this.isLively = true;
       this.passedAt = Date.now();
       left = left.subarray(count);
@@ -223,8 +217,8 @@ export class Outbox {
     return this.#ready ??= ReplyBuffer.take();
   }
 
-  #later(reply: ReplyBuffer, ending: Uint8Array, message: number | undefined): LateReply {
-    return new LateReply(reply, () => reply.end(ending, this.framing), message);
+  #later(reply: ReplyBuffer, ending: Uint8Array): LateReply {
+    return new LateReply(reply, () => reply.end(ending, this.framing));
   }
 
   /** Finishes a reply whose handler is done, or has failed. */
@@ -244,8 +238,8 @@ export class Outbox {
     for (let first; (first = this.#late[0])?.isHandled && first.until === undefined;) {
       this.isLively = true;
       this.#late.shift();
-      const { bytes, message, failure } = first;
-      if (failure === undefined) this.#enqueue([bytes, "reply", message]);
+      const { bytes, tag, failure } = first;
+      if (failure === undefined) this.#enqueue([bytes, "reply", tag]);
       else {
         this.#forget();
         this.owner.failed(failure.error);
@@ -281,8 +275,8 @@ export class Outbox {
       while (queue.length > 0 && !this.#isOver) {
         while (this.writing !== undefined) await this.writing;
         const batch = queue.slice(0, this.config.separate ? 1 : queue.length);
-        const message = batch.length === 1 ? batch[0]?.[2] : undefined;
-        await (this.writing = this.send(concat(batch.map(([bytes]) => bytes)), message));
+        const tag = batch.length === 1 ? batch[0]?.[2] : undefined;
+        await (this.writing = this.send(concat(batch.map(([bytes]) => bytes)), tag));
         this.writing = undefined;
         for (const [{ length }, kind] of queue.splice(0, batch.length)) {
           this.#unsent[kind] -= length;

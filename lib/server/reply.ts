@@ -179,19 +179,16 @@ export class LateReply implements Reply {
    * against `concurrency` or `handlerTimeout`, and the client is not idle.
    */
   until: Promise<void> | undefined;
+  /** Passed on to the `write` of the reply, if the server's replies are separate. */
+  tag: unknown;
   /** Cancels the time limit of the handler. */
   cancel: (() => void) | undefined;
 
   /**
    * @param buffer owned from here on
    * @param finish finishes the reply with its ending or frame; what is written then is another reply
-   * @param message the number of the message that is answered
    */
-  constructor(
-    readonly buffer: ReplyBuffer,
-    readonly finish: () => void,
-    readonly message: number | undefined,
-  ) {}
+  constructor(readonly buffer: ReplyBuffer, readonly finish: () => void) {}
 
   write(part: string | Uint8Array | Message): void {
     this.buffer.write(part);

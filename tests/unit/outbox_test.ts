@@ -32,11 +32,18 @@ function makeOutbox(
   return { outbox, written, failures };
 }
 
+/** The place of the reply to a message, tagged with its number. */
+function next(outbox: Outbox, message: number): LateReply {
+  const late = outbox.next(LF) as LateReply;
+  late.tag = message;
+  return late;
+}
+
 /** Adds the reply to a message. */
 function answer(outbox: Outbox, message: number, reply: string, done?: Promise<void>): LateReply {
-  const late = outbox.next(LF, message) as LateReply;
+  const late = next(outbox, message);
   late.write(reply);
-  outbox.add(late, LF, done, message);
+  outbox.add(late, LF, done);
   return late;
 }
 
@@ -52,19 +59,19 @@ describe("separate replies", () => {
 
   it("are written even if they are empty", async () => {
     const { outbox, written } = makeOutbox();
-    outbox.add(outbox.next(LF, 1), LF, undefined, 1);
+    outbox.add(next(outbox, 1), LF);
     await outbox.empty();
     assertEquals(written, ['1: ""']);
   });
 
   it("may be several to one message", async () => {
     const { outbox, written } = makeOutbox();
-    const late = outbox.next(LF, 1) as LateReply;
+    const late = next(outbox, 1);
     for (const part of ["one", "more"]) {
       late.write(part);
       late.finish();
     }
-    outbox.add(late, LF, undefined, 1);
+    outbox.add(late, LF);
     await outbox.empty();
     assertEquals(written, ['1: "one\\nmore\\n"']);
   });
@@ -73,10 +80,10 @@ describe("separate replies", () => {
     const { outbox, written } = makeOutbox({ handlerTimeout: 5 });
     const times = [1, 2, 3].map(() => Promise.withResolvers<void>());
     for (const [at, { promise }] of times.entries()) {
-      const late = outbox.next(LF, at + 1) as LateReply;
+      const late = next(outbox, at + 1);
       late.write(`reply ${at + 1}`);
       late.until = promise;
-      outbox.add(late, LF, undefined, at + 1);
+      outbox.add(late, LF);
     }
     assertEquals([outbox.outstanding, outbox.isClientWaiting], [0, true]);
     times[2]?.resolve();
@@ -92,10 +99,10 @@ describe("separate replies", () => {
     for (const [count, size, isFull] of [[1023, 1, false], [1024, 1, true], [2, 1 << 19, true]]) {
       const { outbox } = makeOutbox();
       for (let message = 1; message <= Number(count); message++) {
-        const late = outbox.next(LF, message) as LateReply;
+        const late = next(outbox, message);
         late.write("x".repeat(Number(size)));
         late.until = new Promise(() => {});
-        outbox.add(late, LF, undefined, message);
+        outbox.add(late, LF);
       }
       assertEquals(outbox.outstanding === Infinity, isFull);
       outbox.giveUp();
@@ -107,9 +114,9 @@ describe("late replies", () => {
   it("count as late until they are sent", async () => {
     const { outbox, written } = makeOutbox({ separate: false });
     const done = Promise.withResolvers<void>();
-    const reply = outbox.next(LF, 1);
+    const reply = outbox.next(LF);
     outbox.writing = new Promise(() => {}); // a push, say
-    outbox.add(reply, LF, done.promise, 1);
+    outbox.add(reply, LF, done.promise);
     reply.write("late");
     done.resolve();
     await turn();
