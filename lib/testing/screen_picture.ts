@@ -17,8 +17,8 @@ const REVERSE = 7;
 /** The size of a character, of the font, and of the margin, in pixels. */
 const [WIDTH, HEIGHT, FONT, MARGIN] = [8.4, 17, 14, 10];
 
+/** Front and back colour, and the codes of the other styles that are on. */
 type Style = { readonly codes: readonly number[] } & Record<"front" | "back", string | undefined>;
-/** Text of one style. */
 type Piece = Style & { readonly text: string };
 const PLAIN: Style = { codes: [], front: undefined, back: undefined };
 
@@ -118,5 +118,5 @@ function extended(numbers: number[]): string | undefined {
   if (index < 16) return COLOURS[index];
   if (index >= 232) return `rgb(${Array(3).fill((index - 232) * 10 + 8)})`;
   const levels = (index - 16).toString(6).padStart(3, "0");
-  return `rgb(${Array.from(levels, (level) => Number(level) && Number(level) * 40 + 55)})`;
+  return `rgb(${Array.from(levels, (level) => [0, 95, 135, 175, 215, 255][Number(level)])})`;
 }
