@@ -5,6 +5,7 @@ import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Peer } from "../client/peer.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
 import { connect, type FamilyOptions } from "../net/connect.ts";
+import { Tally } from "../ping/reply_matcher.ts";
 import { isPending } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
@@ -51,7 +52,7 @@ export async function converse(where: FamilyOptions, context: Context): Promise<
   if (conn) await isPending(conn.closeWrite(), CLOSING);
   ("conn" in peer ? peer.conn : peer).close();
   const { sent, answered } = peer;
-  const tally = { sent, answered, connects: udp ? 0 : 1 };
+  const tally = { ...new Tally(), sent, answered, connects: udp ? 0 : 1 };
   if (!duplex) await context.report.summary({ tally }, "summary", failure);
   if (failure === undefined) return;
   const due = Math.max(sent, message.length); // a duplex conversation has no messages to count

@@ -2,15 +2,15 @@
 
 import type { Framing } from "../wire/framing.ts";
 import { BY_CRLF, BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
-import { TimeoutError } from "../net/errors.ts";
 import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";
-import { countLines, type Input, Lines, type Output, piecesOf } from "./pipes.ts";
+import { countLines, cutIntoLines, type Input, type Output, piecesOf } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
+import { DatagramTurns } from "./talk.ts";
 
 /** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
 const MAX_MESSAGE = 1 << 30;
@@ -29,7 +29,7 @@ const MIN_COUNTED = MAX_IN_FLIGHT / 32;
  */
 export async function filter(peer: Filter | DatagramPeer, input: Input, context: Context) {
   const { report, status } = context;
-  const lines = new Lines((line, seq) => report.reply(line, seq));
+  const lines = cutIntoLines((line, seq) => report.reply(line, seq));
   const output = report.options.style === "json" ? lines : report.output;
   const filtering = peer instanceof Filter
     ? peer.run(input, output).finally(() => lines.end())
@@ -48,23 +48,21 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
   const { output, options } = report;
   const isCopied = options.style !== "json" && output.columns === undefined;
   const framer = new Framer("line", MAX_MESSAGE);
+  const turns = new DatagramTurns(peer);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
   let bytesInFlight = 0;
-  let seq = 0; // of the message whose reply was reported last
-  let lost: TimeoutError | undefined;
 
   async function exchange(message: Uint8Array, bytes: number): Promise<void> {
     const before = inFlight.at(-1);
+    const seq = peer.sent + 1;
     const isCrlf = framer.ending.length === BY_CRLF.length;
-    const reply = await peer.request(message).catch((error) => {
-      if (!(error instanceof TimeoutError)) throw error;
-      lost = error;
+    await turns.exchange(message, async (reply) => {
+      if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
+      await before;
+      if (reply && isCrlf && isCopied) await output.write(concat([reply, BY_CRLF]));
+      else if (reply) await report.reply(reply, seq);
     });
-    await before;
-    seq++;
-    if (reply && isCrlf && isCopied) await output.write(concat([reply.bytes, BY_CRLF]));
-    else if (reply) await report.reply(reply.bytes, seq);
     bytesInFlight -= bytes;
     inFlight.shift();
   }
@@ -82,7 +80,7 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
   }
 
   await Promise.race([sendAll(), failed]);
-  if (lost !== undefined) throw lost;
+  if (turns.lost) throw turns.lost;
 }
 
 /** A filter over a connection. */

@@ -129,42 +129,31 @@ export async function* withCrlf(pieces: AsyncIterable<Uint8Array>): AsyncGenerat
 /** LF in each byte of a word; and the lower seven bits of each byte. */
 const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
 
-/** Cuts what is written into lines, and passes them on with their numbers. */
-export class Lines implements Output {
-  #framer = new Framer("line", Infinity);
-  #count = 0;
-
-  /** @param onLine receives each line without its ending; a view, valid until it resolves */
-  constructor(readonly onLine: (line: Uint8Array, seq: number) => Promise<unknown>) {}
-
-  /** Bytes of a line that has not ended yet. */
-  get held(): number {
-    return this.#framer.rest.length;
+/**
+ * Cuts what is written into lines, and passes them on with their numbers.
+ * @param onLine receives each line without its ending; a view, valid until it resolves
+ * @returns also `end`, which passes on the last line if it has no ending
+ */
+export function cutIntoLines(
+  onLine: (line: Uint8Array, seq: number) => Promise<unknown>,
+): Output & { end(): Promise<void> } {
+  const framer = new Framer("line", Infinity);
+  let count = 0;
+  async function took(bytes: number | null): Promise<void> {
+    framer.took(bytes);
+    for (let line; (line = framer.next()) !== null;) await onLine(line.bytes, ++count);
   }
-
-  async write(bytes: Uint8Array): Promise<void> {
-    while (bytes.length > 0) {
-      const room = this.#framer.room();
-      const taken = bytes.subarray(0, room.length);
-      room.set(taken);
-      this.#framer.took(taken.length);
-      await this.#passOn();
-      bytes = bytes.subarray(taken.length);
-    }
-  }
-
-  /** Passes on the last line, if it has no ending. */
-  async end(): Promise<void> {
-    this.#framer.took(null);
-    await this.#passOn();
-    this.#framer = new Framer("line", Infinity);
-  }
-
-  async #passOn(): Promise<void> {
-    for (let line; (line = this.#framer.next()) !== null;) {
-      await this.onLine(line.bytes, ++this.#count);
-    }
-  }
+  return {
+    async write(bytes) {
+      while (bytes.length > 0) {
+        const room = framer.room();
+        room.set(bytes.subarray(0, room.length));
+        await took(Math.min(bytes.length, room.length));
+        bytes = bytes.subarray(room.length);
+      }
+    },
+    end: () => took(null),
+  };
 }
 
 /** Counts LFs, four bytes at a time: byte by byte took a tenth of the filter's time. */

@@ -10,7 +10,7 @@ import { isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { ErrorReply } from "../wire/message.ts";
 import type { Framing } from "../wire/framing.ts";
-import { Lines, type MessageSource } from "./pipes.ts";
+import type { MessageSource } from "./pipes.ts";
 
 /** Callbacks of a conversation. */
 export interface TalkCallbacks {
@@ -185,22 +185,27 @@ export async function talkFreely(
     await conn.closeWrite();
   }
 
-  const lines = new Lines(show);
+  /** Shows what is held; meanwhile, more may be received. */
+  async function showHeld(): Promise<void> {
+    const { held } = conn;
+    if (held.length > 0) await show(held);
+    conn.consume(held.length);
+  }
+
   void sendAll();
   try {
     for (;;) {
+      for (let line; (line = conn.take({ framing })) !== null;) await show(line.reply);
+      if (conn.held.length > MAX_ADDED) await showHeld();
       const more = conn.more();
       more.catch(() => {}); // awaited below, perhaps only after slow output
-      const isStuck = framing === "auto" && lines.held > 0 && await isPending(more, PARTIAL_LINE);
-      if (isStuck || lines.held > MAX_ADDED) await lines.end();
+      const isPartial = framing === "auto" && conn.held.length > 0;
+      if (isPartial && await isPending(more, PARTIAL_LINE)) await showHeld();
       if (!await more) break;
-      const { held } = conn;
-      await (framing === "raw" ? show(held) : lines.write(held));
-      conn.consume(held.length);
       deadline.restart();
     }
   } finally {
-    await lines.end();
+    await showHeld();
   }
   if (failure !== undefined) throw failure;
 }

@@ -5,7 +5,6 @@ import type { Measurement } from "../../ping/measurement.ts";
 import type { Outage } from "../../ping/outages.ts";
 import type { Tally } from "../../ping/reply_matcher.ts";
 import { type Figures, rounded, RoundTrips } from "../../ping/round_trips.ts";
-import type { Timeline } from "../../ping/timeline.ts";
 import { concat } from "../../wire/framing.ts";
 import { asJson, escape, quote } from "../../wire/quote.ts";
 import { digits, emphasizeLosses, histogram, line, span } from "./picture.ts";
@@ -14,16 +13,11 @@ import { StandardOutput } from "./standard_output.ts";
 /** The style of a report: the tutorial's words, replies alone, the lines of ping(8), or events. */
 export type Style = "conversation" | "replies" | "ping" | "json";
 
-/** A conversation or a measurement in numbers. Durations are in ms. */
-interface Summary
-  extends Omit<Tally, "pending" | keyof Lateness>, Partial<Lateness>, Partial<Figures> {
-  lost: number;
-  /** Since the first message was due. */
-  elapsed?: number;
-  /** Replies a second. */
-  rate?: number;
-  outages?: readonly Outage[];
-}
+/** A conversation or a measurement in numbers. Durations are in ms; `rate` is in replies a second. */
+type Summary =
+  & Omit<Tally, "pending" | keyof Lateness>
+  & { lost: number }
+  & Partial<Lateness & Figures & Pick<Measurement, "elapsed" | "outages"> & { rate: number }>;
 type Lateness = Pick<Tally, "behind" | "delayed">;
 
 type SummaryEvent = Summary & ({ event: "summary"; reason?: string } | { event: "progress" });
@@ -34,9 +28,7 @@ type PrintedEvent = ReportedEvent | { event: "received" } & Transfer | { event: 
 export type ClientEvent = { server: string } & (PrintedEvent | SummaryEvent);
 
 /** How a conversation or a measurement went. */
-type Outcome =
-  & { readonly tally: Pick<Tally, "sent" | "answered" | "connects"> & Partial<Tally> }
-  & Partial<Pick<Measurement, "elapsed" | "outages" | "timeline">>;
+type Outcome = { tally: Tally } & Partial<Pick<Measurement, "elapsed" | "outages" | "timeline">>;
 
 /** The contents of a report. */
 export interface ReportOptions {
@@ -103,29 +95,53 @@ export class Report {
   }
 
   /**
-   * Writes how it went: to people if they measure, to programs always.
+   * Writes how it went: to people if they measure, as ping(8) does, to programs always. People
+   * read nothing of what was 0 if all is well.
    * @param event `progress` while it continues
    * @param reason the reason why it failed
    */
   async summary(
     { tally, elapsed = 0, outages = [], timeline }: Outcome,
-    event: "summary" | "progress" = "summary",
+    event: "summary" | "progress",
     reason?: string,
   ): Promise<void> {
-    const { sent, answered, wrong = 0, late = 0, duplicate = 0, connects } = tally;
-    const { delayed = 0, behind = 0 } = tally;
+    const { style, connect, connections } = this.options;
+    const { figures } = this.#roundTrips;
+    const { sent, answered, wrong, late, duplicate, connects, delayed, behind } = tally;
     const lost = sent - answered - wrong;
     const rate = elapsed > 0 ? 1000 * answered / elapsed : 0;
-    const summary = {
-      ...{ event, sent, answered, wrong, lost, late, duplicate, connects },
-      ...timeline && { delayed, behind },
-      ...reason !== undefined && { reason },
-      ...timeline && { elapsed, rate, outages },
-      ...this.#roundTrips.figures,
-    };
-    const { style } = this.options;
-    if (style === "json") await this.#write(this.#asJson(summary));
-    if (style === "ping") await this.#write(this.#summaryAsText(summary, timeline));
+    if (style === "json") {
+      const counts = { event, sent, answered, wrong, lost, late, duplicate, connects };
+      const why = reason === undefined ? {} : { reason };
+      const measured = timeline ? { delayed, behind, ...why, elapsed, rate, outages } : why;
+      await this.#write(this.#asJson({ ...counts, ...measured, ...figures }));
+    }
+    if (style !== "ping") return;
+    const { columns = COLUMNS, emphasis } = this.output;
+    const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
+    const counts = [
+      connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,
+      wrong > 0 && `${wrong} wrong`,
+      `${lost} lost (${share} %)`,
+      late > 0 && `${late} late`,
+      duplicate > 0 && `${duplicate} duplicate`,
+      connects > connections && !connect && `${connects} connects`,
+    ];
+    const picture = timeline && line(timeline, columns);
+    const more = outages.length - MOST_OUTAGES;
+    const lines = [
+      `--- ${this.server} ---`,
+      counts.filter(Boolean).join(", "),
+      `elapsed ${span(elapsed)}, ${digits(rate)} ${connect ? "connections" : "replies"}/s`,
+      delayed > 0 &&
+      `the client itself was late: ${delayed} of ${sent}, by up to ${digits(behind)} ms`,
+      figures && `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
+      ...outages.slice(0, MOST_OUTAGES).map(describeOutage),
+      more > 0 && `and ${more} more outages`,
+      picture && (emphasis ? emphasizeLosses(picture) : picture),
+      ...histogram(this.#roundTrips, columns),
+    ];
+    await this.#write(lines.filter(Boolean).join("\n"));
   }
 
   /** Writes in order, and all that has gathered meanwhile at once. */
@@ -175,38 +191,6 @@ export class Report {
     const opening = words && (emphasis ? `\x1b[2m${words}\x1b[22m ` : `${words} `);
     const safe = columns === undefined ? data : encoder.encode(escape(data));
     return concat([encoder.encode(opening), safe, encoder.encode("\n")]);
-  }
-
-  /** As ping(8) has it, and pictures. What is not worth a word if all is well is left out. */
-  #summaryAsText(summary: Summary, timeline?: Timeline): string {
-    const { sent, answered, wrong, lost, late, duplicate, connects } = summary;
-    const { elapsed = 0, rate = 0, behind = 0, delayed = 0, outages = [] } = summary;
-    const { figures } = this.#roundTrips;
-    const { connect, connections } = this.options;
-    const { columns = COLUMNS, emphasis } = this.output;
-    const share = sent === 0 ? 0 : Math.round(100 * lost / sent);
-    const counts = [
-      connect ? `${sent} tried, ${answered} connected` : `${sent} sent, ${answered} answered`,
-      wrong > 0 && `${wrong} wrong`,
-      `${lost} lost (${share} %)`,
-      late > 0 && `${late} late`,
-      duplicate > 0 && `${duplicate} duplicate`,
-      connects > connections && !connect && `${connects} connects`,
-    ];
-    const picture = timeline && line(timeline, columns);
-    const more = outages.length - MOST_OUTAGES;
-    return [
-      `--- ${this.server} ---`,
-      counts.filter(Boolean).join(", "),
-      `elapsed ${span(elapsed)}, ${digits(rate)} ${connect ? "connections" : "replies"}/s`,
-      delayed > 0 &&
-      `the client itself was late: ${delayed} of ${sent}, by up to ${digits(behind)} ms`,
-      figures && `${Object.keys(figures).join("/")} = ${Object.values(figures).join("/")} ms`,
-      ...outages.slice(0, MOST_OUTAGES).map(describeOutage),
-      more > 0 && `and ${more} more outages`,
-      picture && (emphasis ? emphasizeLosses(picture) : picture),
-      ...histogram(this.#roundTrips, columns),
-    ].filter(Boolean).join("\n");
   }
 }
 
