@@ -78,27 +78,24 @@ async function open(
   { options, status }: Context,
 ): Promise<void> {
   const { hostname = "", port = 0, wait = 0 } = where;
-  const add: typeof measurement.add = (make) => measurement.add(make);
-  const each = Array.from({ length: options.connections });
+  const { udp, connect: isConnecting, framing, connections } = options;
+  const each = Array.from({ length: connections });
   const attempt = { ...where, wait: 0 };
-  if (options.connect && wait > 0) {
+  if (isConnecting && wait > 0) {
     (await status.during(connect(where), connectingTo(where))).close();
   }
   await warmUp(options, where);
-  if (options.udp) {
-    const connecting = each.map(() => DatagramSocket.connect(hostname, port, options.framing));
-    for (const socket of await Promise.all(connecting)) {
-      add((callbacks) => datagrams(callbacks, socket));
-    }
-    return;
+  if (udp) {
+    const connecting = each.map(() => DatagramSocket.connect(hostname, port, framing));
+    const sockets = await Promise.all(connecting);
+    return sockets.forEach((socket) => measurement.add((all) => datagrams(all, socket)));
   }
-  if (options.connect) {
-    for (const _ of each) add((callbacks) => connectAttempts(callbacks, attempt));
-    return;
+  if (isConnecting) {
+    return each.forEach(() => measurement.add((all) => connectAttempts(all, attempt)));
   }
-  const how = { ...options, messages: options.message };
   const openings = each.map(async () => {
-    const transport = add((callbacks) => new ConnTransport(callbacks, () => connect(attempt), how));
+    const make = () => connect(attempt);
+    const transport = measurement.add((all) => new ConnTransport(all, make, measurement.options));
     transport.open(await connect(where));
   });
   const opened = await status.during(Promise.allSettled(openings), connectingTo(where));

@@ -83,8 +83,7 @@ export async function run<T extends Table>(
  * @throws {UsageError} instead of an error about whatever an older one lacks
  */
 export function checkRuntime(version: string = Deno.version.deno): void {
-  const number = (of: string) => of.split(".", 2).reduce((sum, n) => sum * 1000 + Number(n), 0);
-  if (number(version) >= number(OLDEST)) return;
+  if (version.localeCompare(OLDEST, "en", { numeric: true }) >= 0) return;
   throw new UsageError(`cannot run on Deno ${version}: it must be ${OLDEST} or newer`);
 }
 
