@@ -10,12 +10,10 @@ import { StatusLine } from "./lib/cli/output/status_line.ts";
 import { reportTrace } from "./lib/cli/output/trace.ts";
 import * as program from "./lib/cli/program.ts";
 import { addressesOf, formatEndpoint } from "./lib/net/address.ts";
-import type { ConnectOptions } from "./lib/net/connect.ts";
 import { readTls } from "./lib/net/pem.ts";
 import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { readback } from "./lib/server/readback.ts";
 import { serve } from "./lib/server/serve.ts";
-import { escape } from "./lib/wire/quote.ts";
 
 const ABOUT = `usage: readback [options] [HOST [PORT] | HOST:PORT]
 
@@ -34,11 +32,14 @@ async function main(options: Options): Promise<number> {
   }
   const family = ipv4 ? 4 as const : ipv6 ? 6 as const : undefined;
   const hostname = udp && family ? (await addressesOf(host, family))[0] : host;
-  const here = loopback ? await startLoopback(udp) : { hostname, port, path };
+  const startServer = () => udp ? serveDatagrams(readback()) : serve(readback());
+  const here = loopback
+    ? { hostname: "127.0.0.1", port: (await startServer()).port }
+    : { hostname, port, path };
   const tls = options.tls ? await readTls(options) : undefined;
-  const where = { ...here, timeout, wait, tls, family };
+  const server = { ...here, timeout, wait, tls, family };
   const style = styleOf(options);
-  const report = new Report(formatEndpoint(where), {
+  const report = new Report(formatEndpoint(server), {
     ...options,
     style,
     summaryAlone: isPing && quiet,
@@ -49,16 +50,10 @@ async function main(options: Options): Promise<number> {
     program.errors.line(line);
   };
   const trace = options.trace ? reportTrace(report, printTrace) : undefined;
-  const context: Context = { options, report, status };
-  if (isPing) return await measure({ ...where, trace }, context, complain) ? 0 : 1;
-  await converse({ ...where, trace }, context);
+  const context: Context = { options, where: { ...server, trace }, report, status };
+  if (isPing) return await measure(context) ? 0 : 1;
+  await converse(context);
   return 0;
-}
-
-/** Starts a server inside this process; resolves to its address. */
-async function startLoopback(udp: boolean): Promise<ConnectOptions> {
-  const { addr } = udp ? await serveDatagrams(readback()) : serve(readback());
-  return "port" in addr ? { hostname: "127.0.0.1", port: addr.port } : {};
 }
 
 /** The style of the report. */
@@ -68,9 +63,4 @@ function styleOf({ log, ping, connect, message, quiet }: Options): Style {
   return message.length > 0 || quiet ? "replies" : "conversation";
 }
 
-/** Prints what went wrong; words of the server may be in it. */
-function complain(sentence: string): void {
-  program.complain("client", escape(new TextEncoder().encode(sentence)));
-}
-
-await program.run(ABOUT, OPTIONS, Deno.args, main, complain);
+await program.run("client", ABOUT, OPTIONS, Deno.args, main);

@@ -61,11 +61,8 @@ async function main(options: Options): Promise<number> {
   const server = await start(options, common, listeners, transcript);
   transcript.listening(server.addrs, faults, !udp);
 
-  const code = command &&
-    await runCommand(command, grace, await environmentFor(server.addr, logPath)).finally(() => {
-      stop.abort();
-      return server.finished;
-    });
+  const env = await environmentFor(server.addr, logPath);
+  const code = command && await runCommand(command, grace, env).finally(() => stop.abort());
   await server.finished;
   transcript.tally();
   await log.flush();
@@ -101,4 +98,4 @@ async function start(
 
 // A log file as long as is allowed makes a write fail, no more.
 onSignals(["SIGXFSZ"], () => {});
-await run(ABOUT, OPTIONS, args, main, fail, FAULTS);
+await run("server", ABOUT, OPTIONS, args, main, FAULTS);

@@ -2,6 +2,7 @@
 
 import { mustBe } from "../checks.ts";
 import { addressOrName } from "../net/address.ts";
+import type { FamilyOptions } from "../net/connect.ts";
 import { FRAMINGS } from "../wire/framing.ts";
 import { duration, interval, oneOf, text, type Values, whole } from "./options.ts";
 import type { Report } from "./output/report.ts";
@@ -49,9 +50,10 @@ export const OPTIONS = {
 /** The values of the options. */
 export type Options = Values<typeof OPTIONS>;
 
-/** The options of a run of the client, and where it prints. */
+/** A run of the client: what it does, where the server is, and where it prints. */
 export interface Context {
   readonly options: Options;
+  readonly where: FamilyOptions;
   readonly report: Report;
   readonly status: StatusLine;
 }

@@ -4,7 +4,7 @@ import { errorMessage } from "../checks.ts";
 import { DatagramPeer } from "../client/datagram_peer.ts";
 import { Peer } from "../client/peer.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
-import { connect, type FamilyOptions } from "../net/connect.ts";
+import { connect } from "../net/connect.ts";
 import { Tally } from "../ping/reply_matcher.ts";
 import { isPending } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
@@ -28,10 +28,11 @@ const input = pipes.standardInput(Deno.stdin);
  * @throws {ConnectError} if there is no connection
  * @throws {Error} if the conversation failed
  */
-export async function converse(where: FamilyOptions, context: Context): Promise<void> {
-  const { udp, quiet, duplex, framing, greeting, message } = context.options;
+export async function converse(context: Context): Promise<void> {
+  const { options, report, status, where } = context;
+  const { udp, quiet, duplex, framing, greeting, message } = options;
   const { hostname, port, timeout = 0 } = where;
-  const open = () => context.status.during(connect(where), connectingTo(where));
+  const open = () => status.during(connect(where), connectingTo(where));
   const conn = udp ? undefined : new BufferedConn(await open(), timeout);
   const peer = conn === undefined
     ? await DatagramPeer.connect({ hostname, port, framing, timeout })
@@ -53,7 +54,7 @@ export async function converse(where: FamilyOptions, context: Context): Promise<
   ("conn" in peer ? peer.conn : peer).close();
   const { sent, answered } = peer;
   const tally = { ...new Tally(), sent, answered, connects: udp ? 0 : 1 };
-  if (!duplex) await context.report.summary({ tally }, "summary", failure);
+  if (!duplex) await report.summary({ tally }, "summary", failure);
   if (failure === undefined) return;
   const due = Math.max(sent, message.length); // a duplex conversation has no messages to count
   const missing = answered < due ? `: ${answered} of ${due} messages were answered` : "";

@@ -90,17 +90,17 @@ export class Filter {
   /** Messages whose reply was written to the output. */
   answered = 0;
 
-  #framing: Framing;
   #input: "open" | "ended" | "ended without LF" = "open";
   #isWriting = false;
   #lineLength = 0; // of the part sent of a line
   #deadline: Deadline | undefined;
   readonly #settled = Promise.withResolvers<void>(); // every reply was received, or none will be
 
-  /** @param conn used by the filter alone */
-  constructor(readonly conn: BufferedConn, framing: Framing) {
-    this.#framing = framing;
-  }
+  /**
+   * @param conn used by the filter alone
+   * @param framing remains `auto` until the first reply
+   */
+  constructor(readonly conn: BufferedConn, public framing: Framing) {}
 
   /**
    * Sends every line of the input, and writes every reply to the output. Lines are sent one at a
@@ -112,10 +112,10 @@ export class Filter {
    */
   async run(input: Input, output: Output): Promise<void> {
     // The time limit is for replies that are due and for the end, not for a slow reader of our output.
-    const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#isOwed);
+    const isWaiting = () => !this.#isWriting && (this.#input !== "open" || this.#owed > 0);
     using _deadline = this.#deadline = this.conn.deadline(isWaiting);
     const framer = new Framer("line", MAX_MESSAGE);
-    if (this.#framing === "auto" && !await this.#takeTurns(input, framer, output)) return;
+    if (this.framing === "auto" && !await this.#takeTurns(input, framer, output)) return;
     let failure: unknown;
     const sending = this.#sendAll(input, framer.rest).catch((error) => {
       failure = error;
@@ -126,7 +126,7 @@ export class Filter {
     if (this.#input === "open") await pause(0); // the input may have ended too
     if (this.#input !== "open") await sending;
     if (failure !== undefined) throw failure;
-    if (this.#input === "open" || this.#isOwed) throw this.conn.endError();
+    if (this.#input === "open" || this.#owed > 0) throw this.conn.endError();
   }
 
   /** Sends lines one at a time until the framing is `line`; false if the input ended before that. */
@@ -134,7 +134,7 @@ export class Filter {
     const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
     for await (const message of messagesOf(watched, framer)) {
       await this.#write(await this.#exchange(message, framer.ending), 1, output);
-      if (this.#framing === "line") return true;
+      if (this.framing === "line") return true;
     }
     return false;
   }
@@ -157,15 +157,15 @@ export class Filter {
     // A line keeps its ending, since a CR before LF could be data.
     const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
     const sentEnding = ending.length > 0 ? ending : added;
-    const isAuto = this.#framing === "auto";
-    const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.#framing);
+    const isAuto = this.framing === "auto";
+    const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.framing);
     this.sent++;
     this.#deadline?.restart();
     const sending = conn.send(bytes);
     sending.catch(() => {}); // reading explains more
-    const found = await conn.receive({ message, framing: this.#framing, ending: sentEnding });
+    const found = await conn.receive({ message, framing: this.framing, ending: sentEnding });
     await sending;
-    this.#framing = found.framing as Framing;
+    this.framing = found.framing as Framing;
     if (isErrorReply(found.reply)) throw new ErrorReply(new MessageView(found.reply));
     return concat([found.reply, ending]);
   }
@@ -173,33 +173,33 @@ export class Filter {
   async #sendAll(input: Input, begun: Uint8Array): Promise<void> {
     await this.#send(begun);
     for await (const bytes of piecesOf(input)) await this.#send(bytes);
-    const isUnended = this.#framing === "line" && this.#lineLength > 0;
+    const isUnended = this.framing === "line" && this.#lineLength > 0;
     if (isUnended) this.sent++;
-    this.#endInput(isUnended || this.#framing === "raw" ? "ended without LF" : "ended");
+    this.#endInput(isUnended || this.framing === "raw" ? "ended without LF" : "ended");
     // Some proxies take a half-close for the end, and drop the bytes in flight.
     if (this.#input === "ended") await this.#settled.promise;
     await this.conn.closeWrite();
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
-    if (!this.#isOwed) this.#deadline?.restart();
+    if (this.#owed === 0) this.#deadline?.restart();
     const whole = bytes.lastIndexOf(LF) + 1;
     const longest = this.#lineLength + bytes.length; // or shorter: that is only a limit
     this.conn.maxHeld = Math.max(this.conn.maxHeld, longest + MAX_ADDED);
     this.#lineLength = whole === 0 ? longest : bytes.length - whole;
-    if (this.#framing === "line") this.sent += countLines(bytes);
+    if (this.framing === "line") this.sent += countLines(bytes);
     await this.conn.send(bytes);
   }
 
   #endInput(how: "ended" | "ended without LF"): void {
     this.#input = how;
-    if (!this.#isOwed) this.#deadline?.restart();
+    if (this.#owed === 0) this.#deadline?.restart();
     this.#checkSettled();
   }
 
   async #receiveAll(output: Output): Promise<void> {
     const { conn } = this;
-    const isRaw = this.#framing === "raw";
+    const isRaw = this.framing === "raw";
     do {
       const replies = isRaw ? conn.held : wholeReplies(conn.held);
       if (replies.length > 0) {
@@ -228,20 +228,21 @@ export class Filter {
   /** Reads once. A server that has answered everything need not close the connection. */
   #more(): Promise<boolean> {
     return this.conn.more().catch((error) => {
-      const isDone = this.#input !== "open" && !this.#isOwed && this.conn.held.length === 0;
-      if (!isDone || this.#framing === "raw") throw error;
+      const isDone = this.#input !== "open" && this.#owed === 0 && this.conn.held.length === 0;
+      if (!isDone || this.framing === "raw") throw error;
       return false;
     });
   }
 
-  get #isOwed(): boolean {
-    return this.sent > this.answered;
+  /** Replies that are due. */
+  get #owed(): number {
+    return this.sent - this.answered;
   }
 
   /** An error reply is held back, and is the last reply if nothing follows. */
   #checkSettled(): void {
-    const owed = this.sent - this.answered;
-    if (this.#input !== "open" && owed <= countLines(this.conn.held)) this.#settled.resolve();
+    const isSettled = this.#owed <= countLines(this.conn.held);
+    if (this.#input !== "open" && isSettled) this.#settled.resolve();
   }
 }
 

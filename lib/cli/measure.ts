@@ -1,7 +1,7 @@
 /** The client as an instrument: measures a server, reports what it finds, and whether all was well. */
 
 import { errorMessage } from "../checks.ts";
-import { connect, type FamilyOptions } from "../net/connect.ts";
+import { connect } from "../net/connect.ts";
 import { DatagramSocket } from "../net/udp.ts";
 import { ConnTransport } from "../ping/conn_transport.ts";
 import { Measurement } from "../ping/measurement.ts";
@@ -11,7 +11,7 @@ import { sleep } from "../wait.ts";
 import type { Context } from "./client_options.ts";
 import { emphasizeLosses, line } from "./output/picture.ts";
 import { connectingTo, SHOWN_AFTER } from "./output/status_line.ts";
-import { onSignals, stopAtSignals } from "./program.ts";
+import { complain, onSignals, stopAtSignals } from "./program.ts";
 
 /**
  * Milliseconds in which the system acknowledges a TLS server's session tickets. Until then, a
@@ -25,14 +25,9 @@ const WRONG = "wrong (a reply holds its message; with --any, any line is one)";
 
 /**
  * Measures a server until all is measured, or a signal.
- * @param complain prints what went wrong
  * @returns whether all was well; if not, the reason was printed
  */
-export async function measure(
-  where: FamilyOptions,
-  context: Context,
-  complain: (sentence: string) => void,
-): Promise<boolean> {
+export async function measure(context: Context): Promise<boolean> {
   const { options, report, status } = context;
   const { count, message: messages, for: duration } = options;
   // An attempt to connect has a time limit of its own.
@@ -43,7 +38,7 @@ export async function measure(
     complain(sentence) {
       if (options.connect || options.quiet) return;
       status.hide();
-      complain(sentence);
+      complain("client", sentence);
       complaint = sentence;
     },
   });
@@ -54,7 +49,7 @@ export async function measure(
   const signal = stopAtSignals(new AbortController());
   let failure;
   try {
-    await open(measurement, { ...where, signal }, context);
+    await open(measurement, signal, context);
     using _watch = status.watch((columns) => progressOf(measurement, columns - KEYS));
     await measurement.run(signal);
   } catch (error) {
@@ -67,16 +62,14 @@ export async function measure(
   const why = failure ?? measurement.trouble ??
     `${answered} of ${sent} messages were answered${hint}`;
   await summary("summary", isWell ? undefined : why);
-  if (!isWell && why !== complaint) complain(why);
+  if (!isWell && why !== complaint) complain("client", why);
   return isWell;
 }
 
 /** Makes the connections, and all else that must not count. */
-async function open(
-  measurement: Measurement,
-  where: FamilyOptions,
-  { options, status }: Context,
-): Promise<void> {
+async function open(measurement: Measurement, signal: AbortSignal, context: Context) {
+  const { options, status } = context;
+  const where = { ...context.where, signal };
   const { hostname = "", port = 0, wait = 0 } = where;
   const { udp, connect: isConnecting, framing, connections } = options;
   const each = Array.from({ length: connections });

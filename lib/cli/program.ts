@@ -4,7 +4,7 @@ import config from "../../deno.json" with { type: "json" };
 import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
 import { cutPort } from "../net/address.ts";
-import { quote } from "../wire/quote.ts";
+import { escape, quote } from "../wire/quote.ts";
 import { help, type HelpRow, parse, type Table, UsageError, type Values } from "./options.ts";
 
 /** The oldest version of Deno that the programs run on. */
@@ -19,10 +19,11 @@ const LAST = "\ndocs/cli.md describes every option.";
 /** Standard error, written in the background: console.error would block while nobody reads. */
 export const errors: Log = new Log(Deno.stderr, (lines) => `(${lines} lines were dropped)`);
 
-/** Prints the sentence that says what went wrong, after the program's name. */
+/** Prints the sentence that says what went wrong, after the program's name. Words of a peer may be in it. */
 export function complain(program: string, sentence: string): void {
   const isColoured = Deno.stderr.isTerminal() && !Deno.noColor;
-  errors.line(`${isColoured ? `\x1b[31m${program}:\x1b[0m` : `${program}:`} ${sentence}`);
+  const name = isColoured ? `\x1b[31m${program}:\x1b[0m` : `${program}:`;
+  errors.line(`${name} ${escape(new TextEncoder().encode(sentence))}`);
 }
 
 /** Calls back at each of these signals, with its exit code. Windows has only SIGINT. */
@@ -50,11 +51,11 @@ export function stopAtSignals(stop: AbortController): AbortSignal {
  * @param more rows of the help after the options
  */
 export async function run<T extends Table>(
+  program: "server" | "client",
   about: string,
   table: T & Record<"host" | "port", unknown>,
   args: readonly string[],
   main: (options: Values<T>) => Promise<number>,
-  complain: (sentence: string) => void,
   more: readonly HelpRow[] = [],
 ): Promise<never> {
   let code = 0;
@@ -71,7 +72,7 @@ export async function run<T extends Table>(
     // deno-lint-ignore no-console -- the output of a program
     else console.log(isHelp ? about + help(table, more) + LAST : `readback ${config.version}`);
   } catch (error) {
-    complain(errorMessage(error));
+    complain(program, errorMessage(error));
     code = error instanceof UsageError ? 2 : 1;
   }
   await errors.flush();

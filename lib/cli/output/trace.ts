@@ -38,10 +38,9 @@ export class TraceText {
 
   /** Formats a read or a write, or the end of a connection. */
   line({ kind, from, data, time }: TraceEvent, address: string): string {
-    if (kind === "connected") return this.#line(time, address, " ", kind);
-    const mark = from === this.client ? ">" : "<";
-    if (kind === "half-close") return this.#line(time, address, mark, "end (half-close)");
-    if (kind !== "data") return this.#line(time, address, mark, kind);
+    const mark = kind === "connected" ? " " : from === this.client ? ">" : "<";
+    const what = kind === "half-close" ? "end (half-close)" : kind;
+    if (kind !== "data") return this.#line(time, address, mark, what);
     const count = String(data.length);
     this.#countWidth = Math.max(this.#countWidth, count.length);
     const unit = data.length === 1 ? "byte " : "bytes";
