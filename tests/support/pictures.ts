@@ -64,7 +64,7 @@ function shell(typed: string, command: readonly string[]): Promise<Screen> {
 /** Returns the text of a picture without what differs from run to run: digits, bars, empty lines. */
 export function comparable(svg: string): string {
   const texts = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text = ""]) => text);
-  return texts.map((text) => text.replace(/\d+/g, "N").replace(/[▁-▏█×✕]+/g, "|").trim())
+  return texts.map((text) => text.replace(/\d+(\.\d+)?/g, "N").replace(/[▁-▏█×✕]+/g, "|").trim())
     .filter((text) => !text.startsWith("the client itself was late")) // as a busy machine makes it
     .filter((text) => !/^[N.,\s|-]*( ms)?[N.,\s|]*$/.test(text)).join("\n");
 }
