@@ -23,13 +23,8 @@ export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
 export { Faults } from "./faults/faults.ts";
 export { serve, type Server } from "./server/serve.ts";
 export { relay } from "./server/relay.ts";
-export type {
-  DatagramOptions,
-  RelayOptions,
-  RelayTarget,
-  ServeOptions,
-  ServerOptions,
-} from "./server/serve_options.ts";
+export type { DatagramOptions, ServeOptions, ServerOptions } from "./server/serve_options.ts";
+export type { RelayOptions, RelayTarget } from "./server/serve_options.ts";
 export type { Client, Ending, Handler } from "./server/handler.ts";
 export type { Reply } from "./server/reply.ts";
 export { type DatagramServer, serveDatagrams } from "./server/datagrams.ts";
