@@ -80,6 +80,7 @@ export class RelayedConnection<State = unknown> {
       const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
       conn.setNoDelay();
       if (this.signal.aborted) conn.close(); // it was cut meanwhile
+      this.signal.throwIfAborted();
       this.#sides = [this.#wrap(this.conn, false), this.#wrap(conn, true)];
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut
