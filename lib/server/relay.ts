@@ -7,12 +7,8 @@ import { ConnectError } from "../net/errors.ts";
 import type { Open } from "./fault_injector.ts";
 import { Callbacks } from "./handler.ts";
 import { Server } from "./serve.ts";
-import {
-  checkRelay,
-  type RelayOptions,
-  type RelayTarget,
-  type ServeOptions,
-} from "./serve_options.ts";
+import { checkRelay } from "./serve_options.ts";
+import type { RelayOptions, RelayTarget, ServeOptions } from "./serve_options.ts";
 
 /**
  * Relays connections to a server until {@linkcode Server.shutdown} or `signal`. Half-closes pass, and
