@@ -17,8 +17,8 @@ const BEFORE_RESET = 50;
 const PER_BYTE = BEFORE_RESET / 65536;
 /** The longest such wait, in ms: no more than the system's send buffer is under way, some 4 MiB. */
 const LONGEST_WAIT = 3000;
-/** With a rate, bytes are sent or read this often, in ms. */
-const TICK = 50;
+/** With a rate, bytes are sent or read so often a second. */
+const TICKS = 20;
 /** With more bytes than this delayed, a write waits until they are sent. */
 const MAX_DELAYED = 1 << 20;
 
@@ -93,8 +93,8 @@ export class FaultyConn implements Conn {
   async read(into: Uint8Array): Promise<number | null> {
     for (let deaf; (deaf = this.deaf(this.plan)) !== undefined;) await deaf;
     await this.#sleepUntil(this.#nextRead);
-    const room = find(this.plan.faults, "read");
-    const count = await this.conn.read(room ? into.subarray(0, perTick(room.bytes)) : into);
+    const room = find(this.plan.faults, "read")?.bytes ?? Infinity;
+    const count = await this.conn.read(into.subarray(0, Math.ceil(room / TICKS)));
     this.#hasEnded = count === null;
     const limit = find(this.plan.faults, "read"); // of the faults that are in force by then
     if (limit === undefined) return count;
@@ -192,7 +192,7 @@ export class FaultyConn implements Conn {
   async #pace(bytes: Uint8Array, { faults, message }: FaultPlan, before: number): Promise<number> {
     const slice = find(faults, "slice");
     const rate = find(faults, "rate");
-    const perStep = rate === undefined ? bytes.length : perTick(rate.bytes);
+    const perStep = rate === undefined ? bytes.length : Math.ceil(rate.bytes / TICKS);
     // A slice is sent whole, unless that takes more than a second.
     const piece = Math.min(slice?.bytes ?? perStep, rate?.bytes ?? Infinity);
     const pauses = this.#pauses;
@@ -291,9 +291,4 @@ export class ReplyConn extends FaultyConn {
 /** Returns the fault that ends the connection; of several, the first. */
 function endOf(faults: readonly Fault[]): FaultOf<"cut" | "reset" | "stall"> | undefined {
   return faults.find((fault) => /^(cut|reset|stall)$/.test(fault.name)) as ReturnType<typeof endOf>;
-}
-
-/** Returns the bytes of one tick of a rate. */
-function perTick(bytesPerSecond: number): number {
-  return Math.ceil(bytesPerSecond * TICK / 1000);
 }
