@@ -102,12 +102,7 @@ export class DatagramServer implements AsyncDisposable {
    * @param sockets bound; owned from here on
    * @param hostname the name or address to which they are bound
    */
-  constructor(
-    handler: Handler<void>,
-    options: DatagramOptions,
-    sockets: readonly Socket[],
-    hostname = "",
-  ) {
+  constructor(handler: Handler<void>, options: DatagramOptions, sockets: Socket[], hostname = "") {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
@@ -175,7 +170,11 @@ export class DatagramServer implements AsyncDisposable {
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
     const send = (reply: Uint8Array) => this.#send(socket, fitting(reply, ending), addr);
-    const push = (part: string | Uint8Array) => this.#push(socket, part, addr);
+    const push = (part: string | Uint8Array) => {
+      if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
+      track(this.#send(socket, bytesOf(part), addr), this.#pushes);
+      return true;
+    };
     const localAddr = addrOf(socket.address());
     const client = new Sender(addr, localAddr, this.messages, push, () => this.#drained());
     try {
@@ -190,12 +189,6 @@ export class DatagramServer implements AsyncDisposable {
       client.over();
     }
     if (once) this.#close();
-  }
-
-  #push(socket: Socket, part: string | Uint8Array, addr: NetAddr): boolean {
-    if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
-    track(this.#send(socket, bytesOf(part), addr), this.#pushes);
-    return true;
   }
 
   /** Sends the handler's reply, or what the faults of the message make of it. */

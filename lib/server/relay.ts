@@ -7,8 +7,7 @@ import { ConnectError } from "../net/errors.ts";
 import type { Open } from "./fault_injector.ts";
 import { Callbacks } from "./handler.ts";
 import { Server } from "./serve.ts";
-import { checkRelay } from "./serve_options.ts";
-import type { RelayOptions, RelayTarget, ServeOptions } from "./serve_options.ts";
+import { checkRelay, type RelayOptions, type RelayTarget } from "./serve_options.ts";
 
 /**
  * Relays connections to a server until {@linkcode Server.shutdown} or `signal`. Half-closes pass, and
@@ -34,7 +33,7 @@ export function relay<State = void>(
 ): Server<State> {
   checkRelay(target, options);
   const callbacks = new Callbacks(options.onError?.bind(options));
-  const own: ServeOptions<State> = {
+  const own: RelayOptions<State> = {
     ...options,
     async onOpen(client) {
       try {
