@@ -148,8 +148,10 @@ export class FaultyConn implements Conn {
     const delay = find(faults, "delay");
     if (delay === undefined) return undefined;
     const value = drawDelay(delay, plan);
-    const isNew = message !== undefined || this.#due === 0 || delay.longest > delay.shortest;
+    const isReply = message !== undefined;
+    const isNew = isReply || this.#due === 0 || delay.longest > delay.shortest;
     if (isNew) this.report(delay, message, value);
+    if (isReply) return this.#pauses.sleep(value); // its server keeps the order
     this.#due = Math.max(this.#due, performance.now() + value);
     return this.#sleepUntil(this.#due);
   }

@@ -374,6 +374,20 @@ describe("order and time", () => {
     assertEquals(await peer.rest(), [said, "eof"]);
   });
 
+  it("the delay of a reply that is ready first is not one of those before it", async () => {
+    const handler: Handler<void> = async (message, reply) => {
+      if (message.text === "first") await sleep(30);
+      reply.write(message);
+    };
+    await using server = await misbehave("delay=1ms@1,delay=1m@2", {
+      ...{ handler, concurrency: 2, grace: 0 },
+    });
+    using peer = await server.dial();
+    await peer.say("first\nsecond\n");
+    assert(!await isPending(peer.hear("first\n".length), 5000));
+    assertEquals(peer.heard, "first\n");
+  });
+
   it("one client's faults never slow another", async () => {
     await using server = await misbehave(Faults.read("drop@999", { orders: true }), { grace: 0 });
     using slow = await server.dial();
