@@ -88,7 +88,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #handler: Handler<void>;
   readonly #options: DatagramOptions;
   readonly #sockets: readonly Socket[];
-  readonly #callbacks: Callbacks;
+  readonly #callbacks: Callbacks<NetAddr>;
   readonly #faults: ConnectionFaults | undefined;
   readonly #delays = new Sleeps();
   readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
@@ -106,7 +106,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#handler = handler;
     this.#options = options;
     this.#sockets = sockets;
-    this.#callbacks = new Callbacks(options.onError?.bind(options));
+    this.#callbacks = new Callbacks(options);
     this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
     this.addrs = sockets.map((socket) => {
       const { address, port } = socket.address(); // without the zone
@@ -116,7 +116,7 @@ export class DatagramServer implements AsyncDisposable {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
       socket.on("error", ({ message }) => this.#callbacks.trouble(`cannot receive: ${message}`));
     }
-    this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), sockets);
+    this.#callbacks.announce(this.addrs, sockets);
     void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
 

@@ -7,6 +7,7 @@ import { close } from "../net/conn.ts";
 import type { Message } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Reply } from "./reply.ts";
+import type { ServerOptions } from "./serve_options.ts";
 
 /**
  * The other end of a conversation, as handlers and callbacks see it.
@@ -124,15 +125,17 @@ export type Ending =
   | "done";
 
 /** Calls the callbacks of a server, and reports their errors and its own. */
-export class Callbacks {
+export class Callbacks<At extends Addr = Addr> {
   #isTroubled = false;
 
-  /** @param onError its own errors are dropped; without one, errors are printed */
-  constructor(readonly onError: (error: Error) => void = printError) {}
+  /** @param options without an `onError`, errors are printed */
+  constructor(readonly options: Pick<ServerOptions<void, unknown, At>, "onError" | "onListen">) {}
 
-  /** Reports an error in a sentence. Never throws. */
+  /** Reports an error in a sentence. Never throws: errors of `onError` are dropped. */
   report(sentence: string, cause?: unknown): void {
-    safely(() => this.onError(new Error(sentence, { cause })), () => {});
+    const { options } = this;
+    const error = new Error(sentence, { cause });
+    safely(() => options.onError ? options.onError(error) : printError(error), () => {});
   }
 
   /** Reports why the network fails; once, until it is null: the network works again. */
@@ -148,13 +151,9 @@ export class Callbacks {
   call = (callback: () => unknown): void => safely(callback, this.failed);
 
   /** Calls `onListen` with each address. If it throws, closes what was opened. */
-  announce<At>(
-    addrs: readonly At[],
-    onListen: (addr: At) => unknown,
-    opened: readonly { close(): void }[],
-  ): void {
+  announce(addrs: readonly At[], opened: readonly { close(): void }[]): void {
     try {
-      for (const addr of addrs) catchRejection(onListen(addr), this.failed);
+      for (const addr of addrs) catchRejection(this.options.onListen?.(addr), this.failed);
     } catch (error) {
       opened.forEach(close);
       throw error;

@@ -32,7 +32,7 @@ export function relay<State = void>(
   options: RelayOptions<State> = {},
 ): Server<State> {
   checkRelay(target, options);
-  const callbacks = new Callbacks(options.onError?.bind(options));
+  const callbacks = new Callbacks(options);
   const own: RelayOptions<State> = {
     ...options,
     async onOpen(client) {

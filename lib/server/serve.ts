@@ -122,7 +122,7 @@ export class Server<State = void> implements AsyncDisposable {
     prepareErrors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
-    const { call, failed } = this.#callbacks = new Callbacks(options.onError?.bind(options));
+    const { call, failed } = this.#callbacks = new Callbacks(options);
     this.#options = options;
     const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
     this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
@@ -142,7 +142,7 @@ export class Server<State = void> implements AsyncDisposable {
     };
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
-    this.#callbacks.announce(this.addrs, (addr) => options.onListen?.(addr), this.#listeners);
+    this.#callbacks.announce(this.addrs, this.#listeners);
     this.finished = this.#run();
     void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
