@@ -127,7 +127,7 @@ export function faultRows(): [string, string][] {
  * @throws {RangeError} whose message says what is wrong, and what would be right
  */
 export function readFaults(text: string): Fault[] {
-  return [...`${text},`.matchAll(ITEM)].map(([, item = ""]) => readFault(item.trim()));
+  return Array.from(`${text},`.matchAll(ITEM), ([, item = ""]) => readFault(item.trim()));
 }
 
 function readFault(item: string): Fault {
