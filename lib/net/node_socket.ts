@@ -201,7 +201,8 @@ export class SocketConn implements ServerConn {
   /** Waits for bytes or an end. Adds listeners at the first read: before it, TLS may take the socket. */
   #news(): Promise<void> {
     if (this.#wake === undefined) {
-      for (const event of ["readable", "end", "close"]) this.socket.on(event, () => this.#wake?.());
+      const wake = () => this.#wake?.();
+      for (const event of ["readable", "end", "close"]) this.socket.on(event, wake);
     }
     return new Promise((resolve) => this.#wake = resolve);
   }

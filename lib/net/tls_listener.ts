@@ -4,9 +4,10 @@
  * neither would use up all descriptors. Here, the TCP connection below is closed, which frees it at once.
  */
 
+import type { Socket } from "node:net";
 import { turn } from "../wait.ts";
 import { close, type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
-import { asDenoError } from "./node_socket.ts";
+import { happens, SocketConn } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
 
@@ -30,17 +31,13 @@ export function layTls(listener: Listener, identity: Identity): Listener {
 /** A connection to a TLS client. The handshake begins with the first use, the layer with the first byte. */
 class TlsConnection extends WrappedConn {
   #layer: ReturnType<LayOver> | undefined;
+  #plain: SocketConn | undefined; // the layer's plain text, once the handshake is done
   #handshake: Promise<void> | undefined;
   #sending = Promise.resolve(); // the last of what the layer sends
-  #isSecure = false;
-  #received: Uint8Array[] = []; // not yet read
-  #hasEnded = false; // the client has half-closed, in TLS
-  #failure: Error | undefined;
   #isReceiving = false;
   #isClosed = false;
   #room = FIRST_READ;
-  #wake = () => {}; // resolves the wait for the client
-  readonly #giveUp = new Set<(failure: Error) => void>(); // reject the waits for the network
+  #giveUp = (_why: Error) => {}; // the wait for the client's first byte
 
   override handshake = (): Promise<void> => this.#handshake ??= this.#shakeHands();
 
@@ -48,34 +45,45 @@ class TlsConnection extends WrappedConn {
     super(conn);
   }
 
+  /** Makes the layer, which costs 1 ms, at the client's first byte. */
   async #shakeHands(): Promise<void> {
-    while (!this.#isSecure && this.#failure === undefined) await this.#more();
-    if (this.#failure === undefined) return;
-    await this.#flush(); // tells the client why
-    throw new Error(describeHandshakeError(this.#failure), { cause: this.#failure });
-  }
-
-  override async read(into: Uint8Array): Promise<number | null> {
-    if (!this.#isSecure) await this.handshake();
-    for (;;) {
-      if (this.#received.length > 0) return this.#take(into);
-      if (this.#hasEnded) return null;
-      if (this.#failure !== undefined) throw this.#failure;
-      await this.#more();
+    try {
+      const first = await new Promise<Uint8Array>((resolve, reject) => {
+        this.#giveUp = reject;
+        this.#receive().then(resolve, reject);
+      });
+      const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
+      const { socket, wire } = layer;
+      const plain = new SocketConn(socket);
+      socket.on("_tlsError", (error) => socket.destroy(error)); // of a record: node:tls itself uses this event
+      await turn(); // it must not be destroyed before it has started
+      this.#layer = layer;
+      if (this.#isClosed) this.#cut();
+      await happens(socket, "secure", () => {
+        wire.push(first);
+        void this.#pump(layer);
+      });
+      this.#plain = plain;
+    } catch (error) {
+      await this.#flush(); // tells the client why
+      throw new Error(describeHandshakeError(error), { cause: error });
     }
   }
 
+  override async read(into: Uint8Array): Promise<number | null> {
+    if (this.#plain === undefined) await this.handshake();
+    if (this.#layer) void this.#pump(this.#layer);
+    return (this.#plain as SocketConn).read(into);
+  }
+
   override async write(bytes: Uint8Array): Promise<number> {
-    if (!this.#isSecure) await this.handshake();
-    const piece = bytes.subarray(0, LARGEST_WRITE);
-    await this.#unlessItFails((done) => this.#layer?.socket.write(piece, done));
-    return piece.length;
+    if (this.#plain === undefined) await this.handshake();
+    return (this.#plain as SocketConn).write(bytes.subarray(0, LARGEST_WRITE));
   }
 
   /** Half-closes the connection, in TLS and in TCP. */
   override async closeWrite(): Promise<void> {
-    const socket = this.#layer?.socket;
-    if (socket) await this.#unlessItFails((done) => socket.end(done));
+    await this.#plain?.closeWrite();
     await this.#flush();
     await this.conn.closeWrite();
   }
@@ -83,15 +91,15 @@ class TlsConnection extends WrappedConn {
   /** Closes the connection, in TLS too if the client has received everything. */
   override close(): void {
     if (this.#isClosed) return;
-    const isTaken = this.#isSecure && this.#failure === undefined && this.#giveUp.size === 0;
     this.#over("closed");
-    if (isTaken && this.#layer?.socket.writableEnded === false) void this.#sendEnd();
+    const socket = this.#plain?.socket;
+    if (socket?.writable && socket.writableLength === 0) void this.#sendEnd(socket);
     else this.#cut();
   }
 
-  async #sendEnd(): Promise<void> {
+  async #sendEnd(socket: Socket): Promise<void> {
     const late = setTimeout(() => this.#cut(), END_LIMIT);
-    await new Promise<void>((resolve) => this.#layer?.socket.end(resolve));
+    await new Promise<void>((resolve) => socket.end(resolve));
     await this.#flush();
     clearTimeout(late);
     this.#cut();
@@ -106,32 +114,13 @@ class TlsConnection extends WrappedConn {
 
   #over(how: string): void {
     this.#isClosed = true;
-    this.#fail(new Deno.errors.Interrupted(`the connection was ${how}`));
+    this.#giveUp(new Deno.errors.Interrupted(`the connection was ${how}`));
   }
 
   /** Frees the descriptor. */
   #cut(): void {
     close(this.conn);
     this.#layer?.socket.destroy();
-    this.#layer = undefined;
-  }
-
-  /** Makes the layer, which costs 1 ms, at the client's first byte. */
-  async #begin(): Promise<void> {
-    const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
-    const { socket } = layer;
-    const fail = (error: Error) => this.#fail(asDenoError(error) as Error);
-    socket.on("data", (bytes: Uint8Array) => this.#received.push(bytes));
-    socket.on("end", () => {
-      this.#hasEnded = true;
-      this.#wake();
-    });
-    socket.on("secure", () => this.#isSecure = true);
-    socket.on("error", fail); // of the handshake
-    socket.on("_tlsError", fail); // of a later record: the event that node:tls itself uses
-    await turn(); // it must not be destroyed before it has started
-    if (this.#isClosed) socket.destroy();
-    else this.#layer = layer;
   }
 
   /** Resolves once all output of the layer has been sent, or can't be. */
@@ -141,61 +130,27 @@ class TlsConnection extends WrappedConn {
     await this.#sending.catch(() => {});
   }
 
-  /** Moves as many received bytes as fit. */
-  #take(into: Uint8Array): number {
-    let at = 0;
-    for (let bytes; at < into.length && (bytes = this.#received[0]) !== undefined;) {
-      const piece = bytes.subarray(0, into.length - at);
-      into.set(piece, at);
-      at += piece.length;
-      if (piece.length < bytes.length) this.#received[0] = bytes.subarray(piece.length);
-      else this.#received.shift();
-    }
-    return at;
-  }
-
-  /** Waits for bytes, the end or a failure. The network is read only here, when it is needed. */
-  #more(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#wake = resolve;
-    if (!this.#isReceiving) void this.#receive();
-    return promise;
-  }
-
-  async #receive(): Promise<void> {
+  /** Passes on what the client sends, until there is plain text to read: the network is read when needed. */
+  async #pump({ wire, socket }: ReturnType<LayOver>): Promise<void> {
+    if (this.#isReceiving) return;
     this.#isReceiving = true;
     try {
-      const buffer = new Uint8Array(this.#room);
-      const count = await this.conn.read(buffer);
-      if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
-      this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
-      if (this.#layer === undefined && !this.#isClosed) await this.#begin();
-      this.#layer?.wire.push(buffer.subarray(0, count));
+      while (socket.readableLength === 0 && socket.readable) wire.push(await this.#receive());
     } catch (error) {
       await turn(); // an alert of the client may say why
       // A client that has half-closed in TLS may do so in TCP too, and still be answered.
-      if (!this.#hasEnded || !(error instanceof Deno.errors.UnexpectedEof)) {
-        this.#fail(error as Error);
-      }
+      const isEnd = error instanceof Deno.errors.UnexpectedEof;
+      if (!isEnd || !socket.readableEnded) socket.destroy(error as Error);
     }
     this.#isReceiving = false;
-    this.#wake();
   }
 
-  /** Waits until something is done, or the connection fails. */
-  async #unlessItFails(start: (done: (error?: Error | null) => void) => void): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    this.#giveUp.add(reject);
-    start((error) => error ? reject(error) : resolve());
-    await promise.finally(() => this.#giveUp.delete(reject));
-  }
-
-  #fail(error: Error): void {
-    if (this.#failure !== undefined) return;
-    this.#failure = error;
-    for (const giveUp of this.#giveUp) giveUp(error);
-    this.#wake();
+  async #receive(): Promise<Uint8Array> {
+    const buffer = new Uint8Array(this.#room);
+    const count = await this.conn.read(buffer);
+    if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
+    this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
+    return buffer.subarray(0, count);
   }
 }
 
