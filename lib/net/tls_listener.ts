@@ -55,7 +55,8 @@ class TlsConnection extends WrappedConn {
       const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
       const { socket, wire } = layer;
       const plain = new SocketConn(socket);
-      socket.on("_tlsError", (error) => socket.destroy(error)); // of a record: node:tls itself uses this event
+      // The error of a later record: the event that node:tls itself uses.
+      socket.on("_tlsError", (error) => socket.destroy(error));
       await turn(); // it must not be destroyed before it has started
       this.#layer = layer;
       if (this.#isClosed) this.#cut();
