@@ -6,7 +6,6 @@ import { isPending, timeLimit } from "../wait.ts";
 import { BY_LF, type CustomFraming, Framer, type Framing } from "../wire/framing.ts";
 import { errorReply, FramingError, MessageTooLong } from "../wire/message.ts";
 import type { FairReads } from "./fair_reads.ts";
-import type { FaultInjector, Served } from "./fault_injector.ts";
 import { catchRejection, type Client, type Ending, type Handler } from "./handler.ts";
 import { Outbox, type OutboxConn } from "./outbox.ts";
 import type { ServeOptions } from "./serve_options.ts";
@@ -24,14 +23,12 @@ export interface ConversationConfig<State>
   readonly handlerTimeout: number;
   /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
   readonly separate: boolean;
-  /** The faults of connections and replies, if there are any. */
-  readonly faults?: FaultInjector<State> | undefined;
   readonly once: boolean;
   readonly reads: FairReads;
   /** Reports that the handler or a callback failed. */
   failed(error: unknown): void;
   /** Reports the end of the conversation. */
-  over(conversation: Served<State>, ending: Ending): void;
+  over(conversation: Conversation<State>, ending: Ending): void;
 }
 
 /**

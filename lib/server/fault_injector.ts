@@ -7,7 +7,7 @@ import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { ReplyConn } from "../faults/faulty_conn.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { Conversation, type ConversationConfig } from "./conversation.ts";
-import type { Client, Handler } from "./handler.ts";
+import type { Client, Ending, Handler } from "./handler.ts";
 import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
@@ -16,8 +16,15 @@ type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
 /** The service of one connection: a conversation or, in a relay, a connection to another server. */
 export type Served<State> = Conversation<State> | RelayedConnection<State>;
 
+/** The options and callbacks that all connections of a server share. */
+export interface ServedConfig<State> extends ConversationConfig<State> {
+  /** The faults of connections and replies, if there are any. */
+  readonly faults: FaultInjector<State> | undefined;
+  over(served: Served<State>, ending: Ending): void;
+}
+
 /** Begins the service of a connection, which it owns from there on. */
-export type Open<State> = (conn: ServerConn, config: ConversationConfig<State>) => Served<State>;
+export type Open<State> = (conn: ServerConn, config: ServedConfig<State>) => Served<State>;
 
 /** All the faults of a server of connections, or of a relay. */
 export class FaultInjector<State> {

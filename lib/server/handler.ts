@@ -7,7 +7,6 @@ import { close } from "../net/conn.ts";
 import type { Message } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Reply } from "./reply.ts";
-import type { ServerOptions } from "./serve_options.ts";
 
 /**
  * The other end of a conversation, as handlers and callbacks see it.
@@ -129,7 +128,12 @@ export class Callbacks<At extends Addr = Addr> {
   #isTroubled = false;
 
   /** @param options without an `onError`, errors are printed */
-  constructor(readonly options: Pick<ServerOptions<void, unknown, At>, "onError" | "onListen">) {}
+  constructor(
+    readonly options: {
+      onListen?: ((addr: At) => void) | undefined;
+      onError?: ((error: Error) => void) | undefined;
+    },
+  ) {}
 
   /** Reports an error in a sentence. Never throws: errors of `onError` are dropped. */
   report(sentence: string, cause?: unknown): void {

@@ -1,10 +1,9 @@
 /** Output of one conversation: replies in the order of their messages, and pushes between them. */
 
 import type { ServerConn } from "../net/conn.ts";
-import { concat, type CustomFraming } from "../wire/framing.ts";
+import { concat, type CustomFraming, type Framing } from "../wire/framing.ts";
 import { bytesOf } from "../wire/message.ts";
 import { timeLimit } from "../wait.ts";
-import type { Conversation, ConversationConfig } from "./conversation.ts";
 import { LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
@@ -66,8 +65,10 @@ export class Outbox {
 
   constructor(
     readonly conn: OutboxConn,
-    readonly config: Pick<ConversationConfig<never>, "framing" | "handlerTimeout" | "separate">,
-    readonly owner: Pick<Conversation, "failed" | "cut">,
+    readonly config: Readonly<
+      { framing: Framing | CustomFraming; handlerTimeout: number; separate: boolean }
+    >,
+    readonly owner: { failed(error: unknown): void; cut(ending: "reset"): void },
   ) {
     this.framing = typeof config.framing === "string" ? undefined : config.framing;
   }

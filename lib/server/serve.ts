@@ -7,9 +7,10 @@ import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst, ADMISSION_LIMIT, Admissions, kindOf } from "./accept.ts";
-import { type ConversationConfig, LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
+import { LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
-import { converse, FaultInjector, type Open, type Served } from "./fault_injector.ts";
+import { converse, FaultInjector } from "./fault_injector.ts";
+import type { Open, Served, ServedConfig } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
 import { checkService, SERVE_RULES, type ServeOptions } from "./serve_options.ts";
 
@@ -93,7 +94,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
   readonly #callbacks: Callbacks;
-  readonly #config: ConversationConfig<State>;
+  readonly #config: ServedConfig<State>;
   readonly #open: Open<State>;
   readonly #conversations = new Set<Served<State>>();
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
