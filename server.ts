@@ -6,17 +6,7 @@ import { nameOf, Transcript } from "./lib/cli/output/transcript.ts";
 import { onInputEnd } from "./lib/cli/pipes.ts";
 import { complain, keepOnly, onSignals, run, stopAtSignals } from "./lib/cli/program.ts";
 import { openLog } from "./lib/cli/server_log.ts";
-import {
-  args,
-  check,
-  command,
-  encodeEscapes,
-  FAULTS,
-  OPTIONS,
-  type Options,
-} from "./lib/cli/server_options.ts";
-import type { Faults } from "./lib/faults/faults.ts";
-import type { Listener } from "./lib/net/conn.ts";
+import { args, check, command, FAULTS, OPTIONS, type Options } from "./lib/cli/server_options.ts";
 import { listen } from "./lib/net/listen.ts";
 import { readTls } from "./lib/net/pem.ts";
 import { traced } from "./lib/net/traced.ts";
@@ -24,7 +14,9 @@ import { serveDatagrams } from "./lib/server/datagrams.ts";
 import { isReply, readback } from "./lib/server/readback.ts";
 import { relay } from "./lib/server/relay.ts";
 import { serve } from "./lib/server/serve.ts";
+import type { ServeOptions } from "./lib/server/serve_options.ts";
 import { onAbort } from "./lib/wait.ts";
+import { encodeEscapes } from "./lib/wire/quote.ts";
 
 const ABOUT = `usage: readback-server [options] [HOST [PORT] | HOST:PORT] [-- COMMAND ...]
 
@@ -48,7 +40,7 @@ async function main(options: Options): Promise<number> {
   const log = await openLog(options, fail);
   const logPath = logFile && await absolute(logFile);
   const where = { hostname, port, path, resets: Boolean(to) || faults?.resets, ...tls };
-  const listeners = udp ? [] : await listen(where);
+  const listeners = udp ? undefined : await listen(where);
   await log.file?.truncate().catch(() => {}); // not before: it may be another server's, or a pipe
   // Each datagram is checked, a relay connects, and a socket's file is removed at the end.
   const isUnix = path !== undefined || to?.path !== undefined;
@@ -57,8 +49,8 @@ async function main(options: Options): Promise<number> {
 
   const transcript = new Transcript(log);
   onAbort(stop.signal, () => transcript.stopping());
-  const common = { faults, grace: command ? 0 : grace, signal: stop.signal };
-  const server = await start(options, common, listeners, transcript);
+  const common = { listeners, faults, grace: command ? 0 : grace, signal: stop.signal };
+  const server = await start(options, transcript, common);
   transcript.listening(server.addrs, faults, !udp);
 
   const env = await environmentFor(server.addr, logPath);
@@ -71,13 +63,10 @@ async function main(options: Options): Promise<number> {
   throw new Error("the conversation ended before a whole message came");
 }
 
-/** Starts the server, on the listeners unless it serves UDP. */
-async function start(
-  options: Options,
-  common: { faults: Faults | undefined; grace: number; signal: AbortSignal },
-  listeners: Listener[],
-  transcript: Transcript,
-) {
+type Common = Pick<ServeOptions, "listeners" | "faults" | "grace" | "signal">;
+
+/** Starts the server; without listeners, it serves UDP. */
+async function start(options: Options, transcript: Transcript, common: Common) {
   const { host: hostname, port, udp, to, framing, maxMessage, once, trace, stamp } = options;
   const { maxClients, idleTimeout, drain, hideSilent, proxyProtocol, quiet, reply } = options;
   const { onFault, onMessage, onTrace, onFraming, callbacks } = transcript;
@@ -88,7 +77,9 @@ async function start(
   if (udp) return await serveDatagrams(handler, { ...reports, ...messages, ...where });
   const connections = {
     ...{ ...reports, ...callbacks, maxClients, idleTimeout },
-    listeners: trace ? listeners.map((listener) => traced(listener, onTrace)) : listeners,
+    listeners: trace
+      ? common.listeners?.map((listener) => traced(listener, onTrace))
+      : common.listeners,
     onAccept: hideSilent ? transcript.hideSilent(proxyProtocol) : proxyProtocol,
   };
   if (to) return relay(to, connections);

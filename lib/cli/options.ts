@@ -62,7 +62,7 @@ const LEFT = 30;
 /** A line of the help's right column, with the space after it: both columns have 80 characters. */
 const LINE = /(.{1,49})(?: |$)/g;
 /** `--name`, `--name=value`, or one-letter flags and an option with its value, `-abn=value`. */
-const ARGUMENT = /^(--[^=]+|-[^-])(.*)$/su;
+const ARGUMENT = /^(--[^=]*|-[^-])(.*)$/su;
 
 /** Reads any text. */
 export const text = (text: string): string => text;
@@ -102,15 +102,10 @@ export function parse<T extends Table>(
   cut: (operand: string) => string[] = (operand) => [operand],
 ): Values<T> | "help" | "version" {
   const all: Table = { ...table, ...COMMON };
-  const names = Object.keys(all).map((key) => dashed(key).slice(2));
-  const { _: rest, ...named } = parseArgs([...spellOut(all, args)], {
-    string: ["_", ...names],
-    collect: names,
-    unknown: (arg, name) => {
-      if (name !== undefined) throw unknown(arg, names);
-    },
-  });
-  const given = (key: string) => named[dashed(key).slice(2)] as string[];
+  const keys = Object.keys(all);
+  const spelled = [...spellOut(all, args)];
+  const { _: rest, ...named } = parseArgs(spelled, { string: ["_", ...keys], collect: keys });
+  const given = (key: string) => named[key] as string[];
   const isGiven = (key: string) => given(key).length > 0;
   if (isGiven("help")) return "help";
   if (isGiven("version")) return "version";
@@ -147,8 +142,9 @@ export function help(table: Table, more: readonly HelpRow[] = []): string {
 }
 
 /**
- * Writes each option with its value as one argument, `--name=value`, a flag as `--name=`. Otherwise,
+ * Writes each option with its value as one argument, `--key=value`, a flag as `--key=`. Otherwise,
  * the parser takes an empty value for a missing one, and a value that begins with `-` for an option.
+ * @throws {UsageError}
  */
 function* spellOut(table: Table, args: readonly string[]): Generator<string> {
   const left = [...args];
@@ -157,6 +153,7 @@ function* spellOut(table: Table, args: readonly string[]): Generator<string> {
     const row = Object.entries(table)
       .find(([key, { short }]) => name === dashed(key) || name === `-${short}`);
     if (row === undefined) {
+      if (name !== undefined) throw unknown(arg, Object.keys(table).map(dashed));
       yield arg;
       continue;
     }
@@ -172,7 +169,7 @@ function* spellOut(table: Table, args: readonly string[]): Generator<string> {
     } else if (after.startsWith("=")) {
       throw new UsageError(`${option} takes no value: write ${option} alone`);
     } else if (after !== "") left.unshift(`-${after}`);
-    yield `${option}=${text}`;
+    yield `--${key}=${text}`;
   }
   yield* ["--", ...left];
 }
@@ -196,12 +193,11 @@ function checkCombinations(table: Table, isGiven: (key: string) => boolean) {
 
 function unknown(arg: string, names: readonly string[]): UsageError {
   const [name = ""] = arg.split("=");
-  const distance = (other: string) => levenshteinDistance(name, `--${other}`);
+  const distance = (other: string) => levenshteinDistance(name, other);
   const [nearest = ""] = names.toSorted((a, b) => distance(a) - distance(b));
   const isNear = name.length > MOST_MISSPELT + 2 && distance(nearest) <= MOST_MISSPELT;
-  return new UsageError(
-    `unknown option ${quote(name)}: ${isNear ? `did you mean --${nearest}?` : SEE_HELP}`,
-  );
+  const remedy = isNear ? `did you mean ${nearest}?` : SEE_HELP;
+  return new UsageError(`unknown option ${quote(name)}: ${remedy}`);
 }
 
 function readValues(name: string, { read, fallback, many }: Option, given: string[]): unknown {

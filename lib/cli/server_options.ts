@@ -7,7 +7,7 @@ import { proxyProtocol } from "../net/proxy_protocol.ts";
 import { endlessFormat, format, REPLY, STAMPS } from "../server/readback.ts";
 import { readTarget } from "../server/relay.ts";
 import { FRAMINGS } from "../wire/framing.ts";
-import { quote } from "../wire/quote.ts";
+import { encodeEscapes } from "../wire/quote.ts";
 import { checkRunPermission } from "./command.ts";
 import { bytes, duration, oneOf, text, UsageError, type Values, whole } from "./options.ts";
 
@@ -58,10 +58,6 @@ export type Options = Values<typeof OPTIONS>;
 const TITLE = "FAULTS, separated by commas; for some messages only with @3, @3.., @3..5, @10%";
 /** The rows of the help after the options. */
 export const FAULTS = faultRows().map((row, at) => at === 0 ? [...row, TITLE] as const : row);
-/** Escapes of one letter, and their bytes. */
-const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
-const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
-const encoder = new TextEncoder();
 
 /** Checks what the table of options can't; returns the requested faults, if there are any. */
 export async function check(options: Options): Promise<Faults | undefined> {
@@ -83,20 +79,4 @@ export async function check(options: Options): Promise<Faults | undefined> {
 export function replyFormat(text: string): string {
   encodeEscapes(text);
   return format(text);
-}
-
-/**
- * Encodes a text in which `\\n`, `\\r`, `\\t`, `\\\\` and `\\xNN` stand for a byte each.
- * @throws {RangeError} if it has another escape
- */
-export function encodeEscapes(text: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
-    const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
-    if (byte === undefined && piece.startsWith("\\")) {
-      throw new RangeError(`there is no escape ${quote(piece)}: write ${RIGHT_ESCAPES}`);
-    }
-    bytes.push(...byte === undefined ? encoder.encode(piece) : [byte]);
-  }
-  return Uint8Array.from(bytes);
 }

@@ -80,3 +80,23 @@ export function asJson({ event, ...fields }: { readonly event: string }, now: Da
   }
   return JSON.stringify(shown);
 }
+
+/** Escapes of one letter, and their bytes. */
+const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
+const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
+
+/**
+ * Encodes a text in which `\\n`, `\\r`, `\\t`, `\\\\` and `\\xNN` stand for a byte each.
+ * @throws {RangeError} if it has another escape
+ */
+export function encodeEscapes(text: string): Uint8Array {
+  const bytes: number[] = [];
+  for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
+    const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
+    if (byte === undefined && piece.startsWith("\\")) {
+      throw new RangeError(`there is no escape ${quote(piece)}: write ${RIGHT_ESCAPES}`);
+    }
+    bytes.push(...byte === undefined ? new TextEncoder().encode(piece) : [byte]);
+  }
+  return Uint8Array.from(bytes);
+}

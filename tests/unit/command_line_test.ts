@@ -11,7 +11,7 @@ import {
   UsageError,
   whole,
 } from "../../lib/cli/options.ts";
-import { encodeEscapes } from "../../lib/cli/server_options.ts";
+import { encodeEscapes } from "../../lib/wire/quote.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: text, help: "a host" },
@@ -80,6 +80,8 @@ describe("parse", () => {
       [["--frobnicate"], 'unknown option "--frobnicate": --help lists the options'],
       [["-x"], 'unknown option "-x": --help lists the options'],
       [["--no-loud"], 'unknown option "--no-loud": --help lists the options'],
+      [["--_"], 'unknown option "--_": --help lists the options'],
+      [["--=x"], 'unknown option "--": --help lists the options'],
       [["--host.x", "1"], 'unknown option "--host.x": did you mean --host?'],
       [["--port"], "--port needs a value: --port=PORT"],
       [["-lp"], "--port needs a value: --port=PORT"],
