@@ -95,11 +95,8 @@ export function absolute(path: string): Promise<string> {
 }
 
 /** Returns the variables that contain the address of the server. */
-export async function environmentFor(
-  addr: Addr,
-  logPath?: string,
-): Promise<Record<string, string>> {
-  const log = logPath === undefined ? {} : { READBACK_LOG: logPath };
+export async function environmentFor(addr: Addr, logPath?: string) {
+  const log: Record<string, string> = logPath === undefined ? {} : { READBACK_LOG: logPath };
   if (!("hostname" in addr)) return { READBACK_PATH: await absolute(addr.path), ...log };
   const { port } = addr;
   const hostname = { "0.0.0.0": "127.0.0.1", "::": "::1" }[addr.hostname] ?? addr.hostname;

@@ -27,6 +27,8 @@ export function standardInput(input: Input): Input {
 
 /** The time in which an input that has already ended shows that, in ms. */
 const ENDED = 50;
+const HAS_ENDED = "cannot use --until-eof: standard input has already ended; give it a pipe " +
+  "that stays open, as the program that starts the server can";
 
 /**
  * Calls back at the end of standard input, which is discarded.
@@ -34,12 +36,7 @@ const ENDED = 50;
  */
 export async function onInputEnd(callback: () => void): Promise<void> {
   const end = Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
-  if (!await isPending(end, ENDED)) {
-    throw new UsageError(
-      "cannot use --until-eof: standard input has already ended; give it a pipe that stays open, " +
-        "as the program that starts the server can",
-    );
-  }
+  if (!await isPending(end, ENDED)) throw new UsageError(HAS_ENDED);
   void end.then(callback);
 }
 
@@ -48,7 +45,7 @@ export interface MessageSource {
   /** The next message; null at the end. */
   next(): Promise<Uint8Array | null>;
   /** Gives up the pending call of `next`, since the conversation has ended. */
-  abandon?(): Promise<void>;
+  abandon?(): Promise<void> | void;
   /** Writes something else without breaking the line that is being typed. */
   interrupt?(write: () => Promise<void>): Promise<void>;
 }

@@ -139,7 +139,6 @@ export async function openTerminal(
         answer = undefined;
         screen.write("\n");
       }
-      return Promise.resolve();
     },
     async interrupt(write) {
       if (answer === undefined) return await write();
