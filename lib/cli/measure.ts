@@ -47,14 +47,13 @@ export async function measure(context: Context): Promise<boolean> {
   // If it can't be written, the next event can't be written either.
   onSignals(["SIGQUIT"], () => void summary("progress").catch(() => {}));
   const signal = stopAtSignals(new AbortController());
-  let failure;
-  try {
+  async function run(): Promise<void> {
     await open(measurement, signal, context);
     using _watch = status.watch((columns) => progressOf(measurement, columns - KEYS));
     await measurement.run(signal);
-  } catch (error) {
-    failure = errorMessage(error);
   }
+
+  const failure = await run().then(() => undefined, errorMessage);
   const { sent, answered, wrong } = measurement.tally;
   const isWell = failure === undefined && answered > 0 &&
     (count === undefined || answered === sent);

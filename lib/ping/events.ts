@@ -9,7 +9,7 @@ type Received = { bytes: number; data: Uint8Array };
 /** The reports on one message, or of one connection. Durations are in ms. */
 type MessageEvent =
   /** The duration is known if each reply was awaited. */
-  | { event: "reply"; seq: number; duration?: number } & Received
+  | { event: "reply"; seq: number; duration?: number | undefined } & Received
   | { event: "wrong"; seq: number } & Received
   | { event: "duplicate"; seq: number } & Received
   | { event: "late"; seq: number; duration: number } & Received

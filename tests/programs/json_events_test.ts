@@ -29,7 +29,8 @@ type Cell<T> = T extends number ? "number"
 type Fields<U extends { event: string }> = {
   [N in U["event"]]: {
     [K in Exclude<keyof Extract<U, { event: N }>, "event">]-?: Record<never, never> extends
-      Pick<Extract<U, { event: N }>, K> ? `${Cell<Extract<U, { event: N }>[K]>}, optional`
+      Pick<Extract<U, { event: N }>, K>
+      ? `${Cell<NonNullable<Extract<U, { event: N }>[K]>>}, optional`
       : Cell<Extract<U, { event: N }>[K]>;
   };
 };

@@ -81,8 +81,7 @@ export class Report {
    * @param duration milliseconds that it took, if known
    */
   async reply(data: Uint8Array, seq: number, duration?: number): Promise<void> {
-    const took = duration !== undefined && { duration };
-    await this.print({ event: "reply", seq, bytes: data.length, data, ...took });
+    await this.print({ event: "reply", seq, bytes: data.length, data, duration });
   }
 
   /** Prints an event; resolves once it is written. */

@@ -23,7 +23,7 @@ interface Events {
   sent: Transfer;
   framing: { client: string; framing: Framing; why: string };
   message: Transfer;
-  fault: { client: string; message?: number; fault: string; value?: number };
+  fault: { client: string; message?: number | undefined; fault: string; value?: number | undefined };
   eof: { client: string };
   /** `bytes` are those of the messages, `replied` those that a relay sent; `duration` and `idle` are in ms. */
   ended: { client: string; reason: Ending; messages: number; bytes: number; replied?: number; duration: number; idle: number };
@@ -157,8 +157,7 @@ export class Transcript {
     if (on.isHealthCheck) return;
     this.#show(on.state);
     const client = on.state?.name ?? this.#nameOf(on.addr);
-    const details = { ...message && { message }, fault, ...value !== undefined && { value } };
-    this.#print({ event: "fault", client, ...details });
+    this.#print({ event: "fault", client, message, fault, value });
   };
 
   /** The callbacks of a server of connections. Health checks are not printed. */
