@@ -2,7 +2,7 @@
 /** The server: sends every message back with the time at which it received it. */
 
 import { absolute, environmentFor, runCommand } from "./lib/cli/command.ts";
-import { nameOf, Transcript } from "./lib/cli/output/transcript.ts";
+import { Transcript } from "./lib/cli/output/transcript.ts";
 import { onInputEnd } from "./lib/cli/pipes.ts";
 import { complain, keepOnly, onSignals, run, stopAtSignals } from "./lib/cli/program.ts";
 import { openLog } from "./lib/cli/server_log.ts";
@@ -69,7 +69,7 @@ type Common = Pick<ServeOptions, "listeners" | "faults" | "grace" | "signal">;
 async function start(options: Options, transcript: Transcript, common: Common) {
   const { host: hostname, port, udp, to, framing, maxMessage, once, trace, stamp } = options;
   const { maxClients, idleTimeout, drain, hideSilent, proxyProtocol, quiet, reply } = options;
-  const { onFault, onMessage, onTrace, onFraming, callbacks } = transcript;
+  const { onFault, onMessage, onTrace, onFraming, nameOf, callbacks } = transcript;
   const reports = { ...common, onFault, onError: ({ message }: Error) => fail(message) };
   const messages = { framing, maxMessage, once, onMessage: quiet ? undefined : onMessage };
   const handler = readback({ stamp, format: reply, nameOf }, encodeEscapes);

@@ -152,6 +152,11 @@ describe("--reply", () => {
         assertEquals(peer.stdout, `${name} ${path}\n`);
         await server.until(`from ${name}\n`);
       }
+      await Deno.remove(path);
+      await using quiet = await startServer(["--quiet", "--unix", path, "--reply", "{client}"]);
+      await using peer = startClient(["--unix", path, "--message", "hello"]);
+      await peer.ends(0);
+      assertEquals([peer.stdout, quiet.stderr], ["unix#1\n", ""]);
     },
   );
 

@@ -104,11 +104,6 @@ type FaultyClient = Pick<AnyClient, "addr" | "isHealthCheck" | "state">;
 /** A client of a relay counts the bytes in both directions. */
 type Conversation = Client<Guest | undefined> & { bytes?: number; replied?: number };
 
-/** Formats the address of a client as the transcript does. */
-export function nameOf({ state, addr }: Pick<AnyClient, "state" | "addr">): string {
-  return state?.name ?? formatAddress(addr);
-}
-
 /** How a server's events are printed. */
 export interface TranscriptOptions {
   /** Prints a line. */
@@ -128,10 +123,19 @@ export class Transcript {
   #isStopping = false;
   #vanished = 0;
   #unnamed = 0;
-  readonly #names = new WeakMap<Addr, string>(); // of Unix sockets
+  readonly #names = new WeakMap<Addr, string>();
   #hidden: WeakMap<Addr, Guest> | undefined; // with `hideSilent`
 
   constructor(readonly options: TranscriptOptions) {}
+
+  /** Returns the address of a client as people write it; those of a Unix socket are numbered. */
+  readonly nameOf = ({ addr }: { readonly addr: Addr }): string => {
+    const known = this.#names.get(addr);
+    if (known !== undefined) return known;
+    const name = "hostname" in addr ? formatAddress(addr) : `unix#${++this.#unnamed}`;
+    this.#names.set(addr, name);
+    return name;
+  };
 
   /** The server listens at these addresses, and waits for connections unless it has none. */
   listening(addrs: readonly Addr[], faults?: Faults, waits = true): void {
@@ -149,22 +153,21 @@ export class Transcript {
     const data = message.bytes; // a view, made only if it is printed
     const bytes = data.length;
     if (client.state) client.state.bytes += bytes;
-    this.#print({ event: "message", client: nameOf(client), bytes, data }, client.messages);
+    this.#print({ event: "message", client: this.nameOf(client), bytes, data }, client.messages);
   };
 
   /** Prints each fault. */
   readonly onFault = (fault: string, on: FaultyClient, message?: number, value?: number): void => {
     if (on.isHealthCheck) return;
     this.#show(on.state);
-    const client = on.state?.name ?? this.#nameOf(on.addr);
-    this.#print({ event: "fault", client, message, fault, value });
+    this.#print({ event: "fault", client: this.nameOf(on), message, fault, value });
   };
 
   /** The callbacks of a server of connections. Health checks are not printed. */
   readonly callbacks = {
     onOpen: ({ addr, isHealthCheck }: Client): Guest | undefined => {
       if (this.options.quiet || isHealthCheck) return undefined;
-      const name = this.#nameOf(addr);
+      const name = this.nameOf({ addr });
       const guest = { name, start: performance.now(), bytes: 0, isHidden: true };
       if (this.#hidden) this.#hidden.set(addr, guest);
       else this.#show(guest);
@@ -188,7 +191,7 @@ export class Transcript {
     },
     onRefused: (addr: Addr, reason: string): void => {
       if (this.#hidden && reason === HUNG_UP) return;
-      this.#print({ event: "refused", client: this.#nameOf(addr), reason });
+      this.#print({ event: "refused", client: this.nameOf({ addr }), reason });
     },
     onVanished: (): void => void this.#vanished++,
   };
@@ -196,7 +199,7 @@ export class Transcript {
   /** Prints the reads and writes of connections. */
   readonly onTrace: Trace = (event, { remoteAddr }) => {
     const { trace, print } = this.options;
-    const client = this.#nameOf(remoteAddr);
+    const client = this.nameOf({ addr: remoteAddr });
     const { data, kind, from } = event;
     if (trace) return print(trace.line(event, client));
     const name = from === "peer" ? "received" : "sent";
@@ -239,13 +242,6 @@ export class Transcript {
     this.#clients++;
     const time = new Date(Date.now() - (performance.now() - guest.start));
     this.#print({ event: "connected", client: guest.name }, 0, time);
-  }
-
-  #nameOf(addr: Addr): string {
-    if ("hostname" in addr) return formatAddress(addr);
-    const name = this.#names.get(addr) ?? `unix#${++this.#unnamed}`;
-    this.#names.set(addr, name);
-    return name;
   }
 
   #print(event: Event, number = 0, time = new Date()): void {
