@@ -4,6 +4,7 @@ import { errorMessage } from "../checks.ts";
 import type { Conn } from "../net/conn.ts";
 import { isPending } from "../wait.ts";
 import { BY_LF, concat, CR, Framer, LF, messagesOf, NONE } from "../wire/framing.ts";
+import { nextReply } from "../wire/replies.ts";
 import { UsageError } from "./options.ts";
 
 /** A source of bytes. */
@@ -128,28 +129,25 @@ const LFS = 0x0a0a0a0a, LOW = 0x7f7f7f7f;
 
 /**
  * Cuts what is written into lines, and passes them on with their numbers.
- * @param onLine receives each line without its ending; a view, valid until it resolves
+ * @param onLine receives each line without its ending
  * @returns also `end`, which passes on the last line if it has no ending
  */
 export function cutIntoLines(
-  onLine: (line: Uint8Array, seq: number) => Promise<unknown>,
+  onLine: (line: Uint8Array, seq: number) => Promise<void>,
 ): Output & { end(): Promise<void> } {
-  const framer = new Framer("line", Infinity);
+  let rest = NONE;
   let count = 0;
-  async function took(bytes: number | null): Promise<void> {
-    framer.took(bytes);
-    for (let line; (line = framer.next()) !== null;) await onLine(line.bytes, ++count);
-  }
   return {
     async write(bytes) {
-      while (bytes.length > 0) {
-        const room = framer.room();
-        room.set(bytes.subarray(0, room.length));
-        await took(Math.min(bytes.length, room.length));
-        bytes = bytes.subarray(room.length);
+      rest = concat([rest, bytes]);
+      for (let line; (line = nextReply(rest, { framing: "line" })) !== null;) {
+        await onLine(line.reply, ++count);
+        rest = rest.subarray(line.length);
       }
     },
-    end: () => took(null),
+    async end() {
+      if (rest.length > 0) await onLine(rest, ++count);
+    },
   };
 }
 

@@ -166,9 +166,9 @@ export class Report {
       const line = LINES[event.event]?.(event as never, this);
       return timestamps && line ? `${timeOfDay(new Date(), 3)} ${line}` : line;
     }
-    const isConversation = style === "conversation";
-    if (event.event === "reply") return this.#shown(event.data, isConversation ? RECEIVED : "");
-    if (!isConversation) return undefined;
+    const isAlone = style === "replies";
+    if (event.event === "reply") return this.#shown(event.data, isAlone ? "" : RECEIVED);
+    if (isAlone) return undefined;
     if (event.event === "unsolicited") return this.#shown(event.data, SAYS);
     return event.event === "lost" ? "Client received no reply" : undefined;
   }
