@@ -7,6 +7,7 @@ import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { experimentsIn } from "../support/experiments.ts";
 import { pages, readme, replaced } from "../support/pages.ts";
+import { examples } from "../support/examples.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 
@@ -45,7 +46,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     });
   },
   "README.md, In your tests: python": runElsewhere, // by the command above
-  "README.md, In your tests: ts": byDeno,
+  "README.md, In your tests: ts": asExample,
   "README.md, Measure: sh": async (code) => {
     const [start = "", measure = ""] = code.split("\n");
     await using server = await startServer(start.split(" ").slice(3));
@@ -62,7 +63,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "docs/wire.md, The wire: console": session([]),
   "docs/wire.md, Messages and replies: mermaid": diagram,
   "docs/inside.md, Inside: mermaid": diagram,
-  "docs/library.md, The library: ts": byDeno,
+  "docs/library.md, The library: ts": asExample,
   "docs/cli.md, The command line: console": async (code) => {
     const [, script = "", reply = ""] = /^\$ readback-server -- sh -c '(.*)'\n(.*\n)$/.exec(code) ??
       [];
@@ -101,7 +102,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     await client.endInput();
     await client.ends(0);
   },
-  "docs/library.md, In your tests: ts": byDeno,
+  "docs/library.md, In your tests: ts": asExample,
   "docs/library.md, In your tests: sh": async (code) => {
     const folder = await Deno.makeTempDir({ prefix: "readback-readme-" });
     try {
@@ -134,21 +135,21 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     }
     await relay.until("fault reset=3 for 127.0.0.1:");
   },
-  "docs/faults.md, In tests: ts": byDeno,
+  "docs/faults.md, In tests: ts": asExample,
   "docs/faults.md, Three uses: python": async (code) => {
     const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
     await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
     await python.ends(0);
     assertEquals(python.stderr, "");
   },
-  "docs/faults.md, Three uses: ts": byDeno,
+  "docs/faults.md, Three uses: ts": asExample,
   "docs/faults.md, Three uses: sh": async (code) => {
     await using server = await startServer(["--orders"]);
     const said = await shell(replaced(code, { 6969: `${server.port}` }));
     assertEquals(said, "no reply within a second: 124\n");
     await server.until("fault delay=9s for 127.0.0.1:");
   },
-  "CONTRIBUTING.md, How to write a test: ts": byDeno,
+  "CONTRIBUTING.md, How to write a test: ts": asExample,
 };
 
 /** Checks that a block is one of the services that other tests run. */
@@ -189,9 +190,9 @@ function runElsewhere(): Promise<void> {
   return Promise.resolve();
 }
 
-/** `deno test --doc`, as in the task, runs these. */
-function byDeno(): Promise<void> {
-  assert(/ --doc .*tests\/ lib\//.test(tasks.test.command), tasks.test.command);
+/** examples_test.ts runs these. */
+function asExample(code: string): Promise<void> {
+  assert(examples.some((example) => example.code === code), code);
   return Promise.resolve();
 }
 

@@ -1,4 +1,4 @@
-/** What the library offers: few names, each documented, with an example that `deno test --doc` runs. */
+/** What the library offers: few names, each documented, with an example that examples_test.ts runs. */
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";

@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { modules } from "../support/examples.ts";
 import { pages } from "../support/pages.ts";
 
 const root = new URL("../..", import.meta.url);
@@ -13,13 +14,6 @@ const AVOIDED =
 const OPENING = /^(It|What|Who|Where|Whether)\b/;
 /** The most words of a sentence. */
 const LONGEST = 25;
-
-/** The modules of the library, and the two programs. */
-function modules(folder = "lib/"): string[] {
-  return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) =>
-    isDirectory ? modules(`${folder}${name}/`) : name.endsWith(".ts") ? [`${folder}${name}`] : []
-  );
-}
 
 /** The texts of a module's doc comments: their description and their tags, without examples. */
 function docsOf(code: string): { line: number; text: string }[] {
