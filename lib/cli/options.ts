@@ -3,6 +3,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 import { mustBe, size } from "../checks.ts";
+import { cutPort } from "../net/address.ts";
 import { quote } from "../wire/quote.ts";
 
 export { duration, interval } from "../checks.ts";
@@ -38,8 +39,10 @@ export interface Option {
   readonly needs?: readonly string[];
 }
 
-/** A program's options. */
-export type Table = Readonly<Record<string, Option>>;
+type Options = Readonly<Record<string, Option>>;
+
+/** A program's options. A host and a port may also be given by position. */
+export type Table = Options & Readonly<Record<"host" | "port", Option>>;
 
 /** The values of a table's options. */
 export type Values<T extends Table> = {
@@ -50,7 +53,7 @@ export type Values<T extends Table> = {
     : boolean;
 };
 
-const COMMON: Table = {
+const COMMON: Options = {
   help: { group: "Other options", short: "h", help: "print this text" },
   version: { short: "V", help: "print the version" },
 };
@@ -90,16 +93,12 @@ export function bytes(most: number): (text: string) => number {
 
 /**
  * Reads a command line.
- * @param operands the options that may also be given by position, in order
- * @param cut splits an operand into several
  * @return the options, or `help` or `version` if that was requested
  * @throws {UsageError}
  */
 export function parse<T extends Table>(
   table: T,
   args: readonly string[],
-  operands: readonly (keyof T & string)[] = [],
-  cut: (operand: string) => string[] = (operand) => [operand],
 ): Values<T> | "help" | "version" {
   const all: Table = { ...table, ...COMMON };
   const keys = Object.keys(all);
@@ -109,8 +108,8 @@ export function parse<T extends Table>(
   const isGiven = (key: string) => given(key).length > 0;
   if (isGiven("help")) return "help";
   if (isGiven("version")) return "version";
-  for (const [position, operand] of (rest as string[]).flatMap(cut).entries()) {
-    const key = operands[position];
+  for (const [position, operand] of (rest as string[]).flatMap(cutPort).entries()) {
+    const key = ["host", "port"][position];
     if (key === undefined || isGiven(key)) {
       const why = key === undefined ? SEE_HELP : `${dashed(key)} is given too`;
       throw new UsageError(`stray argument ${quote(operand)}: ${why}`);

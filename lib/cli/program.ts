@@ -3,7 +3,6 @@
 import config from "../../deno.json" with { type: "json" };
 import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
-import { cutPort } from "../net/address.ts";
 import { escape, quote } from "../wire/quote.ts";
 import { help, type HelpRow, parse, type Table, UsageError, type Values } from "./options.ts";
 
@@ -53,7 +52,7 @@ export function stopAtSignals(stop: AbortController): AbortSignal {
 export async function run<T extends Table>(
   program: "server" | "client",
   about: string,
-  table: T & Record<"host" | "port", unknown>,
+  table: T,
   args: readonly string[],
   main: (options: Values<T>) => Promise<number>,
   more: readonly HelpRow[] = [],
@@ -66,7 +65,7 @@ export async function run<T extends Table>(
       const why = "it is not UTF-8, and would not be sent as typed";
       throw new UsageError(`cannot use the argument ${quote(garbled)}: ${why}`);
     }
-    const options = parse(table, args, ["host", "port"], cutPort);
+    const options = parse(table, args);
     const isHelp = options === "help";
     if (typeof options !== "string") code = await main(options);
     // deno-lint-ignore no-console -- the output of a program

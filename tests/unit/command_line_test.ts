@@ -25,7 +25,7 @@ const TABLE = {
   soft: { help: "another", needs: ["how"] },
 } as const;
 
-const read = (...args: string[]) => parse(TABLE, args, ["host", "port"]);
+const read = (...args: string[]) => parse(TABLE, args);
 const NONE = {
   host: "here",
   port: 6969,
