@@ -38,12 +38,8 @@ async function main(options: Options): Promise<number> {
     : { hostname, port, path };
   const tls = options.tls ? await readTls(options) : undefined;
   const server = { ...here, timeout, wait, tls, family };
-  const style = styleOf(options);
-  const report = new Report(formatEndpoint(server), {
-    ...options,
-    style,
-    summaryAlone: isPing && quiet,
-  });
+  const how = { ...options, style: styleOf(options), summaryAlone: isPing && quiet };
+  const report = new Report(formatEndpoint(server), how);
   const status = new StatusLine(Deno.stderr, Deno.consoleSize);
   const printTrace = (line: string) => {
     status.hide();

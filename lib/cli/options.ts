@@ -96,10 +96,7 @@ export function bytes(most: number): (text: string) => number {
  * @return the options, or `help` or `version` if that was requested
  * @throws {UsageError}
  */
-export function parse<T extends Table>(
-  table: T,
-  args: readonly string[],
-): Values<T> | "help" | "version" {
+export function parse<T extends Table>(table: T, args: string[]): Values<T> | "help" | "version" {
   const all: Table = { ...table, ...COMMON };
   const keys = Object.keys(all);
   const spelled = [...spellOut(all, args)];
@@ -145,7 +142,7 @@ export function help(table: Table, more: readonly HelpRow[] = []): string {
  * the parser takes an empty value for a missing one, and a value that begins with `-` for an option.
  * @throws {UsageError}
  */
-function* spellOut(table: Table, args: readonly string[]): Generator<string> {
+function* spellOut(table: Table, args: string[]): Generator<string> {
   const left = [...args];
   for (let arg; (arg = left.shift()) !== undefined && arg !== "--";) {
     const [, name, after = ""] = ARGUMENT.exec(arg) ?? [];

@@ -11,6 +11,7 @@ export const OLDEST = "2.4.0";
 /** The signals that the programs handle, and the exit codes that they stand for. */
 const EXIT_CODES = { SIGHUP: 129, SIGINT: 130, SIGQUIT: 131, SIGTERM: 143, SIGXFSZ: 153 } as const;
 type Signal = keyof typeof EXIT_CODES;
+type OnSignal = (code: number, signal: Signal) => void;
 
 /** The end of the help. */
 const LAST = "\ndocs/cli.md describes every option.";
@@ -26,10 +27,7 @@ export function complain(program: string, sentence: string): void {
 }
 
 /** Calls back at each of these signals, with its exit code. Windows has only SIGINT. */
-export function onSignals(
-  signals: readonly Signal[],
-  callback: (code: number, signal: Signal) => void,
-): void {
+export function onSignals(signals: readonly Signal[], callback: OnSignal): void {
   for (const signal of signals) {
     if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
     Deno.addSignalListener(signal, () => callback(EXIT_CODES[signal], signal));
@@ -53,7 +51,7 @@ export async function run<T extends Table>(
   program: "server" | "client",
   about: string,
   table: T,
-  args: readonly string[],
+  args: string[],
   main: (options: Values<T>) => Promise<number>,
   more: readonly HelpRow[] = [],
 ): Promise<never> {

@@ -13,7 +13,7 @@ import { bytes, duration, oneOf, text, UsageError, type Values, whole } from "./
 
 const separator = Deno.args.indexOf("--");
 /** The arguments but for the command. */
-export const args: readonly string[] = Deno.args.slice(0, separator < 0 ? undefined : separator);
+export const args: string[] = Deno.args.slice(0, separator < 0 ? undefined : separator);
 /** The command that runs beside the server: the arguments after the first `--`. */
 export const command = separator < 0 ? undefined : Deno.args.slice(separator + 1);
 

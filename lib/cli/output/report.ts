@@ -99,11 +99,8 @@ export class Report {
    * @param event `progress` while it continues
    * @param reason the reason why it failed
    */
-  async summary(
-    { tally, elapsed = 0, outages = [], timeline }: Outcome,
-    event: "summary" | "progress",
-    reason?: string,
-  ): Promise<void> {
+  async summary(outcome: Outcome, event: "summary" | "progress", reason?: string): Promise<void> {
+    const { tally, elapsed = 0, outages = [], timeline } = outcome;
     const { style, connect, connections } = this.options;
     const { figures } = this.#roundTrips;
     const { sent, answered, wrong, late, duplicate, connects, delayed, behind } = tally;
