@@ -47,13 +47,10 @@ export async function measure(context: Context): Promise<boolean> {
   // If it can't be written, the next event can't be written either.
   onSignals(["SIGQUIT"], () => void summary("progress").catch(() => {}));
   const signal = stopAtSignals(new AbortController());
-  async function run(): Promise<void> {
-    await open(measurement, signal, context);
-    using _watch = status.watch((columns) => progressOf(measurement, columns - KEYS));
-    await measurement.run(signal);
-  }
-
-  const failure = await run().then(() => undefined, errorMessage);
+  const look = (columns: number) => progressOf(measurement, columns - KEYS);
+  const failure = await open(measurement, signal, context)
+    .then(() => status.show(measurement.run(signal), look))
+    .then(() => undefined, errorMessage);
   const { sent, answered, wrong } = measurement.tally;
   const isWell = failure === undefined && answered > 0 &&
     (count === undefined || answered === sent);

@@ -38,7 +38,8 @@ describe("StatusLine", () => {
 
   it("is not drawn while other output is written", async () => {
     const on = canvas();
-    using _watch = on.status.watch(() => "50 %");
+    const { promise: done, resolve } = Promise.withResolvers<void>();
+    const shown = on.status.show(done, () => "50 %");
     while (on.drawn === "") await sleep(1);
     await on.status.around(async () => {
       assertEquals(on.drawn, "\r50 %\x1b[K\r\x1b[K");
@@ -46,12 +47,14 @@ describe("StatusLine", () => {
       assertEquals(on.drawn, "\r50 %\x1b[K\r\x1b[K");
     });
     assertEquals(on.drawn, "\r50 %\x1b[K\r\x1b[K\r50 %\x1b[K");
+    resolve();
+    await shown;
+    assertEquals(on.drawn, "\r50 %\x1b[K\r\x1b[K\r50 %\x1b[K\r\x1b[K");
   });
 
   it("is never drawn in a pipe", async () => {
     const on = canvas(false);
-    using _watch = on.status.watch(() => "50 %");
-    await sleep(250);
+    await on.status.show(sleep(250), () => "50 %");
     assertEquals(on.drawn, "");
   });
 });

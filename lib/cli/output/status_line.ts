@@ -34,28 +34,24 @@ export class StatusLine {
    */
   async during<T>(promise: Promise<T>, describe: (seconds: number) => string): Promise<T> {
     const since = performance.now();
-    using _watch = this.watch((columns) => {
+    return await this.show(promise, (columns) => {
       const waited = performance.now() - since;
       return waited < SHOWN_AFTER ? undefined : describe(waited / 1000 | 0).slice(0, columns - 1);
     });
-    return await promise;
   }
 
   /**
-   * Shows a text that changes.
+   * Awaits a promise, and shows a text that changes meanwhile.
    * @param look the text must fit a line
-   * @returns stops, and removes the line
    */
-  watch(look: Look): Disposable {
+  async show<T>(promise: Promise<T>, look: Look): Promise<T> {
     this.#look = look;
     const timer = setInterval(() => this.#draw(), REDRAW);
-    return {
-      [Symbol.dispose]: () => {
-        clearInterval(timer);
-        this.#look = () => undefined;
-        this.hide();
-      },
-    };
+    return await promise.finally(() => {
+      clearInterval(timer);
+      this.#look = () => undefined;
+      this.hide();
+    });
   }
 
   /** Removes the line, before other output. */
