@@ -202,9 +202,8 @@ export class Filter {
     const isRaw = this.framing === "raw";
     do {
       const replies = isRaw ? conn.held : wholeReplies(conn.held);
-      if (replies.length > 0) {
-        await this.#write(replies, isRaw ? 0 : countLines(replies), output, replies.length);
-      }
+      const count = isRaw ? 0 : countLines(replies);
+      if (replies.length > 0) await this.#write(replies, count, output, replies.length);
       this.#checkSettled();
     } while (await this.#more());
     const last = conn.held;
