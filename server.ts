@@ -53,7 +53,7 @@ async function main(options: Options): Promise<number> {
   const server = await start(options, transcript, common);
   transcript.listening(server.addrs, faults, !udp);
 
-  const env = await environmentFor(server.addr, logPath);
+  const env = command ? await environmentFor(server.addr, logPath) : {};
   const code = command && await runCommand(command, grace, env).finally(() => stop.abort());
   await server.finished;
   transcript.tally();
