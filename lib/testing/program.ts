@@ -33,7 +33,7 @@ export interface ProgramOptions {
 /** One output stream of a program. */
 class Output extends ReceivedText {
   readonly bytes = new ReceivedText(MOST_KEPT); // as Latin-1
-  readonly #decoder = new TextDecoder();
+  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   readonly reader;
   /** Resolves at the next output; false at the end. */
   more: Promise<boolean>;

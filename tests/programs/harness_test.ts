@@ -135,6 +135,15 @@ describe("a program", requires("linux"), () => {
     assertEquals(program.stdout.length, 64_000_005);
   });
 
+  it("shows a byte order mark, and a character that comes in two writes", async () => {
+    await using program = sh("printf '\\357\\273\\277h\\303'; read line; printf '\\251!'");
+    await program.until("\ufeffh");
+    await program.type("\n");
+    await program.until("é!");
+    await program.ends(0);
+    assertEquals(program.stdout, "\ufeffhé!");
+  });
+
   it("runs where the test does, or in the folder that is named", async () => {
     for (const cwd of [undefined, "/", new URL("file:///")]) {
       await using program = sh("pwd", cwd === undefined ? {} : { cwd });
