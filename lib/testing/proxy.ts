@@ -3,6 +3,7 @@
 import { Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
+import type { NetAddr } from "../net/address.ts";
 import { SocketConn, SocketListener } from "../net/node_socket.ts";
 
 /** The server that a proxy leads to. */
@@ -29,7 +30,6 @@ export interface ProxyFaults {
   readonly seed?: number;
 }
 
-const HERE = "127.0.0.1";
 const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
 
 /**
@@ -50,17 +50,13 @@ const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
 export class Proxy implements AsyncDisposable {
   #faults: ProxyFaults = {};
   #read = parsed({});
-  #listener: SocketListener;
-  #serving: Promise<void>;
-  #isOn = true;
+  #listener: SocketListener | undefined; // the last one, when it is off
+  #serving: Promise<void> | undefined;
+  #isOn = false;
   #accepted = 0; // under these faults
   readonly #connections = new Set<RelayedConnection>();
 
-  private constructor(readonly target: ProxyTarget, faults: ProxyFaults, listener: SocketListener) {
-    this.faults = faults;
-    this.#listener = listener;
-    this.#serving = this.#serve();
-  }
+  private constructor(readonly target: ProxyTarget) {}
 
   /**
    * Starts a proxy on a free port of 127.0.0.1. It accepts from here on.
@@ -68,13 +64,15 @@ export class Proxy implements AsyncDisposable {
    * @throws {RangeError} if the faults can't be read; it says what would be right
    */
   static async start(target: ProxyTarget, faults: ProxyFaults = {}): Promise<Proxy> {
-    parsed(faults);
-    return new Proxy(target, faults, await SocketListener.open(HERE, 0));
+    const proxy = new Proxy(target);
+    proxy.faults = faults;
+    await proxy.on();
+    return proxy;
   }
 
   /** Its own port, on 127.0.0.1. */
   get port(): number {
-    return (this.#listener.addr as { port: number }).port;
+    return (this.#listener?.addr as Partial<NetAddr> | undefined)?.port ?? 0;
   }
 
   /**
@@ -95,7 +93,7 @@ export class Proxy implements AsyncDisposable {
   /** Refuses connections until {@linkcode on}, and closes those that are open. */
   async off(): Promise<void> {
     this.#isOn = false;
-    this.#listener[Symbol.dispose]();
+    this.#listener?.[Symbol.dispose]();
     this.cut();
     await this.#serving;
   }
@@ -104,8 +102,8 @@ export class Proxy implements AsyncDisposable {
   async on(): Promise<void> {
     if (this.#isOn) return;
     this.#isOn = true;
-    this.#listener = await SocketListener.open(HERE, this.port);
-    this.#serving = this.#serve();
+    this.#listener = await SocketListener.open("127.0.0.1", this.port);
+    this.#serving = this.#serve(this.#listener);
   }
 
   /** Closes all connections at once. */
@@ -125,10 +123,10 @@ export class Proxy implements AsyncDisposable {
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
   /** Relays the next connection, and meanwhile those after it. */
-  async #serve(): Promise<void> {
-    const client = await this.#listener.accept().catch((error) => error);
+  async #serve(listener: SocketListener): Promise<void> {
+    const client = await listener.accept().catch((error) => error);
     if (client instanceof Deno.errors.BadResource) return; // other errors are of one connection
-    await Promise.all([this.#serve(), client instanceof SocketConn && this.#relay(client)]);
+    await Promise.all([this.#serve(listener), client instanceof SocketConn && this.#relay(client)]);
   }
 
   async #relay(client: SocketConn): Promise<void> {
