@@ -30,8 +30,7 @@ const MOST_SEARCHED = 64 << 20;
  * ```
  */
 export class Wire implements Disposable {
-  readonly #received = new ReceivedText();
-  #taken = 0; // the characters that were returned
+  readonly #received = new ReceivedText(); // what is before its position was returned
   #buffer = new Uint8Array(MIN_READ);
   #reading: Promise<boolean> | undefined; // shared by waits at the same time
   #isReset = false;
@@ -85,8 +84,9 @@ export class Wire implements Disposable {
     using limit = this.#limit(wait, () => problem);
     const search = this.#received.search(words);
     for (;;) {
-      if (search()) return this.#take(this.#received.position);
-      if (this.#received.end - this.#taken > MOST_SEARCHED) {
+      const start = this.#received.position;
+      if (search()) return this.#take(start, this.#received.position);
+      if (this.#received.end - start > MOST_SEARCHED) {
         throw new Error(`${problem} in ${MOST_SEARCHED} bytes: ${this.#shown}`);
       }
       if (!await limit.before(this.#more)) throw this.#failure(problem);
@@ -144,13 +144,13 @@ export class Wire implements Disposable {
 
   /** The bytes that were received and not returned, for an error. */
   get #shown(): string {
-    const pending = this.#received.slice(this.#taken);
+    const pending = this.#received.slice(this.#received.position);
     return pending === "" ? "received nothing" : `received ${JSON.stringify(shortened(pending))}`;
   }
 
-  #take(end = this.#received.end): string {
-    const taken = this.#received.slice(this.#taken, end);
-    this.#taken = this.#received.position = end;
+  #take(start = this.#received.position, end = this.#received.end): string {
+    const taken = this.#received.slice(start, end);
+    this.#received.position = end;
     this.#received.drop(end);
     return taken;
   }
