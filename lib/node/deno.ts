@@ -102,7 +102,8 @@ function listen(options: Partial<Deno.TcpListenOptions & Deno.UnixListenOptions>
   const { hostname = "0.0.0.0", port = 0, path, tcpBacklog = 511 } = options;
   const server = net.createServer({ allowHalfOpen: true, pauseOnConnect: true });
   if (path !== undefined) {
-    bind(path, -1, -1).close(); // finds out whether that works
+    // Finds out whether that works. A server that listens on the handle itself leaves its file.
+    bind(path, -1, -1).close();
     server.listen({ path, backlog: tcpBacklog });
     return new SocketListener(server, { transport: "unix", path });
   }
