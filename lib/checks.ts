@@ -15,22 +15,18 @@ export function errorMessage(error: unknown): string {
 }
 
 /** The rule for an option: its description after "must be", and a test. */
-export interface Rule {
-  readonly right: string;
-  fits(value: unknown): boolean;
-}
+export type Rule = readonly [right: string, fits: (value: unknown) => boolean];
 
 /** A rule for each option. */
 export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
 
-const rule = (right: string, fits: Rule["fits"]): Rule => ({ right, fits });
-/** A number; with `isWhole`, an integer or Infinity. */
-const number = (right: string, least: number, most: number, isWhole = true) =>
-  rule(right, (value) =>
-    typeof value === "number" && value >= least && value <= most &&
-    (!isWhole || Number.isInteger(value) || value === Infinity));
-const wholeFrom = (least: number, most: number) =>
-  number(`a whole number from ${least} to ${most}`, least, most);
+const isFrom = (least: number, most: number) => (value: unknown): value is number =>
+  typeof value === "number" && value >= least && value <= most;
+const isCount = (value: unknown) => isFrom(1, Infinity)(value) && value === Math.floor(value);
+const wholeFrom = (least: number, most: number): Rule => [
+  `a whole number from ${least} to ${most}`,
+  (value) => isFrom(least, most)(value) && Number.isInteger(value),
+];
 const isObject = (value: unknown) => Object(value) === value;
 const has = (value: unknown, ...methods: string[]) =>
   methods.every((name) => typeof Object(value)[name] === "function");
@@ -40,27 +36,27 @@ const isFramingName = (value: unknown) => FRAMINGS.some((name) => name === value
 const canFrame = (value: unknown) => isFramingName(value) || has(value, "read", "write");
 const isListener = (value: unknown) =>
   isObject(Object(value).addr) && has(value, "accept", "close");
-const areListeners = (list: unknown) =>
+const canListen = (list: unknown) =>
   Array.isArray(list) && list.length > 0 && list.every(isListener);
 
-export const functionRule: Rule = rule("a function", (value) => typeof value === "function");
-export const booleanRule: Rule = rule("true or false", (value) => typeof value === "boolean");
-export const textRule: Rule = rule("a text that is not empty", isText);
-export const countRule: Rule = number("a whole number, 1 or more", 1, Infinity);
+export const functionRule: Rule = ["a function", (value) => typeof value === "function"];
+export const booleanRule: Rule = ["true or false", (value) => typeof value === "boolean"];
+export const textRule: Rule = ["a text that is not empty", isText];
+export const countRule: Rule = ["a whole number, 1 or more", isCount];
 /** A time that a timer can wait. */
-export const timeRule: Rule = number(`a time in ms, 0 to ${MAX_TIMER}`, 0, MAX_TIMER, false);
+export const timeRule: Rule = [`a time in ms, 0 to ${MAX_TIMER}`, isFrom(0, MAX_TIMER)];
 /** A port to listen on; 0 chooses a free one. */
 export const portRule: Rule = wholeFrom(0, 65535);
 export const connectPortRule: Rule = wholeFrom(1, 65535);
 export const seedRule: Rule = wholeFrom(0, 2 ** 32 - 1);
-export const signalRule: Rule = rule("an AbortSignal", (signal) => signal instanceof AbortSignal);
-export const tlsRule: Rule = rule("an object, whose ca is a text in PEM form", isTls);
-export const framingNameRule: Rule = rule("auto, line or raw", isFramingName);
-export const framingRule: Rule = rule("auto, line, raw or an object with read and write", canFrame);
-export const listenersRule: Rule = rule(
+export const signalRule: Rule = ["an AbortSignal", (signal) => signal instanceof AbortSignal];
+export const tlsRule: Rule = ["an object, whose ca is a text in PEM form", isTls];
+export const framingNameRule: Rule = ["auto, line or raw", isFramingName];
+export const framingRule: Rule = ["auto, line, raw or an object with read and write", canFrame];
+export const listenersRule: Rule = [
   "a list of listeners, each with addr, accept and close",
-  areListeners,
-);
+  canListen,
+];
 
 /** The names of options that were renamed. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -93,7 +89,7 @@ function unknownOption(name: string, rules: object): string {
  * Checks a value that must be given.
  * @throws {TypeError | RangeError} as {@linkcode checkOptions}
  */
-export function checkOne(name: string, value: unknown, { right, fits }: Rule): void {
+export function checkOne(name: string, value: unknown, [right, fits]: Rule): void {
   if (fits(value)) return;
   const Wrong = ["number", "string"].includes(typeof value) ? RangeError : TypeError;
   throw new Wrong(`${name} must be ${right}, not ${describe(value)}`);

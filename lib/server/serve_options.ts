@@ -212,10 +212,11 @@ export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
 }
 
 const { booleanRule, countRule, functionRule, portRule, textRule, timeRule } = checks;
-const faultsRule: checks.Rule = {
-  right: "a text that is not empty, or Faults",
-  fits: (faults) => faults instanceof Faults || textRule.fits(faults),
-};
+const [isText, fitsText] = textRule;
+const faultsRule: checks.Rule = [
+  `${isText}, or Faults`,
+  (faults) => faults instanceof Faults || fitsText(faults),
+];
 
 const RULES: checks.Rules<ServerOptions<unknown, unknown, NetAddr>> = {
   ...{ hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule },
