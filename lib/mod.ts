@@ -14,10 +14,9 @@
  * @module
  */
 
-export { formatAddress } from "./net/address.ts";
 export type { ConnectOptions } from "./net/connect.ts";
 export { listen, type ListenOptions } from "./net/listen.ts";
-export type { Addr, NetAddr, UnixAddr } from "./net/address.ts";
+export { type Addr, formatAddress, type NetAddr, type UnixAddr } from "./net/address.ts";
 export type { Conn, Listener, ServerConn } from "./net/conn.ts";
 export { type Trace, traced, type TraceEvent } from "./net/traced.ts";
 export { Faults } from "./faults/faults.ts";

@@ -18,14 +18,12 @@ export class Sleeps {
 
   /** Waits, in ms, or until {@linkcode end}. */
   sleep(milliseconds: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        this.#wakes.delete(wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, this.isOver ? 0 : milliseconds);
-      this.#wakes.add(wake);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, this.isOver ? 0 : milliseconds);
+    this.#wakes.add(resolve);
+    return promise.finally(() => {
+      clearTimeout(timer);
+      this.#wakes.delete(resolve);
     });
   }
 
@@ -132,14 +130,9 @@ export async function untilQuiet(count: () => number, quiet: number, most: numbe
  * @param over resolves if nobody waits any more
  * @throws {Error} once the time limit has passed
  */
-export async function inTime<T>(
-  promise: T | Promise<T>,
-  milliseconds: number,
-  reason: string,
-  over: Promise<T | void>,
-): Promise<T | void> {
+export async function inTime(promise: unknown, limit: number, reason: string, over: unknown) {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const cancel = timeLimit(milliseconds, () => reject(new Error(reason)));
+  const cancel = timeLimit(limit, () => reject(new Error(reason)));
   return await Promise.race([promise, late, over]).finally(cancel);
 }
 
