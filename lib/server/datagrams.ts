@@ -1,7 +1,6 @@
 /** A server of datagrams: each is a message, and its reply is another. */
 
 import type { Socket } from "node:dgram";
-import { errorMessage } from "../checks.ts";
 import type { ConnectionFaults } from "../faults/faults.ts";
 import { applyReplyFaults, drawDelay, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
@@ -162,7 +161,7 @@ export class DatagramServer implements AsyncDisposable {
 
   async #handle(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
-    if (this.#options.verify && (!await this.#mayEnter(addr) || this.#isClosed)) return;
+    if (this.#options.verify && !await this.#mayEnter(addr)) return;
     const ending = endingOf(datagram, framing);
     const message = new MessageView(datagram, datagram.length - ending.length);
     message.receivedAt = Date.now();
@@ -218,13 +217,13 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   async #mayEnter(addr: NetAddr): Promise<boolean> {
-    const { verify, onRefused } = this.#options;
     try {
-      const answer = await inTime(verify?.(addr), ADMISSION_LIMIT, tooSlow(), this.finished);
-      if (answer !== false) return true;
-      throw new Error("not let in");
+      const answer = this.#options.verify?.(addr);
+      const isIn = await inTime(answer, ADMISSION_LIMIT, tooSlow(), this.finished);
+      if (isIn === false) throw new Error("not let in");
+      return !this.#isClosed;
     } catch (error) {
-      this.#callbacks.call(() => onRefused?.(addr, errorMessage(error)));
+      this.#callbacks.refused(addr, error);
       return false;
     }
   }

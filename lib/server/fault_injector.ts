@@ -7,78 +7,70 @@ import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { ReplyConn } from "../faults/faulty_conn.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { Conversation, type ConversationConfig } from "./conversation.ts";
-import type { Client, Ending, Handler } from "./handler.ts";
+import type { Callbacks, Ending, Handler } from "./handler.ts";
 import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
-type OnFault<State> = NonNullable<ServeOptions<State>["onFault"]>;
+/** The client of a fault; one that is refused has no state. */
+type Faulted<State> = Parameters<NonNullable<ServeOptions<State>["onFault"]>>[1];
 
 /** The service of one connection: a conversation or, in a relay, a connection to another server. */
 export type Served<State> = Conversation<State> | RelayedConnection<State>;
 
 /** The options and callbacks that all connections of a server share. */
 export interface ServedConfig<State> extends ConversationConfig<State> {
-  /** The faults of connections and replies, if there are any. */
-  readonly faults: FaultInjector<State> | undefined;
+  readonly faults: FaultInjector<State>;
   over(served: Served<State>, ending: Ending): void;
 }
 
 /** Begins the service of a connection, which it owns from there on. */
 export type Open<State> = (conn: ServerConn, config: ServedConfig<State>) => Served<State>;
 
-/** All the faults of a server of connections, or of a relay. */
+/** The faults of a server of connections, or of a relay, if its options request any. */
 export class FaultInjector<State> {
-  #accepted = 0;
+  /** What was requested. */
+  readonly faults: Faults | undefined;
   /** The faults of each connection; a health check has none. */
   readonly chosen: WeakMap<ServerConn, ConnectionFaults> = new WeakMap();
-
-  private constructor(
-    readonly faults: Faults,
-    readonly support: FaultSupport,
-    readonly onFault: OnFault<State>,
-  ) {}
+  readonly #support: FaultSupport;
+  #accepted = 0;
 
   /**
-   * Reads the faults in a server's options, if there are any.
-   *
-   * @param call calls a callback
    * @param up a relay's transport to its server
-   * @throws {RangeError} if they can't be read, or can't happen there
+   * @throws {RangeError} if the faults can't be read, or can't happen there
    */
-  static of<State>(
-    options: ServeOptions<State>,
-    call: (callback: () => unknown) => void,
+  constructor(
+    readonly options: ServeOptions<State>,
+    readonly callbacks: Callbacks,
     up?: FaultSupport["up"],
-  ): FaultInjector<State> | undefined {
-    const { listeners, path, onFault } = options;
+  ) {
+    const { listeners, path } = options;
     const transport = listeners?.[0]?.addr.transport ?? (path === undefined ? "tcp" : "unix");
     const resets = listeners?.every(({ resets }) => resets) ?? false;
-    const support = { transport, resets, ...up && { up } };
-    const faults = Faults.from(options, support);
-    const report: OnFault<State> = (...fault) => call(() => onFault?.(...fault));
-    return faults && new FaultInjector(faults, support, report);
+    this.#support = { transport, resets, ...up && { up } };
+    this.faults = Faults.from(options, this.#support);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
-    const chosen = this.faults.of(++this.#accepted, this.support);
-    this.chosen.set(conn, chosen);
-    const refuse = find(chosen.list, "refuse");
+    const chosen = this.faults?.of(++this.#accepted, this.#support);
+    const refuse = chosen && find(chosen.list, "refuse");
+    if (chosen) this.chosen.set(conn, chosen);
     if (refuse === undefined) return false;
-    const client = { addr: conn.remoteAddr, isHealthCheck: false, state: undefined };
-    this.onFault(refuse.request, client);
+    this.report({ addr: conn.remoteAddr, isHealthCheck: false, state: undefined }, refuse);
     if (refuse.reset && conn.reset) conn.reset();
     else close(conn);
     return true;
   }
 
-  /** Reports a fault of a client. */
-  report(client: Client<State>, { request }: Fault, message?: number, value?: number): void {
-    this.onFault(request, client, message, value);
+  /** Reports a fault. */
+  report(client: Faulted<State>, { request }: Fault, message?: number, value?: number): void {
+    this.callbacks.call(() => this.options.onFault?.(request, client, message, value));
   }
 
-  /** Wraps a handler. */
+  /** Wraps a handler, if there are faults. */
   wrap(handler: Handler<State>): Handler<State> {
+    if (this.faults === undefined) return handler;
     return (message, reply, client) => {
       const conversation = client as Conversation<State>;
       const { conn } = conversation;
@@ -97,8 +89,8 @@ export class FaultInjector<State> {
 export function converse<State>(...[conn, config]: Parameters<Open<State>>): Conversation<State> {
   const { remoteAddr, isHealthCheck = false } = conn;
   const { faults } = config;
-  const chosen = faults?.chosen.get(conn);
-  if (!faults || !chosen) return new Conversation(conn, remoteAddr, isHealthCheck, config);
+  const chosen = faults.chosen.get(conn);
+  if (chosen === undefined) return new Conversation(conn, remoteAddr, isHealthCheck, config);
   const faulty = new ReplyConn(conn, chosen, {
     report: (...fault) => faults.report(conversation, ...fault),
     end: () => conversation.end(),

@@ -131,15 +131,15 @@ export class Callbacks<At extends Addr = Addr> {
   constructor(
     readonly options: {
       onListen?: ((addr: At) => void) | undefined;
+      onRefused?: ((addr: At, reason: string) => void) | undefined;
       onError?: ((error: Error) => void) | undefined;
     },
   ) {}
 
   /** Reports an error in a sentence. Never throws: errors of `onError` are dropped. */
   report(sentence: string, cause?: unknown): void {
-    const { options } = this;
     const error = new Error(sentence, { cause });
-    safely(() => options.onError ? options.onError(error) : printError(error), () => {});
+    safely(() => (this.options.onError ?? printError).call(this.options, error), () => {});
   }
 
   /** Reports why the network fails; once, until it is null: the network works again. */
@@ -153,6 +153,11 @@ export class Callbacks<At extends Addr = Addr> {
 
   /** Calls a callback, whose errors are reported. */
   call = (callback: () => unknown): void => safely(callback, this.failed);
+
+  /** Calls `onRefused` with the reason, a thrown value. */
+  refused(addr: At, why: unknown): void {
+    this.call(() => this.options.onRefused?.(addr, errorMessage(why)));
+  }
 
   /** Calls `onListen` with each address. If it throws, closes what was opened. */
   announce(addrs: readonly At[], opened: readonly { close(): void }[]): void {
@@ -175,7 +180,7 @@ function safely(call: () => unknown, failed: (error: unknown) => void): void {
 
 /** Reports the rejection of a callback's result, which may be a promise even if none is expected. */
 export function catchRejection(result: unknown, failed: (error: unknown) => void): void {
-  if (result !== undefined) void (async () => await result)().catch(failed);
+  if (result !== undefined) safely(() => result, failed);
 }
 
 /** Never delays the server; drops what can't be written to standard error. */

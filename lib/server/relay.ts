@@ -41,7 +41,7 @@ export function relay<State = void>(
         callbacks.trouble(null);
       } catch (error) {
         if (error instanceof ConnectError) {
-          callbacks.call(() => options.onRefused?.(client.addr, error.message));
+          callbacks.refused(client.addr, error);
           callbacks.trouble(error.message, error);
         }
         throw error;
@@ -54,8 +54,8 @@ export function relay<State = void>(
     },
   };
   const open: Open<State> = (conn, { faults, onEof, over }) => {
-    const client = new RelayedConnection<State>(conn, faults?.chosen.get(conn));
-    client.report = (...fault) => faults?.report(client, ...fault);
+    const client = new RelayedConnection<State>(conn, faults.chosen.get(conn));
+    client.report = (...fault) => faults.report(client, ...fault);
     client.onEof = () => onEof?.(client);
     client.onEnd = (ending) => over(client, ending);
     return client;

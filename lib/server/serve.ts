@@ -104,8 +104,7 @@ export class Server<State = void> implements AsyncDisposable {
   #isClosed = false; // accepts no more
   #accepted = 0;
   readonly #ended = { messages: 0, bytes: 0 }; // of conversations that are over
-  readonly #timers: (() => void)[] = []; // cancel the timers of the stop
-  #waiting: (() => void)[] = []; // for a slot, or for the last conversation to end
+  #change = Promise.withResolvers<void>(); // a slot may be free, or none is needed
 
   /**
    * Serves at once. See {@linkcode serve}.
@@ -123,18 +122,19 @@ export class Server<State = void> implements AsyncDisposable {
     prepareErrors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
-    const { call, failed } = this.#callbacks = new Callbacks(options);
+    const callbacks = this.#callbacks = new Callbacks(options);
+    const { call, failed } = callbacks;
     this.#options = options;
     const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
     this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
     this.#openings = new Admissions(limit, Infinity);
-    const faults = FaultInjector.of(options, call, up);
+    const faults = new FaultInjector(options, callbacks, up);
     this.#open = open;
     this.#config = {
       ...{ framing, maxMessage, concurrency, once, handlerTimeout, faults, failed },
-      handler: faults?.wrap(handler) ?? handler,
+      handler: faults.wrap(handler),
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
-      separate: faults !== undefined,
+      separate: faults.faults !== undefined,
       reads: new FairReads(),
       onMessage: onMessage?.bind(options),
       onEof: onEof && ((client) => call(() => options.onEof?.(client))),
@@ -145,6 +145,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.#callbacks.announce(this.addrs, this.#listeners);
     this.finished = this.#run();
+    if (idleTimeout > 0) this.#watch(idleTimeout);
     void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
 
@@ -197,11 +198,7 @@ export class Server<State = void> implements AsyncDisposable {
    * handler must not await this: it waits for that handler.
    */
   shutdown(): Promise<void> {
-    const { drain = 0 } = this.#options;
-    if (this.#stage !== "serving") return this.finished;
-    this.#stage = "draining";
-    if (drain === 0) this.#stop();
-    else this.#timers.push(timeLimit(drain, () => this.#stop()));
+    if (this.#stage === "serving") void this.#stop();
     return this.finished;
   }
 
@@ -226,22 +223,28 @@ export class Server<State = void> implements AsyncDisposable {
     return clients.reduce((sum, client) => sum + client[what], this.#ended[what]);
   }
 
-  #stop(): void {
+  async #stop(): Promise<void> {
+    const { drain = 0, grace = 5000 } = this.#options;
+    this.#stage = "draining";
+    if (drain > 0) await new Promise<void>((resolve) => this.#after(drain, resolve));
     this.#stage = "stopping";
-    const { reads } = this.#config;
-    // Closing a listener resets the connections in its queue, so those are accepted first. In a
-    // crowd, a connection may wait for long before it is.
-    void untilQuiet(() => this.#accepted + reads.crowdedTurns, QUEUE_PAUSE, QUEUE_LIMIT)
-      .then(() => {
-        this.#closeListeners();
-        this.#timers.push(timeLimit(LAST_MESSAGES_LIMIT, () => this.#giveUp()));
-      });
     for (const conversation of this.#conversations) void conversation.stop();
-    this.#timers.push(timeLimit(this.#options.grace ?? 5000, () => {
+    this.#after(grace, () => {
       this.#stage = "cutting";
       for (const conversation of this.#conversations) conversation.cut("cut");
       this.#giveUp();
-    }));
+    });
+    // Closing a listener resets the connections in its queue, so those are accepted first. In a
+    // crowd, a connection may wait for long before it is.
+    const count = () => this.#accepted + this.#config.reads.crowdedTurns;
+    await untilQuiet(count, QUEUE_PAUSE, QUEUE_LIMIT);
+    this.#closeListeners();
+    this.#after(LAST_MESSAGES_LIMIT, () => this.#giveUp());
+  }
+
+  /** Calls back after a time, in ms, unless the server has stopped by then. */
+  #after(milliseconds: number, passed: () => void): void {
+    void this.finished.then(timeLimit(milliseconds, passed));
   }
 
   #giveUp(reason = "the server stops"): void {
@@ -250,18 +253,16 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    this.#watch(this.#options.idleTimeout ?? 0);
     await Promise.all(this.#listeners.map((listener) => this.#accept(listener)));
-    while (this.#slots + this.#admissions.size > 0) await this.#change();
+    while (this.#slots + this.#admissions.size > 0) await this.#change.promise;
     this.#stage = "over";
     this.#config.reads[Symbol.dispose]();
-    for (const cancel of this.#timers) cancel();
   }
 
   async #accept(listener: Listener): Promise<void> {
     let failures = 0; // in a row
     for (;;) {
-      while (this.#isFull) await this.#change();
+      while (this.#isFull) await this.#change.promise;
       if (this.#admissions.size >= PRIORITY) await turn();
       if (this.#isClosed) return;
       let conn;
@@ -285,7 +286,7 @@ export class Server<State = void> implements AsyncDisposable {
       this.#callbacks.trouble(null);
       this.#accepted++;
       const { onAccept, verify } = this.#options;
-      if (!onAccept && this.#config.faults?.refuses(conn)) continue;
+      if (!onAccept && this.#config.faults.refuses(conn)) continue;
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else this.#burst.add(conn);
     }
@@ -303,42 +304,36 @@ export class Server<State = void> implements AsyncDisposable {
         const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
         if (accepted === null || isRefused) return close(conn);
         served = accepted;
-        if (onAccept && !served.isHealthCheck && this.#config.faults?.refuses(served)) return;
+        if (onAccept && !served.isHealthCheck && this.#config.faults.refuses(served)) return;
         if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
         if (!settle()) return;
-        while (this.#isFull) await this.#change();
+        while (this.#isFull) await this.#change.promise;
         this.#begin(served);
       });
     } catch (error) {
       const { remoteAddr } = served;
       for (const one of new Set([served, conn])) close(one);
-      this.#refused(remoteAddr, error);
+      this.#callbacks.refused(remoteAddr, error);
     }
     this.#wake();
   }
 
-  #refused(addr: Addr, error: unknown): void {
-    this.#callbacks.call(() => this.#options.onRefused?.(addr, errorMessage(error)));
-  }
-
   /** Cuts idle clients. One timer serves all conversations. */
   #watch(idleTimeout: number): void {
-    if (idleTimeout === 0) return;
     const interval = Math.min(Math.max(idleTimeout / 10, 10), 1000);
     let clock = 0; // does not run while the process is stopped
     let last = performance.now();
-    let cancel = () => {};
-    const timer = setInterval(() => {
+    const look = () => {
       const now = performance.now();
       clock += Math.min(now - last, 2 * interval);
       last = now;
-      cancel = timeLimit(0, () => { // once pending input is read
-        for (const one of this.#conversations) {
-          if (one.silentFor(clock) > idleTimeout) one.cut("idle");
-        }
-      });
-    }, interval);
-    this.#timers.push(() => clearInterval(timer), () => cancel());
+      for (const one of this.#conversations) {
+        if (one.silentFor(clock) > idleTimeout) one.cut("idle");
+      }
+      cancel = timeLimit(interval, look);
+    };
+    let cancel = timeLimit(interval, look);
+    void this.finished.then(() => cancel());
   }
 
   /** The number of slots in use. */
@@ -352,14 +347,10 @@ export class Server<State = void> implements AsyncDisposable {
     return !this.#isClosed && this.#slots >= (once ? 1 : maxClients);
   }
 
-  /** Waits until a slot may be free, or none is needed. */
-  #change(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
   /** Wakes every waiter: the first may not need the freed slot. */
   #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
   }
 
   #begin(accepted: ServerConn): void {
@@ -375,22 +366,20 @@ export class Server<State = void> implements AsyncDisposable {
       conversation.cut("failed");
       this.#callbacks.failed(error);
     };
-    let state: State | Promise<State> | undefined;
     try {
-      state = this.#options.onOpen?.(conversation);
+      const opening = this.#options.onOpen?.(conversation);
+      if (!(opening instanceof Promise)) return this.#converse(conversation, opening as State);
+      const steps = (settle: () => boolean) =>
+        opening.then((state) => {
+          if (settle()) this.#converse(conversation, state);
+        }).catch(fail);
+      void this.#openings.admit(steps).catch((error) => { // it was given up
+        conversation.cut("cut");
+        this.#callbacks.refused(conversation.addr, error);
+      }).finally(() => this.#wake());
     } catch (error) {
-      return fail(error);
+      fail(error);
     }
-    if (!(state instanceof Promise)) return this.#converse(conversation, state as State);
-    const opening = state; // holds a slot
-    const steps = (settle: () => boolean) =>
-      opening.then((state) => {
-        if (settle()) this.#converse(conversation, state);
-      }).catch(fail);
-    void this.#openings.admit(steps).catch((error) => { // it was given up
-      conversation.cut("cut");
-      this.#refused(conversation.addr, error);
-    }).finally(() => this.#wake());
   }
 
   #converse(conversation: Served<State>, state: State): void {

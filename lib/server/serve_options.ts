@@ -231,12 +231,8 @@ export const SERVE_RULES: checks.Rules<ServeOptions> = {
   ...{ framing: checks.framingRule, ending: textRule, concurrency: countRule },
   ...{ maxClients: countRule, idleTimeout: timeRule, drain: timeRule },
   ...{ onAccept: functionRule, onOpen: functionRule, onFraming: functionRule },
-  ...{
-    onEof: functionRule,
-    onFault: functionRule,
-    onClose: functionRule,
-    onVanished: functionRule,
-  },
+  ...{ onEof: functionRule, onFault: functionRule },
+  ...{ onClose: functionRule, onVanished: functionRule },
 };
 
 export const DATAGRAM_RULES: checks.Rules<DatagramOptions> = {
