@@ -23,6 +23,9 @@ const MAX_IN_PROGRESS = 256;
 /** A stopping server has received the last message after so many milliseconds without one. */
 const LAST_LOOK = 20;
 
+/** Sends a reply to the sender of a message. */
+type Send = (reply: Uint8Array) => Promise<void>;
+
 const SUPPORT: FaultSupport = { transport: "udp", resets: false };
 
 /**
@@ -79,6 +82,12 @@ export class DatagramServer implements AsyncDisposable {
   readonly finished: Promise<void> = this.#closed.promise;
   /** The addresses on which the server listens. */
   readonly addrs: readonly NetAddr[];
+  /** The address on which the server listens; the first of several. */
+  readonly addr: NetAddr;
+  /** The port on which the server listens. */
+  readonly port: number;
+  /** The IP address on which the server listens; the first of several. */
+  readonly hostname: string;
   /** The number of messages received. */
   messages = 0;
   /** The number of bytes received. */
@@ -111,6 +120,8 @@ export class DatagramServer implements AsyncDisposable {
       const { address, port } = socket.address(); // without the zone
       return addrOf({ address: hostname.includes("%") ? hostname : address, port });
     });
+    this.addr = this.addrs[0] as NetAddr;
+    ({ port: this.port, hostname: this.hostname } = this.addr);
     for (const socket of sockets) {
       socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
       socket.on("error", ({ message }) => this.#callbacks.trouble(`cannot receive: ${message}`));
@@ -119,27 +130,13 @@ export class DatagramServer implements AsyncDisposable {
     void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
   }
 
-  /** The address on which the server listens; the first of several. */
-  get addr(): NetAddr {
-    return this.addrs[0] as NetAddr;
-  }
-
-  /** The port on which the server listens. */
-  get port(): number {
-    return this.addr.port;
-  }
-
-  /** The IP address on which the server listens; the first of several. */
-  get hostname(): string {
-    return this.addr.hostname;
-  }
-
   /**
    * Stops the server: answers the messages that have arrived, but after `grace` only those that are
    * answered by then. Repeated calls wait for the first.
    */
   shutdown(): Promise<void> {
-    return this.#stopping ??= this.#stop();
+    this.#stopping ??= this.#stop();
+    return this.finished;
   }
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
@@ -168,7 +165,7 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
-    const send = (reply: Uint8Array) => this.#send(socket, fitting(reply, ending), addr);
+    const send: Send = (reply) => this.#send(socket, fitting(reply, ending), addr);
     const push = (part: string | Uint8Array) => {
       if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
       track(this.#send(socket, bytesOf(part), addr), this.#pushes);
@@ -191,11 +188,7 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   /** Sends the handler's reply, or what the faults of the message make of it. */
-  async #answer(
-    message: MessageView,
-    client: Client<void>,
-    send: (reply: Uint8Array) => Promise<void>,
-  ): Promise<void> {
+  async #answer(message: MessageView, client: Client<void>, send: Send): Promise<void> {
     const { handlerTimeout: limit = 0 } = this.#options;
     const out = ReplyBuffer.take();
     const done = this.#handler(message, out, client);
@@ -247,11 +240,11 @@ export class DatagramServer implements AsyncDisposable {
 
   async #stop(): Promise<void> {
     void this.finished.then(timeLimit(this.#options.grace ?? 5000, () => this.#close()));
-    const quiet = untilQuiet(() => this.#received, LAST_LOOK, LAST_MESSAGES_LIMIT);
-    await Promise.race([quiet, this.finished]);
+    await untilQuiet(() => this.#received, LAST_LOOK, LAST_MESSAGES_LIMIT);
     if (this.#stage === "serving") this.#stage = "deaf";
-    void Promise.all(this.#inProgress).then(() => this.#drained()).then(() => this.#close());
-    await this.finished;
+    await Promise.all(this.#inProgress);
+    await this.#drained();
+    this.#close();
   }
 
   get #isClosed(): boolean {

@@ -28,7 +28,7 @@ export type Open<State> = (conn: ServerConn, config: ServedConfig<State>) => Ser
 
 /** The faults of a server of connections, or of a relay, if its options request any. */
 export class FaultInjector<State> {
-  /** What was requested. */
+  /** The requested ones. */
   readonly faults: Faults | undefined;
   /** The faults of each connection; a health check has none. */
   readonly chosen: WeakMap<ServerConn, ConnectionFaults> = new WeakMap();

@@ -49,8 +49,8 @@ export function relay<State = void>(
       return await options.onOpen?.(client) as State;
     },
     onError({ message, cause }) {
-      const isReported = cause instanceof ConnectError || cause instanceof DOMException;
-      if (!isReported) callbacks.report(message, cause);
+      if (cause instanceof ConnectError || cause instanceof DOMException) return; // is reported
+      callbacks.report(message, cause);
     },
   };
   const open: Open<State> = (conn, { faults, onEof, over }) => {

@@ -90,6 +90,8 @@ export class Server<State = void> implements AsyncDisposable {
   readonly finished: Promise<void>;
   /** The addresses on which the server listens. */
   readonly addrs: readonly Addr[];
+  /** The address on which the server listens; the first of several. */
+  readonly addr: Addr;
 
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
@@ -97,6 +99,8 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #config: ServedConfig<State>;
   readonly #open: Open<State>;
   readonly #conversations = new Set<Served<State>>();
+  /** The clients of all conversations, a live set: each from the result of `onOpen` until its end. */
+  readonly conversations: ReadonlySet<Client<State>> = this.#conversations;
   readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
   readonly #admissions: Admissions;
   readonly #openings: Admissions; // async calls of `onOpen`, which have a slot already
@@ -143,15 +147,11 @@ export class Server<State = void> implements AsyncDisposable {
     };
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
+    this.addr = this.addrs[0] as Addr;
     this.#callbacks.announce(this.addrs, this.#listeners);
     this.finished = this.#run();
     if (idleTimeout > 0) this.#watch(idleTimeout);
     void this.finished.then(onAbort(options.signal, () => void this.shutdown()));
-  }
-
-  /** The address on which the server listens; the first of several. */
-  get addr(): Addr {
-    return this.addrs[0] as Addr;
   }
 
   /**
@@ -175,11 +175,6 @@ export class Server<State = void> implements AsyncDisposable {
   /** The number of conversations in progress. */
   get clients(): number {
     return this.#conversations.size;
-  }
-
-  /** The clients of all conversations, a live set: each from the result of `onOpen` until its end. */
-  get conversations(): ReadonlySet<Client<State>> {
-    return this.#conversations;
   }
 
   /** The number of messages received, without those of health checks. */

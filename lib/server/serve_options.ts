@@ -141,7 +141,9 @@ export interface ServeOptions<State = void, Value = unknown>
 }
 
 /**
- * The options of {@linkcode relay}: those of {@linkcode serve} that need no messages.
+ * The options of {@linkcode relay}: those of {@linkcode serve} that need no messages. So there are no
+ * `concurrency`, `drain`, `ending`, `framing`, `handlerTimeout`, `maxMessage`, `once`, `onFraming`,
+ * `onMessage` and `orders`.
  *
  * ```ts
  * import { relay, type RelayOptions } from "@readback/readback";
@@ -150,19 +152,18 @@ export interface ServeOptions<State = void, Value = unknown>
  * await using _network = relay({ port: 6379 }, options);
  * ```
  */
-export type RelayOptions<State = void> = Omit<
-  ServeOptions<State>,
-  | "concurrency"
-  | "drain"
-  | "ending"
-  | "framing"
-  | "handlerTimeout"
-  | "maxMessage"
-  | "once"
-  | "onFraming"
-  | "onMessage"
-  | "orders"
->;
+export type RelayOptions<State = void> = Omit<ServeOptions<State>, MessageOption>;
+
+/**
+ * The options that need messages.
+ *
+ * @internal
+ */
+export type MessageOption = typeof MESSAGE_OPTIONS[number];
+const MESSAGE_OPTIONS = [
+  ...["concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage"] as const,
+  ...["once", "onFraming", "onMessage", "orders"] as const,
+] as const;
 
 /**
  * The server that a relay connects its clients to.
@@ -255,12 +256,6 @@ export function checkService(handler: unknown, options: object, rules: checks.Ru
     throw new TypeError("cert and key go together: one is missing");
   }
 }
-
-/** The options that need messages. */
-const MESSAGE_OPTIONS = [
-  ...["concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage"],
-  ...["once", "onFraming", "onMessage", "orders"],
-];
 
 /**
  * Checks what {@linkcode relay} was given, before anything is opened.
