@@ -10,6 +10,7 @@ import config from "../../deno.json" with { type: "json" };
 const TESTS = new RegExp(`/(${
   [
     "programs/(harness|faulty_network)",
+    "deploy/harness_transfers",
     "properties/(faults|framing|peer|server)",
     "unit/(conversation|custom_framing|datagram_socket|failing_callbacks|faulty_server)",
     "unit/(filter|leaks|peer_requests|proxy|proxy_protocol|relay|reply_format|serve)",

@@ -40,9 +40,9 @@ describe("endings", () => {
     },
   );
 
-  it("SIGTERM while 50 clients pipeline", requires("linux", "python3"), async () => {
+  it("SIGTERM while 20 clients pipeline", requires("linux", "python3"), async () => {
     await using server = await startServer(["--quiet", "--grace", "5s"]);
-    await stopWhileBusy(server, 50);
+    await stopWhileBusy(server, 20);
   });
 
   it(
@@ -60,10 +60,10 @@ describe("endings", () => {
   );
 
   it(
-    "8 servers at once are told to stop with a message just arrived",
+    "4 servers at once are told to stop with a message just arrived",
     requires("signals"),
     async () => {
-      await stopStarved(8, 8);
+      await stopStarved(4, 16);
     },
   );
 

@@ -355,9 +355,9 @@ describe("client --udp", () => {
     assertEquals(relay.messages, ["one", "one\n", "one"]);
   });
 
-  it("--quiet: 5,000 lines come back in order, large ones too", async () => {
+  it("--quiet: 1,000 lines come back in order, large ones too", async () => {
     await using server = await serveDatagrams(readback());
-    for (const [size, count] of [[4, 5000], [8000, 500], [60_000, 50]] as const) {
+    for (const [size, count] of [[4, 1000], [8000, 100], [60_000, 20]] as const) {
       const lines = Array.from({ length: count }, (_, at) => String(at).padStart(size, "-"));
       const { stdout } = await runClient(0, ["-p", server.port, "-q"], lines.join("\n"));
       const wrong = stdout.trim().split("\n").findIndex((reply, at) =>

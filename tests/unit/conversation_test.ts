@@ -14,6 +14,7 @@ import { FairReads } from "../../lib/server/fair_reads.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Udp } from "../support/udp.ts";
 import { sleep } from "../../lib/wait.ts";
+import { block } from "../support/block.ts";
 
 const portOf = ({ addr }: { addr: Deno.Addr }) => (addr as Deno.NetAddr).port;
 
@@ -686,11 +687,6 @@ describe("verify over UDP", () => {
     assertEquals(refused.toSorted(), ["cannot answer: told", "cannot answer: told", "never", "no"]);
   });
 });
-
-/** Blocks this process, as a stop by SIGSTOP does: its timers are due before it has polled for input. */
-function block(milliseconds: number): void {
-  for (const until = performance.now() + milliseconds; performance.now() < until;);
-}
 
 describe("a line in two pieces, in auto", () => {
   for (const [isCrowded, messages] of [[false, ["hel", "lo\n"]], [true, ["hello"]]] as const) {

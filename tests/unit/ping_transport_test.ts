@@ -17,6 +17,7 @@ import type { Conn } from "../../lib/net/conn.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
+import { block } from "../support/block.ts";
 
 /** Ignores everything that a transport reports. */
 const IGNORED: TransportCallbacks = {
@@ -212,10 +213,7 @@ describe("Measurement", () => {
   });
 
   it("says by how much the client itself was late, and counts from when messages were due", async () => {
-    const busy = setTimeout(() => {
-      const since = performance.now();
-      while (performance.now() - since < 200);
-    }, 50);
+    const busy = setTimeout(() => block(200), 50);
     const { events, measurement } = await measured({ count: 40, interval: 10 });
     clearTimeout(busy);
     const { behind, delayed } = measurement.tally;
@@ -226,10 +224,7 @@ describe("Measurement", () => {
   });
 
   it("gives no message up whose reply takes less than the timeout, if the client itself was late", async () => {
-    const busy = setTimeout(() => {
-      const since = performance.now();
-      while (performance.now() - since < 400);
-    }, 50);
+    const busy = setTimeout(() => block(400), 50);
     const { measurement } = await measured({ count: 60, interval: 10, timeout: 200 }, 20);
     clearTimeout(busy);
     assertEquals(measurement.tally.answered, 60);

@@ -150,7 +150,7 @@ describe("ReplyMatcher", () => {
     assertEquals([all, answered, wrong, pending], [4, 1, 1, 1]);
   });
 
-  const MANY = 50_000;
+  const MANY = 20_000;
   const pings = Array.from({ length: MANY }, (_, at) => `ping ${at + 1}`);
   for (
     const [what, keys, texts, lines] of [
@@ -170,13 +170,13 @@ describe("ReplyMatcher", () => {
       ],
     ] as const
   ) {
-    it(`matches 50,000 pending messages in linear time: ${what}`, () => {
+    it(`matches 20,000 pending messages in linear time: ${what}`, () => {
       const { matcher } = sent(texts, keys);
       const since = performance.now();
       for (const text of lines) matcher.match(latin1(text), 1);
       const { answered, wrong } = matcher.tally;
       assertEquals(answered + wrong, lines.length);
-      assert(performance.now() - since < 10_000, `${performance.now() - since} ms`);
+      assert(performance.now() - since < 4_000, `${performance.now() - since} ms`);
     });
   }
 });
