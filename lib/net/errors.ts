@@ -80,67 +80,93 @@ const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
 const NO_CIPHER = "no cipher or key exchange in common";
 const OR_CERTIFICATE = ", or it requires a client certificate: give one with --cert and --key";
 
-type Table = readonly (readonly [RegExp, string])[];
+/** Descriptions of errors by patterns, of which the first that fits counts. */
+type Table = Readonly<Record<string, string>>;
 
-/** TLS errors on the client's side, by their letters: see `find`. */
-const CLIENT_TLS: Table = [
-  [/certificaterequired/, "it requires a client certificate: give one with --cert and --key"],
-  [/alerthandshakefailure/, NO_CIPHER + OR_CERTIFICATE],
-  [/alertprotocolversion/, TOO_OLD],
-  [/alertunknownca/, "it does not trust the signer of our certificate: choose another --cert"],
-  [/alert[a-z]*(certificate|access)/, "it rejects our certificate: choose another --cert"],
-  [
-    /unknownissuer|^unableto|selfsigned/,
+/** TLS errors on the client's side, by their letters: see `findTls`. */
+const CLIENT_TLS: Table = {
+  "certificaterequired": "it requires a client certificate: give one with --cert and --key",
+  "alerthandshakefailure": NO_CIPHER + OR_CERTIFICATE,
+  "alertprotocolversion": TOO_OLD,
+  "alertunknownca": "it does not trust the signer of our certificate: choose another --cert",
+  "alert[a-z]*(certificate|access)": "it rejects our certificate: choose another --cert",
+  "unknownissuer|^unableto|selfsigned":
     "the signer of its certificate is not trusted: name the signer's certificate with --ca FILE",
-  ],
-  [/notvalidforanynames/, "its certificate has no name (in a subjectAltName): RECIPE"],
-  [/notvalidforname|altnameinvalid/, "its certificate is for another name: check --host"],
-  [
-    /causedasendentity|^invalid(ca|purpose)/,
+  "notvalidforanynames": "its certificate has no name (in a subjectAltName): RECIPE",
+  "notvalidforname|altnameinvalid": "its certificate is for another name: check --host",
+  "causedasendentity|^invalid(ca|purpose)":
     "its certificate is a signer's, and the server needs one that is not: RECIPE",
-  ],
-  [
-    /unsupportedcertversion/,
+  "unsupportedcertversion":
     "its certificate is X.509 version 1, and only version 3 has names: RECIPE",
-  ],
-  [/notvalidyet|notyetvalid/, "its certificate is not valid yet: check the clocks"],
-  [/expired/, "its certificate has expired: the server needs a new one"],
-  [/invalidpeercertificate/, "its certificate is not valid"],
-  [
-    /invalidcontenttype|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord/,
+  "notvalidyet|notyetvalid": "its certificate is not valid yet: check the clocks",
+  "expired": "its certificate has expired: the server needs a new one",
+  "invalidpeercertificate": "its certificate is not valid",
+  "invalidcontenttype|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord":
     "it does not speak TLS: leave out --tls",
-  ],
-  [/key(values)?mismatch/, "the key is not that certificate's"],
-  [/failedtoparseprivatekey/, WRONG_KIND],
-];
+  "key(values)?mismatch": "the key is not that certificate's",
+  "failedtoparseprivatekey": WRONG_KIND,
+};
 
 /** TLS errors on the server's side, likewise. */
-const SERVER_TLS: Table = [
-  [
-    /corruptmessage|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord/,
+const SERVER_TLS: Table = {
+  "corruptmessage|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord":
     "it does not speak TLS, which is required here",
-  ],
-  [/notoffered|extensionrequired|unsupportedprotocol|versiontoolow/, TOO_OLD],
-  [/incommon|noshared|nosuitable/, `${NO_CIPHER}, or none for our kind of key`],
-  [/alertunknownca/, "it does not trust the signer of our certificate"],
-  [/alertcertificateexpired/, "it rejects our certificate as expired"],
-  [/alert[a-z]*certificate/, "it rejects our certificate, which may be for another name"],
-  [/alert/, "it aborted the handshake"],
-  [/hungup|handshakeeof/, HUNG_UP],
-  [/reset/, "it reset the connection in the handshake"],
-];
+  "notoffered|extensionrequired|unsupportedprotocol|versiontoolow": TOO_OLD,
+  "incommon|noshared|nosuitable": `${NO_CIPHER}, or none for our kind of key`,
+  "alertunknownca": "it does not trust the signer of our certificate",
+  "alertcertificateexpired": "it rejects our certificate as expired",
+  "alert[a-z]*certificate": "it rejects our certificate, which may be for another name",
+  "alert": "it aborted the handshake",
+  "hungup|handshakeeof": HUNG_UP,
+  "reset": "it reset the connection in the handshake",
+};
+
+/** Errors of listening at a port or a path, by their names. */
+const LISTENING: Table = {
+  "port AddrInUse":
+    "the port is in use: stop the other program, or choose another --port (0 takes a free one)",
+  "path AddrInUse": "another server listens there: stop it, or choose another path",
+  "port PermissionDenied": "permission denied: choose a --port from 1024 up",
+  "path PermissionDenied": "permission denied: choose a folder that you may write to",
+  "AddrNotAvailable": "this machine has no such address: choose another --host, such as 127.0.0.1",
+  "NotFound": "no such folder",
+};
+
+/** Errors of connecting to a port or a path, likewise. */
+const CONNECTING: Table = {
+  "port (ConnectionRefused|NotFound)":
+    "connection refused: start a server, or check --host and --portHINT",
+  "path (ConnectionRefused|NotFound)": "connection refused: start a server, or check --unix",
+  "WouldBlock": "its listen queue is full: too many connections wait in it", // TCP waits by itself
+  "UnexpectedEof": "it closed the connection in the TLS handshake",
+};
+
+/** Other errors, by their messages. */
+const MESSAGES: Table = {
+  "ENOTFOUND|lookup address|EAI_|name or service|FQDN": "no such name: check --host",
+  "SUN_LEN": `a socket's path has at most ${LONGEST_PATH} bytes`,
+};
+
+function find(table: Table, text: string): string | undefined {
+  return Object.entries(table).find(([pattern]) => new RegExp(pattern, "i").test(text))?.[1];
+}
+
+/** Finds an error of listening or connecting. */
+function findNamed(table: Table, error: unknown, path: string | undefined): string | undefined {
+  return find(table, `${path === undefined ? "port" : "path"} ${Object(error).name}`);
+}
 
 /**
  * Finds an error by the letters of its code and message. Deno's TLS, rustls, has "alert: UnknownCA"
  * in the message. Node's, OpenSSL, has ALERT_UNKNOWN_CA in the code.
  */
-function find(table: Table, error: unknown): string | undefined {
+function findTls(table: Table, error: unknown): string | undefined {
   const { code = "" } = Object(error);
   const message = errorMessage(error);
   // Deno's node:tls has such codes too, but already the messages of rustls.
   const isRustls = /^ERR_SSL/.test(code) && !message.includes("SSL routines");
   const letters = `${isRustls ? "" : code}${message}`.toLowerCase().replaceAll(/[^a-z]/g, "");
-  return table.find(([pattern]) => pattern.test(letters))?.[1];
+  return find(table, letters);
 }
 
 /** A server, as far as the description of a TLS error needs it. */
@@ -151,7 +177,7 @@ export function describeTlsError(
   error: unknown,
   { hostname = "localhost", tls }: TlsServer = {},
 ): string | undefined {
-  return find(CLIENT_TLS, error)
+  return findTls(CLIENT_TLS, error)
     ?.replace("RECIPE", () => recipe(hostname))
     .replace(OR_CERTIFICATE, tls?.cert === undefined ? OR_CERTIFICATE : "");
 }
@@ -166,28 +192,13 @@ function recipe(hostname: string): string {
 
 /** Describes why a TLS handshake with a client failed. */
 export function describeHandshakeError(error: unknown): string {
-  return find(SERVER_TLS, error) ?? `the handshake failed: ${errorMessage(error)}`;
+  return findTls(SERVER_TLS, error) ?? `the handshake failed: ${errorMessage(error)}`;
 }
 
 /** Describes why listening failed. */
 export function describeListenError(error: unknown, { hostname, path }: Endpoint = {}): string {
-  const { AddrInUse, AddrNotAvailable, NotFound, PermissionDenied } = Deno.errors;
-  const isUnix = path !== undefined;
-  if (error instanceof AddrInUse) {
-    return isUnix
-      ? "another server listens there: stop it, or choose another path"
-      : "the port is in use: stop the other program, or choose another --port (0 takes a free one)";
-  }
-  if (error instanceof PermissionDenied) {
-    const choice = isUnix ? "a folder that you may write to" : "a --port from 1024 up";
-    return `permission denied: choose ${choice}`;
-  }
-  if (error instanceof AddrNotAvailable) {
-    return "this machine has no such address: choose another --host, such as 127.0.0.1";
-  }
-  if (error instanceof NotFound) return "no such folder";
-  return describeTlsError(error, { hostname })?.replace(/^its /, "the ") ??
-    describeSystemError(error);
+  return findNamed(LISTENING, error, path) ??
+    describeTlsError(error, { hostname })?.replace(/^its /, "the ") ?? describeSystemError(error);
 }
 
 /** Describes why connecting failed. */
@@ -195,17 +206,9 @@ export function describeConnectError(
   error: unknown,
   { hostname = "127.0.0.1", path, tls }: TlsServer = {},
 ): string {
-  const { ConnectionRefused, NotFound, UnexpectedEof, WouldBlock } = Deno.errors;
   const hint = path === undefined ? bracketHint(hostname) : "";
-  if (error instanceof ConnectionRefused || error instanceof NotFound) {
-    const where = path === undefined ? "--host and --port" : "--unix";
-    return `connection refused: start a server, or check ${where}${hint}`;
-  }
-  if (error instanceof WouldBlock) { // of a Unix socket: TCP waits by itself
-    return "its listen queue is full: too many connections wait in it";
-  }
-  if (error instanceof UnexpectedEof) return "it closed the connection in the TLS handshake";
-  return describeTlsError(error, { hostname, tls }) ?? `${describeSystemError(error)}${hint}`;
+  return findNamed(CONNECTING, error, path)?.replace("HINT", hint) ??
+    describeTlsError(error, { hostname, tls }) ?? `${describeSystemError(error)}${hint}`;
 }
 
 function describeSystemError(error: unknown): string {
@@ -214,9 +217,5 @@ function describeSystemError(error: unknown): string {
     const permission = /^Requires (\w+) access/.exec(message)?.[1] ?? "net";
     return `permission denied: run it with --allow-${permission}`;
   }
-  if (/ENOTFOUND|lookup address|EAI_|name or service|FQDN/i.test(message)) {
-    return "no such name: check --host";
-  }
-  if (/SUN_LEN/.test(message)) return `a socket's path has at most ${LONGEST_PATH} bytes`;
-  return message.replace(/ \(os error \d+\)$/, "");
+  return find(MESSAGES, message) ?? message.replace(/ \(os error \d+\)$/, "");
 }
