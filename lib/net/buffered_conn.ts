@@ -23,10 +23,10 @@ export class BufferedConn {
   /** The number of reads until now. */
   reads = 0;
 
-  #bytes = new Uint8Array(MIN_READ);
+  /** The bytes received and not consumed: a view, valid until the next read. After it is room for that. */
+  held: Uint8Array = new Uint8Array(MIN_READ).subarray(0, 0);
+
   #room = MIN_READ; // for the next read
-  #start = 0;
-  #end = 0;
   #reading: Promise<boolean> | undefined;
   #isOver = false; // the server sends no more
   #failure: Error | undefined;
@@ -36,11 +36,6 @@ export class BufferedConn {
    * @param timeout the time limit of a reply, in milliseconds; 0 is none
    */
   constructor(readonly conn: Conn, readonly timeout: number) {}
-
-  /** The bytes received and not consumed: a view, valid until the next read. */
-  get held(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.#end);
-  }
 
   /** Writes all of these bytes. */
   async send(bytes: Uint8Array): Promise<void> {
@@ -58,7 +53,7 @@ export class BufferedConn {
 
   /** Removes the first bytes of what is held. */
   consume(count: number): void {
-    this.#start += count;
+    this.held = this.held.subarray(count);
   }
 
   /** Finds a reply in what is held, and consumes it; null until more is read. */
@@ -132,7 +127,8 @@ export class BufferedConn {
     try {
       const count = await this.conn.read(room);
       this.#isOver = count === null;
-      this.#end += count ?? 0;
+      const { length } = this.held; // some may have been consumed meanwhile
+      this.held = new Uint8Array(room.buffer, room.byteOffset - length, length + (count ?? 0));
       this.reads++;
       this.receivedAt = Date.now();
       if (count === room.length) this.#room = Math.min(2 * this.#room, MAX_READ);
@@ -150,15 +146,12 @@ export class BufferedConn {
   }
 
   #makeRoom(): Uint8Array {
-    const { held } = this;
-    if (held.length === 0) this.#start = this.#end = 0;
-    if (this.#bytes.length - this.#end < this.#room) {
-      const larger = new Uint8Array(2 * held.length + this.#room);
-      larger.set(held);
-      this.#bytes = larger;
-      this.#start = 0;
-      this.#end = held.length;
-    }
-    return this.#bytes.subarray(this.#end);
+    const { length, buffer, byteOffset } = this.held;
+    const room = new Uint8Array(buffer, length === 0 ? 0 : byteOffset + length);
+    if (room.length >= this.#room) return room;
+    const larger = new Uint8Array(2 * length + this.#room);
+    larger.set(this.held);
+    this.held = larger.subarray(0, length);
+    return larger.subarray(length);
   }
 }
