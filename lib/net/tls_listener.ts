@@ -32,21 +32,21 @@ export function layTls(listener: Listener, identity: Identity): Listener {
 class TlsConnection extends WrappedConn {
   #layer: ReturnType<LayOver> | undefined;
   #plain: SocketConn | undefined; // the layer's plain text, once the handshake is done
-  #handshake: Promise<void> | undefined;
+  #handshake: Promise<SocketConn> | undefined;
   #sending = Promise.resolve(); // the last of what the layer sends
   #isReceiving = false;
   #isClosed = false;
   #room = FIRST_READ;
   #giveUp = (_why: Error) => {}; // the wait for the client's first byte
 
-  override handshake = (): Promise<void> => this.#handshake ??= this.#shakeHands();
+  override handshake = (): Promise<SocketConn> => this.#handshake ??= this.#shakeHands();
 
   constructor(conn: ServerConn, readonly layOver: LayOver) {
     super(conn);
   }
 
   /** Makes the layer, which costs 1 ms, at the client's first byte. */
-  async #shakeHands(): Promise<void> {
+  async #shakeHands(): Promise<SocketConn> {
     try {
       const first = await new Promise<Uint8Array>((resolve, reject) => {
         this.#giveUp = reject;
@@ -64,7 +64,7 @@ class TlsConnection extends WrappedConn {
         wire.push(first);
         void this.#pump(layer);
       });
-      this.#plain = plain;
+      return this.#plain = plain;
     } catch (error) {
       await this.#flush(); // tells the client why
       throw new Error(describeHandshakeError(error), { cause: error });
@@ -72,14 +72,14 @@ class TlsConnection extends WrappedConn {
   }
 
   override async read(into: Uint8Array): Promise<number | null> {
-    if (this.#plain === undefined) await this.handshake();
+    const plain = this.#plain ?? await this.handshake();
     if (this.#layer) void this.#pump(this.#layer);
-    return (this.#plain as SocketConn).read(into);
+    return plain.read(into);
   }
 
   override async write(bytes: Uint8Array): Promise<number> {
-    if (this.#plain === undefined) await this.handshake();
-    return (this.#plain as SocketConn).write(bytes.subarray(0, LARGEST_WRITE));
+    const plain = this.#plain ?? await this.handshake();
+    return plain.write(bytes.subarray(0, LARGEST_WRITE));
   }
 
   /** Half-closes the connection, in TLS and in TCP. */
