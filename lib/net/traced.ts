@@ -86,7 +86,7 @@ export function traced(inner: ServerConn | Listener, trace: Trace): ServerConn |
 }
 
 class TracedConn extends WrappedConn {
-  readonly #ended = { peer: false, self: false };
+  readonly #ended = new Set<TraceEvent["from"]>();
   #isOver = false; // reset or closed
 
   constructor(conn: ServerConn, readonly trace: Trace, maker: TraceEvent["from"]) {
@@ -113,7 +113,7 @@ class TracedConn extends WrappedConn {
   }
 
   override close(): void {
-    if (this.#ended.peer) this.#end("self");
+    if (this.#ended.has("peer")) this.#end("self");
     else this.#over("cut", "self");
     this.#isOver = true;
     super.close();
@@ -125,10 +125,9 @@ class TracedConn extends WrappedConn {
   }
 
   #end(from: TraceEvent["from"]): void {
-    if (this.#ended[from] || this.#isOver) return;
-    const isLast = this.#ended.peer || this.#ended.self;
-    this.#ended[from] = true;
-    this.#tell(isLast ? "end" : "half-close", from);
+    if (this.#ended.has(from) || this.#isOver) return;
+    this.#ended.add(from);
+    this.#tell(this.#ended.size > 1 ? "end" : "half-close", from);
   }
 
   #over(kind: "reset" | "cut", from: TraceEvent["from"]): void {

@@ -1,6 +1,6 @@
 /** Claims a Unix socket's path, and removes the file on close only if it is still ours. */
 
-import type { Listener } from "./conn.ts";
+import { type Listener, wrapListener } from "./conn.ts";
 import { isPending } from "../wait.ts";
 
 /** The most bytes of a socket's path. */
@@ -81,16 +81,12 @@ function listenThenMove(path: string, move: (own: string) => void): Listener {
 function movedTo(path: string, listener: Deno.UnixListener): Listener {
   const addr = { transport: "unix", path } as const;
   const { dev, ino } = Deno.lstatSync(path);
+  // The runtime gives the name that was bound, and null for the client's. Each client has its own
+  // object, by which it is distinguished from the others.
+  const ends = () => ({ localAddr: { value: addr }, remoteAddr: { value: { ...addr, path: "" } } });
   return {
+    ...wrapListener(listener, (conn) => Object.defineProperties(conn, ends())),
     addr,
-    async accept() {
-      const conn = await listener.accept();
-      // The runtime gives the name that was bound, and null for the client's.
-      return Object.defineProperties(conn, {
-        localAddr: { value: addr },
-        remoteAddr: { value: { transport: "unix", path: "" } },
-      });
-    },
     close() {
       listener.close(); // throws if it is closed: another file may have the same number then
       try {
