@@ -63,20 +63,15 @@ export function identityOf({ cert, key }: TlsOptions): Identity | undefined {
 }
 
 /**
- * Reads the two files of an identity.
- * @throws {Error} whose message names the file and the reason
- */
-export async function readIdentity(cert: string, key: string): Promise<Identity> {
-  return { cert: await readFile(cert, "CERTIFICATE"), key: await readFile(key, "PRIVATE KEY") };
-}
-
-/**
- * Reads the files of a client's options.
+ * Reads the files that options name.
  * @throws {Error} whose message names the file and the reason
  */
 export async function readTls({ ca, cert, key }: TlsOptions): Promise<TlsOptions> {
-  const identity = cert && key ? await readIdentity(cert, key) : {};
-  return { ca: ca && await readFile(ca, "CERTIFICATE"), ...identity };
+  return {
+    ca: ca && await readFile(ca, "CERTIFICATE"),
+    cert: cert && await readFile(cert, "CERTIFICATE"),
+    key: key && await readFile(key, "PRIVATE KEY"),
+  };
 }
 
 async function readFile(file: string, use: Use): Promise<string> {

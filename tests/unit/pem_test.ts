@@ -3,7 +3,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
 import { listen, Peer, serve } from "../../lib/mod.ts";
-import { readIdentity, readTls } from "../../lib/net/pem.ts";
+import { readTls } from "../../lib/net/pem.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Certificates } from "../support/certificates.ts";
 
@@ -37,7 +37,7 @@ async function readCertificates(path: string): Promise<string> {
 }
 
 async function readKey(path: string): Promise<string> {
-  return (await readIdentity(files.path("server.pem"), path)).key;
+  return (await readTls({ cert: files.path("server.pem"), key: path })).key ?? "";
 }
 
 async function refusal(reading: Promise<string>): Promise<string> {
