@@ -119,20 +119,30 @@ export function isAddress(hostname: string): boolean {
   return /^[\d.]+$|:/.test(hostname);
 }
 
-/** Returns a name's addresses, in the system's order; an address as it is. */
-export async function resolve(hostname: string): Promise<string[]> {
-  if (isAddress(hostname)) return [hostname];
-  const { lookup } = await import("node:dns/promises"); // for names only: a quarter of the startup
-  const found = await lookup(asciiHost(hostname) ?? hostname, { all: true });
-  return [...new Set(found.map(({ address }) => address))];
+/**
+ * Returns an IP address as the runtime writes it, without its zone; IPv4 in IPv6 as IPv4. Any other
+ * text is returned as it is.
+ */
+export function canonical(address: string): string {
+  const host = formatEndpoint({ hostname: address.replace(/%.*/, "") });
+  const { hostname = address } = URL.parse(`http://${host}`) ?? {};
+  const [, high, low = ""] = /^\[::ffff:(\w+):(\w+)\]$/.exec(hostname) ?? [];
+  if (high !== undefined) return new URL(`http://0x${high}${low.padStart(4, "0")}`).hostname;
+  return hostname.replace(/[[\]]/g, "");
 }
 
 /**
- * Returns a host's addresses of one version of IP, or of both.
+ * Returns a name's addresses of one version of IP, or of both, in the system's order; an address as
+ * it is.
  * @throws {TypeError} if it has none
  */
 export async function addressesOf(hostname: string, family?: 4 | 6): Promise<string[]> {
-  const addresses = await resolve(hostname);
+  let addresses = [hostname];
+  if (!isAddress(hostname)) {
+    const { lookup } = await import("node:dns/promises"); // for names only: a quarter of the startup
+    const found = await lookup(asciiHost(hostname) ?? hostname, { all: true });
+    addresses = [...new Set(found.map(({ address }) => address))];
+  }
   if (family === undefined) return addresses;
   const suitable = addresses.filter((address) => address.includes(":") === (family === 6));
   if (suitable.length > 0) return suitable;

@@ -142,23 +142,17 @@ export function wrapListener(
 
 /** Passes everything on to another connection. */
 export class WrappedConn implements ServerConn, Disposable {
+  remoteAddr: Addr;
+  readonly localAddr: Addr | undefined;
+  isHealthCheck: boolean | undefined;
   declare handshake?: () => Promise<unknown>; // only if the other connection has one
 
   /** @param conn owned from here on */
   constructor(readonly conn: ServerConn) {
+    this.remoteAddr = conn.remoteAddr;
+    this.localAddr = conn.localAddr;
+    this.isHealthCheck = conn.isHealthCheck;
     if (conn.handshake) this.handshake = () => Promise.resolve(conn.handshake?.());
-  }
-
-  get remoteAddr(): Addr {
-    return this.conn.remoteAddr;
-  }
-
-  get localAddr(): Addr | undefined {
-    return this.conn.localAddr;
-  }
-
-  get isHealthCheck(): boolean | undefined {
-    return this.conn.isHealthCheck;
   }
 
   setNoDelay(): void {

@@ -34,9 +34,7 @@ export interface ConnectOptions {
    * Speaks TLS. `ca` are certificates trusted besides the system's, `cert` and `key` the client's
    * own certificate and its key, for a server that asks for it. All in PEM form.
    */
-  tls?:
-    | { ca?: string | undefined; cert?: string | undefined; key?: string | undefined }
-    | undefined;
+  tls?: Partial<Record<"ca" | "cert" | "key", string | undefined>> | undefined;
   /** Aborts connecting. */
   signal?: AbortSignal | undefined;
 }
@@ -69,19 +67,18 @@ export interface Connected {
  */
 export async function connect(options: FamilyOptions = {}): Promise<Connected["conn"]> {
   const attempt = options.family === undefined ? connectOnce : connectResolved;
-  return (await retry(options, attempt)).conn;
+  return (await connectTimed(options, attempt)).conn;
 }
 
 /**
- * Connects to a server, and measures the steps of the attempt that succeeded.
+ * Connects to a server, and measures the steps of the attempt that succeeded. Tries until one does,
+ * one fails for good, or the time for it is over.
  * @throws {ConnectError}
  */
-export function connectTimed(options: FamilyOptions = {}): Promise<Connected> {
-  return retry(options, connectResolved);
-}
-
-/** Tries until an attempt succeeds, fails for good, or the time for it is over. */
-async function retry(options: FamilyOptions, attempt: typeof connectOnce): Promise<Connected> {
+export async function connectTimed(
+  options: FamilyOptions,
+  attempt: typeof connectOnce = connectResolved,
+): Promise<Connected> {
   const { port = 6969, timeout = 0, wait = 0, signal } = options;
   const start = performance.now();
   const latest = start + wait;

@@ -1,7 +1,7 @@
 /** Listens on TCP, TLS and Unix sockets. */
 
 import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../checks.ts";
-import { type Endpoint, formatEndpoint, resolve } from "./address.ts";
+import { addressesOf, type Endpoint, formatEndpoint } from "./address.ts";
 import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
 import { BACKLOG, SocketListener } from "./node_socket.ts";
@@ -80,7 +80,7 @@ export async function openAll<Opened extends { close(): void }>(
   let { port = 0 } = options;
   const all: Opened[] = [];
   try {
-    for (const address of path === undefined ? await resolve(hostname) : [path]) {
+    for (const address of path === undefined ? await addressesOf(hostname) : [path]) {
       const opened = await open(address, port);
       all.push(opened);
       port = portOf(opened);

@@ -5,7 +5,7 @@
 
 import type { BlockList } from "node:net";
 import { mustBe } from "../checks.ts";
-import { type Addr, formatAddress, formatEndpoint, type NetAddr } from "./address.ts";
+import { type Addr, canonical, formatAddress, type NetAddr } from "./address.ts";
 import { type ServerConn, WrappedConn } from "./conn.ts";
 
 /** The content of a header. */
@@ -75,7 +75,8 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
   return async (conn) => {
     const { remoteAddr: proxy } = conn;
     if (!("hostname" in proxy)) return conn;
-    if (!(await proxies).check(proxy.hostname, familyOf(proxy.hostname))) return conn;
+    const family = proxy.hostname.includes(":") ? "ipv6" : "ipv4";
+    if (!(await proxies).check(proxy.hostname, family)) return conn;
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
       const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
@@ -90,21 +91,13 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
 /** A proxy's connection after its header. */
 class ProxiedConn extends WrappedConn {
   /** @param early what was received together with the header */
-  constructor(conn: ServerConn, readonly header: ProxyHeader, private early: Uint8Array) {
+  constructor(conn: ServerConn, { client, target }: ProxyHeader, private early: Uint8Array) {
     super(conn);
-  }
-
-  override get remoteAddr(): Addr {
-    const { client } = this.header;
-    return typeof client === "string" ? super.remoteAddr : client;
-  }
-
-  override get isHealthCheck(): boolean {
-    const { client, target } = this.header;
+    if (typeof client !== "string") this.remoteAddr = client;
     // Version 1 has no word for a health check: the proxy gives this connection's own two ends. One
     // of them alone can be a client's: on the proxy's machine, by chance from the same port.
-    const isItself = isSame(client, super.remoteAddr) && isSame(target, this.localAddr);
-    return isItself || client === "local";
+    const isItself = isSame(this.remoteAddr, conn.remoteAddr) && isSame(target, conn.localAddr);
+    this.isHealthCheck = isItself || client === "local";
   }
 
   override read(into: Uint8Array): Promise<number | null> {
@@ -126,8 +119,8 @@ function readLine(text: string): ProxyHeader | null {
   const [, family, source = "", target = "", ...ports] = text.slice(0, length - 2).split(" ");
   if (family === "UNKNOWN") return { length, client: "unknown" };
   check(family === "TCP4" || family === "TCP6", "its family is not TCP4, TCP6 or UNKNOWN");
-  const bits = family === "TCP4" ? 32 : 128;
-  check(bitsOf(source) === bits && bitsOf(target) === bits, `its addresses are not ${family}'s`);
+  const areRight = [source, target].every((text) => family === `TCP${versionOf(text)}`);
+  check(areRight, `its addresses are not ${family}'s`);
   const areTwo = ports.length === 2 && ports.every((port) => PORT.test(port) && +port <= 65535);
   check(areTwo, "its ports are not two numbers from 0 to 65535");
   const [from, to] = ports.map(Number) as [number, number];
@@ -171,14 +164,10 @@ function check(isRight: boolean, why: string): asserts isRight {
   if (!isRight) throw new Error(`its PROXY header is malformed: ${why}`);
 }
 
-/** Returns the bits of an IP address, 32 or 128; 0 of any other text. */
-function bitsOf(text: string): number {
-  if (IPV4.test(text)) return 32;
-  return IPV6.test(text) && URL.canParse(`http://[${text}]`) ? 128 : 0;
-}
-
-function familyOf(address: string): "ipv4" | "ipv6" {
-  return address.includes(":") ? "ipv6" : "ipv4";
+/** Returns the version of an IP address; undefined for any other text. */
+function versionOf(text: string): 4 | 6 | undefined {
+  if (IPV4.test(text)) return 4;
+  return IPV6.test(text) && URL.canParse(`http://[${text}]`) ? 6 : undefined;
 }
 
 /** Formats the 4 or 16 bytes of an IP address. */
@@ -188,30 +177,25 @@ function ipOf(bytes: Uint8Array): string {
   return hex.replaceAll(/.{4}(?=.)/g, "$&:");
 }
 
-/** Returns whether an address of a header is one that the runtime gave. */
-function isSame(one: NetAddr | string | undefined, other: Addr | undefined): boolean {
-  return typeof one === "object" && other !== undefined &&
-    formatAddress(one) === formatAddress(other);
+function isSame(one?: Addr, other?: Addr): boolean {
+  return one !== undefined && other !== undefined && formatAddress(one) === formatAddress(other);
 }
 
-/** Makes an address as the runtime writes it, IPv4 in IPv6 as IPv4. */
 function addr(address: string, port: number): NetAddr {
-  let { hostname } = new URL(`http://${formatEndpoint({ hostname: address })}`);
-  const [, high, low = ""] = /^\[::ffff:(\w+):(\w+)\]$/.exec(hostname) ?? [];
-  if (high !== undefined) ({ hostname } = new URL(`http://0x${high}${low.padStart(4, "0")}`));
-  return { transport: "tcp", hostname: hostname.replace(/[[\]]/g, ""), port };
+  return { transport: "tcp", hostname: canonical(address), port };
 }
 
 /** Parses addresses and networks. Loads the list that compares them on demand: that takes 8 ms. */
 function readNetworks(texts: readonly string[]): Promise<BlockList> {
   const networks = texts.map((text) => {
     const [, address = "", bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
-    const most = bitsOf(address);
+    const version = versionOf(address);
+    const most = version === 4 ? 32 : 128;
     const prefix = Number(bits ?? most);
-    if (most === 0 || prefix > most) {
+    if (version === undefined || prefix > most) {
       mustBe("addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8");
     }
-    return [address, prefix, familyOf(address)] as const;
+    return [address, prefix, `ipv${version}`] as const;
   });
   return import("node:net").then(({ BlockList }) => {
     const list = new BlockList();

@@ -1,7 +1,7 @@
 /** UDP sockets, over `node:dgram`, since those of Deno need an unstable flag; and a client's socket. */
 
 import type { Socket } from "node:dgram";
-import { formatEndpoint, type NetAddr, resolve } from "./address.ts";
+import { addressesOf, canonical, formatEndpoint, type NetAddr } from "./address.ts";
 import { ConnectError, describeConnectError } from "./errors.ts";
 import { close } from "./conn.ts";
 import { happens } from "./node_socket.ts";
@@ -83,8 +83,10 @@ export class DatagramSocket implements Disposable {
 
   private constructor(readonly socket: Socket, readonly addr: NetAddr, readonly framing: Framing) {
     socket.on("message", (datagram, from) => {
-      // In Deno, a connected socket receives from anybody.
-      const isServer = from.port === addr.port && isSame(from.address, addr.hostname);
+      // In Deno, a connected socket receives from anybody. The zone of a link-local address may be left out.
+      const { hostname, port } = addr;
+      const isServer = from.port === port &&
+        (from.address === hostname || canonical(from.address) === canonical(hostname));
       const end = datagram.length - endingOf(datagram, framing).length;
       if (isServer) this.#handlers?.received(new Uint8Array(datagram.subarray(0, end)));
     });
@@ -100,7 +102,7 @@ export class DatagramSocket implements Disposable {
    */
   static async connect(hostname: string, port: number, framing: Framing = "auto") {
     try {
-      const address = bestOf(await resolve(hostname)) ?? hostname;
+      const address = bestOf(await addressesOf(hostname)) ?? hostname;
       if (GROUP.test(address)) {
         throw new Error("that is the address of a group: use the address of one server");
       }
@@ -162,13 +164,4 @@ export function bestOf(addresses: readonly string[]): string | undefined {
 function localFor(address: string): string {
   if (address === "127.0.0.1" || address === "::1") return address;
   return address.includes(":") ? "::" : "0.0.0.0";
-}
-
-/** Returns whether two texts are the same address; the zone of a link-local address may be left out. */
-function isSame(address: string, other: string): boolean {
-  const canonical = (text: string) => {
-    const hostname = text.replace(/%.*/, "");
-    return URL.parse(`http://${formatEndpoint({ hostname })}`)?.hostname ?? hostname;
-  };
-  return address === other || canonical(address) === canonical(other);
 }

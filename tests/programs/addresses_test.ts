@@ -4,12 +4,12 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readback, serve } from "../../lib/mod.ts";
 import {
+  addressesOf,
   addressOrName,
   asciiHost,
   cutPort,
   formatAddress,
   formatEndpoint,
-  resolve,
 } from "../../lib/net/address.ts";
 import { connect } from "../../lib/net/connect.ts";
 import { ConnectError } from "../../lib/net/errors.ts";
@@ -209,8 +209,8 @@ describe("both families", () => {
   });
 
   it("a name is looked up, also one of digits and dots but for a letter", async () => {
-    assertEquals(await resolve("127.0.0.1"), ["127.0.0.1"]);
-    await assertRejects(() => resolve("1node.invalid."));
+    assertEquals(await addressesOf("127.0.0.1"), ["127.0.0.1"]);
+    await assertRejects(() => addressesOf("1node.invalid."));
   });
 
   it("--host takes an address or a name, in brackets too, and nothing else", () => {
