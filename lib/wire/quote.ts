@@ -18,6 +18,9 @@ const JOINED =
   /^[\p{L}\p{M}]{2}$|^[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]\p{Extended_Pictographic}$/u;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Returns true for a byte of a UTF-8 character after its first. */
+const isLater = (byte = 0) => (byte & 0xc0) === 0x80;
+
 /** The most bytes of long data that are shown. */
 const SHOWN = 1024;
 
@@ -51,12 +54,11 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
   // Checked here, since a decoder that throws takes 10 µs per byte, which would let binary data delay others.
-  if (first < 0xc2 || ((bytes[at + 1] ?? 0) & 0xc0) !== 0x80) return null;
-  const here = bytes.subarray(at, at + bytesOf(first));
-  const character = utf8.decode(here);
+  const end = at + bytesOf(first);
+  if (first < 0xc2 || !isLater(bytes[at + 1]) || !isLater(bytes[end - 1])) return null;
+  const character = utf8.decode(bytes.subarray(at, end));
   // What is no character, such as an overlong form or a surrogate, is decoded as several U+FFFD.
-  const isOne = here.length === bytesOf(first) && [...character].length === 1;
-  return isOne && !UNPRINTABLE.test(character) ? character : null;
+  return [...character].length === 1 && !UNPRINTABLE.test(character) ? character : null;
 }
 
 /** Returns the joiner that begins at a byte, or null if there is none, or it joins nothing. */
