@@ -130,7 +130,7 @@ const SLACK_READS = 16;
  * ```
  */
 export class Framer {
-  /** The message that was found last. */
+  /** The message that was found last, over the buffer that holds what was read. */
   message: MessageView = new MessageView();
   /** Called when `auto` has chosen a framing, with the reason. */
   onDecided: ((framing: Framing, why: string) => void) | undefined;
@@ -139,8 +139,7 @@ export class Framer {
   /** The ending of the last message: LF, CRLF or, for raw and an unfinished last line, nothing. */
   ending: Uint8Array = NONE;
   #found: WholeFrame | number = 0; // of a custom framing: the next frame, or how many bytes to hold for it
-  #bytes: Uint8Array = NONE;
-  #start = 0; // of the held bytes
+  #start = 0; // of the held bytes, in the message's buffer
   #end = 0;
   #scanned = 0; // no LF before this
   #ended = false;
@@ -162,11 +161,11 @@ export class Framer {
   room(): Uint8Array {
     const held = this.#end - this.#start;
     const read = this.#nextRead(held);
-    if (held > 0 && this.#bytes.length - this.#end < read) return this.roomBeside();
-    if (held > 0) return this.#bytes.subarray(this.#end);
-    if (this.#bytes.length !== read) this.#holdIn(new Uint8Array(read));
+    if (held > 0 && this.message.source.length - this.#end < read) return this.roomBeside();
+    if (held > 0) return this.message.source.subarray(this.#end);
+    if (this.message.source.length !== read) this.message = new MessageView(new Uint8Array(read));
     this.#start = this.#end = this.#scanned = 0;
-    return this.#bytes;
+    return this.message.source;
   }
 
   /** Returns a buffer for the next read that overwrites no earlier message. */
@@ -176,7 +175,7 @@ export class Framer {
     // Twice the held bytes: a message in tiny pieces is not copied once a piece.
     const bytes = new Uint8Array(held + Math.max(this.#nextRead(held), held));
     bytes.set(rest);
-    this.#holdIn(bytes);
+    this.message = new MessageView(bytes);
     this.#scanned -= this.#start;
     this.#start = 0;
     this.#end = held;
@@ -186,7 +185,7 @@ export class Framer {
   /** Adds `count` bytes that were read into {@linkcode room}. At null, the held bytes are the last message. */
   took(count: number | null): void {
     const added = count ?? 0;
-    this.filled = added === this.#bytes.length - this.#end;
+    this.filled = added === this.message.source.length - this.#end;
     this.#ended = count === null;
     this.#end += added;
     this.#slack = this.filled || added * 8 >= this.#read ? 0 : this.#slack + 1;
@@ -198,7 +197,7 @@ export class Framer {
 
   /** The held bytes that are not yet part of a message. */
   get rest(): Uint8Array {
-    return this.#bytes.subarray(this.#start, this.#end);
+    return this.message.source.subarray(this.#start, this.#end);
   }
 
   /** Decides `auto` for raw, if bytes are held: nothing was received for a while. */
@@ -216,7 +215,7 @@ export class Framer {
     const lf = framing === "line" || framing === "auto" ? this.#findLF() : -1;
     if (lf === -1) return this.#rest();
     if (framing === "auto") this.#decide("line", "an LF came");
-    const cr = lf > this.#start && this.#bytes[lf - 1] === CR;
+    const cr = lf > this.#start && this.message.source[lf - 1] === CR;
     return cr ? this.#cut(lf - 1, BY_CRLF) : this.#cut(lf, BY_LF);
   }
 
@@ -233,7 +232,7 @@ export class Framer {
     if (framing === "raw" || this.#ended) return this.#cut(this.#end, NONE);
     this.#scanned = this.#end;
     // A CR at the end may belong to the ending that is still to come.
-    const last = this.#bytes[this.#end - 1] === CR ? this.#end - 1 : this.#end;
+    const last = this.message.source[this.#end - 1] === CR ? this.#end - 1 : this.#end;
     this.#check(last);
     return null;
   }
@@ -263,8 +262,7 @@ export class Framer {
    * loop checks the type, at a tenth of the total cost.
    */
   #findLF(): number {
-    const bytes = this.#bytes;
-    const { view } = this.message;
+    const { view, source: bytes } = this.message;
     let at = this.#scanned | 0;
     const end = this.#end | 0;
     const near = end - at < BY_HAND ? end : at + BY_HAND;
@@ -295,11 +293,6 @@ export class Framer {
   #nextRead(held: number): number {
     const isRaw = this.framing === "raw" || (this.framing === "auto" && held > 0);
     return isRaw ? Math.min(this.maxMessage + 1, RAW_READ) : this.#read;
-  }
-
-  #holdIn(bytes: Uint8Array): void {
-    this.#bytes = bytes;
-    this.message = new MessageView(bytes);
   }
 }
 
