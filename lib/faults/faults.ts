@@ -1,7 +1,7 @@
 /** Which faults happen to a connection, to a message of it, and to its bytes; and what they make of a reply. Pure. */
 
 import { describeUnsupported, happens, isReset, readFaults, readOrder } from "./grammar.ts";
-import { type Fault, type FaultName, type FaultOf, FAULTS, type FaultSupport } from "./grammar.ts";
+import { type Fault, type FaultName, FAULTS, type FaultSupport } from "./grammar.ts";
 import { CR, LF } from "../wire/framing.ts";
 import { errorReply } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
@@ -149,13 +149,13 @@ export class ConnectionFaults {
 }
 
 /** Draws the delay of a reply, in whole ms. */
-export function drawDelay({ shortest, longest }: FaultOf<"delay">, { random }: FaultPlan): number {
+export function drawDelay({ shortest, longest }: Fault<"delay">, { random }: FaultPlan): number {
   return Math.round(shortest + random.next() * (longest - shortest));
 }
 
 /** The fault of this name, if there is one. */
 export function find<N extends FaultName>(faults: readonly Fault[], name: N) {
-  return faults.find((fault): fault is FaultOf<N> => fault.name === name);
+  return faults.find((fault): fault is Fault & Fault<N> => fault.name === name);
 }
 
 const textOf = ({ request, at }: Fault): string => request + at;

@@ -1,11 +1,10 @@
 /** Wraps any connection, of a client or a server, and injects faults: in all its bytes, or in each reply. */
 
 import { MAX_TIMER } from "../checks.ts";
-import type { Addr } from "../net/address.ts";
-import type { Conn, ServerConn } from "../net/conn.ts";
+import { type ServerConn, WrappedConn } from "../net/conn.ts";
 import { Sleeps } from "../wait.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
-import type { Fault, FaultOf } from "./grammar.ts";
+import type { Fault } from "./grammar.ts";
 
 /** After the peer half-closes, a stalled connection is kept open for this long, in ms. */
 const STALL = 60_000;
@@ -33,11 +32,10 @@ export interface FaultyOwner {
 }
 
 /** A connection that injects faults into the bytes that it sends, one stream, and into its end. */
-export class FaultyConn implements Conn {
-  readonly localAddr: Addr | undefined;
+export class FaultyConn extends WrappedConn {
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
-  protected hold: FaultOf<"hold"> | undefined;
+  protected hold: Fault<"hold"> | undefined;
   /** Delays that a stop ends too. */
   #stoppable = new Sleeps();
   /** Delays that the connection's end and other faults end. */
@@ -48,7 +46,6 @@ export class FaultyConn implements Conn {
   #delayed: Promise<void> | undefined; // settles when all delayed bytes are sent
   #delayedBytes = 0;
   #endDelay: Promise<void> | undefined;
-  #lifeTimer: ReturnType<typeof setTimeout> | undefined;
   // Times of `performance.now()`:
   #due = 0; // when the last delayed bytes are sent
   #nextSend = 0; // with a rate
@@ -60,29 +57,30 @@ export class FaultyConn implements Conn {
    * @param conn owned from here on
    * @param plan the faults of all its bytes, and of the connection
    */
-  constructor(readonly conn: ServerConn, protected plan: FaultPlan, readonly owner: FaultyOwner) {
-    this.localAddr = conn.localAddr;
+  constructor(conn: ServerConn, protected plan: FaultPlan, readonly owner: FaultyOwner) {
+    super(conn);
     this.change(plan);
   }
 
   /** Changes the faults of all bytes from here on, counts them anew, and ends all current delays. */
   change(plan: FaultPlan): void {
     if (this.state === "over") return;
-    this.#endDelays();
+    this.#over();
     this.state = "open";
     this.plan = plan;
     this.hold = find(plan.faults, "hold");
-    this.#pauses = new Sleeps();
+    const pauses = this.#pauses = new Sleeps();
     this.#stoppable = new Sleeps();
     this.#sent = this.#due = 0;
     this.#nextSend = this.#nextRead = 0;
     const life = find(plan.faults, "life");
     if (life === undefined) return;
-    this.#lifeTimer = setTimeout(() => {
+    void pauses.sleep(life.pause).then(() => {
+      if (pauses.isOver) return;
       this.owner.report(life); // of a stalled connection too
       if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
       this.#finish(life.reset ? "reset" : "end");
-    }, life.pause);
+    });
   }
 
   /** True while bytes wait for their own time, not for the peer. */
@@ -90,7 +88,7 @@ export class FaultyConn implements Conn {
     return this.#isPacing || this.#delayedBytes > 0;
   }
 
-  async read(into: Uint8Array): Promise<number | null> {
+  override async read(into: Uint8Array): Promise<number | null> {
     for (let deaf; (deaf = this.deaf(this.plan)) !== undefined;) await deaf;
     await this.#sleepUntil(this.#nextRead);
     const room = find(this.plan.faults, "read")?.bytes ?? Infinity;
@@ -104,7 +102,7 @@ export class FaultyConn implements Conn {
     return count;
   }
 
-  async write(bytes: Uint8Array): Promise<number> {
+  override async write(bytes: Uint8Array): Promise<number> {
     const delay = this.delay(this.plan);
     if (delay === undefined && this.#delayedBytes === 0) return await this.#write(bytes);
     this.#delayedBytes += bytes.length;
@@ -113,10 +111,10 @@ export class FaultyConn implements Conn {
     return bytes.length;
   }
 
-  async closeWrite(): Promise<void> {
+  override async closeWrite(): Promise<void> {
     await Promise.all([this.#delayed, this.delay(this.plan)]);
     await this.beforeEnd();
-    await this.conn.closeWrite();
+    await super.closeWrite();
   }
 
   /** Ends the delays that a stopping server does not wait for, and begins no more of them. */
@@ -124,14 +122,14 @@ export class FaultyConn implements Conn {
     this.#stoppable.end();
   }
 
-  close(): void {
+  override close(): void {
     this.#over();
-    this.conn.close();
+    super.close();
   }
 
-  reset(): void {
+  override reset(): void {
     this.#over();
-    (this.conn.reset ?? this.conn.close).call(this.conn);
+    super.reset();
   }
 
   /** Returns a promise until which nothing is read, if a plan makes this end deaf. */
@@ -254,11 +252,6 @@ export class FaultyConn implements Conn {
 
   #over(): void {
     this.state = "over";
-    this.#endDelays();
-  }
-
-  #endDelays(): void {
-    clearTimeout(this.#lifeTimer);
     this.#pauses.end();
     this.#stoppable.end();
   }
@@ -291,6 +284,6 @@ export class ReplyConn extends FaultyConn {
 }
 
 /** Returns the fault that ends the connection; of several, the first. */
-function endOf(faults: readonly Fault[]): FaultOf<"cut" | "reset" | "stall"> | undefined {
+function endOf(faults: readonly Fault[]): Fault<"cut" | "reset" | "stall"> | undefined {
   return faults.find((fault) => /^(cut|reset|stall)$/.test(fault.name)) as ReturnType<typeof endOf>;
 }

@@ -78,30 +78,23 @@ export type Selection =
   | { readonly first: number; readonly last: number }
   | { readonly percent: number };
 
-/** A fault that was requested. */
-interface Requested<Name extends FaultName> {
-  readonly name: Name;
-  /** The text of the request, without what selects messages and connections. */
-  readonly request: string;
-  /** The text that selects messages and connections. */
-  readonly at: string;
-  /** In a relay: on the way to the server. */
-  readonly isUp: boolean;
-  readonly messages: Selection;
-  readonly connections: Selection;
-}
-
 /** A fault that was requested, with its value. */
-export type Fault = {
-  [Name in FaultName]: Requested<Name> & Readonly<ReturnType<typeof FAULTS[Name]["read"]>>;
-}[FaultName];
-
-/** A fault by its name. */
-export type FaultOf<Name extends FaultName> = Fault & { readonly name: Name };
+export type Fault<Name extends FaultName = FaultName> = {
+  [One in Name]: Readonly<ReturnType<typeof FAULTS[One]["read"]>> & {
+    readonly name: One;
+    /** The text of the request, without what selects messages and connections. */
+    readonly request: string;
+    /** The text that selects messages and connections. */
+    readonly at: string;
+    /** In a relay: on the way to the server. */
+    readonly isUp: boolean;
+    readonly messages: Selection;
+    readonly connections: Selection;
+  };
+}[Name];
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
 const ALL: Selection = { first: 1, last: Infinity };
-const decoder = new TextDecoder();
 
 /** A value in quotes, which may hold commas and spaces. */
 const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
@@ -188,7 +181,7 @@ type Order = { readonly faults: Fault[]; readonly error?: string };
  */
 export function readOrder(message: Uint8Array, support: FaultSupport): Order | undefined {
   if (message[0] !== "!".charCodeAt(0)) return undefined;
-  const [, order = ""] = ORDER.exec(decoder.decode(message)) ?? [];
+  const [, order = ""] = ORDER.exec(new TextDecoder().decode(message)) ?? [];
   try {
     const faults = readFaults(order);
     const why = faults.map((fault) => describeUnsupported(fault, support, true)).find(Boolean);
