@@ -115,13 +115,12 @@ export class Faults {
 export class ConnectionFaults {
   /** In the order of the request. */
   readonly list: readonly Fault[];
-  readonly #isRelay: boolean; // it has no messages
 
   constructor(readonly faults: Faults, readonly support: FaultSupport, readonly number: number) {
     const random = new Random(faults.seed, number, 0);
-    this.#isRelay = support.up !== undefined;
+    // In a relay, which has no messages, both select connections.
     this.list = faults.list.filter(({ messages, connections }) =>
-      happens(connections, number, random) && (!this.#isRelay || happens(messages, number, random))
+      happens(connections, number, random) && (!support.up || happens(messages, number, random))
     );
   }
 
@@ -142,7 +141,7 @@ export class ConnectionFaults {
   /** Plans what happens to all bytes of one direction: where there are messages, nothing of theirs. */
   planStream(isUp = false): FaultPlan {
     const random = new Random(this.faults.seed, this.number, isUp ? 1 : 2);
-    const isAll = (name: FaultName) => this.#isRelay || FAULTS[name].on === "connection";
+    const isAll = (name: FaultName) => this.support.up || FAULTS[name].on === "connection";
     const faults = this.list.filter((fault) => fault.isUp === isUp && isAll(fault.name));
     return { random, faults: onceEach(faults) };
   }

@@ -101,6 +101,7 @@ const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
 /** The end of a fault: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
 const SELECTIONS = String.raw`(@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c))|)(@[^@]*|)`;
 const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?${SELECTIONS}$`);
+const SELECTION = /^@c?(?:(\d+(?:\.\d+)?)%|(\d+)(\.\.(\d*))?)$/;
 /** A fault, up to the next comma outside quotes. */
 const ITEM = new RegExp(`([^=,]*(?:=${QUOTED})?[^,]*),`, "g");
 /** Faults, up to the first space outside quotes; in raw framing, a line's end is in the message. */
@@ -163,12 +164,11 @@ function firstOf(rows: readonly (readonly [is: unknown, why: string])[]): string
 
 function readSelection(at = ""): Selection {
   if (at === "") return ALL;
-  const [, c = "", numbers = ""] = /^@(c?)([^]*)$/.exec(at) ?? [];
-  const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(numbers) ?? [];
+  const [, percent, first, to, last] = SELECTION.exec(at) ?? [];
   if (Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
-  const [, first, to, last] = /^(\d+)(\.\.)?(\d+)?$/.exec(numbers) ?? [];
-  const range = { first: Number(first), last: Number(last ?? (to ? Infinity : first)) };
-  if (range.first >= 1 && range.last >= range.first && (to || last === undefined)) return range;
+  const range = { first: Number(first), last: Number(to ? last || Infinity : first) };
+  if (range.first >= 1 && range.last >= range.first) return range;
+  const c = at.startsWith("@c") ? "c" : "";
   throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
 }
 

@@ -81,7 +81,9 @@ export class RelayedConnection<State = unknown> {
       conn.setNoDelay();
       if (this.signal.aborted) conn.close(); // it was cut meanwhile
       this.signal.throwIfAborted();
-      this.#sides = [this.#wrap(this.conn, false), this.#wrap(conn, true)];
+      this.#sides = [this.conn, conn].map((side, at) =>
+        this.faults ? new FaultyConn(side, this.faults.planStream(at === 1), this) : side
+      );
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut
       if (error instanceof Deno.errors.ConnectionRefused) this.reset();
@@ -93,10 +95,6 @@ export class RelayedConnection<State = unknown> {
     } finally {
       cancel();
     }
-  }
-
-  #wrap(conn: ServerConn, isUp: boolean): Side {
-    return this.faults ? new FaultyConn(conn, this.faults.planStream(isUp), this) : conn;
   }
 
   /** Changes the faults of the bytes from here on. */
@@ -136,7 +134,12 @@ export class RelayedConnection<State = unknown> {
   /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
   stop(): void {
     for (const side of this.#sides) side.skipDelays?.();
-    this.#awaitRest();
+    this.#cancel = timeLimit(PAUSE, () => {
+      if (this.idle < PAUSE || this.#isAwaited || this.#isPacing) return this.stop();
+      this.#ending ??= "stopped";
+      const [, server] = this.#sides;
+      if (server) void this.#halfClose(server).catch(() => {}); // its end-of-file will be the client's
+    });
   }
 
   /** Milliseconds of a clock for which no byte has passed, and none waited for its own time. */
@@ -148,15 +151,6 @@ export class RelayedConnection<State = unknown> {
 
   get #isPacing(): boolean {
     return this.#sides.some(({ isPacing }) => isPacing);
-  }
-
-  #awaitRest(): void {
-    this.#cancel = timeLimit(PAUSE, () => {
-      if (this.idle < PAUSE || this.#isAwaited || this.#isPacing) return this.#awaitRest();
-      this.#ending ??= "stopped";
-      const [, server] = this.#sides;
-      if (server) void this.#halfClose(server).catch(() => {}); // its end-of-file will be the client's
-    });
   }
 
   async #pump(from: Side, to: Side): Promise<void> {
