@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startServer } from "../../lib/testing/readback.ts";
+import { startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Udp } from "../support/udp.ts";
 
@@ -78,58 +78,6 @@ describe("transcript", () => {
     await server.until("waiting connection...\n");
     assertEquals(server.stdout.includes("fault"), false);
   });
-});
-
-describe("usage", () => {
-  const CHOICE = "choose among drop, twice, corrupt, noise, error, delay";
-  for (
-    const [args, sentence] of [
-      [
-        ["--fault", "dorp"],
-        /^cannot use --fault "dorp": there is no fault "dorp": choose among drop/,
-      ],
-      [
-        ["--fault", "drop,delay=x"],
-        'cannot use --fault "drop,delay=x": the value of delay must be a duration like 500ms, 2s or 1m',
-      ],
-      [["--fault", "cut"], 'cannot use --fault "cut": cut needs a value: cut=BYTES'],
-      [
-        ["--fault", "drop@0"],
-        'cannot use --fault "drop@0": "@0" must be like @3, @3.., @3..5 or @10%',
-      ],
-      [
-        ["--fault", "drop", "--udp", "--fault", "cut=3"],
-        `cannot use "cut=3": a datagram knows no cut: ${CHOICE}`,
-      ],
-      [
-        ["--fault", "reset@3", "--unix", "nowhere/socket"],
-        'cannot use "reset@3": a Unix socket knows no reset: choose cut, or refuse alone',
-      ],
-      [
-        ["--seed", "1"],
-        "--seed makes sense only with --fault or --orders: add that, or leave it out",
-      ],
-      [
-        ["--orders", "--seed", "-1"],
-        /^cannot use --seed "-1": must be a whole number|^--seed needs a value/,
-      ],
-      [
-        ["--orders", "--seed", "4294967296"],
-        'cannot use --seed "4294967296": must be a whole number from 0 to 4294967295',
-      ],
-      [["--fault"], "--fault needs a value: --fault=FAULTS"],
-      [["--orders=yes"], "--orders takes no value: write --orders alone"],
-    ] as const
-  ) {
-    it(`${args.join(" ")}: exit 2`, async () => {
-      await using server = new Program([...program("server", args), ...args]);
-      await server.ends(2);
-      const said = server.stderr.replace(/^server: /, "").trimEnd();
-      if (typeof sentence === "string") assertEquals(said, sentence);
-      else assertMatch(said, sentence);
-      assertEquals(server.stdout, "");
-    });
-  }
 });
 
 /**

@@ -188,36 +188,6 @@ describe("--ping", () => {
     assert(bars.length >= 10 && bars.every((line) => BAR.test(line)), end); // none has a second row
     assertEquals(Math.max(...bars.map((bar) => [...bar].length)), 40, end);
   });
-
-  for (
-    const [args, sentence] of [
-      [["-c", "1"], "--count makes sense only with --ping or --connect: add that, or leave it out"],
-      [
-        ["-i", "1"],
-        "--interval makes sense only with --ping or --connect: add that, or leave it out",
-      ],
-      [["-q", "-m", "a"], "cannot combine --quiet and --message: choose one of them"],
-      [["--any"], "--any makes sense only with --ping: add that, or leave it out"],
-      [
-        ["--connections", "2"],
-        "--connections makes sense only with --ping or --connect: add that, or leave it out",
-      ],
-      [["--ping", "--for", "0"], 'cannot use --for "0": must be longer than 0'],
-      [["-4", "-6"], "cannot combine --ipv4 and --ipv6: choose one of them"],
-      [["--connect", "--once"], "cannot combine --once and --connect: choose one of them"],
-      [
-        ["--ping", "--connect", "--udp"],
-        "cannot combine --connect and --udp: choose one of them",
-      ],
-      [["--ping", "--once"], "cannot combine --once and --ping: choose one of them"],
-    ] as const
-  ) {
-    it(`${args.join(" ")}: exit 2`, async () => {
-      await using client = startClient(args);
-      await client.ends(2);
-      assertEquals(client.stderr, `client: ${sentence}\n`);
-    });
-  }
 });
 
 /** Runs a measurement to its end; addresses become HERE, times T. */

@@ -235,27 +235,13 @@ describe("options", () => {
     assertMatch(version.stdout, /^readback \d+\.\d+\.\d+\n$/);
   });
 
-  for (
-    const [args, sentence] of [
-      [["--prot", "1"], 'unknown option "--prot": did you mean --port?'],
-      [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
-      [["--framing", "tcp"], 'cannot use --framing "tcp": must be auto or line or raw'],
-      [["here", "1", "stray"], 'stray argument "stray": --help lists the options'],
-      [["--grace"], "--grace needs a value: --grace=DUR"],
-      [
-        ["--max-clients", "0"],
-        'cannot use --max-clients "0": must be a whole number from 1 to 1000000',
-      ],
-    ] as const
-  ) {
-    it(`${args.join(" ")} is refused in a sentence, exit 2`, async () => {
-      assertEquals(await runServer(...args), {
-        code: 2,
-        stdout: "",
-        stderr: `server: ${sentence}\n`,
-      });
+  it("one that does not exist is refused in a sentence, exit 2", async () => {
+    assertEquals(await runServer("--prot", "1"), {
+      code: 2,
+      stdout: "",
+      stderr: 'server: unknown option "--prot": did you mean --port?\n',
     });
-  }
+  });
 
   it("an argument that is not UTF-8: a sentence, exit 2", requires("sh"), async () => {
     for (const name of ["server", "client"] as const) {

@@ -245,24 +245,6 @@ describe("server --udp", () => {
       assert(said.length <= 2, said.join("\n"));
     }
   });
-
-  for (
-    const [option, ...value] of [
-      ["--unix", "none"],
-      ["--tls-cert", "none", "--tls-key", "none"],
-      ["--max-clients", "3"],
-      ["--idle-timeout", "3s"],
-    ] as const
-  ) {
-    it(`refuses ${option}`, async () => {
-      await using server = new Program([...program("server"), "--udp", option, ...value]);
-      await server.ends(2);
-      assertEquals(
-        server.stderr,
-        `server: cannot combine --udp and ${option}: choose one of them\n`,
-      );
-    });
-  }
 });
 
 describe("others' programs", () => {
@@ -558,15 +540,6 @@ describe("client --udp", () => {
       });
     }
   });
-
-  for (
-    const [option, ...value] of [["--unix", "none"], ["--tls"], ["--wait", "1s"]] as const
-  ) {
-    it(`refuses ${option}`, async () => {
-      const { stderr } = await runClient(2, [option, ...value]);
-      assertEquals(stderr, `client: cannot combine --udp and ${option}: choose one of them\n`);
-    });
-  }
 });
 
 describe("serveDatagrams", () => {

@@ -1,0 +1,123 @@
+/** The command lines that the programs refuse. That they then end with 2 is tested in programs/. */
+
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { OPTIONS as CLIENT } from "../../lib/cli/client_options.ts";
+import { parse, UsageError } from "../../lib/cli/options.ts";
+import { check, OPTIONS as SERVER } from "../../lib/cli/server_options.ts";
+
+const CHOICE = "choose among drop, twice, corrupt, noise, error, delay";
+
+describe("the client refuses", () => {
+  for (
+    const [args, sentence] of [
+      [["-c", "1"], "--count makes sense only with --ping or --connect: add that, or leave it out"],
+      [
+        ["-i", "1"],
+        "--interval makes sense only with --ping or --connect: add that, or leave it out",
+      ],
+      [["--any"], "--any makes sense only with --ping: add that, or leave it out"],
+      [
+        ["--connections", "2"],
+        "--connections makes sense only with --ping or --connect: add that, or leave it out",
+      ],
+      [["--ping", "--for", "0"], 'cannot use --for "0": must be longer than 0'],
+      [["-4", "-6"], "cannot combine --ipv4 and --ipv6: choose one of them"],
+      [["--connect", "--once"], "cannot combine --once and --connect: choose one of them"],
+      [
+        ["--ping", "--connect", "--udp"],
+        "cannot combine --connect and --udp: choose one of them",
+      ],
+      [["--ping", "--once"], "cannot combine --once and --ping: choose one of them"],
+      [["localhost", "http"], 'cannot use --port "http": must be a whole number from 1 to 65535'],
+      [["a", "1", "b"], 'stray argument "b": --help lists the options'],
+      [
+        ["-m", "a\nb"],
+        'cannot use --message "a\\nb": must be one line: each line is a message of its own',
+      ],
+      [["--crlf"], "--crlf makes sense only with --duplex: add that, or leave it out"],
+      ...["--quiet", "--once", "--ping", "--udp", "--message=a"].map((option) => {
+        const name = option.replace("=a", "");
+        return [["--duplex", option], `cannot combine --duplex and ${name}: choose one of them`];
+      }),
+      ...["--unix=none", "--tls", "--wait=1s"].map((option) => {
+        const [name = ""] = option.split("=");
+        return [["--udp", option], `cannot combine --udp and ${name}: choose one of them`];
+      }),
+    ] as [string[], string][]
+  ) {
+    it(args.join(" "), async () => {
+      const { message } = await assertRejects(() => Promise.try(parse, CLIENT, args), UsageError);
+      assertEquals(message, sentence);
+    });
+  }
+});
+
+describe("the server refuses", () => {
+  const read = async (args: string[]) => {
+    const options = parse(SERVER, args);
+    return typeof options === "string" ? options : await check(options);
+  };
+  for (
+    const [args, sentence] of [
+      [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
+      [["--framing", "tcp"], 'cannot use --framing "tcp": must be auto or line or raw'],
+      [["here", "1", "stray"], 'stray argument "stray": --help lists the options'],
+      [["--grace"], "--grace needs a value: --grace=DUR"],
+      [
+        ["--max-clients", "0"],
+        'cannot use --max-clients "0": must be a whole number from 1 to 1000000',
+      ],
+
+      [
+        ["--fault", "dorp"],
+        /^cannot use --fault "dorp": there is no fault "dorp": choose among drop/,
+      ],
+      [
+        ["--fault", "drop,delay=x"],
+        'cannot use --fault "drop,delay=x": the value of delay must be a duration like 500ms, 2s or 1m',
+      ],
+      [["--fault", "cut"], 'cannot use --fault "cut": cut needs a value: cut=BYTES'],
+      [
+        ["--fault", "drop@0"],
+        'cannot use --fault "drop@0": "@0" must be like @3, @3.., @3..5 or @10%',
+      ],
+      [
+        ["--fault", "drop", "--udp", "--fault", "cut=3"],
+        `cannot use "cut=3": a datagram knows no cut: ${CHOICE}`,
+      ],
+      [
+        ["--fault", "reset@3", "--unix", "nowhere/socket"],
+        'cannot use "reset@3": a Unix socket knows no reset: choose cut, or refuse alone',
+      ],
+      [
+        ["--seed", "1"],
+        "--seed makes sense only with --fault or --orders: add that, or leave it out",
+      ],
+      [
+        ["--orders", "--seed", "-1"],
+        /^cannot use --seed "-1": must be a whole number|^--seed needs a value/,
+      ],
+      [
+        ["--orders", "--seed", "4294967296"],
+        'cannot use --seed "4294967296": must be a whole number from 0 to 4294967295',
+      ],
+      [["--fault"], "--fault needs a value: --fault=FAULTS"],
+      [["--orders=yes"], "--orders takes no value: write --orders alone"],
+      ...["--unix=none", "--max-clients=3", "--idle-timeout=3s"].map((option) => {
+        const [name = ""] = option.split("=");
+        return [["--udp", option], `cannot combine --udp and ${name}: choose one of them`];
+      }),
+      [
+        ["--udp", "--tls-cert", "none", "--tls-key", "none"],
+        "cannot combine --udp and --tls-cert: choose one of them",
+      ],
+    ] as [string[], string | RegExp][]
+  ) {
+    it(args.join(" "), async () => {
+      const { message } = await assertRejects(() => read(args), UsageError);
+      if (typeof sentence === "string") assertEquals(message, sentence);
+      else assertMatch(message, sentence);
+    });
+  }
+});
