@@ -3,8 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import fc from "fast-check";
+import { Filter } from "../../lib/cli/filter.ts";
+import { type Input, standardInput } from "../../lib/cli/pipes.ts";
 import { type Framing, serve } from "../../lib/mod.ts";
-import { startClient } from "../../lib/testing/readback.ts";
+import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
 import { property } from "../support/property.ts";
@@ -50,6 +52,22 @@ const scenario: fc.Arbitrary<Scenario> = fc.record({
   ),
 }).map(({ framings: [server, client], ...rest }) => ({ server, client, ...rest }));
 
+/** An input that comes in pieces, with pauses between the first ones. */
+function inputOf(bytes: Uint8Array, pieces: Scenario["pieces"]): Input {
+  let [at, count] = [0, 0];
+  return {
+    async read(into) {
+      if (at === bytes.length) return null;
+      const { length, pause } = pieces[count++ % pieces.length] ?? { length: 1, pause: 0 };
+      if (pause > 0 && count < 50) await sleep(pause);
+      const piece = bytes.subarray(at, at + Math.min(length, into.length));
+      into.set(piece);
+      at += piece.length;
+      return piece.length;
+    },
+  };
+}
+
 async function check({ server: framing, client, lines, isEnded, pieces }: Scenario): Promise<void> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   await using _server = serve((message, reply) => reply.write(message), {
@@ -58,18 +76,11 @@ async function check({ server: framing, client, lines, isEnded, pieces }: Scenar
     maxMessage: 1 << 20,
   });
   const input = lines.join("\n") + (isEnded ? "\n" : "");
-  const args = ["--quiet", "--port", listener.addr.port, "--framing", client];
-  await using filter = startClient(args);
-  const bytes = latin1(input);
-  for (let at = 0, count = 0; at < bytes.length; count++) {
-    const { length, pause } = pieces[count % pieces.length] ?? { length: 1, pause: 0 };
-    await filter.type(bytes.subarray(at, at + length));
-    at += length;
-    if (pause > 0 && count < 50) await sleep(pause);
-  }
-  await filter.endInput();
-  await filter.ends(0);
-  const output = text(filter.stdoutBytes);
+  const buffered = new BufferedConn(await Deno.connect({ port: listener.addr.port }), 10_000);
+  let output = "";
+  const write = (bytes: Uint8Array) => Promise.resolve(output += text(bytes));
+  await new Filter(buffered, client).run(standardInput(inputOf(latin1(input), pieces)), { write })
+    .finally(() => buffered.close());
   const at = [...input].findIndex((byte, at) => byte !== output[at]);
   const differs = `differs at ${at}: ${JSON.stringify(output.slice(at, at + 20))}`;
   assert(at < 0 || output.length > input.length, differs);
