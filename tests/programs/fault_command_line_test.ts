@@ -208,54 +208,48 @@ for attempt in range(1, 10):
 });
 
 describe("over UDP", () => {
-  /** The replies to a message, up to the one to a message that is said after it. */
-  async function replies(args: readonly string[], ...said: string[]): Promise<string[]> {
-    await using server = await startServer(["--udp", "--reply", "[{message}] {time}", ...args]);
-    await using udp = await Udp.open();
-    const all: string[] = [];
-    for (const message of said) {
-      await udp.send(message, server.port);
-      await server.until(`"${message.trimEnd()}" from`);
-    }
-    await udp.send("last", server.port);
-    for (let reply = ""; !reply.startsWith("[last]");) {
-      reply = (await udp.next()).data;
-      all.push(reply);
-    }
-    return all.slice(0, -1);
-  }
-
   const STAMP = "Mon Dec  9 18:15:50 2019".length;
-  for (
-    const [fault, check] of [
-      ["drop", (got: string[]) => assertEquals(got, [])],
-      ["twice", (got: string[], said: string) => {
-        assertEquals(got.length, 2);
-        assertEquals(got[0], got[1]);
-        assert(got[0]?.startsWith(`[${said}] `) && got[0].endsWith("\n"));
-      }],
-      ["corrupt=3", ([got = "", ...more]: string[], said: string) => {
-        assertEquals([got.length, more.length], [said.length + STAMP + 4, 0]);
-        assertEquals(got.indexOf("\n"), got.length - 1);
-      }],
-      ["noise=9", ([got = "", ...more]: string[]) => {
-        assertEquals([got.length, got.at(-1), more.length], [10, "\n", 0]);
-      }],
-      ["error=busy", (got: string[]) => assertEquals(got, ["error: busy\n"])],
-    ] as const
-  ) {
-    it(`${fault}, @2, and by order`, async () => {
-      check(await replies(["--fault", `${fault}@1`], "hello\n"), "hello");
-      const [first = "", ...second] = await replies(
-        ["--fault", `${fault}@2`],
-        "first\n",
-        "hello\n",
-      );
+  const FAULTS = [
+    ["drop", (got: string[]) => assertEquals(got, [])],
+    ["twice", (got: string[], said: string) => {
+      assertEquals(got.length, 2);
+      assertEquals(got[0], got[1]);
+      assert(got[0]?.startsWith(`[${said}] `) && got[0].endsWith("\n"));
+    }],
+    ["corrupt=3", ([got = "", ...more]: string[], said: string) => {
+      assertEquals([got.length, more.length], [said.length + STAMP + 4, 0]);
+      assertEquals(got.indexOf("\n"), got.length - 1);
+    }],
+    ["noise=9", ([got = "", ...more]: string[]) => {
+      assertEquals([got.length, got.at(-1), more.length], [10, "\n", 0]);
+    }],
+    ["error=busy", (got: string[]) => assertEquals(got, ["error: busy\n"])],
+  ] as const;
+
+  it("drop, twice, corrupt, noise and error: of one message, and by order", async () => {
+    const faults = FAULTS.map(([fault], at) => `${fault}@${5 * at + 2}`).join();
+    const args = ["--udp", "--reply", "[{message}] {time}", "--orders", "--fault", faults];
+    await using server = await startServer(args);
+    await using udp = await Udp.open();
+    /** The replies to messages, up to the one to a message that is sent after them. */
+    const replies = async (...sent: string[]) => {
+      for (const message of sent) {
+        await udp.send(message, server.port);
+        await server.until(`"${message.trimEnd()}" from`);
+      }
+      await udp.send("last", server.port);
+      await server.until('"last" from');
+      const all: string[] = [];
+      while (!all.at(-1)?.startsWith("[last]")) all.push((await udp.next()).data);
+      return all.slice(0, -1);
+    };
+    for (const [fault, check] of FAULTS) {
+      const [first = "", ...second] = await replies("first\n", "hello\n");
       assertMatch(first, /^\[first\] .*\n$/);
       check(second, "hello");
-      check(await replies(["--orders"], `!${fault} x\n`), `!${fault} x`);
-    });
-  }
+      check(await replies(`!${fault} x\n`), `!${fault} x`);
+    }
+  });
 
   it("delay: each by itself", async () => {
     await using server = await startServer(["--udp", "--fault", "delay=200ms@1..3", "--orders"]);
