@@ -52,6 +52,8 @@ const RULES: check.Rules<PeerOptions> = {
 
 const TOO_MUCH = `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`;
 const isReceive = ({ message }: { message: unknown }) => message === undefined;
+const isSentRequest = (call: Pick<Call<unknown>, "message" | "isSent">) =>
+  call.isSent && !isReceive(call);
 
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
@@ -79,7 +81,6 @@ export class Peer<Value = unknown> implements Disposable {
   #received: Message<Value>[] = []; // while no call waited for them
   #receivedBytes = 0;
   #lastSent: Uint8Array | undefined; // by `send`, and nothing received since
-  #lastRequest: Promise<unknown> = Promise.resolve();
   #writing = Promise.resolve();
   #isReading = false;
   #isHalfClosed = false;
@@ -242,15 +243,11 @@ export class Peer<Value = unknown> implements Disposable {
 
   /** Writes a message after those before it; that of a request only when its reply can be recognized. */
   async #write(message: Uint8Array, request?: Call<Value>): Promise<void> {
-    const { fail } = this.#calls;
-    const [before, previous] = [this.#writing, this.#lastRequest];
-    if (request) this.#lastRequest = request.promise.catch(() => {});
     if (this.#isHalfClosed) throw new Closed("no message can be sent after closeWrite()");
-    const { promise, resolve: written } = Promise.withResolvers<void>();
-    this.#writing = promise;
-    try {
-      await before;
-      if (request && (this.#framing === "auto" || this.#framing === "raw")) await previous;
+    const { fail } = this.#calls;
+    const writing = this.#writing.then(async () => {
+      const takesTurns = this.#framing === "auto" || this.#framing === "raw";
+      if (request && takesTurns) await this.#calls.find(isSentRequest)?.promise.catch(() => {});
       if (this.#calls.failure !== undefined) throw this.#calls.failure;
       if (request?.isSettled) return;
       const bytes = frame(message, this.#framing);
@@ -265,9 +262,9 @@ export class Peer<Value = unknown> implements Disposable {
         fail(error);
         throw this.#calls.failure;
       });
-    } finally {
-      written();
-    }
+    });
+    this.#writing = writing.catch(() => {});
+    await writing;
   }
 
   /** Gives what was received to the calls that wait, and reads while one does. */
@@ -312,7 +309,6 @@ export class Peer<Value = unknown> implements Disposable {
   get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
-    return this.#calls.find((call) => call.isSent && !isReceive(call)) ??
-      this.#calls.find(isReceive);
+    return this.#calls.find(isSentRequest) ?? this.#calls.find(isReceive);
   }
 }
