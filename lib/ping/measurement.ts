@@ -133,7 +133,14 @@ export class Measurement {
     const transport = make({
       opened: () => void this.tally.connects++,
       sent: (probe) => matcher.sent(probe),
-      received: (line) => this.#received(lane, line),
+      received: (line) => {
+        const now = performance.now();
+        const match = matcher.match(line, now);
+        this.#report(lane, { ...match, bytes: line.length, data: line.slice() });
+        if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
+        this.#settled(lane);
+        return this.#unwritten < MAX_UNWRITTEN ? undefined : this.#written;
+      },
       connected: (probe, steps) => {
         const duration = performance.now() - probe.since;
         matcher.settle(probe, "answered");
@@ -256,15 +263,6 @@ export class Measurement {
       }
       for (const lane of lanes) this.#settled(lane, timeout);
     }
-  }
-
-  #received(lane: Lane, line: Uint8Array): Promise<void> | undefined {
-    const now = performance.now();
-    const match = lane.matcher.match(line, now);
-    this.#report(lane, { ...match, bytes: line.length, data: line.slice() });
-    if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
-    this.#settled(lane);
-    return this.#unwritten < MAX_UNWRITTEN ? undefined : this.#written;
   }
 
   #answered(lane: Lane, since: number, duration: number): void {
