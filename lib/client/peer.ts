@@ -268,20 +268,19 @@ export class Peer<Value = unknown> implements Disposable {
   }
 
   /** Gives what was received to the calls that wait, and reads while one does. */
-  #advance(isOver = false): void {
-    if (this.#calls.failure !== undefined) return;
+  async #advance(): Promise<void> {
     try {
       this.#dispatch();
+      while (!this.#isReading && this.#calls.first !== undefined) {
+        this.#isReading = true;
+        const more = await this.#conn.more();
+        this.#isReading = false;
+        this.#dispatch();
+        if (!more) this.#calls.rejectAll(this.#conn.endError());
+      }
     } catch (error) {
-      return this.#calls.fail(error as Error);
+      this.#calls.fail(error as Error);
     }
-    if (isOver) this.#calls.rejectAll(this.#conn.endError());
-    if (this.#isReading || this.#calls.first === undefined) return;
-    this.#isReading = true;
-    this.#conn.more().then((more) => {
-      this.#isReading = false;
-      this.#advance(!more);
-    }, this.#calls.fail);
   }
 
   #dispatch(): void {
