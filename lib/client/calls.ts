@@ -39,9 +39,9 @@ export class Calls<Value> extends Queue<Call<Value>> {
     this.#removeAbort = onAbort(signal, aborted);
   }
 
-  add(message?: Uint8Array): Call<Value> {
+  add(message?: Uint8Array, isSent: boolean = message === undefined): Call<Value> {
     const settling = Promise.withResolvers<Message<Value>>();
-    const call = { ...settling, message, isSent: message === undefined, isSettled: false };
+    const call = { ...settling, message, isSent, isSettled: false };
     this.push(call);
     if (this.failure === undefined) this.onChange();
     else this.settle(call, this.failure);
@@ -63,17 +63,20 @@ export class Calls<Value> extends Queue<Call<Value>> {
     return isReply && result === outcome;
   }
 
+  /** Finds the oldest request that is sent, of those whose message is wanted. */
+  findSent(isWanted: (message: Uint8Array) => boolean = () => true): Call<Value> | undefined {
+    return this.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
+  }
+
   /**
    * Finds the request that a reply answers: the oldest that matches. An error reply that matches
    * none answers the oldest of all.
    * @throws {Error} if `matches` throws
    */
   answeredBy(reply: Uint8Array, matches: Matches): Call<Value> | undefined {
-    const find = (isWanted: (message: Uint8Array) => boolean) =>
-      this.find(({ message, isSent }) => isSent && message !== undefined && isWanted(message));
     try {
-      return find((message) => matches(message, reply)) ??
-        (isErrorReply(reply) ? find(() => true) : undefined);
+      const found = this.findSent((message) => matches(message, reply));
+      return found === undefined && isErrorReply(reply) ? this.findSent() : found;
     } catch (error) {
       throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
     }

@@ -117,8 +117,7 @@ export class DatagramPeer implements Disposable {
     if (this.#calls.failure !== undefined) throw this.#calls.failure;
     this.#socket.send(bytes);
     this.sent++;
-    const call = this.#calls.add(bytes);
-    call.isSent = true;
+    const call = this.#calls.add(bytes, true);
     const late = () => this.#calls.settle(call, new TimeoutError("no reply", timeout));
     using _deadline = new Deadline(timeout, late);
     return await call.promise;

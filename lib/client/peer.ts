@@ -52,8 +52,6 @@ const RULES: check.Rules<PeerOptions> = {
 
 const TOO_MUCH = `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`;
 const isReceive = ({ message }: { message: unknown }) => message === undefined;
-const isSentRequest = (call: Pick<Call<unknown>, "message" | "isSent">) =>
-  call.isSent && !isReceive(call);
 
 /**
  * A connection to a server, for messages and replies. The messages of its errors are sentences.
@@ -247,7 +245,7 @@ export class Peer<Value = unknown> implements Disposable {
     const { fail } = this.#calls;
     const writing = this.#writing.then(async () => {
       const takesTurns = this.#framing === "auto" || this.#framing === "raw";
-      if (request && takesTurns) await this.#calls.find(isSentRequest)?.promise.catch(() => {});
+      if (request && takesTurns) await this.#calls.findSent()?.promise.catch(() => {});
       if (this.#calls.failure !== undefined) throw this.#calls.failure;
       if (request?.isSettled) return;
       const bytes = frame(message, this.#framing);
@@ -308,6 +306,6 @@ export class Peer<Value = unknown> implements Disposable {
   get #next(): Call<Value> | undefined {
     const { first } = this.#calls;
     if (this.#matches === undefined) return first?.isSent ? first : undefined;
-    return this.#calls.find(isSentRequest) ?? this.#calls.find(isReceive);
+    return this.#calls.findSent() ?? this.#calls.find(isReceive);
   }
 }

@@ -13,7 +13,7 @@ type MessageEvent =
   | { event: "wrong"; seq: number } & Received
   | { event: "duplicate"; seq: number } & Received
   | { event: "late"; seq: number; duration: number } & Received
-  | { event: "lost"; seq: number; reason?: string }
+  | { event: "lost"; seq: number; reason?: string | undefined }
   | { event: "unsolicited" } & Received
   | { event: "connection"; seq: number; duration: number } & Omit<Connected, "conn">
   | { event: "disconnected"; reason: string; silence: number };

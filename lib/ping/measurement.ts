@@ -274,7 +274,7 @@ export class Measurement {
   #lost(lane: Lane, { seq, since }: Probe, reason?: string): void {
     this.trouble = reason ?? this.trouble;
     this.timeline.record(since - this.#begun, Infinity);
-    this.#report(lane, { event: "lost", seq, ...reason === undefined ? {} : { reason } });
+    this.#report(lane, { event: "lost", seq, reason });
   }
 
   /**

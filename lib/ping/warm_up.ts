@@ -21,13 +21,12 @@ const OPTIONS = {
  * Warms up what carries messages. Connections in memory need no permission; without the permission
  * to listen on the loopback, nothing else is warmed up.
  */
-export async function warmUp(
-  { udp, connect }: { udp: boolean; connect: boolean },
-  where: FamilyOptions,
-): Promise<void> {
-  if (!udp && !connect) return await measure((all) => new ConnTransport(all, echo, OPTIONS));
+export async function warmUp(how: { udp: boolean; connect: boolean }, where: FamilyOptions) {
+  if (!how.udp && !how.connect) {
+    return await measure((all) => new ConnTransport(all, echo, OPTIONS));
+  }
   const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" }); // no prompt
-  if (state === "granted") await (udp ? warmUpDatagrams() : warmUpConnections(where));
+  if (state === "granted") await (how.udp ? warmUpDatagrams() : warmUpConnections(where));
 }
 
 async function warmUpDatagrams(): Promise<void> {
