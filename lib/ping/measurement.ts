@@ -18,8 +18,7 @@ import type { Transport, TransportCallbacks } from "./transport.ts";
  * Limits of pending messages and of unwritten events. At a limit, sending pauses; delayed messages
  * still count from their due time.
  */
-const MAX_PENDING = 100_000;
-const MAX_UNWRITTEN = 10_000;
+const MAX_PENDING = 100_000, MAX_UNWRITTEN = 10_000;
 /**
  * Milliseconds by which timers fire early or late. A message that is late by at most LATE counts
  * from when it is sent. A later one counts from its due time, and the client is reported as late.

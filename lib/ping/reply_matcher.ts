@@ -50,8 +50,7 @@ export class Tally {
 const isSettled = (probe: Probe) => !isPending(probe);
 
 /** Messages that are remembered once they are settled, over all connections. */
-const MAX_ANSWERED = 1000;
-const MAX_LOST = 100_000;
+const MAX_ANSWERED = 1000, MAX_LOST = 100_000;
 
 /**
  * The meaning of a line that holds a message, by the message's state. Of several messages, the line
