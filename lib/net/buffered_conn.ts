@@ -58,8 +58,7 @@ export class BufferedConn {
 
   /** Finds a reply in what is held, and consumes it; null until more is read. */
   take(search: ReplySearch): FoundReply | null {
-    const maxLength = (search.message?.length ?? 0) + MAX_ADDED;
-    this.maxHeld = maxLength;
+    const maxLength = this.maxHeld = (search.message?.length ?? 0) + MAX_ADDED;
     const found = nextReply(this.held, { ...search, maxLength, isOver: this.#isOver });
     if (found === null) return null;
     const reply = found.reply.slice();

@@ -3,7 +3,7 @@
 import { errorMessage } from "../checks.ts";
 import { bracketHint, type Endpoint, isAddress } from "./address.ts";
 import { type TlsOptions, WRONG_KIND } from "./pem.ts";
-import { LONGEST_PATH } from "./unix.ts";
+import { PATH_TOO_LONG } from "./unix.ts";
 
 /**
  * A connection was closed, by either end. The message is a sentence that says how.
@@ -144,7 +144,7 @@ const CONNECTING: Table = {
 /** Other errors, by their messages. */
 const MESSAGES: Table = {
   "ENOTFOUND|lookup address|EAI_|name or service|FQDN": "no such name: check --host",
-  "SUN_LEN": `a socket's path has at most ${LONGEST_PATH} bytes`,
+  "SUN_LEN": PATH_TOO_LONG,
 };
 
 function find(table: Table, text: string): string | undefined {

@@ -79,7 +79,10 @@ export function proxyProtocol(trusted: string): (conn: ServerConn) => Promise<Se
     if (!(await proxies).check(proxy.hostname, family)) return conn;
     const bytes = new Uint8Array(LONGEST);
     for (let length = 0;;) {
-      const count = await conn.read(bytes.subarray(length)).catch(nullIfReset);
+      const count = await conn.read(bytes.subarray(length)).catch((error) => {
+        if (error instanceof Deno.errors.ConnectionReset) return null; // some health checks end so
+        throw error;
+      });
       if (count === null) return null;
       length += count;
       const header = readHeader(bytes.subarray(0, length));
@@ -116,15 +119,15 @@ function readLine(text: string): ProxyHeader | null {
   check(least <= LONGEST_LINE, `its line is longer than ${LONGEST_LINE} bytes`);
   if (length === 0) return null;
   check(text[length - 2] === "\r", "its line does not end in CRLF");
-  const [, family, source = "", target = "", ...ports] = text.slice(0, length - 2).split(" ");
+  const words = text.slice(0, length - 2).split(" ");
+  const [, family, source = "", target = "", from = "", to = "", ...more] = words;
   if (family === "UNKNOWN") return { length, client: "unknown" };
   check(family === "TCP4" || family === "TCP6", "its family is not TCP4, TCP6 or UNKNOWN");
   const areRight = [source, target].every((text) => family === `TCP${versionOf(text)}`);
   check(areRight, `its addresses are not ${family}'s`);
-  const areTwo = ports.length === 2 && ports.every((port) => PORT.test(port) && +port <= 65535);
+  const areTwo = more.length === 0 && [from, to].every((port) => PORT.test(port) && +port <= 65535);
   check(areTwo, "its ports are not two numbers from 0 to 65535");
-  const [from, to] = ports.map(Number) as [number, number];
-  return { length, client: addr(source, from), target: addr(target, to) };
+  return { length, client: addr(source, +from), target: addr(target, +to) };
 }
 
 /** Reads version 2: a fixed part, addresses, and extensions, which are skipped. */
@@ -151,12 +154,6 @@ function readBinary(bytes: Uint8Array): ProxyHeader | null {
     return addr(ipOf(ip), view.getUint16(FIXED + 2 * size + 2 * index));
   };
   return { length, client: end(0), target: end(1) };
-}
-
-/** Takes a reset for an end: some health checks end so. */
-function nullIfReset(error: unknown): null {
-  if (error instanceof Deno.errors.ConnectionReset) return null;
-  throw error;
 }
 
 /** @throws {Error} if what a header must have is missing */

@@ -4,7 +4,8 @@ import { type Listener, wrapListener } from "./conn.ts";
 import { isPending } from "../wait.ts";
 
 /** The most bytes of a socket's path. */
-export const LONGEST_PATH = 107;
+const LONGEST_PATH = 107;
+export const PATH_TOO_LONG: string = `a socket's path has at most ${LONGEST_PATH} bytes`;
 /** Milliseconds to wait for another server that is claiming the path: it may be stopped. */
 const LOCK_TIMEOUT = 2000;
 
@@ -63,9 +64,7 @@ function listenThenMove(path: string, move: (own: string) => void): Listener {
   const folder = folderOf(path);
   const lengthOf = (text: string) => new TextEncoder().encode(text).length;
   const room = LONGEST_PATH - lengthOf(folder);
-  if (lengthOf(path) > LONGEST_PATH) {
-    throw new Error(`a socket's path has at most ${LONGEST_PATH} bytes`);
-  }
+  if (lengthOf(path) > LONGEST_PATH) throw new Error(PATH_TOO_LONG);
   const own = folder + `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
   const listener = Deno.listen({ transport: "unix", path: own });
   try {
