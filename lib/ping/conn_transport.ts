@@ -53,8 +53,7 @@ export class ConnTransport implements Transport {
   }
 
   send(probe: Probe): void {
-    const { blockedSince = Infinity } = this.#link ?? {};
-    if (probe.since - blockedSince > BLOCKED) this.callbacks.blocked();
+    if (probe.since - (this.#link?.blockedSince ?? Infinity) > BLOCKED) this.callbacks.blocked();
     this.#queue.push(probe);
     this.settled();
   }

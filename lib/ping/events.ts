@@ -3,18 +3,18 @@
 import type { Connected } from "../net/connect.ts";
 import type { Outage } from "./outages.ts";
 
-/** Bytes that the server sent. */
-type Received = { bytes: number; data: Uint8Array };
+/** Bytes that were sent or received. */
+export type Transfer = { bytes: number; data: Uint8Array };
 
 /** The reports on one message, or of one connection. Durations are in ms. */
 type MessageEvent =
   /** The duration is known if each reply was awaited. */
-  | { event: "reply"; seq: number; duration?: number | undefined } & Received
-  | { event: "wrong"; seq: number } & Received
-  | { event: "duplicate"; seq: number } & Received
-  | { event: "late"; seq: number; duration: number } & Received
+  | { event: "reply"; seq: number; duration?: number | undefined } & Transfer
+  | { event: "wrong"; seq: number } & Transfer
+  | { event: "duplicate"; seq: number } & Transfer
+  | { event: "late"; seq: number; duration: number } & Transfer
   | { event: "lost"; seq: number; reason?: string | undefined }
-  | { event: "unsolicited" } & Received
+  | { event: "unsolicited" } & Transfer
   | { event: "connection"; seq: number; duration: number } & Omit<Connected, "conn">
   | { event: "disconnected"; reason: string; silence: number };
 

@@ -1,6 +1,6 @@
 /** The client's report of a conversation or a measurement: text for people, JSON for programs. */
 
-import type { ReportedEvent } from "../../ping/events.ts";
+import type { ReportedEvent, Transfer } from "../../ping/events.ts";
 import type { Measurement } from "../../ping/measurement.ts";
 import type { Outage } from "../../ping/outages.ts";
 import type { Tally } from "../../ping/reply_matcher.ts";
@@ -21,7 +21,6 @@ type Summary =
 type Lateness = Pick<Tally, "behind" | "delayed">;
 
 type SummaryEvent = Summary & ({ event: "summary"; reason?: string } | { event: "progress" });
-type Transfer = { bytes: number; data: Uint8Array };
 type PrintedEvent = ReportedEvent | { event: "received" } & Transfer | { event: "sent" } & Transfer;
 
 /** An event for programs. `server` is an address as people write it, `reason` a sentence. */
