@@ -58,13 +58,17 @@ const RULES: Rules<ListenOptions> = {
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
   checkOptions<ListenOptions>(options, RULES);
-  const { path } = options;
-  const listenOn = options.resets ? listenToReset : listenAt;
-  return await openAll(
-    options,
-    (hostname, port) => path ? takePath(path) : listenOn({ ...options, hostname, port }),
-    ({ addr }) => "port" in addr ? addr.port : 0,
-  );
+  const { path, resets } = options;
+  const open = async (hostname: string, port: number): Promise<Listener> => {
+    if (path) return takePath(path);
+    const where = { ...options, hostname, port };
+    if (!resets) return listenAt(where);
+    const identity = identityOf(options);
+    if (identity !== undefined) listenAt(where).close(); // checks the identity
+    const listener = await SocketListener.open(hostname, port);
+    return identity === undefined ? listener : layTls(listener, identity);
+  };
+  return await openAll(options, open, ({ addr }) => "port" in addr ? addr.port : 0);
 }
 
 /**
@@ -110,13 +114,4 @@ export function listenAt(options: ListenOptions): Listener {
   if (Deno.version.deno.localeCompare(SINCE, "en", { numeric: true }) < 0) return native;
   native.close(); // the layer would reject a wrong identity only when a client connects
   return layTls(Deno.listen(where), identity);
-}
-
-/** Listens on one address so that connections can be reset. */
-async function listenToReset(options: ListenOptions): Promise<Listener> {
-  const { hostname = "127.0.0.1", port = 0 } = options;
-  const identity = identityOf(options);
-  if (identity !== undefined) listenAt(options).close(); // checks the identity
-  const listener = await SocketListener.open(hostname, port);
-  return identity === undefined ? listener : layTls(listener, identity);
 }
