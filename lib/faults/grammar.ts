@@ -172,14 +172,12 @@ function readSelection(at = ""): Selection {
   throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
 }
 
-type Order = { readonly faults: Fault[]; readonly error?: string };
-
 /**
  * Reads the faults that a message asks for, if it is an order: what is between `!` and the first space.
  *
  * @returns the faults, or none and what is wrong with them
  */
-export function readOrder(message: Uint8Array, support: FaultSupport): Order | undefined {
+export function readOrder(message: Uint8Array, support: FaultSupport) {
   if (message[0] !== "!".charCodeAt(0)) return undefined;
   const [, order = ""] = ORDER.exec(new TextDecoder().decode(message)) ?? [];
   try {

@@ -1,6 +1,6 @@
 /** Bytes as text that is safe to print on terminals and in logs, and events as JSON. Pure. */
 
-const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r" };
+const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\" };
 /** The escape of each byte. */
 const ESCAPED = Array.from(
   { length: 256 },
@@ -83,8 +83,6 @@ export function asJson({ event, ...fields }: { readonly event: string }, now: Da
   return JSON.stringify(shown);
 }
 
-/** Escapes of one letter, and their bytes. */
-const ESCAPES: Readonly<Record<string, number>> = { "\\n": 10, "\\r": 13, "\\t": 9, "\\\\": 92 };
 const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
 
 /**
@@ -94,11 +92,11 @@ const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
 export function encodeEscapes(text: string): Uint8Array {
   const bytes: number[] = [];
   for (const [piece, hex] of text.matchAll(/\\x([\da-f]{2})|\\.?|[^\\]+/gis)) {
-    const byte = hex === undefined ? ESCAPES[piece] : parseInt(hex, 16);
-    if (byte === undefined && piece.startsWith("\\")) {
+    const byte = hex === undefined ? ESCAPED.indexOf(piece) : parseInt(hex, 16);
+    if (byte < 0 && piece.startsWith("\\")) {
       throw new RangeError(`there is no escape ${quote(piece)}: write ${RIGHT_ESCAPES}`);
     }
-    bytes.push(...byte === undefined ? new TextEncoder().encode(piece) : [byte]);
+    bytes.push(...byte < 0 ? new TextEncoder().encode(piece) : [byte]);
   }
   return Uint8Array.from(bytes);
 }
