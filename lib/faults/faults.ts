@@ -11,7 +11,7 @@ import { Random } from "./random.ts";
 export interface FaultPlan {
   /** The number of the message in its conversation, from 1. */
   readonly message?: number;
-  /** At most one of each name. */
+  /** Of several with one name, the first counts; those of a reply are once each. */
   readonly faults: readonly Fault[];
   /** The answer to an order that can't be read. */
   readonly error?: string;
@@ -135,15 +135,15 @@ export class ConnectionFaults {
     const order = orders ? readOrder(bytes, support) : undefined;
     const faults = order?.faults ??
       this.list.filter(({ messages }) => happens(messages, message, random));
-    return { message, random, ...order, faults: onceEach(faults) };
+    const once = faults.filter((fault) => fault === find(faults, fault.name));
+    return { message, random, ...order, faults: once };
   }
 
   /** Plans what happens to all bytes of one direction: where there are messages, nothing of theirs. */
   planStream(isUp = false): FaultPlan {
     const random = new Random(this.faults.seed, this.number, isUp ? 1 : 2);
     const isAll = (name: FaultName) => this.support.up || FAULTS[name].on === "connection";
-    const faults = this.list.filter((fault) => fault.isUp === isUp && isAll(fault.name));
-    return { random, faults: onceEach(faults) };
+    return { random, faults: this.list.filter(({ name, isUp: up }) => up === isUp && isAll(name)) };
   }
 }
 
@@ -152,17 +152,12 @@ export function drawDelay({ shortest, longest }: Fault<"delay">, { random }: Fau
   return Math.round(shortest + random.next() * (longest - shortest));
 }
 
-/** The fault of this name, if there is one. */
+/** The first fault of this name, if there is one. */
 export function find<N extends FaultName>(faults: readonly Fault[], name: N) {
   return faults.find((fault): fault is Fault & Fault<N> => fault.name === name);
 }
 
 const textOf = ({ request, at }: Fault): string => request + at;
-
-/** Of several faults of one name, the first. */
-function onceEach(faults: readonly Fault[]): Fault[] {
-  return faults.filter(({ name }, at) => faults.findIndex((other) => other.name === name) === at);
-}
 
 /**
  * Makes what is sent instead of a reply, each without its ending: nothing, one reply or two.
