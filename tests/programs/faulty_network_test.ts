@@ -64,8 +64,11 @@ describe("a network that only takes its time: every reply comes", () => {
       ["all of it", { up: "slice=2,delay=20ms", down: "slice=2,delay=20ms" }, "line"],
     ] satisfies [string, ProxyFaults, Framing?][]
   ) {
-    it(`${what}: every mode`, async () => {
-      await Promise.all(EACH_MODE.map(async (mode) => {
+    it(`${what}: with turns, and without`, async () => {
+      const modes = Object.keys(faults).length === 0
+        ? EACH_MODE
+        : ["conversation", "--quiet"] as const;
+      await Promise.all(modes.map(async (mode) => {
         const { code, shown, stderr } = await talk(mode, faults, { framing });
         const right = { mode, code: 0, shown: MODES[mode].shown, stderr: "" };
         assertEquals({ mode, code, shown, stderr }, right);

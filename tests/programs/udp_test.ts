@@ -159,7 +159,7 @@ describe("server --udp", () => {
     assertEquals(unstamped(await udp.ask("hello", six.port)), "[hello] STAMP");
     assertEquals(six.stdout.split("\n")[0], `listening on [::1]:${six.port}`);
     const there = ["-p", six.port, "-m", "hello"];
-    for (const host of ["::1", "0:0::1", "[::1]"]) {
+    for (const host of ["0:0::1", "[::1]"]) {
       assertEquals((await runClient(0, ["--host", host, ...there])).stdout, "[hello] STAMP\n");
     }
   });
@@ -226,8 +226,8 @@ describe("server --udp", () => {
   });
 
   it("two servers that are put to each other end", async () => {
-    await using one = await startServer(["--udp", "--max-message", "100"]);
-    await using two = await startServer(["--udp", "--max-message", "10"]);
+    await using one = await serveDatagrams(readback(), { maxMessage: 100, ignore: isReply });
+    await using two = await serveDatagrams(readback(), { maxMessage: 10, ignore: isReply });
     await using udp = await Udp.open();
     for (const data of ["hello", "hello\n", "x".repeat(50), "x".repeat(500)]) {
       await udp.send(data, one.port);
@@ -315,10 +315,6 @@ describe("client --udp", () => {
       (await runClient(0, [...there, "--once"], "one\ntwo\n")).stdout,
       ">>:one\nClient received data: [one] STAMP\n",
     );
-    for (const framing of ["auto", "line", "raw"]) {
-      const said = [...there, "-f", framing, "-m", "one", "-m", "two"];
-      assertEquals((await runClient(0, said)).stdout, "[one] STAMP\n[two] STAMP\n");
-    }
     assertEquals(
       (await runClient(0, [...there, "-q"], "one\n\ntwo")).stdout,
       "[one] STAMP\n[] STAMP\n[two] STAMP\n",
@@ -332,9 +328,19 @@ describe("client --udp", () => {
     await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, {});
     for (const framing of ["auto", "line", "raw"]) {
-      await runClient(0, ["-p", relay.port, "-f", framing, "-m", "one"]);
+      const { stdout } = await runClient(0, [
+        "-p",
+        relay.port,
+        "-f",
+        framing,
+        "-m",
+        "1",
+        "-m",
+        "2",
+      ]);
+      assertEquals(stdout, "[1] STAMP\n[2] STAMP\n");
     }
-    assertEquals(relay.messages, ["one", "one\n", "one"]);
+    assertEquals(relay.messages, ["1", "2", "1\n", "2\n", "1", "2"]);
   });
 
   it("--quiet: 1,000 lines come back in order, large ones too", async () => {

@@ -4,11 +4,13 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Filter } from "../../lib/cli/filter.ts";
 import { type Input, standardInput } from "../../lib/cli/pipes.ts";
+import { readback, serve } from "../../lib/mod.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
+import { unstamped } from "../support/replies.ts";
 import type { Framing } from "../../lib/wire/framing.ts";
 
 type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
@@ -28,7 +30,7 @@ function inputOf(pieces: readonly string[], isOpen = false): Input {
 
 /** Runs the filter before a server; `output` is what it wrote. */
 async function filterBefore(
-  server: FakeServer,
+  server: { readonly port: number },
   input: Input,
   { framing, timeout }: { framing: Framing; timeout: number },
 ) {
@@ -97,6 +99,26 @@ describe("the filter's server closes the connection", () => {
 });
 
 describe("the filter's input", () => {
+  for (
+    const [input, output] of [
+      ["", ""],
+      ["\n", "[] STAMP\n"],
+      ["one", "[one] STAMP"],
+      ["one\r\n", "[one] STAMP\r\n"],
+      ["one\ntwo", "[one] STAMP\n[two] STAMP"],
+    ] as const
+  ) {
+    it(`${JSON.stringify(input)} gives ${JSON.stringify(output)}, whatever the framing`, async () => {
+      await using server = serve(readback());
+      for (const framing of ["auto", "line"] as const) {
+        const how = { framing, timeout: 5000 };
+        const filter = await filterBefore(server, inputOf(input === "" ? [] : [input]), how);
+        await filter.running;
+        assertEquals(unstamped(filter.output()), output, framing);
+      }
+    });
+  }
+
   for (const framing of ["line", "auto"] as const) {
     it(`keeps a CR before a line ending (${framing})`, async () => {
       const lines = "abc\r\r\nx\r\r\n\r\r\nlast\r\n";
