@@ -4,7 +4,7 @@ import { Faults } from "../faults/faults.ts";
 import { faultRows, readFaults } from "../faults/grammar.ts";
 import { addressOrName } from "../net/address.ts";
 import { proxyProtocol } from "../net/proxy_protocol.ts";
-import { endlessFormat, format, REPLY, STAMPS } from "../server/readback.ts";
+import { endlessFormat, readback, REPLY, STAMPS } from "../server/readback.ts";
 import { readTarget } from "../server/relay.ts";
 import { FRAMINGS } from "../wire/framing.ts";
 import { encodeEscapes } from "../wire/quote.ts";
@@ -78,5 +78,6 @@ export async function check(options: Options): Promise<Faults | undefined> {
 /** Reads the format of replies, whose escapes stay until it is encoded. */
 export function replyFormat(text: string): string {
   encodeEscapes(text);
-  return format(text);
+  readback({ format: text }); // throws if it is wrong
+  return text;
 }

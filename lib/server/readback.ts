@@ -16,15 +16,6 @@ const PRECISION: Readonly<Record<Stamp, number>> = { ctime: 1000, iso: 1 };
 const encoder = new TextEncoder();
 
 /**
- * Checks a format given as an option.
- * @throws {RangeError} that says what is wrong, and what would be right
- */
-export function format(text: string): string {
-  parse(text);
-  return text;
-}
-
-/**
  * Cuts a format into texts and, between them, the names of placeholders. A text has an LF for each time:
  * the time differs from second to second only, other values from message to message.
  */

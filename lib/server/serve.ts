@@ -126,13 +126,12 @@ export class Server<State = void> implements AsyncDisposable {
     prepareErrors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
-    const callbacks = this.#callbacks = new Callbacks(options);
-    const { call, failed } = callbacks;
+    const { call, failed } = this.#callbacks = new Callbacks(options);
     this.#options = options;
     const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
     this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
     this.#openings = new Admissions(limit, Infinity);
-    const faults = new FaultInjector(options, callbacks, up);
+    const faults = new FaultInjector(options, this.#callbacks, up);
     this.#open = open;
     this.#config = {
       ...{ framing, maxMessage, concurrency, once, handlerTimeout, faults, failed },

@@ -231,9 +231,8 @@ export const SERVE_RULES: checks.Rules<ServeOptions> = {
   ...{ ...RULES, listeners: checks.listenersRule, path: textRule, cert: textRule, key: textRule },
   ...{ framing: checks.framingRule, ending: textRule, concurrency: countRule },
   ...{ maxClients: countRule, idleTimeout: timeRule, drain: timeRule },
-  ...{ onAccept: functionRule, onOpen: functionRule, onFraming: functionRule },
-  ...{ onEof: functionRule, onFault: functionRule },
-  ...{ onClose: functionRule, onVanished: functionRule },
+  ...{ onAccept: functionRule, onOpen: functionRule, onFraming: functionRule, onEof: functionRule },
+  ...{ onFault: functionRule, onClose: functionRule, onVanished: functionRule },
 };
 
 export const DATAGRAM_RULES: checks.Rules<DatagramOptions> = {
