@@ -130,7 +130,7 @@ export async function untilQuiet(count: () => number, quiet: number, most: numbe
  * @param over resolves if nobody waits any more
  * @throws {Error} once the time limit has passed
  */
-export async function inTime(promise: unknown, limit: number, reason: string, over: unknown) {
+export async function inTime<T>(promise: T, limit: number, reason: string, over: Promise<void>) {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const cancel = timeLimit(limit, () => reject(new Error(reason)));
   return await Promise.race([promise, late, over]).finally(cancel);

@@ -4,7 +4,7 @@
  */
 
 import type { ServerConn } from "../net/conn.ts";
-import { timeLimit, turn } from "../wait.ts";
+import { inTime, turn } from "../wait.ts";
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
@@ -23,6 +23,9 @@ export function kindOf(error: unknown): "closed" | "dead" | "exhausted" | "unkno
 
 /** The time limit of a client's admission, in ms. */
 export const ADMISSION_LIMIT = 10_000;
+
+/** Begins a conversation, once there is a free slot. */
+type Begin = () => void | Promise<void>;
 
 /** The steps before a conversation that are in progress: handshake, PROXY header, `verify`. */
 export class Admissions {
@@ -43,29 +46,26 @@ export class Admissions {
 
   /**
    * Takes the steps of one client's admission.
-   * @param steps calls `settle` once only a free slot is missing: waiting for that has no time limit.
-   *   `settle` returns false if the admission was given up, and the client must not be served
+   * @param steps resolves to what comes then, unless the client was turned away. That has no time
+   *   limit, since it may wait for a slot, and can't be given up
    * @throws {Error} the error of a step, or the reason why it was given up
    */
-  async admit(steps: (settle: () => boolean) => Promise<void>): Promise<void> {
+  async admit(steps: Promise<Begin | void>): Promise<void> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    const settle = () => {
-      cancel();
-      return this.#unsettled.delete(giveUp);
-    };
     const giveUp = (reason: string) => {
-      settle();
+      this.#unsettled.delete(giveUp);
       reject(new Error(reason));
     };
-    const cancel = timeLimit(this.limit, () => giveUp(tooSlow(this.limit)));
     const [oldest] = this.#unsettled;
     if (this.#unsettled.size >= this.most) oldest?.("too many others came before it had begun");
     this.#unsettled.add(giveUp);
     this.size++;
     try {
-      await Promise.race([steps(settle), givenUp]);
+      const begin = await inTime(steps, this.limit, tooSlow(this.limit), givenUp);
+      if (!this.#unsettled.delete(giveUp)) await givenUp; // just now
+      await begin?.();
     } finally {
-      settle();
+      this.#unsettled.delete(giveUp);
       this.size--;
     }
   }

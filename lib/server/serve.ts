@@ -290,20 +290,22 @@ export class Server<State = void> implements AsyncDisposable {
   async #enter(conn: ServerConn): Promise<void> {
     const { onAccept, verify } = this.#options;
     let served = conn;
-    try {
+    const steps = async () => {
       if (this.#stage === "cutting") throw new Error("the server stops");
-      await this.#admissions.admit(async (settle) => {
-        await conn.handshake?.();
-        const accepted = onAccept ? await onAccept(conn) : conn;
-        const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
-        if (accepted === null || isRefused) return close(conn);
-        served = accepted;
-        if (onAccept && !served.isHealthCheck && this.#config.faults.refuses(served)) return;
-        if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
-        if (!settle()) return;
+      await conn.handshake?.();
+      const accepted = onAccept ? await onAccept(conn) : conn;
+      const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
+      if (accepted === null || isRefused) return close(conn);
+      served = accepted;
+      if (onAccept && !served.isHealthCheck && this.#config.faults.refuses(served)) return;
+      if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
+      return async () => {
         while (this.#isFull) await this.#change.promise;
         this.#begin(served);
-      });
+      };
+    };
+    try {
+      await this.#admissions.admit(steps());
     } catch (error) {
       const { remoteAddr } = served;
       for (const one of new Set([served, conn])) close(one);
@@ -363,10 +365,7 @@ export class Server<State = void> implements AsyncDisposable {
     try {
       const opening = this.#options.onOpen?.(conversation);
       if (!(opening instanceof Promise)) return this.#converse(conversation, opening as State);
-      const steps = (settle: () => boolean) =>
-        opening.then((state) => {
-          if (settle()) this.#converse(conversation, state);
-        }).catch(fail);
+      const steps = opening.then((state) => () => this.#converse(conversation, state), fail);
       void this.#openings.admit(steps).catch((error) => { // it was given up
         conversation.cut("cut");
         this.#callbacks.refused(conversation.addr, error);
