@@ -7,7 +7,7 @@ import { program } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { Screen } from "../../lib/testing/screen.ts";
-import { beside, commandsEnd, killed, killedEarly, parentKilled } from "../battery/leftovers.ts";
+import { beside } from "../battery/leftovers.ts";
 import { inFolder } from "../support/folder.ts";
 import { unstamped } from "../support/replies.ts";
 
@@ -160,13 +160,4 @@ describe("a command beside the server", NEEDS, () => {
     await screen.press("C-c");
     assertMatch(await screen.ends(5), /^hello\ngot hello\n\^Cinterrupted x$/);
   });
-});
-
-describe("nothing is left running", requires("sh", "pgrep", "python3", "linux"), () => {
-  it("when a command has ended", async () => void await commandsEnd(1));
-  it("when the server is killed", async () => void await killed("server", 1));
-  it("when the command is killed", async () => void await killed("command", 1));
-  it("when the server is killed while it starts", async () => void await killedEarly(2));
-  it("when the parent of a server with --until-eof is killed", async () =>
-    void await parentKilled(1));
 });

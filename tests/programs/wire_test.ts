@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { startServer } from "../../lib/testing/readback.ts";
 import { latin1, Wire } from "../../lib/testing/wire.ts";
 import { assertReplies, STAMP, unstamped } from "../support/replies.ts";
@@ -24,13 +25,13 @@ describe("line framing", () => {
     ] as const
   ) {
     it(what, async () => {
-      await using server = await startServer();
+      await using server = serve(readback());
       await assertReplies(server.port, sent, replies);
     });
   }
 
   it("any byte but LF comes back unchanged", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     const bytes = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte))
       .filter((byte) => byte !== "\n").map((byte) => `<${byte}>`);
     await assertReplies(
@@ -41,7 +42,7 @@ describe("line framing", () => {
   });
 
   it("waits for the rest of a line that began with others", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     using wire = await Wire.dial(server.port);
     await wire.send("a\nb");
     assertEquals(unstamped(await wire.until(/\n/)), "[a] STAMP\n");
@@ -50,7 +51,7 @@ describe("line framing", () => {
   });
 
   it("one byte at a time is the same as all at once", async () => {
-    await using server = await startServer(["--framing", "line"]);
+    await using server = serve(readback(), { framing: "line" });
     using wire = await Wire.dial(server.port);
     for (const byte of "hello\r\nworld\n!") await wire.send(byte);
     await wire.end();
@@ -61,7 +62,7 @@ describe("line framing", () => {
   });
 
   it("5,000 messages in one go, then half-close: 5,000 replies in order", async () => {
-    await using server = await startServer(["--quiet"]);
+    await using server = serve(readback());
     const numbers = Array.from({ length: 5000 }, (_, number) => number);
     await assertReplies(
       server.port,
@@ -73,7 +74,7 @@ describe("line framing", () => {
 
 describe("raw framing", () => {
   it("auto takes bytes without LF and a pause for a message, and adds nothing", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     using wire = await Wire.dial(server.port);
     await wire.send("i am binary");
     assertMatch(await wire.read(), new RegExp(`^\\[i am binary\\] ${STAMP}$`));
@@ -82,7 +83,7 @@ describe("raw framing", () => {
   });
 
   it("auto stays raw when an LF comes later: it is data", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     using wire = await Wire.dial(server.port);
     await wire.send("a");
     assertEquals(unstamped(await wire.read()), "[a] STAMP");
@@ -91,12 +92,12 @@ describe("raw framing", () => {
   });
 
   it("auto takes bytes without LF and end-of-file for a message", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await assertReplies(server.port, "hello", "[hello] STAMP");
   });
 
   it("auto stays with lines when a later one pauses", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     using wire = await Wire.dial(server.port);
     await wire.send("a\n");
     await wire.until(/\n/);
@@ -107,7 +108,7 @@ describe("raw framing", () => {
   });
 
   it("auto's first message may be longer than a read", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     using wire = await Wire.dial(server.port);
     const long = "x".repeat(5000);
     await wire.send(long);
@@ -117,14 +118,14 @@ describe("raw framing", () => {
   });
 
   it("--framing raw answers at once, LF and all", async () => {
-    await using server = await startServer(["--framing", "raw"]);
+    await using server = serve(readback(), { framing: "raw" });
     using wire = await Wire.dial(server.port);
     await wire.send("a\r\n");
     assertEquals(unstamped(await wire.read()), "[a\r\n] STAMP");
   });
 
   it("--framing line waits for the LF however long", async () => {
-    await using server = await startServer(["--framing", "line"]);
+    await using server = serve(readback(), { framing: "line" });
     using wire = await Wire.dial(server.port);
     await wire.send("slow");
     await sleep(150); // longer than auto's pause: that is the point
@@ -135,7 +136,7 @@ describe("raw framing", () => {
 
 describe("--max-message", () => {
   it("refuses a longer one with a line, after the replies to those before", async () => {
-    await using server = await startServer(["--max-message", "5"]);
+    await using server = serve(readback(), { maxMessage: 5 });
     await assertReplies(
       server.port,
       "12345\n12345\r\n123456\nno\n",
@@ -144,7 +145,7 @@ describe("--max-message", () => {
   });
 
   it("refuses it before its end is seen, and the line arrives however much is still sent", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await assertReplies(
       server.port,
       "x".repeat(2_000_000),

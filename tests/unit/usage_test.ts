@@ -104,6 +104,23 @@ describe("the server refuses", () => {
       ],
       [["--fault"], "--fault needs a value: --fault=FAULTS"],
       [["--orders=yes"], "--orders takes no value: write --orders alone"],
+
+      [
+        ["--proxy-protocol", "localhost"],
+        'cannot use --proxy-protocol "localhost": must be addresses or networks, like 127.0.0.1 or 10.0.0.0/8,fd00::/8',
+      ],
+      [
+        ["--proxy-protocol", "127.0.0.1", "--unix", "x"],
+        "cannot combine --proxy-protocol and --unix: choose one of them",
+      ],
+      [
+        ["--proxy-protocol", "127.0.0.1", "--tls-cert", "x", "--tls-key", "x"],
+        "cannot combine --proxy-protocol and --tls-cert: choose one of them",
+      ],
+      [
+        ["--drain", "1s"],
+        "--drain makes sense only with --proxy-protocol: add that, or leave it out",
+      ],
       ...["--unix=none", "--max-clients=3", "--idle-timeout=3s"].map((option) => {
         const [name = ""] = option.split("=");
         return [["--udp", option], `cannot combine --udp and ${name}: choose one of them`];
