@@ -10,7 +10,7 @@ import { anyLine, inTurn, type MessageKeys, numbered } from "../wire/message_key
 import { Queue } from "../wire/replies.ts";
 import type { ReportedEvent } from "./events.ts";
 import { type Outage, Outages } from "./outages.ts";
-import { isPending, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
+import { isSettled, type Probe, ReplyMatcher, Tally } from "./reply_matcher.ts";
 import { Timeline } from "./timeline.ts";
 import type { Transport, TransportCallbacks } from "./transport.ts";
 
@@ -283,7 +283,7 @@ export class Measurement {
   async #settled(lane: Lane, timeout?: number): Promise<void> {
     this.#findOutages();
     lane.transport.settled?.(timeout);
-    if (this.options.interval === 0 && lane.last !== undefined && !isPending(lane.last)) {
+    if (this.options.interval === 0 && lane.last !== undefined && isSettled(lane.last)) {
       lane.last = undefined;
       if (this.trouble !== undefined && !this.#isComplete) await this.#sleeps.sleep(RETRY);
       this.#idle.push(lane);
@@ -302,7 +302,7 @@ export class Measurement {
   /** Removes the messages before the oldest pending one, and reports the outages that they end. */
   #findOutages(): void {
     const isOver = this.#ended !== undefined;
-    for (let probe; (probe = this.#inFlight.first?.probe) && (isOver || !isPending(probe));) {
+    for (let probe; (probe = this.#inFlight.first?.probe) && (isOver || isSettled(probe));) {
       this.#inFlight.shift();
       const outage = this.#outages.record(probe);
       if (outage !== undefined) this.#report(undefined, { event: "outage", ...outage });

@@ -47,8 +47,6 @@ export class Tally {
   behind = 0;
 }
 
-const isSettled = (probe: Probe) => !isPending(probe);
-
 /** Messages that are remembered once they are settled, over all connections. */
 const MAX_ANSWERED = 1000, MAX_LOST = 100_000;
 
@@ -110,7 +108,7 @@ export class ReplyMatcher {
 
   /** Records the fate of a message, remembers it, and forgets the oldest of too many. */
   settle(probe: Probe, state: "answered" | "wrong" | "late" | "lost" | "cut"): void {
-    if (isPending(probe)) this.tally.pending--;
+    if (!isSettled(probe)) this.tally.pending--;
     if (probe.state === "wrong") this.tally.wrong--; // that line was unsolicited
     probe.state = state;
     const isLost = state === "lost" || state === "cut";
@@ -147,7 +145,7 @@ export class ReplyMatcher {
   }
 }
 
-/** Returns whether a message is neither answered nor given up. */
-export function isPending({ state }: Probe): boolean {
-  return state === "queued" || state === "sent";
+/** Returns whether a message is answered or given up. */
+export function isSettled({ state }: Probe): boolean {
+  return state !== "queued" && state !== "sent";
 }

@@ -22,11 +22,9 @@ const OPTIONS = {
  * to listen on the loopback, nothing else is warmed up.
  */
 export async function warmUp(how: { udp: boolean; connect: boolean }, where: FamilyOptions) {
-  if (!how.udp && !how.connect) {
-    return await measure((all) => new ConnTransport(all, echo, OPTIONS));
-  }
   const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" }); // no prompt
-  if (state === "granted") await (how.udp ? warmUpDatagrams() : warmUpConnections(where));
+  if (!how.udp && !how.connect) await measure((all) => new ConnTransport(all, echo, OPTIONS));
+  else if (state === "granted") await (how.udp ? warmUpDatagrams() : warmUpConnections(where));
 }
 
 async function warmUpDatagrams(): Promise<void> {
