@@ -29,7 +29,7 @@ function shared(...args: string[]): { server: () => ServerProgram } {
 describe("clients that vanish", NEEDS, () => {
   const { server } = shared("--quiet", "--max-message", "300000");
 
-  it("resets before they are accepted", () => done(resetInTheQueue(server(), 500)));
+  it("resets before they are accepted", () => done(resetInTheQueue(server(), 200)));
 
   it("resets while idle, after a message, in the middle of a 200 kB reply", () =>
     done(resetInConversation(server(), 10)));
@@ -39,7 +39,7 @@ describe("clients that vanish", NEEDS, () => {
   it(`random bytes, random closings, seed ${random.seed}`, () =>
     done(randomClosings(server(), 100, random)));
 
-  it("connects, says, closes, hundreds of times", () => done(reconnects(server(), 500, 16)));
+  it("connects, says, closes, hundreds of times", () => done(reconnects(server(), 200, 16)));
 });
 
 /** A row in the suite, where its figures are of no interest. */

@@ -13,7 +13,7 @@ import { isPending, sleep } from "../../lib/wait.ts";
 
 /** A message that is told in a line of some 1,000 bytes; so many are more than the server holds. */
 const MESSAGE = "x".repeat(990);
-const TOO_MANY = 5500;
+const TOO_MANY = 3500;
 /** How long the account may take, in ms: only a failure does. */
 const PATIENCE = 20_000;
 

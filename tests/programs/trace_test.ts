@@ -86,14 +86,6 @@ describe("--trace", () => {
     void wire;
   });
 
-  it("can't be combined with --udp or --quiet", async () => {
-    for (const other of ["--udp", "--quiet"]) {
-      await using server = new Program([...program("server"), "--trace", other]);
-      await server.ends(2);
-      assertMatch(server.stderr, /^server: cannot combine --trace and --.*\n$/);
-    }
-  });
-
   it("has the system calls of the same run, in their order", requires("strace"), async () => {
     const folder = await Deno.makeTempDir({ prefix: "readback-trace-" });
     try {

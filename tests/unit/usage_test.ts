@@ -8,6 +8,12 @@ import { check, OPTIONS as SERVER } from "../../lib/cli/server_options.ts";
 
 const CHOICE = "choose among drop, twice, corrupt, noise, error, delay";
 
+/** Reads and checks a command line of the server. */
+async function read(args: string[]) {
+  const options = parse(SERVER, args);
+  return typeof options === "string" ? options : await check(options);
+}
+
 describe("the client refuses", () => {
   for (
     const [args, sentence] of [
@@ -54,10 +60,6 @@ describe("the client refuses", () => {
 });
 
 describe("the server refuses", () => {
-  const read = async (args: string[]) => {
-    const options = parse(SERVER, args);
-    return typeof options === "string" ? options : await check(options);
-  };
   for (
     const [args, sentence] of [
       [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
@@ -121,6 +123,16 @@ describe("the server refuses", () => {
         ["--drain", "1s"],
         "--drain makes sense only with --proxy-protocol: add that, or leave it out",
       ],
+      [["--trace", "--quiet"], "cannot combine --trace and --quiet: choose one of them"],
+      [["--trace", "--udp"], "cannot combine --trace and --udp: choose one of them"],
+      [
+        ["--to", "6379"],
+        'cannot use --to "6379": must be HOST:PORT, such as 127.0.0.1:6379, or the path of a Unix socket',
+      ],
+      [
+        ["--fault", "up:rate=1k"],
+        'cannot use "up:rate=1k": only a relay has a way up: leave out up:',
+      ],
       ...["--unix=none", "--max-clients=3", "--idle-timeout=3s"].map((option) => {
         const [name = ""] = option.split("=");
         return [["--udp", option], `cannot combine --udp and ${name}: choose one of them`];
@@ -135,6 +147,39 @@ describe("the server refuses", () => {
       const { message } = await assertRejects(() => read(args), UsageError);
       if (typeof sentence === "string") assertEquals(message, sentence);
       else assertMatch(message, sentence);
+    });
+  }
+});
+
+describe("a relay refuses", () => {
+  const why = "a relay passes on the bytes of connections, and has no messages";
+  const choice =
+    "choose among delay, slice, rate, cut, reset, stall, deaf, hold, life, read, refuse";
+  for (
+    const [args, sentence] of [
+      ...[
+        "--udp",
+        "--once",
+        "--framing=line",
+        "--reply=x",
+        "--stamp=iso",
+        "--max-message=5",
+        "--proxy-protocol=::1",
+        "--orders",
+      ]
+        .map((one) => [one, `cannot combine --to and ${one.replace(/=.*/, "")}: ${why}`]),
+      ["--drain=1s", "--drain makes sense only with --proxy-protocol: add that, or leave it out"],
+      ["--fault=drop", `cannot use "drop": a relay has no messages: ${choice}`],
+      ["--fault=up:refuse", 'cannot use "up:refuse": refuse takes no up: leave it out'],
+      ["--fault=cut=3,up:deaf", 'cannot use "up:deaf": deaf takes no up: leave it out'],
+    ] as [string, string][]
+  ) {
+    it(`--to with ${args}`, async () => {
+      const { message } = await assertRejects(
+        () => read(["--to", "127.0.0.1:1", args]),
+        UsageError,
+      );
+      assertEquals(message, sentence);
     });
   }
 });
