@@ -138,10 +138,7 @@ export class Conversation<State = unknown> implements Client<State> {
         while (this.#mustWait(concurrency)) {
           // One read ahead detects a reset, if somebody has asked for the signal.
           const readsAhead = this.#abort !== undefined && !this.#isPaused && count !== null;
-          if (readsAhead && reading === undefined) {
-            reading = conn.read(framer.roomBeside());
-            reading.catch(() => this.cut("reset"));
-          }
+          if (readsAhead) reading ??= this.#readAhead(framer.roomBeside());
           await outbox.changed();
           now = Date.now();
         }
@@ -153,7 +150,7 @@ export class Conversation<State = unknown> implements Client<State> {
         if (this.#closing === undefined) continue;
         more = false;
         if (count === null) break;
-        reading ??= conn.read(discarded); // else its end would be noticed late
+        reading ??= this.#readAhead(discarded); // else its end would be noticed late
         await this.#halfClose();
       }
       await (this.#halfClosing ?? outbox.empty());
@@ -239,11 +236,17 @@ export class Conversation<State = unknown> implements Client<State> {
     return now - this.#silentSince;
   }
 
+  /** Reads while nothing awaits it: a reset ends the conversation at once. */
+  #readAhead(into: Uint8Array): Promise<number | null> {
+    const reading = this.conn.read(into);
+    reading.catch(() => this.cut("reset"));
+    return reading;
+  }
+
   /** True while no further message may be handled or read. */
   #mustWait(concurrency: number): boolean {
-    if (this.#isOver) return false;
-    return this.#outbox.outstanding >= concurrency ||
-      (this.#isPaused && this.#closing === undefined);
+    if (this.#closing !== undefined) return false;
+    return this.#outbox.outstanding >= concurrency || this.#isPaused;
   }
 
   /**

@@ -226,6 +226,21 @@ describe("a client's signal", () => {
     await ended.promise;
   });
 
+  it("ends when the client vanishes while the last replies are awaited", async () => {
+    const asked = Promise.withResolvers<void>();
+    const closed = Promise.withResolvers<Ending>();
+    const never = Promise.withResolvers<void>();
+    const onClose = (_: Client, ending: Ending) => closed.resolve(ending);
+    await using server = serve(async (message, _, client) => {
+      if (message.text === "slow") await never.promise;
+      client.end();
+      asked.resolve();
+    }, { framing: "line", concurrency: 2, onClose });
+    await resetOnce(asked.promise, server.port, "slow\nlast\n");
+    assertEquals(await closed.promise, "reset");
+    never.resolve();
+  });
+
   it("leaves the message as it is, whatever comes while its handler is awaited", async () => {
     const asked = Promise.withResolvers<void>();
     const heard: string[] = [];
