@@ -1,12 +1,11 @@
 /** What replaces Deno's APIs in Node: every row comes out as it does with Deno's own. */
 
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { after, before, describe, it } from "@std/testing/bdd";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
 import * as standIn from "../../lib/node/deno.ts";
 import { errors } from "../../lib/node/errors.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { latin1 } from "../../lib/testing/wire.ts";
-import { Certificates } from "../support/certificates.ts";
 import { inFolder } from "../support/folder.ts";
 
 type Api = typeof Deno;
@@ -105,11 +104,6 @@ describe("in Node as in Deno", () => {
       ["a folder to lock that is missing", (api, at) => api.open(`${at}/a`), "NotFound"],
     ];
     for (const [name, does, expected] of ROWS) it(name, () => alike(does, expected));
-
-    it("no file can be locked, which the caller finds out", async () => {
-      using file = await inNode.open(".");
-      assertEquals(await outcome(() => file.lock()), "Error");
-    });
   });
 
   describe("sockets:", () => {
@@ -198,61 +192,6 @@ describe("in Node as in Deno", () => {
       const words = "in Node, a server listens at once only on an address, and localhost is a name";
       assertThrows(() => inNode.listen({ hostname: "localhost", port: 0 }), TypeError, words);
     });
-  });
-
-  describe("TLS:", requires("openssl"), () => {
-    let files: Certificates;
-    let identity: { cert: string; key: string };
-    let signer: string;
-    before(async () => {
-      files = await Certificates.make();
-      await files.sign("server", "DNS:localhost");
-      const read = (name: string) => Deno.readTextFile(files.path(name));
-      identity = { cert: await read("server.pem"), key: await read("server.key") };
-      signer = await read("ca.pem");
-    });
-    after(() => files[Symbol.asyncDispose]());
-
-    /** What a client reads from a server with TLS that sends one line, or why it could not. */
-    async function exchange(
-      connect: (port: number) => Promise<Deno.TlsConn>,
-    ): Promise<unknown> {
-      using listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...identity });
-      const serving = listener.accept().then(async (conn) => {
-        using one = conn;
-        await one.write(latin1("good day")).catch(() => {});
-      });
-      const result = await outcome(async () => {
-        using conn = await connect(listener.addr.port);
-        await conn.handshake();
-        return await readAll(conn);
-      });
-      await serving;
-      return result;
-    }
-
-    const over = (api: Api, hostname: string, caCerts: string[]) =>
-      exchange(async (port) => {
-        const conn = await api.connect({ hostname: "127.0.0.1", port });
-        return await api.startTls(conn, { hostname, caCerts });
-      });
-
-    it("a signer that is trusted", () =>
-      alike((api) => over(api, "localhost", [signer]), "good day"));
-    it("a signer that is not", async () => {
-      assertMatch(String(await over(inNode, "localhost", [])), /Error/);
-    });
-    it("another name", async () => {
-      assertMatch(String(await over(inNode, "example.org", [signer])), /Error/);
-    });
-    it("a client with an identity", () =>
-      alike(
-        (api) =>
-          exchange((port) =>
-            api.connectTls({ hostname: "localhost", port, caCerts: [signer], ...identity })
-          ),
-        "good day",
-      ));
   });
 
   describe("programs:", requires("sh"), () => {
