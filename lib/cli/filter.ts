@@ -58,8 +58,8 @@ async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report)
     const seq = peer.sent + 1;
     const isCrlf = framer.ending.length === BY_CRLF.length;
     await turns.exchange(message, async (reply) => {
-      if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
       await before;
+      if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
       if (reply && isCrlf && isCopied) await output.write(concat([reply, BY_CRLF]));
       else if (reply) await report.reply(reply, seq);
     });

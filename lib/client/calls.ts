@@ -26,8 +26,8 @@ export class Calls<Value> extends Queue<Call<Value>> {
   failure: Error | undefined;
   readonly #removeAbort: () => void;
 
-  /** Called when a call is added or settled. */
-  onChange: () => void = () => {};
+  /** Called when a call is added or, with true, settled. */
+  onChange: (isAnswer: boolean) => void = () => {};
 
   /**
    * @param signal makes all calls fail
@@ -43,7 +43,7 @@ export class Calls<Value> extends Queue<Call<Value>> {
     const settling = Promise.withResolvers<Message<Value>>();
     const call = { ...settling, message, isSent, isSettled: false };
     this.push(call);
-    if (this.failure === undefined) this.onChange();
+    if (this.failure === undefined) this.onChange(false);
     else this.settle(call, this.failure);
     return call;
   }
@@ -55,7 +55,7 @@ export class Calls<Value> extends Queue<Call<Value>> {
   settle(call: Call<Value> | undefined, outcome: Message<Value> | Error): boolean {
     if (call === undefined || call.isSettled) return false;
     call.isSettled = true;
-    this.onChange();
+    this.onChange(true);
     const isReply = call.message !== undefined && !(outcome instanceof Error);
     const result = isReply && isErrorReply(outcome.bytes) ? new ErrorReply(outcome) : outcome;
     if (!(result instanceof Error)) call.resolve(result);

@@ -97,7 +97,7 @@ export class Peer<Value = unknown> implements Disposable {
     this.#framing = framing;
     this.#matches = matches;
     this.#calls = new Calls(signal, (error) => this.#conn.close(error));
-    this.#calls.onChange = () => this.#limit();
+    this.#calls.onChange = (isAnswer) => this.#limit(isAnswer);
   }
 
   /**
@@ -229,11 +229,11 @@ export class Peer<Value = unknown> implements Disposable {
     this.close();
   }
 
-  /** Restarts the time limit while requests are pending. */
-  #limit(): void {
+  /** Starts the time limit with the first pending request, and anew with each answer. */
+  #limit(isAnswer: boolean): void {
     const { fail } = this.#calls;
     const isPending = this.#calls.find((call) => !isReceive(call)) !== undefined;
-    if (isPending && this.#deadline) return this.#deadline.restart();
+    if (isPending && this.#deadline) return isAnswer ? this.#deadline.restart() : undefined;
     this.#deadline?.[Symbol.dispose]();
     const isWaiting = () => this.#matches !== undefined || this.#calls.first?.message !== undefined;
     this.#deadline = isPending ? this.#conn.deadline(isWaiting, "no reply", fail) : undefined;

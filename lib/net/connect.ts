@@ -117,7 +117,7 @@ async function connectResolved(options: FamilyOptions, signal: AbortSignal): Pro
   const mayResolve = () => Deno.permissions.querySync({ name: "net" }).state === "granted";
   if (family === undefined && (isResolved || !mayResolve())) return connectOnce(options, signal);
   const start = performance.now();
-  const addresses = await addressesOf(hostname, family);
+  const addresses = await unlessAborted(addressesOf(hostname, family), signal);
   const resolve = performance.now() - start;
   let failure: unknown;
   for (const address of addresses) {
@@ -142,6 +142,7 @@ async function connectOnce(
   const hostname = asciiHost(options.hostname ?? "127.0.0.1") ?? "";
   const start = performance.now();
   if (path !== undefined) {
+    if (tls) throw new TypeError("TLS needs a host and a port: leave out path or tls");
     return { conn: await connectUnix(path), connect: performance.now() - start };
   }
   const caCerts = tls?.ca === undefined ? [] : [readPem(tls.ca, "ca", "CERTIFICATE")];

@@ -222,6 +222,7 @@ export class Server<State = void> implements AsyncDisposable {
     this.#stage = "draining";
     if (drain > 0) await new Promise<void>((resolve) => this.#after(drain, resolve));
     this.#stage = "stopping";
+    this.#wake();
     for (const conversation of this.#conversations) void conversation.stop();
     this.#after(grace, () => {
       this.#stage = "cutting";
@@ -281,8 +282,12 @@ export class Server<State = void> implements AsyncDisposable {
       this.#accepted++;
       const { onAccept, verify } = this.#options;
       if (!onAccept && this.#config.faults.refuses(conn)) continue;
-      if (onAccept || verify || conn.handshake) void this.#enter(conn);
-      else this.#burst.add(conn);
+      if (onAccept || verify || conn.handshake) {
+        void this.#enter(conn);
+        continue;
+      }
+      while (this.#isFull) await this.#change.promise; // another listener took the last slot
+      this.#burst.add(conn);
     }
   }
 
@@ -339,8 +344,9 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** True if no slot is free; a stopping server serves all that wait. */
   get #isFull(): boolean {
-    const { once, maxClients = 1000 } = this.#options;
-    return !this.#isClosed && this.#slots >= (once ? 1 : maxClients);
+    const { once, maxClients = 1000, grace } = this.#options;
+    const most = once ? 1 : this.#stage === "stopping" && grace !== 0 ? Infinity : maxClients;
+    return !this.#isClosed && this.#slots >= most;
   }
 
   /** Wakes every waiter: the first may not need the freed slot. */

@@ -51,9 +51,9 @@ class Output extends ReceivedText {
 
   async #read(): Promise<boolean> {
     const { value: chunk } = await this.reader.read();
+    this.append(this.#decoder.decode(chunk, { stream: chunk !== undefined }));
     if (chunk === undefined) return false;
     this.bytes.append(text(chunk));
-    this.append(this.#decoder.decode(chunk, { stream: true }));
     this.more = this.#read();
     return true;
   }

@@ -120,6 +120,12 @@ describe("a program", requires("linux"), () => {
     assertEquals(program.stdout, "\ufeffhé!");
   });
 
+  it("shows half a character at the end of the output", async () => {
+    await using program = sh("printf 'h\\303'");
+    await program.ends(0);
+    assertEquals(program.stdout, "h\ufffd");
+  });
+
   it("runs where the test does, or in the folder that is named", async () => {
     for (const cwd of [undefined, "/", new URL("file:///")]) {
       await using program = sh("pwd", cwd === undefined ? {} : { cwd });

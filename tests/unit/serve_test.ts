@@ -1,6 +1,6 @@
 /** serve() with other handlers and listeners than the stamp server's. */
 
-import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import type { Client, Ending, Handler } from "../../lib/server/handler.ts";
 import { Peer } from "../../lib/client/peer.ts";
@@ -569,6 +569,36 @@ describe("a server", () => {
     assertEquals(await wire.rest(), "");
   });
 
+  it("answers the clients that wait for a slot, in the listen queue too, when it stops", async () => {
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    const { promise: released, resolve: release } = Promise.withResolvers<void>();
+    await using here = serveHere(async (message, reply) => {
+      resolve();
+      await released;
+      reply.write(message);
+    }, { maxClients: 1, grace: 5000 });
+    const replies = ["a", "b", "c"].map((text) => exchange(here.port, `${text}\n`));
+    await asked;
+    const stopping = here.server.shutdown();
+    release();
+    assertEquals((await Promise.all(replies)).toSorted(), ["a\n", "b\n", "c\n"]);
+    await stopping;
+  });
+
+  it("counts the clients of all listeners against the limit", async () => {
+    let clients = 0, most = 0;
+    const listeners = [0, 0].map((port) => Deno.listen({ hostname: "127.0.0.1", port }));
+    await using _here = serveHere(upper, {
+      listeners,
+      maxClients: 1,
+      onOpen: () => void (most = Math.max(most, ++clients)),
+      onClose: () => void clients--,
+    });
+    const ports = listeners.map(({ addr }) => addr.port);
+    await Promise.all([...ports, ...ports].map((port) => exchange(port, "a\n")));
+    assertEquals(most, 1);
+  });
+
   it("refuses whoever comes to the door after its grace", async () => {
     const { promise: heard, resolve } = Promise.withResolvers<void>();
     const refused: string[] = [];
@@ -791,6 +821,24 @@ describe("Peer", () => {
     await assertRejects(() => first, Error, "no reply within 0.05s");
     await assertRejects(() => second, Error, "no reply within 0.05s");
     await assertRejects(() => peer.request("c"));
+  });
+
+  it("has a time limit that later requests do not put off", async () => {
+    await using here = serveHere(() => {});
+    using peer = await Peer.connect({ port: here.port, framing: "line", timeout: 300 });
+    const replies = [peer.request("0")];
+    const failed = assertRejects(() => replies[0] as Promise<unknown>, Error, "no reply within");
+    const start = performance.now();
+    const ticks = setInterval(() => replies.push(peer.request("1")), 50);
+    await failed;
+    clearInterval(ticks);
+    await Promise.allSettled(replies);
+    assertLess(performance.now() - start, 2000);
+  });
+
+  it("has no TLS on a Unix socket, rather than leave it out", async () => {
+    const words = "TLS needs a host and a port: leave out path or tls";
+    await assertRejects(() => Peer.connect({ path: "/nowhere", tls: {} }), Error, words);
   });
 
   it("is called off by its signal: before, during the connection, and after", async () => {
