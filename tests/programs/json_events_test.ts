@@ -441,6 +441,21 @@ describe("what the client tells", () => {
     assertEquals(summary?.["outages"] as unknown, [fields]);
   });
 
+  it("of figures so far, where a pending reply is not lost yet", requires("signals"), async () => {
+    const { promise: asked, resolve } = Promise.withResolvers<void>();
+    await using server = serve(() => {
+      resolve();
+      return new Promise(() => {});
+    }, { grace: 0 });
+    const args = ["-i", "5ms", "--ping", "--log", "json"];
+    await using client = startClient(["-p", server.port, ...args]);
+    await asked;
+    client.signal("SIGQUIT");
+    await client.until(/"progress".*"answered":0,"wrong":0,"lost":0,/);
+    client.signal("SIGINT");
+    await client.until(/"summary".*"lost":[1-9]/);
+  });
+
   it("of connections to a name, with TLS", requires("openssl"), async () => {
     await using made = await Certificates.make();
     await using server = await startServer([

@@ -69,7 +69,8 @@ export class Report {
   readonly output = new StandardOutput();
   readonly #roundTrips = new RoundTrips();
   #unwritten: Uint8Array[] = [];
-  #writing: Promise<void> | undefined;
+  #writing = Promise.resolve();
+  #next: Promise<void> | undefined; // after the write that is under way
 
   /** @param server its address as people write it */
   constructor(readonly server: string, readonly options: ReportOptions) {}
@@ -102,8 +103,8 @@ export class Report {
     const { tally, elapsed = 0, outages = [], timeline } = outcome;
     const { style, connect, connections } = this.options;
     const { figures } = this.#roundTrips;
-    const { sent, answered, wrong, late, duplicate, connects, delayed, behind } = tally;
-    const lost = sent - answered - wrong;
+    const { sent, answered, wrong, pending, late, duplicate, connects, delayed, behind } = tally;
+    const lost = sent - answered - wrong - (event === "progress" ? pending : 0);
     const rate = elapsed > 0 ? 1000 * answered / elapsed : 0;
     if (style === "json") {
       const counts = { event, sent, answered, wrong, lost, late, duplicate, connects };
@@ -139,18 +140,13 @@ export class Report {
     await this.#write(lines.filter(Boolean).join("\n"));
   }
 
-  /** Writes in order, and all that has gathered meanwhile at once. */
+  /** Writes in order, and all that has gathered meanwhile at once. Resolves once the text is written. */
   #write(text: string | Uint8Array): Promise<void> {
     this.#unwritten.push(typeof text === "string" ? encoder.encode(`${text}\n`) : text);
-    return this.#writing ??= this.#writeAll();
-  }
-
-  async #writeAll(): Promise<void> {
-    try {
-      while (this.#unwritten.length > 0) await this.output.write(concat(this.#unwritten.splice(0)));
-    } finally {
-      this.#writing = undefined;
-    }
+    return this.#next ??= this.#writing.then(() => {
+      this.#next = undefined;
+      return this.#writing = this.output.write(concat(this.#unwritten.splice(0)));
+    });
   }
 
   /** Formats an event in the report's style; undefined: nothing is printed. */
