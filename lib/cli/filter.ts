@@ -1,4 +1,4 @@
-/** The client as a filter: sends the lines of its input, and writes the replies, without taking turns. */
+/** The client as a filter: sends the lines of its input, and writes the replies. Messages are pipelined. */
 
 import type { Framing } from "../wire/framing.ts";
 import { BY_CRLF, BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
@@ -20,7 +20,7 @@ const MAX_MESSAGE = 1 << 30;
  * receive buffer, by default 208 KiB with the system's own overhead.
  */
 const MAX_IN_FLIGHT = 65536;
-/** The bytes that a shorter message counts for: at most 32 messages are in flight. */
+/** The least that a message takes of the window, in bytes: at most 32 are in flight. */
 const MIN_COUNTED = MAX_IN_FLIGHT / 32;
 
 /**
@@ -154,7 +154,7 @@ export class Filter {
   /** Sends a message; returns its reply, with the ending to print. */
   async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
     const { conn } = this;
-    // A line keeps its ending, since a CR before LF could be data.
+    // A last line without LF gets one. After a CR that is CRLF, or the CR would be taken for data.
     const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
     const sentEnding = ending.length > 0 ? ending : added;
     const isAuto = this.framing === "auto";
@@ -176,7 +176,7 @@ export class Filter {
     const isUnended = this.framing === "line" && this.#lineLength > 0;
     if (isUnended) this.sent++;
     this.#endInput(isUnended || this.framing === "raw" ? "ended without LF" : "ended");
-    // Some proxies take a half-close for the end, and drop the bytes in flight.
+    // Some proxies treat a half-close as a close, and drop the bytes in flight.
     if (this.#input === "ended") await this.#settled.promise;
     await this.conn.closeWrite();
   }
@@ -238,14 +238,14 @@ export class Filter {
     return this.sent - this.answered;
   }
 
-  /** An error reply is held back, and is the last reply if nothing follows. */
+  /** Resolves `#settled` once all replies are there. An error reply that is held back counts. */
   #checkSettled(): void {
     const isSettled = this.#owed <= countLines(this.conn.held);
     if (this.#input !== "open" && isSettled) this.#settled.resolve();
   }
 }
 
-/** The whole lines, except an error reply at the end, which is no reply if nothing follows. */
+/** Returns the whole lines, without an error reply at the end: it is thrown if nothing follows. */
 function wholeReplies(held: Uint8Array): Uint8Array {
   const end = held.lastIndexOf(LF) + 1;
   const last = end < 2 ? 0 : held.lastIndexOf(LF, end - 2) + 1;

@@ -97,7 +97,7 @@ export class Peer<Value = unknown> implements Disposable {
     this.#framing = framing;
     this.#matches = matches;
     this.#calls = new Calls(signal, (error) => this.#conn.close(error));
-    this.#calls.onChange = (isAnswer) => this.#limit(isAnswer);
+    this.#calls.onChange = (isAnswer) => this.#updateDeadline(isAnswer);
   }
 
   /**
@@ -230,7 +230,7 @@ export class Peer<Value = unknown> implements Disposable {
   }
 
   /** Starts the time limit with the first pending request, and anew with each answer. */
-  #limit(isAnswer: boolean): void {
+  #updateDeadline(isAnswer: boolean): void {
     const { fail } = this.#calls;
     const isPending = this.#calls.find((call) => !isReceive(call)) !== undefined;
     if (isPending && this.#deadline) return isAnswer ? this.#deadline.restart() : undefined;

@@ -14,9 +14,9 @@ const STALL = 60_000;
  */
 const BEFORE_RESET = 50;
 const PER_BYTE = BEFORE_RESET / 65536;
-/** The longest such wait, in ms: no more than the system's send buffer is under way, some 4 MiB. */
+/** The longest such wait, in ms: bytes in flight are bounded by the system's send buffer, some 4 MiB. */
 const LONGEST_WAIT = 3000;
-/** With a rate, bytes are sent or read so often a second. */
+/** How many times a second a connection with a rate sends or reads. */
 const TICKS = 20;
 /** With more bytes than this delayed, a write waits until they are sent. */
 const MAX_DELAYED = 1 << 20;

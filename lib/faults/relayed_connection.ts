@@ -133,6 +133,7 @@ export class RelayedConnection<State = unknown> {
 
   /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
   stop(): void {
+    if (this.#state !== "open") return; // it ends by itself
     for (const side of this.#sides) side.skipDelays?.();
     this.#cancel = timeLimit(PAUSE, () => {
       if (this.idle < PAUSE || this.#isAwaited || this.#isPacing) return this.stop();

@@ -8,7 +8,7 @@ import { identityOf, readPem } from "./pem.ts";
 import { type Trace, traced } from "./traced.ts";
 
 /**
- * The place of a server, and how to connect to it.
+ * Tells where a server is, and how to connect to it.
  *
  * ```ts
  * import { type ConnectOptions, Peer, serve } from "@readback/readback";
@@ -131,7 +131,7 @@ async function connectResolved(options: FamilyOptions, signal: AbortSignal): Pro
   throw failure;
 }
 
-/** @param address one of the host that `options` name */
+/** @param address one of the host's addresses; without it, the runtime resolves the name */
 async function connectOnce(
   options: ConnectOptions,
   signal: AbortSignal,

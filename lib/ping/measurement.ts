@@ -28,7 +28,7 @@ const EARLY = 0.5, LATE = 5;
 const BURST = 64;
 /** How many connections are certain to be read during one `pause(0)`. */
 const READ_PER_PAUSE = 100;
-/** The pause before a message where there is no interval and messages fail, in ms. */
+/** The pause before a message with no interval, while messages fail, in ms. */
 const RETRY = 50;
 /** With several connections, a problem is not reported within this time after another, in ms. */
 const MIN_COMPLAINT_INTERVAL = 1000;
@@ -43,9 +43,9 @@ export interface MeasurementOptions {
   readonly messages: readonly Uint8Array[];
   /** From one message of a connection to its next, in ms; 0 sends each once the one before is settled. */
   readonly interval: number;
-  /** Messages to send, over all connections; undefined: until it is stopped. */
+  /** Messages to send, over all connections; undefined: until aborted. */
   readonly count?: number | undefined;
-  /** How long messages are due, in ms; undefined: until it is stopped. */
+  /** How long to keep sending, in ms; undefined: until aborted. */
   readonly duration?: number | undefined;
   /** How long a reply may take, in ms; 0 is no limit. */
   readonly timeout: number;
@@ -90,7 +90,7 @@ export class Measurement {
   readonly #lanes: Lane[] = [];
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
   readonly #sleeps = new Sleeps();
-  readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(); // from the oldest pending on
+  readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(); // in the order of sending
   readonly #done = Promise.withResolvers<void>();
   #begun = Infinity;
   #ended: number | undefined;

@@ -36,7 +36,7 @@ export interface ConversationConfig<State>
  * of a stopping server has sent its last message.
  */
 const PAUSE = 50;
-/** In a crowd, so many more pauses make a raw message. */
+/** In a crowd, so many more pauses must pass before a raw message is assumed. */
 const CROWDED_PAUSES = 5;
 /** Milliseconds that a stopping server waits in all for messages of a client that never pauses. */
 export const LAST_MESSAGES_LIMIT = 500;
@@ -62,7 +62,7 @@ export class Conversation<State = unknown> implements Client<State> {
   #closing: Ending | undefined; // no more messages are handled, for this reason
   #isOver = false; // the connection is closed
   #halfClosing: Promise<void> | undefined;
-  #reading: Promise<number | null> | undefined; // while `run` waits for it alone
+  #reading: Promise<number | null> | undefined; // while `run` awaits nothing but this read
   #isPaused = false;
   #stopWait = Infinity; // ms for which a stopping server still waits for messages
   #cancelLinger: (() => void) | undefined;
@@ -144,8 +144,8 @@ export class Conversation<State = unknown> implements Client<State> {
         }
         if (this.#isOver) break;
         if (this.#stopWait < Infinity && !more && count !== null && outbox.outstanding === 0) {
-          const isOver = this.#stopWait <= 0 && !framer.filled;
-          if (isQuiet || isOver) this.#closing ??= "stopped";
+          const hasWaited = this.#stopWait <= 0 && !framer.filled;
+          if (isQuiet || hasWaited) this.#closing ??= "stopped";
         }
         if (this.#closing === undefined) continue;
         more = false;
@@ -218,7 +218,7 @@ export class Conversation<State = unknown> implements Client<State> {
     close(this.conn);
   }
 
-  /** Ends the conversation because an async handler failed: no reply will be sent any more. */
+  /** Ends the conversation because an async handler failed: nothing of the failed reply is sent. */
   failed(error: unknown): void {
     this.#failed(error);
     this.#abort?.abort();

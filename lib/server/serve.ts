@@ -230,7 +230,7 @@ export class Server<State = void> implements AsyncDisposable {
       this.#giveUp();
     });
     // Closing a listener resets the connections in its queue, so those are accepted first. In a
-    // crowd, a connection may wait for long before it is.
+    // crowd, accepting may lag, so turns of the read scheduler count as activity too.
     const count = () => this.#accepted + this.#config.reads.crowdedTurns;
     await untilQuiet(count, QUEUE_PAUSE, QUEUE_LIMIT);
     this.#closeListeners();

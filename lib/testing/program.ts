@@ -60,7 +60,7 @@ class Output extends ReceivedText {
 }
 
 /**
- * A running program, until the end of its block, where it is killed if it still runs. Processes
+ * A running program, killed at the end of its block if it still runs. Processes
  * that it started are not killed. Needs `--allow-run`.
  *
  * A wait fails at its time limit, and at once when the program has ended. Its error shows what was
@@ -164,7 +164,7 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Waits until it has ended, and its output too.
+   * Waits until it has exited and all its output was read.
    *
    * @returns its exit code; after a signal, 128 and the signal's number
    */

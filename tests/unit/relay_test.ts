@@ -349,6 +349,17 @@ describe("a stop", () => {
     assertEquals(setting.log.at(-1)?.split(" ")[0], "cut");
   });
 
+  it("leaves no timer of a connection that a fault was ending", async () => {
+    await using setting = await Setting.start({ faults: "cut=3" });
+    const [client, server] = await setting.pair();
+    server.send("hello");
+    assertEquals(await client.ends(), ["hel", "eof"]);
+    const stopped = setting.relay.shutdown(); // which finds it lingering
+    client.socket.end();
+    server.socket.end();
+    await stopped;
+  });
+
   for (const fault of ["stall=2", "deaf", "hold=1m"]) {
     it(`ends a ${fault}`, async () => {
       await using setting = await Setting.start({ faults: fault });

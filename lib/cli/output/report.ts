@@ -42,9 +42,9 @@ export interface ReportOptions {
   readonly connections: number;
 }
 
-/** The width of pictures without a terminal, in characters. */
+/** The width of pictures where standard output is no terminal, in characters. */
 const COLUMNS = 80;
-/** The most outages listed for people; programs get all. */
+/** The most outages listed in text; JSON has all. */
 const MOST_OUTAGES = 20;
 const RECEIVED = "Client received data:", SAYS = "Server says:";
 const encoder = new TextEncoder();
@@ -72,7 +72,7 @@ export class Report {
   #writing = Promise.resolve();
   #next: Promise<void> | undefined; // after the write that is under way
 
-  /** @param server its address as people write it */
+  /** @param server its address as it is shown */
   constructor(readonly server: string, readonly options: ReportOptions) {}
 
   /**
