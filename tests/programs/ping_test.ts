@@ -278,10 +278,10 @@ describe("--ping and whose reply it is", () => {
     const args = ["-c", 4, "-i", "150ms", "-t", "100ms"];
     const { lines: printed, summary, stderr } = await ping(server.port, args, 1);
     const answer = (seq: number) => `33 bytes from HERE: seq=${seq} time=T ms`;
-    assertEquals(printed, [
-      ...[answer(1), "no reply from HERE: seq=2", answer(3)],
-      ...["late reply from HERE: seq=2 time=T ms", answer(4)],
-    ]);
+    const lost = "no reply from HERE: seq=2"; // before or after the third, on a busy machine
+    assert(printed.indexOf(lost) > 0 && printed.indexOf(lost) < 3, printed.join("\n"));
+    const late = "late reply from HERE: seq=2 time=T ms";
+    assertEquals(printed.filter((line) => line !== lost), [answer(1), answer(3), late, answer(4)]);
     assertEquals(summary, "4 sent, 3 answered, 1 lost (25 %), 1 late");
     assertEquals(stderr, "client: 3 of 4 messages were answered\n"); // the last came in time
   });
