@@ -3,7 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Outages } from "../../lib/ping/outages.ts";
-import { histogram, line } from "../../lib/cli/output/picture.ts";
+import { histogram, line, span } from "../../lib/cli/output/picture.ts";
 import { RoundTrips } from "../../lib/ping/round_trips.ts";
 import { Timeline } from "../../lib/ping/timeline.ts";
 
@@ -169,4 +169,18 @@ describe("Outages", () => {
     assertAlmostEquals(Date.parse(to) - Date.parse(from), 2000, 2);
     assertAlmostEquals(Date.now() - Date.parse(to), 1000, 20);
   });
+});
+
+describe("span", () => {
+  for (
+    const [milliseconds, text] of [
+      [99_900, "99.9 s"],
+      [100_000, "1.7 min"],
+      [5_999_000, "100.0 min"],
+      [6_000_000, "1.7 h"],
+      [3_600_000 * 3000, "3000.0 h"],
+    ] as const
+  ) {
+    it(text, () => assertEquals(span(milliseconds), text));
+  }
 });

@@ -36,6 +36,10 @@ describe("the client refuses", () => {
       ],
       [["--ping", "--once"], "cannot combine --once and --ping: choose one of them"],
       [["localhost", "http"], 'cannot use --port "http": must be a whole number from 1 to 65535'],
+      [
+        ["--ping", "-c", "1000000001"],
+        'cannot use --count "1000000001": must be a whole number from 1 to 1000000000',
+      ],
       [["a", "1", "b"], 'stray argument "b": --help lists the options'],
       [
         ["-m", "a\nb"],
@@ -63,6 +67,11 @@ describe("the server refuses", () => {
   for (
     const [args, sentence] of [
       [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
+      [
+        ["--udp", "--reply", "[x] {time}y"],
+        "cannot use this --reply with --udp: two servers would answer each other's replies without " +
+        'end; begin it with "[" and end it with "] {time}", or begin it with "error: "',
+      ],
       [["--framing", "tcp"], 'cannot use --framing "tcp": must be auto or line or raw'],
       [["here", "1", "stray"], 'stray argument "stray": --help lists the options'],
       [["--grace"], "--grace needs a value: --grace=DUR"],
