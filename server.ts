@@ -76,7 +76,10 @@ async function start(options: Options, transcript: Transcript, common: Common) {
   const where = { hostname, port, ignore: isReply };
   if (udp) return await serveDatagrams(handler, { ...reports, ...messages, ...where });
   const connections = {
-    ...{ ...reports, ...callbacks, maxClients, idleTimeout },
+    ...reports,
+    ...callbacks,
+    maxClients,
+    idleTimeout,
     listeners: trace
       ? common.listeners?.map((listener) => traced(listener, onTrace))
       : common.listeners,

@@ -60,7 +60,10 @@ export const listenersRule: Rule = [
 
 /** The names of options that were renamed. */
 const RENAMED: Readonly<Record<string, string>> = {
-  ...{ open: "onOpen", close: "onClose", prepare: "onAccept", messageTimeout: "handlerTimeout" },
+  open: "onOpen",
+  close: "onClose",
+  prepare: "onAccept",
+  messageTimeout: "handlerTimeout",
 };
 
 /**

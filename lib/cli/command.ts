@@ -58,8 +58,11 @@ export async function runCommand(
   const onTerminal = Deno.stdin.isTerminal();
   const minus = onTerminal ? "" : "-"; // makes the number of a process that of its group
   const watcher = onWindows ? undefined : new Deno.Command("sh", {
-    ...{ args: ["-c", WATCHER], detached: true },
-    ...{ stdin: "piped", stdout: "null", stderr: "null" },
+    args: ["-c", WATCHER],
+    detached: true,
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
   }).spawn();
   const pipe = watcher?.stdin.getWriter();
   const tell = (word: string) => pipe?.write(encoder.encode(`${word}\n`)).catch(() => {});

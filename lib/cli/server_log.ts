@@ -35,7 +35,11 @@ export async function openLog(
   const ready = file && !command ? new Log(Deno.stdout, dropped) : undefined;
   const isPrinted = !command || style !== undefined || isTraced || file !== undefined;
   return {
-    ...{ file, format, trace, quiet: quiet || !isPrinted, once },
+    file,
+    format,
+    trace,
+    quiet: quiet || !isPrinted,
+    once,
     print(line, event) {
       if (isPrinted) log.line(line);
       if (event === "listening") ready?.line(line);

@@ -45,9 +45,10 @@ export interface DatagramPeerOptions {
 }
 
 const { textRule, connectPortRule, timeRule, framingNameRule, signalRule, functionRule } = check;
+// deno-fmt-ignore
 const RULES: check.Rules<DatagramPeerOptions> = {
-  ...{ hostname: textRule, port: connectPortRule, framing: framingNameRule, timeout: timeRule },
-  ...{ signal: signalRule, matches: functionRule },
+  hostname: textRule, port: connectPortRule, framing: framingNameRule, timeout: timeRule,
+  signal: signalRule, matches: functionRule,
 };
 
 /**

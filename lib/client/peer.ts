@@ -45,9 +45,10 @@ export interface PeerOptions<Value = unknown> extends ConnectOptions {
 }
 
 const { textRule, connectPortRule, timeRule, tlsRule, framingRule, signalRule } = check;
+// deno-fmt-ignore
 const RULES: check.Rules<PeerOptions> = {
-  ...{ hostname: textRule, port: connectPortRule, path: textRule, tls: tlsRule, wait: timeRule },
-  ...{ framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule },
+  hostname: textRule, port: connectPortRule, path: textRule, tls: tlsRule, wait: timeRule,
+  framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule,
 };
 
 const TOO_MUCH = `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`;

@@ -148,7 +148,10 @@ function readFault(item: string): Fault {
   if (why !== undefined) throw new RangeError(why);
   try {
     return {
-      ...{ name, at, request: item.slice(0, item.length - at.length), isUp: up !== undefined },
+      name,
+      at,
+      request: item.slice(0, item.length - at.length),
+      isUp: up !== undefined,
       ...isMoved ? { messages: ALL, connections: messages } : { messages, connections },
       ...row?.read(value ?? ""),
     } as Fault;

@@ -38,9 +38,10 @@ export interface ListenOptions {
   resets?: boolean | undefined;
 }
 
+// deno-fmt-ignore
 const RULES: Rules<ListenOptions> = {
-  ...{ hostname: textRule, port: portRule, path: textRule },
-  ...{ cert: textRule, key: textRule, resets: booleanRule },
+  hostname: textRule, port: portRule, path: textRule,
+  cert: textRule, key: textRule, resets: booleanRule,
 };
 
 /**

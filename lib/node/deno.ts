@@ -153,7 +153,10 @@ type TlsOptions = Deno.StartTlsOptions & Partial<Deno.TlsCertifiedKeyPem>;
 function secure({ socket }: SocketConn, options: TlsOptions) {
   const { hostname = "127.0.0.1", caCerts = [], cert, key } = options;
   const secured = tls.connect({
-    ...{ socket, host: hostname, cert, key }, // the host's name is verified
+    socket,
+    host: hostname, // its name is verified
+    cert,
+    key,
     servername: net.isIP(hostname) ? undefined : hostname,
     ca: caCerts.length === 0 ? undefined : [...tls.rootCertificates, ...caCerts],
   });

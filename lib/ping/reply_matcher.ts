@@ -55,7 +55,11 @@ const MAX_ANSWERED = 1000, MAX_LOST = 100_000;
  * answers one in the state that comes first.
  */
 const MEANINGS: Partial<Record<ProbeState, "reply" | "late" | "duplicate">> = {
-  ...{ sent: "reply", wrong: "reply", lost: "late", answered: "duplicate", late: "duplicate" },
+  sent: "reply",
+  wrong: "reply",
+  lost: "late",
+  answered: "duplicate",
+  late: "duplicate",
 };
 const RANK = Object.keys(MEANINGS);
 

@@ -13,8 +13,14 @@ import { connectAttempts, datagrams } from "./transport.ts";
 /** Round trips at most, and the time for them in ms. */
 const COUNT = 10, TIME = 60;
 const OPTIONS = {
-  ...{ messages: [], interval: 0, count: COUNT, timeout: TIME, any: false, connections: 1 },
-  ...{ framing: "line", greeting: false } as const,
+  messages: [],
+  interval: 0,
+  count: COUNT,
+  timeout: TIME,
+  any: false,
+  connections: 1,
+  framing: "line" as const,
+  greeting: false,
 };
 
 /**

@@ -134,7 +134,13 @@ export class Server<State = void> implements AsyncDisposable {
     const faults = new FaultInjector(options, this.#callbacks, up);
     this.#open = open;
     this.#config = {
-      ...{ framing, maxMessage, concurrency, once, handlerTimeout, faults, failed },
+      framing,
+      maxMessage,
+      concurrency,
+      once,
+      handlerTimeout,
+      faults,
+      failed,
       handler: faults.wrap(handler),
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
       separate: faults.faults !== undefined,

@@ -160,9 +160,10 @@ export type RelayOptions<State = void> = Omit<ServeOptions<State>, MessageOption
  * @internal
  */
 export type MessageOption = typeof MESSAGE_OPTIONS[number];
+// deno-fmt-ignore
 const MESSAGE_OPTIONS = [
-  ...["concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage"] as const,
-  ...["once", "onFraming", "onMessage", "orders"] as const,
+  "concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage",
+  "once", "onFraming", "onMessage", "orders",
 ] as const;
 
 /**
@@ -219,28 +220,35 @@ const faultsRule: checks.Rule = [
   (faults) => faults instanceof Faults || fitsText(faults),
 ];
 
+// deno-fmt-ignore
 const RULES: checks.Rules<ServerOptions<unknown, unknown, NetAddr>> = {
-  ...{ hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule },
-  ...{ handlerTimeout: timeRule, grace: timeRule, signal: checks.signalRule },
-  ...{ faults: faultsRule, orders: booleanRule, seed: checks.seedRule },
-  ...{ verify: functionRule, onListen: functionRule, onRefused: functionRule },
-  ...{ onMessage: functionRule, onError: functionRule },
+  hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule,
+  handlerTimeout: timeRule, grace: timeRule, signal: checks.signalRule,
+  faults: faultsRule, orders: booleanRule, seed: checks.seedRule,
+  verify: functionRule, onListen: functionRule, onRefused: functionRule,
+  onMessage: functionRule, onError: functionRule,
 };
 
+// deno-fmt-ignore
 export const SERVE_RULES: checks.Rules<ServeOptions> = {
-  ...{ ...RULES, listeners: checks.listenersRule, path: textRule, cert: textRule, key: textRule },
-  ...{ framing: checks.framingRule, ending: textRule, concurrency: countRule },
-  ...{ maxClients: countRule, idleTimeout: timeRule, drain: timeRule },
-  ...{ onAccept: functionRule, onOpen: functionRule, onFraming: functionRule, onEof: functionRule },
-  ...{ onFault: functionRule, onClose: functionRule, onVanished: functionRule },
+  ...RULES, listeners: checks.listenersRule, path: textRule, cert: textRule, key: textRule,
+  framing: checks.framingRule, ending: textRule, concurrency: countRule,
+  maxClients: countRule, idleTimeout: timeRule, drain: timeRule,
+  onAccept: functionRule, onOpen: functionRule, onFraming: functionRule, onEof: functionRule,
+  onFault: functionRule, onClose: functionRule, onVanished: functionRule,
 };
 
 export const DATAGRAM_RULES: checks.Rules<DatagramOptions> = {
-  ...{ ...RULES, framing: checks.framingNameRule, ignore: functionRule, onFault: functionRule },
+  ...RULES,
+  framing: checks.framingNameRule,
+  ignore: functionRule,
+  onFault: functionRule,
 };
 
 const TARGET_RULES: checks.Rules<RelayTarget> = {
-  ...{ hostname: textRule, port: checks.connectPortRule, path: textRule },
+  hostname: textRule,
+  port: checks.connectPortRule,
+  path: textRule,
 };
 
 /**
