@@ -14,6 +14,12 @@ export function errorMessage(error: unknown): string {
   }
 }
 
+/** Compares versions such as `2.9.6`, part by part. `localeCompare` can, but first loads for 8 ms. */
+export function isOlder(version: string, than: string): boolean {
+  const comparable = (text: string) => text.split(/[.-]/, 3).map((part) => part.padStart(5, "0"));
+  return comparable(version).join() < comparable(than).join();
+}
+
 /** The rule for an option: its description after "must be", and a test. */
 export type Rule = readonly [right: string, fits: (value: unknown) => boolean];
 

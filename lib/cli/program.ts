@@ -1,7 +1,7 @@
 /** The frame of both programs: reads the command line, reports what went wrong, and exits. */
 
 import config from "../../deno.json" with { type: "json" };
-import { errorMessage } from "../checks.ts";
+import { errorMessage, isOlder } from "../checks.ts";
 import { Log } from "../log.ts";
 import { escape, quote } from "../wire/quote.ts";
 import { help, type HelpRow, parse, type Table, UsageError, type Values } from "./options.ts";
@@ -81,7 +81,7 @@ export async function run<T extends Table>(
  * @throws {UsageError} instead of an error about whatever an older one lacks
  */
 export function checkRuntime(version: string = Deno.version.deno): void {
-  if (version.localeCompare(OLDEST, "en", { numeric: true }) >= 0) return;
+  if (!isOlder(version, OLDEST)) return;
   throw new UsageError(`cannot run on Deno ${version}: it must be ${OLDEST} or newer`);
 }
 

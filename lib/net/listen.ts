@@ -1,6 +1,6 @@
 /** Listens on TCP, TLS and Unix sockets. */
 
-import { booleanRule, checkOptions, portRule, type Rules, textRule } from "../checks.ts";
+import { booleanRule, checkOptions, isOlder, portRule, type Rules, textRule } from "../checks.ts";
 import { addressesOf, type Endpoint, formatEndpoint } from "./address.ts";
 import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
@@ -112,7 +112,7 @@ export function listenAt(options: ListenOptions): Listener {
   const where = { hostname, port, tcpBacklog: BACKLOG };
   if (identity === undefined) return Deno.listen(where);
   const native = Deno.listenTls({ ...where, ...identity });
-  if (Deno.version.deno.localeCompare(SINCE, "en", { numeric: true }) < 0) return native;
+  if (isOlder(Deno.version.deno, SINCE)) return native;
   native.close(); // the layer would reject a wrong identity only when a client connects
   return layTls(Deno.listen(where), identity);
 }
