@@ -3,6 +3,7 @@
  * runs for the first time, which would add 5 to 50 ms to the first round trip.
  */
 
+import { isAddress } from "../net/address.ts";
 import type { FamilyOptions } from "../net/connect.ts";
 import { bind, DatagramSocket } from "../net/udp.ts";
 import type { Conn } from "../net/conn.ts";
@@ -46,7 +47,7 @@ async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   // No certificate is needed: a handshake fails.
   const refusing = Array.fromAsync(listener, (conn) => conn.close()).catch(() => {});
-  const name = /^[\d.]+$|:/.test(hostname) ? "127.0.0.1" : "localhost";
+  const name = isAddress(hostname) ? "127.0.0.1" : "localhost";
   const where = { hostname: name, port: listener.addr.port, tls };
   await measure((all) => connectAttempts(all, where));
   listener.close();
