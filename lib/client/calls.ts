@@ -1,8 +1,8 @@
 /** The calls of a peer that wait for something from the server. */
 
 import { errorMessage } from "../checks.ts";
-import { Closed } from "../net/errors.ts";
-import { onAbort } from "../wait.ts";
+import { Closed, TimeoutError } from "../net/errors.ts";
+import { Deadline, onAbort } from "../wait.ts";
 import { ErrorReply, isErrorReply, type Message } from "../wire/message.ts";
 import { Queue } from "../wire/replies.ts";
 
@@ -80,6 +80,13 @@ export class Calls<Value> extends Queue<Call<Value>> {
     } catch (error) {
       throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
     }
+  }
+
+  /** Awaits a call for a time, in ms; then settles it with a TimeoutError. 0 is no limit. */
+  async inTime(call: Call<Value>, timeout: number, missing: string): Promise<Message<Value>> {
+    const late = () => this.settle(call, new TimeoutError(missing, timeout));
+    using _deadline = new Deadline(timeout, late);
+    return await call.promise;
   }
 
   rejectAll(error: Error): void {

@@ -1,12 +1,11 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
 import * as check from "../checks.ts";
-import { Deadline } from "../wait.ts";
 import { CR, endingOf, type Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
 import { DatagramSocket } from "../net/udp.ts";
-import { Closed, TimeoutError } from "../net/errors.ts";
+import { Closed } from "../net/errors.ts";
 import { Calls, REPLY_TIMEOUT } from "./calls.ts";
 
 /**
@@ -118,10 +117,7 @@ export class DatagramPeer implements Disposable {
     if (this.#calls.failure !== undefined) throw this.#calls.failure;
     this.#socket.send(bytes);
     this.sent++;
-    const call = this.#calls.add(bytes, true);
-    const late = () => this.#calls.settle(call, new TimeoutError("no reply", timeout));
-    using _deadline = new Deadline(timeout, late);
-    return await call.promise;
+    return await this.#calls.inTime(this.#calls.add(bytes, true), timeout, "no reply");
   }
 
   /** Closes the socket. Pending requests reject with {@linkcode Closed}. */

@@ -2,12 +2,12 @@
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
 import * as check from "../checks.ts";
-import { Deadline, pause } from "../wait.ts";
+import { type Deadline, pause } from "../wait.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import { BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { Closed, TimeoutError } from "../net/errors.ts";
+import { Closed } from "../net/errors.ts";
 import type { Conn } from "../net/conn.ts";
 import { type Call, Calls, REPLY_TIMEOUT } from "./calls.ts";
 
@@ -207,9 +207,7 @@ export class Peer<Value = unknown> implements Disposable {
     const call = this.#calls.add();
     this.#advance();
     if (timeout === 0) return call.promise;
-    const late = () => this.#calls.settle(call, new TimeoutError("nothing was received", timeout));
-    const deadline = new Deadline(timeout, late);
-    return call.promise.finally(() => deadline[Symbol.dispose]());
+    return this.#calls.inTime(call, timeout, "nothing was received");
   }
 
   /** Half-closes the connection, after the messages before: the server sees end-of-file. */
