@@ -130,18 +130,19 @@ export async function* withCrlf(pieces: AsyncIterable<Uint8Array>): AsyncGenerat
  * @returns also `end`, which passes on the last line if it has no ending
  */
 export function cutIntoLines(onLine: (line: Uint8Array, seq: number) => Promise<void>) {
-  let rest = NONE;
+  const held: Uint8Array[] = []; // pieces of a line: joined once, however many there are
   let count = 0;
   return {
     async write(bytes: Uint8Array): Promise<void> {
-      rest = concat([rest, bytes]);
+      let rest = bytes.includes(LF) && held.length > 0 ? concat([...held.splice(0), bytes]) : bytes;
       for (let line; (line = nextReply(rest, { framing: "line" })) !== null;) {
         await onLine(line.reply, ++count);
         rest = rest.subarray(line.length);
       }
+      if (rest.length > 0) held.push(rest.slice());
     },
     async end(): Promise<void> {
-      if (rest.length > 0) await onLine(rest, ++count);
+      if (held.length > 0) await onLine(concat(held), ++count);
     },
   };
 }

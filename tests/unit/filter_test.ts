@@ -1,9 +1,9 @@
 /** The filter in this process, over a real connection: what it does when its server or its input ends. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Filter } from "../../lib/cli/filter.ts";
-import { type Input, standardInput } from "../../lib/cli/pipes.ts";
+import { cutIntoLines, type Input, standardInput } from "../../lib/cli/pipes.ts";
 import { readback, serve } from "../../lib/mod.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
@@ -181,5 +181,34 @@ describe("the filter's time limit", () => {
     const how = { framing: "line", timeout: 200 } as const;
     const { running } = await filterBefore(server, inputOf(["a\n"]), how);
     await assertRejects(() => running, TimeoutError, "no reply within 0.2s");
+  });
+});
+
+describe("cutIntoLines", () => {
+  /** The lines, of what is written in these pieces. */
+  async function linesOf(pieces: Iterable<string>): Promise<string[]> {
+    const lines: string[] = [];
+    const output = cutIntoLines((line, seq) =>
+      Promise.resolve(void lines.push(`${seq}: ${text(line)}`))
+    );
+    for (const piece of pieces) await output.write(latin1(piece));
+    await output.end();
+    return lines;
+  }
+
+  it("joins the pieces of a line, and passes on a last one without its ending", async () => {
+    const pieces = ["a", "b\r", "\nc\n\nd", "", "e"];
+    assertEquals(await linesOf(pieces), ["1: ab", "2: c", "3: ", "4: de"]);
+  });
+
+  it("takes linear time for a long line", async () => {
+    const start = performance.now();
+    let length = 0;
+    const output = cutIntoLines((line) => Promise.resolve(void (length = line.length)));
+    const piece = latin1("x".repeat(65536));
+    for (let pieces = 0; pieces < 600; pieces++) await output.write(piece);
+    await output.end();
+    assertEquals(length, 600 * 65536);
+    assertLess(performance.now() - start, 5000);
   });
 });
