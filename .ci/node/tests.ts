@@ -5,6 +5,7 @@
 
 import { build, stop, transform } from "esbuild";
 import config from "../../deno.json" with { type: "json" };
+import { examplesIn } from "../../tests/support/examples.ts";
 
 /** The tests: the harness, the properties, and what is done in-process with sockets. */
 const TESTS = new RegExp(`/(${
@@ -90,8 +91,7 @@ async function writeExamples(): Promise<void> {
   const tests = ['import { test } from "node:test";'];
   for (const file of [...filesUnder(`${PACKAGE}/lib`)].filter((name) => name.endsWith(".d.ts"))) {
     const types = await Deno.readTextFile(file);
-    for (const [, block = ""] of types.matchAll(/^ *\* ```ts\n([^]*?)^ *\* ```$/gm)) {
-      const source = block.replaceAll(/^ *\* ?/gm, "");
+    for (const source of examplesIn(types)) {
       const { code } = await transform(source, { loader: "ts", target: "node22", format: "esm" });
       const name = `example_${tests.length}.js`;
       await Deno.writeTextFile(

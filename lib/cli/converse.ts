@@ -119,7 +119,7 @@ async function openEditor({ options, report, status }: Context): Promise<Termina
     await output.write(encoder.encode(explanation));
   }
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
-  process.env = {}; // before Deno 2.6, node:readline reads TERM, which we have no right to
+  process.env = {}; // before Deno 2.6, node:readline reads TERM, for which there is no permission
   const prompt = output.emphasis ? `\x1b[1m${PROMPT}\x1b[22m` : PROMPT;
   const terminal = await openTerminal(process.stdin, process.stdout, prompt, () => leave(130));
   const leave = (code: number) => {

@@ -82,7 +82,7 @@ export async function connectTimed(
   const { port = 6969, timeout = 0, wait = 0, signal } = options;
   const start = performance.now();
   const latest = start + wait;
-  const latestInQueue = start + Math.max(wait, timeout || Infinity);
+  const queueDeadline = start + Math.max(wait, timeout || Infinity);
   for (;;) {
     const left = Math.max(latest - performance.now(), RETRY);
     const limit = wait === 0 ? timeout : Math.min(timeout || Infinity, left);
@@ -92,7 +92,7 @@ export async function connectTimed(
       const { conn, ...times } = await attempt(options, stop);
       return { conn: options.trace ? traced(conn, options.trace) : conn, ...times };
     } catch (error) {
-      const until = error instanceof Deno.errors.WouldBlock ? latestInQueue : latest;
+      const until = error instanceof Deno.errors.WouldBlock ? queueDeadline : latest;
       // Another attempt would fail in the same way.
       const isFinal = error instanceof Deno.errors.NotCapable || error instanceof TypeError ||
         describeTlsError(error) !== undefined;

@@ -20,8 +20,8 @@ const RETRY_PAUSE = 100;
 const MAX_FAILURES = 3;
 /** After so many dead connections in a row, other work has a turn. */
 const MAX_DEAD = 64;
-/** With so many admissions in progress, one client is accepted per turn of the event loop. */
-const PRIORITY = 100;
+/** With at least 100 admissions in progress, one client is accepted per turn of the event loop. */
+const MANY_ADMISSIONS = 100;
 /** The most admissions in progress; one more, and the oldest is given up. */
 const MAX_ADMISSIONS = 1000;
 /** A stopping server's listen queue is empty after so many milliseconds without a connection. */
@@ -264,7 +264,7 @@ export class Server<State = void> implements AsyncDisposable {
     let failures = 0; // in a row
     for (;;) {
       while (this.#isFull) await this.#change.promise;
-      if (this.#admissions.size >= PRIORITY) await turn();
+      if (this.#admissions.size >= MANY_ADMISSIONS) await turn();
       if (this.#isClosed) return;
       let conn;
       try {
@@ -348,7 +348,7 @@ export class Server<State = void> implements AsyncDisposable {
     return this.#conversations.size + this.#openings.size + this.#burst.waiting.length;
   }
 
-  /** True if no slot is free; a stopping server serves all that wait. */
+  /** True if no slot is free. A stopping server serves all that wait, unless it has no grace period. */
   get #isFull(): boolean {
     const { once, maxClients = 1000, grace } = this.#options;
     const most = once ? 1 : this.#stage === "stopping" && grace !== 0 ? Infinity : maxClients;

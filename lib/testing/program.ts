@@ -130,12 +130,15 @@ export class Program implements AsyncDisposable {
   async type(input: string | Uint8Array, wait: Wait = {}): Promise<void> {
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
     const problem = "before everything was typed";
-    await this.#taken(this.#input.write(bytes).catch(() => this.#fail("its input", problem)), wait);
+    await this.#untilRead(
+      this.#input.write(bytes).catch(() => this.#fail("its input", problem)),
+      wait,
+    );
   }
 
   /** Closes its standard input once everything typed is written. */
   async endInput(wait: Wait = {}): Promise<void> {
-    await this.#taken(this.#input.close().catch(() => {}), wait); // it may have ended
+    await this.#untilRead(this.#input.close().catch(() => {}), wait); // it may have ended
   }
 
   /**
@@ -204,7 +207,7 @@ export class Program implements AsyncDisposable {
     return this.close();
   }
 
-  async #taken(written: Promise<void>, wait: Wait): Promise<void> {
+  async #untilRead(written: Promise<void>, wait: Wait): Promise<void> {
     using limit = startTimeLimit(wait, (time) => this.#report(`has not read its input ${time}`));
     await limit.before(written);
   }
@@ -227,10 +230,10 @@ export class Program implements AsyncDisposable {
   /** Fails after the end of a stream: a program exits a little later. */
   async #fail(stream: string, problem: string): Promise<never> {
     const { status } = this.#child;
-    const fate = await isPending(status, EXIT_TIME)
+    const outcome = await isPending(status, EXIT_TIME)
       ? `has closed ${stream}`
       : `has ended with exit code ${(await status).code}`;
-    throw new Error(this.#report(`${fate} ${problem}`));
+    throw new Error(this.#report(`${outcome} ${problem}`));
   }
 
   #report(problem: string): string {

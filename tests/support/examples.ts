@@ -18,12 +18,15 @@ export function modules(folder = "lib/"): string[] {
   );
 }
 
-/** The examples of a module's doc comments. */
+/** The examples in the doc comments of a module. */
+export function examplesIn(text: string): string[] {
+  return [...text.matchAll(/^( *)\* ```ts\n([^]*?)^\1\* ```$/gm)]
+    .map(([, , code = ""]) => code.replace(/^ *\* ?/gm, ""));
+}
+
 function examplesOf(path: string): Example[] {
   const text = Deno.readTextFileSync(new URL(path, root));
-  return [...text.matchAll(/^( *)\* ```ts\n([^]*?)^\1\* ```$/gm)].map(([, , code = ""]) => (
-    { path, code: code.replace(/^ *\* ?/gm, "") }
-  ));
+  return examplesIn(text).map((code) => ({ path, code }));
 }
 
 /** All examples. */

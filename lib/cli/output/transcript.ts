@@ -13,7 +13,7 @@ import type { TraceText } from "./trace.ts";
 
 type Transfer = { client: string; bytes: number; data: Uint8Array };
 
-/** The fields of each event. `client` and `address` are addresses as people write them. */
+/** The fields of each event. `client` and `address` are addresses as they are printed. */
 // deno-fmt-ignore
 interface Events {
   listening: { address: string; host?: string; port?: number; faults?: string; orders?: boolean; seed?: number };
@@ -87,7 +87,7 @@ function faultsLine({ faults = "", orders, seed }: Events["listening"]): string 
 
 /** A connected client. */
 export interface Guest {
-  /** The address as people write it; clients of a Unix socket, which have none, are numbered. */
+  /** The address as it is printed; clients of a Unix socket, which have none, are numbered. */
   readonly name: string;
   /** Milliseconds of `performance.now()` at which it connected. */
   readonly start: number;
@@ -128,7 +128,7 @@ export class Transcript {
 
   constructor(readonly options: TranscriptOptions) {}
 
-  /** Returns the address of a client as people write it; those of a Unix socket are numbered. */
+  /** Returns the address of a client as it is printed; those of a Unix socket are numbered. */
   readonly nameOf = ({ addr }: { readonly addr: Addr }): string => {
     const known = this.#names.get(addr);
     if (known !== undefined) return known;
