@@ -1,7 +1,5 @@
 /** Checks of options before anything is opened: a wrong one might freeze or crash a server. */
 
-import { FRAMINGS } from "./wire/framing.ts";
-
 /** The longest time of a timer, in ms, about 24.8 days: a longer one fires at once. */
 export const MAX_TIMER: number = 2 ** 31 - 1;
 
@@ -20,11 +18,8 @@ export function isOlder(version: string, than: string): boolean {
   return comparable(version).join() < comparable(than).join();
 }
 
-/** The rule for an option: its description after "must be", and a test. */
-export type Rule = readonly [right: string, fits: (value: unknown) => boolean];
-
-/** A rule for each option. */
-export type Rules<Options> = { readonly [Name in keyof Options]-?: Rule };
+/** The rule for a value: its description after "must be", and a test. */
+type Rule = readonly [right: string, fits: (value: unknown) => boolean];
 
 const isFrom = (least: number, most: number) => (value: unknown): value is number =>
   typeof value === "number" && value >= least && value <= most;
@@ -33,36 +28,23 @@ const wholeFrom = (least: number, most: number): Rule => [
   `a whole number from ${least} to ${most}`,
   (value) => isFrom(least, most)(value) && Number.isInteger(value),
 ];
-const isObject = (value: unknown) => Object(value) === value;
-const has = (value: unknown, ...methods: string[]) =>
-  methods.every((name) => typeof Object(value)[name] === "function");
-const isText = (value: unknown) => typeof value === "string" && value !== "";
-const isTls = (value: unknown) => isObject(value) && typeof Object(value).ca !== "number";
-const isFramingName = (value: unknown) => FRAMINGS.some((name) => name === value);
-const canFrame = (value: unknown) => isFramingName(value) || has(value, "read", "write");
-const isListener = (value: unknown) =>
-  isObject(Object(value).addr) && has(value, "accept", "close");
-const canListen = (list: unknown) =>
-  Array.isArray(list) && list.length > 0 && list.every(isListener);
-
-export const functionRule: Rule = ["a function", (value) => typeof value === "function"];
-export const booleanRule: Rule = ["true or false", (value) => typeof value === "boolean"];
-export const textRule: Rule = ["a text that is not empty", isText];
-export const countRule: Rule = ["a whole number, 1 or more", isCount];
+const text: Rule = ["a text that is not empty", (value) => value !== ""];
+const count: Rule = ["a whole number, 1 or more", isCount];
+const port = wholeFrom(0, 65535);
+const listeners: Rule = ["at least one listener", (list) => Object(list).length > 0];
 /** A time that a timer can wait. */
 export const timeRule: Rule = [`a time in ms, 0 to ${MAX_TIMER}`, isFrom(0, MAX_TIMER)];
-/** A port to listen on; 0 chooses a free one. */
-export const portRule: Rule = wholeFrom(0, 65535);
-export const connectPortRule: Rule = wholeFrom(1, 65535);
-export const seedRule: Rule = wholeFrom(0, 2 ** 32 - 1);
-export const signalRule: Rule = ["an AbortSignal", (signal) => signal instanceof AbortSignal];
-export const tlsRule: Rule = ["an object, whose ca is a text in PEM form", isTls];
-export const framingNameRule: Rule = ["auto, line or raw", isFramingName];
-export const framingRule: Rule = ["auto, line, raw or an object with read and write", canFrame];
-export const listenersRule: Rule = [
-  "a list of listeners, each with addr, accept and close",
-  canListen,
-];
+/** A port to connect to. */
+export const serverPortRule: Rule = wholeFrom(1, 65535);
+
+/** The rules for options whose values TypeScript does not check. An option means the same everywhere. */
+// deno-fmt-ignore
+const RULES: Readonly<Record<string, Rule>> = {
+  hostname: text, path: text, cert: text, key: text, ending: text,
+  maxMessage: count, concurrency: count, maxClients: count,
+  timeout: timeRule, wait: timeRule, grace: timeRule, drain: timeRule, idleTimeout: timeRule,
+  handlerTimeout: timeRule, port, listeners, seed: wholeFrom(0, 2 ** 32 - 1),
+};
 
 /** The names of options that were renamed. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -74,24 +56,18 @@ const RENAMED: Readonly<Record<string, string>> = {
 
 /**
  * Checks options; one that is undefined counts as not given.
- * @throws {TypeError} that names the first option that is unknown
+ * @throws {TypeError} that names the new name of an option that was renamed
  * @throws {TypeError | RangeError} that names the first option that is wrong, the latter for text and
  *   numbers
  */
-export function checkOptions<Given extends object>(options: Given, rules: Rules<Given>): void {
-  for (const name in options) {
-    if (options[name] === undefined) continue;
-    if (!Object.hasOwn(rules, name)) throw new TypeError(unknownOption(name, rules));
-    checkOne(name, options[name], rules[name]);
+export function checkOptions(options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    const renamed = RENAMED[name];
+    if (renamed) throw new TypeError(`there is no option ${name}: use ${renamed}`);
+    const rule = RULES[name];
+    if (rule) checkOne(name, value, rule);
   }
-}
-
-function unknownOption(name: string, rules: object): string {
-  const renamed = RENAMED[name] ?? "";
-  const right = renamed in rules
-    ? `use ${renamed}`
-    : `choose among ${Object.keys(rules).join(", ")}`;
-  return `there is no option ${name}: ${right}`;
 }
 
 /**
@@ -101,14 +77,8 @@ function unknownOption(name: string, rules: object): string {
 export function checkOne(name: string, value: unknown, [right, fits]: Rule): void {
   if (fits(value)) return;
   const Wrong = ["number", "string"].includes(typeof value) ? RangeError : TypeError;
-  throw new Wrong(`${name} must be ${right}, not ${describe(value)}`);
-}
-
-/** Describes a value; one that could run code is described by its type. */
-function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (value === null || typeof value === "number" || typeof value === "boolean") return `${value}`;
-  return Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : typeof value;
+  const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+  throw new Wrong(`${name} must be ${right}, not ${shown}`);
 }
 
 /** Multiplies the number in a text by its unit; NaN if the text does not match. */

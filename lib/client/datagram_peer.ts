@@ -1,6 +1,6 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
-import * as check from "../checks.ts";
+import { checkOne, checkOptions, serverPortRule } from "../checks.ts";
 import { CR, endingOf, type Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
@@ -42,13 +42,6 @@ export interface DatagramPeerOptions {
   /** Returns whether a reply answers a message. By default, a reply begins with its message in brackets. */
   matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
-
-const { textRule, connectPortRule, timeRule, framingNameRule, signalRule, functionRule } = check;
-// deno-fmt-ignore
-const RULES: check.Rules<DatagramPeerOptions> = {
-  hostname: textRule, port: connectPortRule, framing: framingNameRule, timeout: timeRule,
-  signal: signalRule, matches: functionRule,
-};
 
 /**
  * A server that is reached over UDP. The messages of its errors are sentences.
@@ -93,8 +86,9 @@ export class DatagramPeer implements Disposable {
    * @throws {ConnectError} if the name is unknown, or there is no permission
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
-    check.checkOptions<DatagramPeerOptions>(options, RULES);
     const { hostname = "127.0.0.1", port = 6969, framing } = options;
+    checkOptions(options);
+    checkOne("port", port, serverPortRule);
     return new DatagramPeer(await DatagramSocket.connect(hostname, port, framing), options);
   }
 

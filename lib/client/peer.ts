@@ -1,7 +1,7 @@
 /** The client's side of a conversation: sends messages, and receives replies in order. */
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
-import * as check from "../checks.ts";
+import { checkOne, checkOptions, serverPortRule, timeRule } from "../checks.ts";
 import { type Deadline, pause } from "../wait.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
@@ -44,13 +44,6 @@ export interface PeerOptions<Value = unknown> extends ConnectOptions {
   matches?: ((message: Uint8Array, reply: Uint8Array) => boolean) | undefined;
 }
 
-const { textRule, connectPortRule, timeRule, tlsRule, framingRule, signalRule } = check;
-// deno-fmt-ignore
-const RULES: check.Rules<PeerOptions> = {
-  hostname: textRule, port: connectPortRule, path: textRule, tls: tlsRule, wait: timeRule,
-  framing: framingRule, timeout: timeRule, signal: signalRule, matches: check.functionRule,
-};
-
 const TOO_MUCH = `over ${MAX_ADDED} unsolicited bytes were received without a call of receive()`;
 const isReceive = ({ message }: { message: unknown }) => message === undefined;
 
@@ -92,7 +85,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @param options those that are not about connecting
    */
   constructor(conn: Conn | BufferedConn, options: PeerOptions<Value> = {}) {
-    check.checkOptions<PeerOptions<Value>>(options, RULES);
+    checkOptions(options);
     const { framing = "auto", timeout = REPLY_TIMEOUT, matches, signal } = options;
     this.#conn = conn instanceof BufferedConn ? conn : new BufferedConn(conn, timeout);
     this.#framing = framing;
@@ -117,8 +110,9 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {ConnectError} if there is no connection
    */
   static async connect<Value = unknown>(options: PeerOptions<Value> = {}): Promise<Peer<Value>> {
-    check.checkOptions<PeerOptions<Value>>(options, RULES);
-    const { timeout = REPLY_TIMEOUT } = options;
+    const { port = 6969, timeout = REPLY_TIMEOUT } = options;
+    checkOptions(options);
+    checkOne("port", port, serverPortRule);
     return new Peer(await connect({ ...options, timeout }), options);
   }
 
@@ -198,7 +192,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {Closed} if the connection was closed
    */
   receive(timeout = 0): Promise<Message<Value>> {
-    check.checkOne("timeout", timeout, timeRule);
+    checkOne("timeout", timeout, timeRule);
     const message = this.#received.shift();
     if (message !== undefined) {
       this.#receivedBytes -= message.length;

@@ -1,6 +1,6 @@
 /** Listens on TCP, TLS and Unix sockets. */
 
-import { booleanRule, checkOptions, isOlder, portRule, type Rules, textRule } from "../checks.ts";
+import { checkOptions, isOlder } from "../checks.ts";
 import { addressesOf, type Endpoint, formatEndpoint } from "./address.ts";
 import { describeListenError } from "./errors.ts";
 import { close, type Listener } from "./conn.ts";
@@ -38,12 +38,6 @@ export interface ListenOptions {
   resets?: boolean | undefined;
 }
 
-// deno-fmt-ignore
-const RULES: Rules<ListenOptions> = {
-  hostname: textRule, port: portRule, path: textRule,
-  cert: textRule, key: textRule, resets: booleanRule,
-};
-
 /**
  * Listens on every address of a host, all on one port. With `cert` and `key`, speaks TLS.
  *
@@ -58,7 +52,7 @@ const RULES: Rules<ListenOptions> = {
  * @throws {Error} if that fails; its message gives the reason and the remedy
  */
 export async function listen(options: ListenOptions = {}): Promise<Listener[]> {
-  checkOptions<ListenOptions>(options, RULES);
+  checkOptions(options);
   const { path, resets } = options;
   const open = async (hostname: string, port: number): Promise<Listener> => {
     if (path) return takePath(path);

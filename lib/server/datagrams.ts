@@ -1,6 +1,7 @@
 /** A server of datagrams: each is a message, and its reply is another. */
 
 import type { Socket } from "node:dgram";
+import { checkOptions } from "../checks.ts";
 import type { ConnectionFaults } from "../faults/faults.ts";
 import { applyReplyFaults, drawDelay, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
@@ -16,7 +17,7 @@ import { LAST_MESSAGES_LIMIT } from "./conversation.ts";
 import { Callbacks, catchRejection, type Client, type Handler } from "./handler.ts";
 import { handlerTooSlow } from "./outbox.ts";
 import { ReplyBuffer } from "./reply.ts";
-import { checkService, DATAGRAM_RULES, type DatagramOptions } from "./serve_options.ts";
+import type { DatagramOptions } from "./serve_options.ts";
 
 /** The most messages in progress, and the most pushes; further ones are dropped, as UDP may. */
 const MAX_IN_PROGRESS = 256;
@@ -52,7 +53,7 @@ export async function serveDatagrams(
   handler: Handler<void>,
   options: DatagramOptions = {},
 ): Promise<DatagramServer> {
-  checkService(handler, options, DATAGRAM_RULES);
+  checkOptions(options);
   Faults.from(options, SUPPORT); // throws before anything is opened
   const open = (address: string, port: number) => {
     if (!GROUP.test(address)) return bind(address, port);

@@ -1,13 +1,13 @@
 /** A relay: connects each client to a server, and passes on what either of them sends. */
 
-import { mustBe } from "../checks.ts";
+import { checkOne, checkOptions, mustBe, serverPortRule } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/errors.ts";
 import type { Open } from "./fault_injector.ts";
 import { Callbacks } from "./handler.ts";
 import { Server } from "./serve.ts";
-import { checkRelay, type RelayOptions, type RelayTarget } from "./serve_options.ts";
+import type { RelayOptions, RelayTarget } from "./serve_options.ts";
 
 /**
  * Relays connections to a server until {@linkcode Server.shutdown} or `signal`. Half-closes pass, and
@@ -25,13 +25,19 @@ import { checkRelay, type RelayOptions, type RelayTarget } from "./serve_options
  * ```
  *
  * @param target the server, which need not run yet
+ * @throws {TypeError | RangeError} that names an option that is wrong
  * @throws {Error} if it can't listen
  */
 export function relay<State = void>(
   target: RelayTarget,
   options: RelayOptions<State> = {},
 ): Server<State> {
-  checkRelay(target, options);
+  const { hostname, port, path } = target; // of whatever has them, such as a server
+  checkOptions({ hostname, path });
+  if (port !== undefined) checkOne("port", port, serverPortRule);
+  if ((port === undefined) === (path === undefined)) {
+    throw new TypeError("a relay needs the port or the path of its server: give one of them");
+  }
   const callbacks = new Callbacks(options);
   const own: RelayOptions<State> = {
     ...options,
@@ -60,7 +66,7 @@ export function relay<State = void>(
     client.onEnd = (ending) => over(client, ending);
     return client;
   };
-  return new Server(() => {}, own, open, target.path === undefined ? "tcp" : "unix");
+  return new Server(() => {}, own, open, path === undefined ? "tcp" : "unix");
 }
 
 /** Reads a target as a command line has it: `HOST:PORT`, or a path, which has a `/`. */

@@ -1,6 +1,6 @@
 /** Many conversations at once: the accept loop, the limits and the two-stage stop. */
 
-import { errorMessage } from "../checks.ts";
+import { checkOptions, errorMessage } from "../checks.ts";
 import type { FaultSupport } from "../faults/grammar.ts";
 import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
@@ -12,7 +12,7 @@ import { FairReads } from "./fair_reads.ts";
 import { converse, FaultInjector } from "./fault_injector.ts";
 import type { Open, Served, ServedConfig } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
-import { checkService, SERVE_RULES, type ServeOptions } from "./serve_options.ts";
+import type { ServeOptions } from "./serve_options.ts";
 
 /** The pause after an accept() that failed and will fail again, in ms. */
 const RETRY_PAUSE = 100;
@@ -122,7 +122,7 @@ export class Server<State = void> implements AsyncDisposable {
     open: Open<State> = converse,
     up?: FaultSupport["up"],
   ) {
-    checkService(handler, options, SERVE_RULES);
+    checkOptions(options);
     prepareErrors();
     const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
     const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;

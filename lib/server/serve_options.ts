@@ -1,7 +1,6 @@
 /** The options of servers, and their checks. */
 
-import * as checks from "../checks.ts";
-import { Faults } from "../faults/faults.ts";
+import type { Faults } from "../faults/faults.ts";
 import type { Addr, NetAddr } from "../net/address.ts";
 import type { Listener, ServerConn } from "../net/conn.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
@@ -159,12 +158,9 @@ export type RelayOptions<State = void> = Omit<ServeOptions<State>, MessageOption
  *
  * @internal
  */
-export type MessageOption = typeof MESSAGE_OPTIONS[number];
-// deno-fmt-ignore
-const MESSAGE_OPTIONS = [
-  "concurrency", "drain", "ending", "framing", "handlerTimeout", "maxMessage",
-  "once", "onFraming", "onMessage", "orders",
-] as const;
+export type MessageOption =
+  | ("concurrency" | "drain" | "ending" | "framing" | "handlerTimeout")
+  | ("maxMessage" | "once" | "onFraming" | "onMessage" | "orders");
 
 /**
  * The server that a relay connects its clients to.
@@ -211,69 +207,4 @@ export interface DatagramOptions extends ServerOptions<void, unknown, NetAddr> {
   onFault?:
     | ((fault: string, client: Client<void>, message: number, value?: number) => void)
     | undefined;
-}
-
-const { booleanRule, countRule, functionRule, portRule, textRule, timeRule } = checks;
-const [isText, fitsText] = textRule;
-const faultsRule: checks.Rule = [
-  `${isText}, or Faults`,
-  (faults) => faults instanceof Faults || fitsText(faults),
-];
-
-// deno-fmt-ignore
-const RULES: checks.Rules<ServerOptions<unknown, unknown, NetAddr>> = {
-  hostname: textRule, port: portRule, maxMessage: countRule, once: booleanRule,
-  handlerTimeout: timeRule, grace: timeRule, signal: checks.signalRule,
-  faults: faultsRule, orders: booleanRule, seed: checks.seedRule,
-  verify: functionRule, onListen: functionRule, onRefused: functionRule,
-  onMessage: functionRule, onError: functionRule,
-};
-
-// deno-fmt-ignore
-export const SERVE_RULES: checks.Rules<ServeOptions> = {
-  ...RULES, listeners: checks.listenersRule, path: textRule, cert: textRule, key: textRule,
-  framing: checks.framingRule, ending: textRule, concurrency: countRule,
-  maxClients: countRule, idleTimeout: timeRule, drain: timeRule,
-  onAccept: functionRule, onOpen: functionRule, onFraming: functionRule, onEof: functionRule,
-  onFault: functionRule, onClose: functionRule, onVanished: functionRule,
-};
-
-export const DATAGRAM_RULES: checks.Rules<DatagramOptions> = {
-  ...RULES,
-  framing: checks.framingNameRule,
-  ignore: functionRule,
-  onFault: functionRule,
-};
-
-const TARGET_RULES: checks.Rules<RelayTarget> = {
-  hostname: textRule,
-  port: checks.connectPortRule,
-  path: textRule,
-};
-
-/**
- * Checks what {@linkcode serve} or {@linkcode serveDatagrams} was given, before anything is opened.
- * @throws {TypeError | RangeError} that names the first wrong option
- */
-export function checkService(handler: unknown, options: object, rules: checks.Rules<object>): void {
-  checks.checkOne("handler", handler, functionRule);
-  checks.checkOptions(options, rules);
-  const { cert, key } = options as ServeOptions;
-  if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError("cert and key go together: one is missing");
-  }
-}
-
-/**
- * Checks what {@linkcode relay} was given, before anything is opened.
- * @throws {TypeError | RangeError} that names what is wrong
- */
-export function checkRelay(target: RelayTarget, options: Partial<Record<string, unknown>>): void {
-  const { hostname, port, path } = target; // of whatever has them, such as a server
-  checks.checkOptions<RelayTarget>({ hostname, port, path }, TARGET_RULES);
-  if ((port === undefined) === (path === undefined)) {
-    throw new TypeError("a relay needs the port or the path of its server: give one of them");
-  }
-  const wrong = MESSAGE_OPTIONS.find((name) => options[name] !== undefined);
-  if (wrong) throw new TypeError(`a relay has no messages: leave out ${wrong}`);
 }

@@ -379,13 +379,11 @@ describe("a stop", () => {
 });
 
 describe("options", () => {
-  it("that need messages are wrong, and so is a server that is nowhere", () => {
-    const wrong = (options: object, why: string, target: RelayTarget = { port: 1 }) =>
-      assertThrows(() => relay(target, options as RelayOptions), TypeError, why);
-    wrong({ framing: "line" }, "a relay has no messages: leave out framing");
-    wrong({ orders: true }, "a relay has no messages: leave out orders");
-    wrong({}, "a relay needs the port or the path of its server: give one of them", {});
-    wrong({}, "a relay needs the port or the path of its server", { port: 1, path: "x" });
+  it("without one place of the server are wrong, and so are faults of messages", () => {
+    const why = "a relay needs the port or the path of its server: give one of them";
+    for (const target of [{}, { port: 1, path: "x" }]) {
+      assertThrows(() => relay(target), TypeError, why);
+    }
     assertThrows(
       () => relay({ port: 0 }),
       RangeError,
