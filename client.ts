@@ -1,9 +1,7 @@
 #!/usr/bin/env -S deno run --allow-net --allow-read --allow-write --no-prompt
 /** The client: the other end of the conversation. */
 
-import { converse } from "./lib/cli/converse.ts";
 import { type Context, OPTIONS, type Options } from "./lib/cli/client_options.ts";
-import { measure } from "./lib/cli/measure.ts";
 import { UsageError } from "./lib/cli/options.ts";
 import { Report, type Style } from "./lib/cli/output/report.ts";
 import { StatusLine } from "./lib/cli/output/status_line.ts";
@@ -11,9 +9,6 @@ import { reportTrace } from "./lib/cli/output/trace.ts";
 import * as program from "./lib/cli/program.ts";
 import { addressesOf, formatEndpoint } from "./lib/net/address.ts";
 import { readTls } from "./lib/net/pem.ts";
-import { serveDatagrams } from "./lib/server/datagrams.ts";
-import { readback } from "./lib/server/readback.ts";
-import { serve } from "./lib/server/serve.ts";
 
 const ABOUT = `usage: readback [options] [HOST [PORT] | HOST:PORT]
 
@@ -32,9 +27,8 @@ async function main(options: Options): Promise<number> {
   }
   const family = ipv4 ? 4 as const : ipv6 ? 6 as const : undefined;
   const hostname = udp && family ? (await addressesOf(host, family))[0] : host;
-  const startServer = () => udp ? serveDatagrams(readback()) : serve(readback());
   const here = loopback
-    ? { hostname: "127.0.0.1", port: (await startServer()).port }
+    ? { hostname: "127.0.0.1", port: await startServer(udp) }
     : { hostname, port, path };
   const tls = options.tls ? await readTls(options) : undefined;
   const server = { ...here, timeout, wait, tls, family };
@@ -47,9 +41,18 @@ async function main(options: Options): Promise<number> {
   };
   const trace = options.trace ? reportTrace(report, printTrace) : undefined;
   const context: Context = { options, where: { ...server, trace }, report, status };
-  if (isPing) return await measure(context) ? 0 : 1;
-  await converse(context);
+  // Loaded here, as most starts need one of them: a module takes 0.2 ms to load.
+  if (isPing) return await (await import("./lib/cli/measure.ts")).measure(context) ? 0 : 1;
+  await (await import("./lib/cli/converse.ts")).converse(context);
   return 0;
+}
+
+/** Starts a server in this process; gives its port. */
+async function startServer(udp: boolean): Promise<number> {
+  const { readback } = await import("./lib/server/readback.ts");
+  if (!udp) return (await import("./lib/server/serve.ts")).serve(readback()).port;
+  const { serveDatagrams } = await import("./lib/server/datagrams.ts");
+  return (await serveDatagrams(readback())).port;
 }
 
 /** The style of the report. */

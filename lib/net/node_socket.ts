@@ -16,7 +16,7 @@ export const BACKLOG = 4096;
 /** The most bytes of one write: a slow reader shows activity after each. */
 const LARGEST_WRITE = 262_144;
 
-const CLOSED = new Deno.errors.Interrupted("the connection was closed");
+const closed = () => new Deno.errors.Interrupted("the connection was closed");
 
 /** A listener whose connections can be reset. */
 export class SocketListener implements Listener {
@@ -107,7 +107,7 @@ export async function happens(
   signal?: AbortSignal,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.once(event, resolve).once("close", () => reject(CLOSED));
+  socket.once(event, resolve).once("close", () => reject(closed()));
   socket.on("error", reject); // later errors are reported elsewhere
   try {
     start();
@@ -195,7 +195,7 @@ export class SocketConn implements ServerConn {
   }
 
   get #failure(): unknown {
-    return asDenoError(this.socket.errored ?? CLOSED);
+    return asDenoError(this.socket.errored ?? closed());
   }
 
   /** Waits for bytes or an end. Adds listeners at the first read: before it, TLS may take the socket. */
@@ -211,7 +211,7 @@ export class SocketConn implements ServerConn {
   async #unlessClosed(start: (done: (error?: Error | null) => void) => void): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (this.socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");
-    if (this.socket.destroyed) throw CLOSED;
+    if (this.socket.destroyed) throw closed();
     this.#pending.add(reject);
     start((error) => error ? reject(asDenoError(error)) : resolve());
     await promise.finally(() => this.#pending.delete(reject));
