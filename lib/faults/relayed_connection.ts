@@ -51,7 +51,7 @@ export class RelayedConnection<State = unknown> {
   #state: "open" | "ending" | "over" = "open"; // while it ends, what comes is discarded
   #ending: RelayEnding | undefined; // the first reason counts
   #isAwaited = false; // the client sent last: the server may be about to answer
-  #passedAt = performance.now(); // when a byte last passed
+  #activeAt = performance.now(); // when a byte last passed
   #cancel = (): void => {}; // what is to happen in a while
   #silentSince = 0;
   #silentFrom = 0;
@@ -64,7 +64,7 @@ export class RelayedConnection<State = unknown> {
   }
 
   get idle(): number {
-    return Math.round(performance.now() - this.#passedAt);
+    return Math.round(performance.now() - this.#activeAt);
   }
 
   /**
@@ -145,8 +145,8 @@ export class RelayedConnection<State = unknown> {
 
   /** Milliseconds of a clock for which no byte has passed, and none waited for its own time. */
   silentFor(clock: number): number {
-    if (this.#isPacing || this.#silentFrom !== this.#passedAt) this.#silentSince = clock;
-    this.#silentFrom = this.#passedAt;
+    if (this.#isPacing || this.#silentFrom !== this.#activeAt) this.#silentSince = clock;
+    this.#silentFrom = this.#activeAt;
     return clock - this.#silentSince;
   }
 
@@ -161,10 +161,10 @@ export class RelayedConnection<State = unknown> {
       for (let bytes; (bytes = await take()) !== null;) {
         if (this.#state !== "open" || this.#halfClosed.has(to)) continue;
         this.#isAwaited = isUp;
-        this.#passedAt = performance.now();
+        this.#activeAt = performance.now();
         for (let left = bytes; left.length > 0 && this.#state === "open";) {
           const count = await to.write(left);
-          this.#passedAt = performance.now();
+          this.#activeAt = performance.now();
           this[isUp ? "bytes" : "replied"] += count;
           left = left.subarray(count);
         }

@@ -111,15 +111,15 @@ export class Conversation<State = unknown> implements Client<State> {
             count = await reading;
             this.#reading = reading = undefined;
             if (count === null) this.config.onEof?.(this);
-            else outbox.passedAt = Date.now();
+            else outbox.activeAt = Date.now();
             if (this.#halfClosing !== undefined) {
-              if (count !== null) await reads.afterWrite(discarded.length);
+              if (count !== null) await reads.waitForTurn(discarded.length);
               continue;
             }
             framer.took(count);
             this.bytes += count ?? 0;
           }
-          now = count === null || isQuiet ? Date.now() : outbox.passedAt;
+          now = count === null || isQuiet ? Date.now() : outbox.activeAt;
         }
         more = this.#answer(now);
         const replies = outbox.take(reads.conversations);
@@ -128,12 +128,12 @@ export class Conversation<State = unknown> implements Client<State> {
             const sent = await (outbox.writing = conn.write(replies));
             if (sent < replies.length) await (outbox.writing = outbox.send(replies.subarray(sent)));
             outbox.writing = undefined;
-            outbox.isLively = true;
-            now = outbox.passedAt = Date.now();
+            outbox.wasActive = true;
+            now = outbox.activeAt = Date.now();
           } else outbox.queue(replies.slice());
         }
         outbox.release();
-        const turn = reads.afterWrite(replies.length);
+        const turn = reads.waitForTurn(replies.length);
         if (turn !== undefined) await turn;
         while (this.#mustWait(concurrency)) {
           // One read ahead detects a reset, if somebody has asked for the signal.
@@ -163,7 +163,7 @@ export class Conversation<State = unknown> implements Client<State> {
   }
 
   get idle(): number {
-    return Math.max(0, Date.now() - this.#outbox.passedAt); // clocks are sometimes set back
+    return Math.max(0, Date.now() - this.#outbox.activeAt); // clocks are sometimes set back
   }
 
   get localAddr(): Addr | undefined {
@@ -231,8 +231,8 @@ export class Conversation<State = unknown> implements Client<State> {
    */
   silentFor(now: number): number {
     const outbox = this.#outbox;
-    if (outbox.isLively || outbox.isClientWaiting) this.#silentSince = now;
-    outbox.isLively = false;
+    if (outbox.wasActive || outbox.isClientWaiting) this.#silentSince = now;
+    outbox.wasActive = false;
     return now - this.#silentSince;
   }
 
@@ -281,7 +281,7 @@ export class Conversation<State = unknown> implements Client<State> {
         const message = framer.next();
         if (message === null) return false;
         this.messages++;
-        outbox.isLively = true;
+        outbox.wasActive = true;
         const result: unknown = onMessage?.(message, this);
         if (result !== undefined) catchRejection(result, (error) => this.#failed(error));
         const end = ending !== undefined && framer.framing !== "raw" ? ending : framer.ending;

@@ -8,7 +8,7 @@
  * - While work is ready, it polls for new input only every 61 turns. One client that never stops
  *   sending delays the others (measured: 240 ms).
  *
- * So a conversation calls {@linkcode FairReads.afterWrite} after each write, and waits for the promise
+ * So a conversation calls {@linkcode FairReads.waitForTurn} after each write, and waits for the promise
  * that it may return before it reads again. With 100 clients or fewer that get small replies, there is
  * none. A round is the time between two `setImmediate` callbacks. In a crowd, it goes like this:
  *
@@ -75,7 +75,7 @@ export class FairReads implements Disposable {
    * @param bytes the number of bytes that the conversation wrote, or read and discarded
    * @returns a promise to wait for before the next read, if any
    */
-  afterWrite(bytes: number): Promise<void> | undefined {
+  waitForTurn(bytes: number): Promise<void> | undefined {
     if (this.conversations > CROWD) {
       this.#reads++;
       this.#turn ??= setImmediate(() => this.#endTurn());

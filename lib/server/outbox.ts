@@ -48,9 +48,9 @@ export class Outbox {
   /** The write in progress, during which no other may begin. */
   writing: Promise<unknown> | undefined;
   /** True if bytes were sent, or a message received, since it was last set to false. */
-  isLively = true;
+  wasActive = true;
   /** The last time at which bytes passed in either direction, in ms since 1970. */
-  passedAt: number = Date.now();
+  activeAt: number = Date.now();
 
   /** The framing of replies, if it is a custom one. */
   readonly framing: CustomFraming | undefined;
@@ -208,8 +208,8 @@ export class Outbox {
     let left = bytes;
     do {
       const count = await this.conn.write(left, tag);
-      this.isLively = true;
-      this.passedAt = Date.now();
+      this.wasActive = true;
+      this.activeAt = Date.now();
       left = left.subarray(count);
     } while (left.length > 0);
   }
@@ -237,7 +237,7 @@ export class Outbox {
   /** Queues the late replies that are ready, up to the first that is not. */
   #queueLate(): void {
     for (let first; (first = this.#late[0])?.isHandled && first.until === undefined;) {
-      this.isLively = true;
+      this.wasActive = true;
       this.#late.shift();
       const { bytes, tag, failure } = first;
       if (failure === undefined) this.#enqueue([bytes, "reply", tag]);

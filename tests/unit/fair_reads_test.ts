@@ -15,7 +15,7 @@ function enter(turns: FairReads, count: number): void {
 /** So many conversations were served in one round. */
 function serveAll(turns: FairReads, count: number, bytes = SMALL): (Promise<void> | undefined)[] {
   enter(turns, count);
-  return Array.from({ length: count }, () => turns.afterWrite(bytes));
+  return Array.from({ length: count }, () => turns.waitForTurn(bytes));
 }
 
 describe("turns", () => {
@@ -28,7 +28,7 @@ describe("turns", () => {
     using turns = new FairReads();
     enter(turns, 1000);
     const gone: number[] = [];
-    for (let who = 0; who < 90; who++) void turns.afterWrite(SMALL)?.then(() => gone.push(who));
+    for (let who = 0; who < 90; who++) void turns.waitForTurn(SMALL)?.then(() => gone.push(who));
     await turn(); // and the round is over
     assertEquals(gone, Array.from({ length: 32 }, (_, index) => 32 + index));
   });
@@ -37,7 +37,7 @@ describe("turns", () => {
     using turns = new FairReads();
     enter(turns, 1000);
     let gone = 0;
-    for (let who = 0; who < 128; who++) void turns.afterWrite(SMALL)?.then(() => gone++);
+    for (let who = 0; who < 128; who++) void turns.waitForTurn(SMALL)?.then(() => gone++);
     await turn(); // and the round is over
     assertEquals(gone, 0);
   });
@@ -52,17 +52,17 @@ describe("turns", () => {
   it("who gets much rests now and then, alone too", async () => {
     using turns = new FairReads();
     enter(turns, 1);
-    const rest = turns.afterWrite(LARGE);
+    const rest = turns.waitForTurn(LARGE);
     assert(rest !== undefined);
     await rest;
-    assertEquals(turns.afterWrite(LARGE), undefined);
+    assertEquals(turns.waitForTurn(LARGE), undefined);
   });
 
   it("a rest lasts until a timer: before that the runtime has not looked for others' input", async () => {
     using turns = new FairReads();
     enter(turns, 1);
     let isOver = false;
-    void turns.afterWrite(LARGE)?.then(() => isOver = true);
+    void turns.waitForTurn(LARGE)?.then(() => isOver = true);
     for (let microtask = 0; microtask < 100; microtask++) await undefined;
     assertEquals(isOver, false);
   });
