@@ -35,7 +35,7 @@ export async function converse(context: Context): Promise<void> {
   const open = () => status.during(connect(where), connectingTo(where));
   const conn = udp ? undefined : new BufferedConn(await open(), timeout);
   const peer = conn === undefined
-    ? await DatagramPeer.connect({ hostname, port, framing, timeout })
+    ? new DatagramTurns(await DatagramPeer.connect({ hostname, port, framing, timeout }))
     : quiet || duplex
     ? new Filter(conn, framing)
     : new Turns(conn, new Peer(conn, { framing }));
@@ -43,15 +43,14 @@ export async function converse(context: Context): Promise<void> {
   async function talkToPeer(): Promise<void> {
     if (conn && greeting) await reportGreeting(conn, context);
     if (conn && duplex) return await duplexInput(conn, context);
-    if (peer instanceof Turns) return await takeTurns(peer, context);
-    if (peer instanceof Filter || quiet) return await filter(peer, input, context);
-    await takeTurns(new DatagramTurns(peer), context);
+    if (!(peer instanceof Turns) && quiet) return await filter(peer, input, context);
+    if (!(peer instanceof Filter)) await takeTurns(peer, context);
   }
 
   const failure = await talkToPeer().then(() => undefined, errorMessage);
   // Under TLS, closing alone would look like a lost connection. The server need not read this.
   if (conn) await isPending(conn.closeWrite(), CLOSING);
-  ("conn" in peer ? peer.conn : peer).close();
+  ("conn" in peer ? peer.conn : peer.peer).close();
   const { sent, answered } = peer;
   const tally = { ...new Tally(), sent, answered, connects: udp ? 0 : 1 };
   if (!duplex) await report.summary({ tally }, "summary", failure);

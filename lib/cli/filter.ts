@@ -2,7 +2,6 @@
 
 import type { Framing } from "../wire/framing.ts";
 import { BY_CRLF, BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
-import type { DatagramPeer } from "../client/datagram_peer.ts";
 import { type Deadline, pause } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
@@ -10,7 +9,7 @@ import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, cutIntoLines, type Input, type Output, piecesOf } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import { DatagramTurns } from "./talk.ts";
+import type { DatagramTurns } from "./talk.ts";
 
 /** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
 const MAX_MESSAGE = 1 << 30;
@@ -27,7 +26,7 @@ const MIN_COUNTED = MAX_IN_FLIGHT / 32;
  * Sends every line of the input, and reports every reply in the report's style. Where the replies
  * go elsewhere, shows their count on the terminal.
  */
-export async function filter(peer: Filter | DatagramPeer, input: Input, context: Context) {
+export async function filter(peer: Filter | DatagramTurns, input: Input, context: Context) {
   const { report, status } = context;
   const lines = cutIntoLines((line, seq) => report.reply(line, seq));
   const output = report.options.style === "json" ? lines : report.output;
@@ -44,18 +43,17 @@ export async function filter(peer: Filter | DatagramPeer, input: Input, context:
  * @throws {TimeoutError} at the end, if a message was lost
  * @throws {Error} if a message can't be sent, or was refused
  */
-async function filterDatagrams(peer: DatagramPeer, input: Input, report: Report): Promise<void> {
+async function filterDatagrams(turns: DatagramTurns, input: Input, report: Report): Promise<void> {
   const { output, options } = report;
   const isCopied = options.style !== "json" && output.columns === undefined;
   const framer = new Framer("line", MAX_MESSAGE);
-  const turns = new DatagramTurns(peer);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
   let bytesInFlight = 0;
 
   async function exchange(message: Uint8Array, bytes: number): Promise<void> {
     const before = inFlight.at(-1);
-    const seq = peer.sent + 1;
+    const seq = turns.sent + 1;
     const isCrlf = framer.ending.length === BY_CRLF.length;
     await turns.exchange(message, async (reply) => {
       await before;

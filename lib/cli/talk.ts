@@ -128,10 +128,17 @@ export class Turns {
 
 /** Takes turns over UDP, which loses messages. */
 export class DatagramTurns {
+  /** Messages whose reply was reported. */
+  answered = 0;
   /** Set if a reply was lost. */
   lost: TimeoutError | undefined;
 
   constructor(readonly peer: DatagramPeer) {}
+
+  /** Messages sent. */
+  get sent(): number {
+    return this.peer.sent;
+  }
 
   /** Replies are matched to messages, so there is nothing to wait for. */
   settle(): void {}
@@ -145,6 +152,7 @@ export class DatagramTurns {
       return null;
     });
     await onReply(reply?.bytes ?? null);
+    if (reply) this.answered++;
   }
 
   /** Never settles: there is no connection that could be closed. */

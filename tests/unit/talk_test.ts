@@ -10,10 +10,12 @@ import {
   untilBlank,
   withCrlf,
 } from "../../lib/cli/pipes.ts";
-import { talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
+import { DatagramTurns, talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
+import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { BufferedConn, MAX_ADDED } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
+import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { serve } from "../../lib/server/serve.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
@@ -142,6 +144,26 @@ describe("taking turns", () => {
     });
     const told = await converse(server.port, pieces("a", "b", "c"));
     assertEquals(told, ["1 a", "2 error: no", "3 c", "3 of 3"]);
+  });
+
+  it("over UDP counts an error reply as an answer, and a lost reply not", async () => {
+    await using server = await serveDatagrams(({ text }, reply) => {
+      if (text !== "drop") reply.write(text === "error" ? "error: no" : text);
+    });
+    using peer = await DatagramPeer.connect({
+      port: server.port,
+      timeout: 50,
+      matches: () => true,
+    });
+    const turns = new DatagramTurns(peer);
+    for (const message of ["error", "a", "drop"]) {
+      await turns.exchange(latin1(message), () => Promise.resolve());
+    }
+    assertEquals([turns.answered, turns.sent, turns.lost?.message], [
+      2,
+      3,
+      "no reply within 0.05s",
+    ]);
   });
 
   it("with a server that uses raw framing too, a blank line being the end", async () => {
