@@ -1,19 +1,34 @@
 /** UDP: both programs, each with the other, with what others use, and where datagrams are lost. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { EventEmitter } from "node:events";
-import { type Client, Closed, DatagramPeer, serveDatagrams, TimeoutError } from "../../lib/mod.ts";
+import {
+  type Client,
+  Closed,
+  DatagramPeer,
+  ErrorReply,
+  serveDatagrams,
+  TimeoutError,
+} from "../../lib/mod.ts";
+import { listed } from "../../lib/cli/pipes.ts";
+import { DatagramTurns, talk } from "../../lib/cli/talk.ts";
 import { bestOf } from "../../lib/net/udp.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
 import { isReply, readback } from "../../lib/server/readback.ts";
+import type { DatagramOptions } from "../../lib/server/serve_options.ts";
 import { MessageView } from "../../lib/wire/message.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startClient, startServer } from "../../lib/testing/readback.ts";
-import { latin1 } from "../../lib/testing/wire.ts";
+import {
+  program,
+  type ServerProgram,
+  startClient,
+  startServer,
+} from "../../lib/testing/readback.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep, turn } from "../../lib/wait.ts";
 import { unstamped } from "../support/replies.ts";
 import { run } from "../support/run.ts";
@@ -21,24 +36,58 @@ import { Relay, Udp } from "../support/udp.ts";
 
 /** Long enough for a reply on a busy machine; a lost one takes as long. */
 const TIMEOUT = ["--timeout", "1s"];
+const FRAMINGS = ["auto", "line", "raw"] as const;
 
-/** Starts the server; gives what it says to some datagrams, from one socket, in order. */
-async function exchange(args: readonly string[], ...said: string[]): Promise<string[]> {
-  await using server = await startServer(["--udp", ...args]);
+/** Sends datagrams from one socket, one after the other; returns the replies. */
+async function exchange({ port }: { port: number }, ...sent: string[]): Promise<string[]> {
   await using udp = await Udp.open();
   const replies = [];
-  for (const data of said) replies.push(unstamped(await udp.ask(data, server.port)));
+  for (const data of sent) replies.push(unstamped(await udp.ask(data, port)));
   return replies;
+}
+
+/** Exchanges datagrams with a server in this process. */
+async function exchangeHere(options: DatagramOptions, ...sent: string[]): Promise<string[]> {
+  await using server = await serveDatagrams(readback(), options);
+  return await exchange(server, ...sent);
 }
 
 /** Runs the client to its end. */
 const runClient = (code: number, args: readonly (string | number)[], input = "") =>
   run(startClient(["--udp", ...args]), { code, input });
 
+/** Sends datagrams, then a signal: all are answered, and the server ends with 0. */
+async function answersWhatHasArrived(server: ServerProgram, signal: "SIGINT" | "SIGTERM") {
+  await using udp = await Udp.open();
+  const numbers = Array.from({ length: 50 }, (_, at) => String(at));
+  for (const number of numbers) await udp.send(number, server.port);
+  server.signal(signal);
+  for (const number of numbers) {
+    assertEquals(unstamped((await udp.next()).data), `[${number}] STAMP`);
+  }
+  await server.ends(0);
+}
+
 describe("server --udp", () => {
+  let server: ServerProgram;
+  beforeAll(async () => void (server = await startServer(["--udp"])));
+  afterAll(() => server.close());
+
+  it("tells the tutorial's transcript, without connections", async () => {
+    await using udp = await Udp.open();
+    await udp.ask("i am binary", server.port);
+    await udp.ask("\x1b[31m\n", server.port);
+    const received = ["i am binary", "\\x1b[31m"]
+      .map((data) => `Server received data: "${data}" from 127.0.0.1:${udp.port}\n`);
+    await server.until(received.join(""));
+    const [ready, ...others] = server.stdout.trimEnd().split("\n");
+    assertEquals(ready, `listening on 127.0.0.1:${server.port}`);
+    for (const line of others) assertMatch(line, /^Server received data: ".*" from [\d.]+:\d+$/);
+  });
+
   it("answers a datagram with one; what ends its line ends the reply's", async () => {
     assertEquals(
-      await exchange([], "hello", "hello\n", "hello\r\n", "", "\n", "a\nb", "\0\xff\r"),
+      await exchange(server, "hello", "hello\n", "hello\r\n", "", "\n", "a\nb", "\0\xff\r"),
       [
         "[hello] STAMP",
         "[hello] STAMP\n",
@@ -49,140 +98,150 @@ describe("server --udp", () => {
         "[\0\xff\r] STAMP",
       ],
     );
-    assertEquals(await exchange(["-f", "line"], "hello\n", "hello"), [
-      "[hello] STAMP\n",
-      "[hello] STAMP",
-    ]);
-    assertEquals(await exchange(["-f", "raw"], "hello\n", "hello"), [
-      "[hello\n] STAMP",
-      "[hello] STAMP",
-    ]);
   });
 
-  it("tells the tutorial's transcript, without connections", requires("signals"), async () => {
-    await using server = await startServer(["--udp"]);
+  it("does not answer what looks like a reply or an error, but tells it", async () => {
     await using udp = await Udp.open();
-    await udp.ask("i am binary", server.port);
-    await udp.ask("\x1b[31m\n", server.port);
-    server.signal("SIGTERM");
-    await server.ends(0);
-    assertEquals(
-      server.stdout,
-      `listening on 127.0.0.1:${server.port}\n` +
-        `Server received data: "i am binary" from 127.0.0.1:${udp.port}\n` +
-        `Server received data: "\\x1b[31m" from 127.0.0.1:${udp.port}\n`,
-    );
+    const stamp = "Mon Dec  9 18:15:50 2019";
+    const iso = "2019-12-09T18:15:50.123+08:00";
+    const ignored = [`[a] ${stamp}`, `[a] ${stamp}\n`, `[[a] ${stamp}] ${iso}\r\n`, "error: no"];
+    for (const data of ignored) await udp.send(data, server.port);
+    const others = [`[a] ${stamp} `, `[a] ${stamp}x`, "[a] b", `a] ${stamp}`, "errors: no"];
+    for (const data of others) {
+      assertEquals(unstamped(await udp.ask(data, server.port)), unstamped(`[${data}] ${stamp}`));
+    }
+    for (const data of [...ignored, ...others]) {
+      await server.until(`"${data.replace(/\r?\n$/, "")}" from 127.0.0.1:${udp.port}\n`);
+    }
+  });
+
+  for (
+    const [tool, command] of [
+      ["nc", (port: number) => ["nc", "-u", "127.0.0.1", String(port)]],
+      ["ncat", (port: number) => ["ncat", "-u", "127.0.0.1", String(port)]],
+      ["socat", (port: number) => ["socat", "-", `UDP:127.0.0.1:${port}`]],
+    ] as const
+  ) {
+    it(`answers the lines of ${tool}`, requires(tool), async () => {
+      await using program = new Program(command(server.port));
+      await program.type("hello\n");
+      await program.until("\n");
+      await program.type("again\n");
+      await program.until(/again.*\n/);
+      assertEquals(unstamped(program.stdout), "[hello] STAMP\n[again] STAMP\n");
+    });
+  }
+
+  it(
+    "answers Python's socket module, and the client talks to that",
+    requires("python3"),
+    async () => {
+      const code = `
+import socket
+from time import ctime
+peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+peer.settimeout(10)
+for words in [b"i am binary", b"", b"\\xff" * 5000]:
+    peer.sendto(words, ("127.0.0.1", ${server.port}))
+    data, address = peer.recvfrom(65535)
+    assert data.startswith(b"[" + words + b"] "), data
+    assert len(data) == len(words) + 27 and address == ("127.0.0.1", ${server.port})
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 0))
+print("port", server.getsockname()[1])
+while True:
+    data, address = server.recvfrom(65535)
+    server.sendto(b"[%s] %s" % (data, ctime().encode()), address)
+`;
+      await using python = new Program(["python3", "-u", "-c", code]);
+      const [, port = ""] = await python.until(/port (\d+)\n/);
+      const { stdout } = await runClient(0, ["-p", port, "-q"], "i am binary\n\ni am handsome\n");
+      assertEquals(stdout, "[i am binary] STAMP\n[] STAMP\n[i am handsome] STAMP\n");
+      using peer = await DatagramPeer.connect({ port: Number(port), framing: "raw" });
+      assertEquals(unstamped((await peer.request("x")).text), "[x] STAMP");
+      assertEquals(python.stderr, "");
+    },
+  );
+
+  it("at SIGTERM answers what has arrived, exit 0", requires("signals"), async () => {
+    await answersWhatHasArrived(server, "SIGTERM");
+    assertEquals(server.stderr, "");
+  });
+});
+
+describe("server --udp --quiet on a name", () => {
+  let server: ServerProgram;
+  const args = ["--udp", "--quiet", "--host", "localhost"];
+  beforeAll(async () => void (server = await startServer(args)));
+  afterAll(() => server.close());
+
+  it("listens on each address of the name, and prints nothing else", async () => {
+    const found = await lookup("localhost", { all: true });
+    for (const { address } of found) {
+      await using udp = await Udp.open(address);
+      assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
+    }
+    for (const line of server.stdout.trimEnd().split("\n")) {
+      assertMatch(line, new RegExp(`^listening on .*:${server.port}$`));
+    }
+  });
+
+  it("outlives clients that are gone before their replies come", async () => {
+    for (let at = 0; at < 50; at++) {
+      await using gone = await Udp.open();
+      await gone.send("hello", server.port);
+    }
+    assertEquals(await exchange(server, "still here"), ["[still here] STAMP"]);
     assertEquals(server.stderr, "");
   });
 
-  it("tells events", requires("signals"), async () => {
-    await using server = await startServer(["--udp", "--log", "json"]);
+  it("at SIGINT answers what has arrived, exit 0", requires("signals"), async () => {
+    await answersWhatHasArrived(server, "SIGINT");
+    assert(!server.stdout.includes("received"), server.stdout);
+  });
+});
+
+describe("the server's options over UDP", () => {
+  it("--log json tells events; --framing raw, --stamp iso and --max-message hold", async () => {
+    const options = ["--framing", "raw", "--stamp", "iso", "--max-message", "6"];
+    await using server = await startServer(["--udp", "--log", "json", ...options]);
     await using udp = await Udp.open();
-    await udp.ask("hello", server.port);
-    server.signal("SIGINT");
+    const iso = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d`;
+    for (const data of ["hello", "hello\n"]) {
+      assertMatch(await udp.ask(data, server.port), new RegExp(`^\\[${data}\\] ${iso}$`));
+    }
+    assertEquals(await udp.ask("hello\r\n", server.port), "error: message longer than 6 bytes");
+    assertMatch(await udp.ask("one", server.port), /^\[one\] /);
+    await server.endInput();
     await server.ends(0);
     const events = server.stdout.trim().split("\n").map((line) => JSON.parse(line));
     for (const event of events) delete event.time;
     const here = `127.0.0.1:${server.port}`;
-    const client = `127.0.0.1:${udp.port}`;
+    const message = { event: "message", client: `127.0.0.1:${udp.port}` };
     assertEquals(events, [
       { event: "listening", address: here, host: "127.0.0.1", port: server.port },
-      { event: "message", client, bytes: 5, data: "hello" },
+      { ...message, bytes: 5, data: "hello" },
+      { ...message, bytes: 6, data: "hello\\n" },
+      { ...message, bytes: 3, data: "one" },
       { event: "stopping" },
     ]);
   });
 
-  it("--quiet: the ready line alone", requires("signals"), async () => {
-    await using server = await startServer(["--udp", "--quiet"]);
-    await using udp = await Udp.open();
-    await udp.ask("hello", server.port);
-    server.signal("SIGTERM");
-    await server.ends(0);
-    assertEquals(server.stdout, `listening on 127.0.0.1:${server.port}\n`);
-  });
-
-  it("--stamp iso", async () => {
-    const [reply = ""] = await exchange(["--stamp", "iso"], "hello");
-    assertMatch(reply, /^\[hello\] \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d$/);
-  });
-
-  it("refuses a message over --max-message, and hears the next", async () => {
-    const error = "error: message longer than 3 bytes";
-    assertEquals(await exchange(["--max-message", "3"], "four\n", "four", "one\n"), [
-      `${error}\n`,
-      error,
-      "[one] STAMP\n",
-    ]);
-  });
-
-  it("says so where the reply fits no datagram", async () => {
-    const most = 65507 - "[] ".length - 24;
-    const [fits, over] = await exchange([], "x".repeat(most), "x".repeat(most + 1));
-    assertEquals(fits, `[${"x".repeat(most)}] STAMP`);
-    assertEquals(over, "error: reply longer than 65507 bytes");
-  });
-
-  it("--once: one datagram, its reply, exit 0", async () => {
-    await using server = await startServer(["--udp", "--once"]);
+  it("--once: one datagram, its reply, exit 0; on :: IPv4 is shown as such", async () => {
+    await using server = await startServer(["--udp", "--once", "--host", "::"]);
     await using udp = await Udp.open();
     await udp.send("one", server.port);
     await udp.send("two", server.port);
     assertEquals(unstamped((await udp.next()).data), "[one] STAMP");
     await server.ends(0);
-    assert(!server.stdout.includes("two"), server.stdout);
-  });
-
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`${signal}: what has arrived is answered, exit 0`, requires("signals"), async () => {
-      await using server = await startServer(["--udp"]);
-      await using udp = await Udp.open();
-      const numbers = Array.from({ length: 50 }, (_, at) => String(at));
-      for (const number of numbers) await udp.send(number, server.port);
-      server.signal(signal);
-      for (const number of numbers) {
-        assertEquals(unstamped((await udp.next()).data), `[${number}] STAMP`);
-      }
-      await server.ends(0);
-    });
-  }
-
-  it("listens on each address of a name, and on IPv6", async () => {
-    await using server = await startServer(["--udp", "--host", "localhost"]);
-    const found = await lookup("localhost", { all: true });
-    const addresses = found.map(({ address }) => address);
-    for (const address of addresses) {
-      await using udp = await Udp.open(address);
-      assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
-    }
-    await using six = await startServer(["--udp", "--host", "::1"]);
-    await using udp = await Udp.open("::1");
-    assertEquals(unstamped(await udp.ask("hello", six.port)), "[hello] STAMP");
-    assertEquals(six.stdout.split("\n")[0], `listening on [::1]:${six.port}`);
-    const there = ["-p", six.port, "-m", "hello"];
-    for (const host of ["0:0::1", "[::1]"]) {
-      assertEquals((await runClient(0, ["--host", host, ...there])).stdout, "[hello] STAMP\n");
-    }
-  });
-
-  it("on :: shows IPv4 as such, and answers it", async () => {
-    await using server = await startServer(["--udp", "--host", "::"]);
-    await using udp = await Udp.open();
-    assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
-    await server.until(`"hello" from 127.0.0.1:${udp.port}\n`);
-  });
-
-  it("says why it can't listen", async () => {
-    await using udp = await Udp.open();
-    await using server = new Program([...program("server"), "--udp", "-p", String(udp.port)]);
-    await server.ends(1);
     assertEquals(
-      server.stderr,
-      `server: cannot listen on 127.0.0.1:${udp.port}: the port is in use: stop the other program, ` +
-        "or choose another --port (0 takes a free one)\n",
+      server.stdout,
+      `listening on [::]:${server.port}\n` +
+        `Server received data: "one" from 127.0.0.1:${udp.port}\n`,
     );
   });
 
-  it("says so, once, where it may not send", requires("signals"), async () => {
+  it("a port from which it may not send: says so once", requires("signals"), async () => {
     const [deno = "", ...args] = program("server").map((word) =>
       word === "--allow-net" ? "--allow-net=127.0.0.1:0" : word
     );
@@ -199,194 +258,10 @@ describe("server --udp", () => {
         "run it with --allow-net\n",
     );
   });
-
-  it("outlives clients that are gone before their replies come", async () => {
-    await using server = await startServer(["--udp", "--quiet"]);
-    for (let at = 0; at < 50; at++) {
-      await using gone = await Udp.open();
-      await gone.send("hello", server.port);
-    }
-    await using udp = await Udp.open();
-    assertEquals(unstamped(await udp.ask("still here", server.port)), "[still here] STAMP");
-    assertEquals(server.stderr, "");
-  });
-
-  it("does not answer what looks like a reply or an error, but tells it", async () => {
-    await using server = await startServer(["--udp"]);
-    await using udp = await Udp.open();
-    const stamp = "Mon Dec  9 18:15:50 2019";
-    const iso = "2019-12-09T18:15:50.123+08:00";
-    const replies = [`[a] ${stamp}`, `[a] ${stamp}\n`, `[[a] ${stamp}] ${iso}\r\n`];
-    for (const data of [...replies, "error: no"]) await udp.send(data, server.port);
-    const others = [`[a] ${stamp} `, `[a] ${stamp}x`, "[a] b", `a] ${stamp}`, "errors: no"];
-    for (const data of others) {
-      assertEquals(unstamped(await udp.ask(data, server.port)), unstamped(`[${data}] ${stamp}`));
-    }
-    await server.until(new RegExp(`(received[^]*){${replies.length + 1 + others.length}}`));
-  });
-
-  it("two servers that are put to each other end", async () => {
-    await using one = await serveDatagrams(readback(), { maxMessage: 100, ignore: isReply });
-    await using two = await serveDatagrams(readback(), { maxMessage: 10, ignore: isReply });
-    await using udp = await Udp.open();
-    for (const data of ["hello", "hello\n", "x".repeat(50), "x".repeat(500)]) {
-      await udp.send(data, one.port);
-      // What either says goes to the other; a word of its own shows that nothing else is left.
-      await udp.send("over", one.port);
-      const said: string[] = [];
-      for (let over = 0; over < 2;) {
-        const { data: reply, port } = await udp.next();
-        if (/^\[over\]/.test(reply)) over++;
-        else said.push(reply);
-        const to = port === one.port ? two.port : one.port;
-        if (!/^\[over\]/.test(reply)) await udp.send(reply, to);
-        if (over === 1 && /^\[over\]/.test(reply)) await udp.send("over", two.port);
-      }
-      assert(said.length <= 2, said.join("\n"));
-    }
-  });
-});
-
-describe("others' programs", () => {
-  it("Python's socket module talks to the server", requires("python3"), async () => {
-    await using server = await startServer(["--udp"]);
-    const code = `
-import socket
-peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-peer.settimeout(10)
-for words in [b"i am binary", b"", b"\\xff" * 5000]:
-    peer.sendto(words, ("127.0.0.1", ${server.port}))
-    data, address = peer.recvfrom(65535)
-    assert data.startswith(b"[" + words + b"] "), data
-    assert len(data) == len(words) + 27 and address == ("127.0.0.1", ${server.port})
-`;
-    await using python = new Program(["python3", "-c", code]);
-    await python.ends(0);
-    assertEquals(python.stderr, "");
-  });
-
-  it("the client talks to Python's socket module", requires("python3"), async () => {
-    const code = `
-import socket
-from time import ctime
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind(("127.0.0.1", 0))
-print("port", server.getsockname()[1])
-while True:
-    data, address = server.recvfrom(65535)
-    server.sendto(b"[%s] %s" % (data, ctime().encode()), address)
-`;
-    await using python = new Program(["python3", "-u", "-c", code]);
-    const [, port = ""] = await python.until(/port (\d+)\n/);
-    const { stdout } = await runClient(0, ["-p", port, "-q"], "i am binary\n\ni am handsome\n");
-    assertEquals(stdout, "[i am binary] STAMP\n[] STAMP\n[i am handsome] STAMP\n");
-    assertEquals((await runClient(0, ["-p", port, "-f", "raw", "-m", "x"])).stdout, "[x] STAMP\n");
-  });
-
-  for (
-    const [tool, command] of [
-      ["nc", (port: number) => ["nc", "-u", "127.0.0.1", String(port)]],
-      ["ncat", (port: number) => ["ncat", "-u", "127.0.0.1", String(port)]],
-      ["socat", (port: number) => ["socat", "-", `UDP:127.0.0.1:${port}`]],
-    ] as const
-  ) {
-    it(`${tool} reads a line`, requires(tool), async () => {
-      await using server = await startServer(["--udp"]);
-
-      await using program = new Program(command(server.port));
-      await program.type("hello\n");
-      await program.until("\n");
-      await program.type("again\n");
-      await program.until(/again.*\n/);
-      assertEquals(unstamped(program.stdout), "[hello] STAMP\n[again] STAMP\n");
-    });
-  }
 });
 
 describe("client --udp", () => {
-  it("talks as the tutorial does, says messages, filters, measures", async () => {
-    await using server = await serveDatagrams(readback());
-    const there = ["-p", server.port];
-    assertEquals(
-      (await runClient(0, there, "one\ntwo\n")).stdout,
-      ">>:one\nClient received data: [one] STAMP\n>>:two\nClient received data: [two] STAMP\n>>:\n",
-    );
-    assertEquals(
-      (await runClient(0, [...there, "--once"], "one\ntwo\n")).stdout,
-      ">>:one\nClient received data: [one] STAMP\n",
-    );
-    assertEquals(
-      (await runClient(0, [...there, "-q"], "one\n\ntwo")).stdout,
-      "[one] STAMP\n[] STAMP\n[two] STAMP\n",
-    );
-    const ping = await runClient(0, [...there, "--ping", "-c", 3, "-i", "1ms"]);
-    assertMatch(ping.stdout, /^(33 bytes from .*\n){3}.*\n3 sent, 3 answered, 0 lost \(0 %\)\n/);
-    assertEquals((await runClient(0, ["--loopback", "-m", "one"])).stdout, "[one] STAMP\n");
-  });
-
-  it("--framing line sends LF, the others nothing", async () => {
-    await using server = await serveDatagrams(readback());
-    await using relay = await Relay.open(server.port, {});
-    for (const framing of ["auto", "line", "raw"]) {
-      const { stdout } = await runClient(0, [
-        "-p",
-        relay.port,
-        "-f",
-        framing,
-        "-m",
-        "1",
-        "-m",
-        "2",
-      ]);
-      assertEquals(stdout, "[1] STAMP\n[2] STAMP\n");
-    }
-    assertEquals(relay.messages, ["1", "2", "1\n", "2\n", "1", "2"]);
-  });
-
-  it("--quiet: 1,000 lines come back in order, large ones too", async () => {
-    await using server = await serveDatagrams(readback());
-    for (const [size, count] of [[4, 1000], [8000, 100], [60_000, 20]] as const) {
-      const lines = Array.from({ length: count }, (_, at) => String(at).padStart(size, "-"));
-      const { stdout } = await runClient(0, ["-p", server.port, "-q"], lines.join("\n"));
-      const wrong = stdout.trim().split("\n").findIndex((reply, at) =>
-        reply !== `[${lines[at]}] STAMP`
-      );
-      assertEquals(wrong, -1);
-      assertEquals(stdout.trim().split("\n").length, count);
-    }
-  });
-
-  it("--quiet prints a reply at once, while nothing more is typed", async () => {
-    await using server = await serveDatagrams(readback());
-    await using client = startClient(["--udp", "-p", server.port, "-q"]);
-    await client.type("one\n");
-    await client.until("[one]");
-    await client.type("two\n");
-    await client.until("[two]");
-    await client.endInput();
-    await client.ends(0);
-  });
-
-  it("counts a lost reply, and goes on", async () => {
-    await using server = await serveDatagrams(readback());
-    await using relay = await Relay.open(server.port, {
-      reply: (seq, send) => seq % 3 !== 2 && send(),
-    });
-    const there = ["-p", relay.port, ...TIMEOUT];
-    const { stdout, stderr } = await runClient(1, [
-      ...there,
-      "-m",
-      "one",
-      "-m",
-      "two",
-      "-m",
-      "three",
-    ]);
-    assertEquals(stdout, "[one] STAMP\n[three] STAMP\n");
-    assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
-  });
-
-  it("in a conversation says that none came, and asks again", async () => {
+  it("talks as the tutorial does, says that no reply came, and asks again", async () => {
     await using server = await serveDatagrams(readback());
     await using relay = await Relay.open(server.port, { reply: (seq, send) => seq > 1 && send() });
     const { stdout, stderr } = await runClient(1, ["-p", relay.port, ...TIMEOUT], "one\ntwo\n");
@@ -395,9 +270,40 @@ describe("client --udp", () => {
       ">>:one\nClient received no reply\n>>:two\nClient received data: [two] STAMP\n>>:\n",
     );
     assertEquals(stderr, "client: no reply within 1s: 1 of 2 messages were answered\n");
+    assertEquals(relay.messages, ["one", "two"]);
   });
 
-  it("takes no late, doubled or strange datagram for a reply", async () => {
+  it("--loopback talks to a server of its own; --once is one message, exit 0", async () => {
+    const { stdout } = await runClient(0, ["--loopback", "--once"], "one\ntwo\n");
+    assertEquals(stdout, ">>:one\nClient received data: [one] STAMP\n");
+  });
+
+  it("an IPv6 address may be written in any way; --message prints the reply alone", async () => {
+    await using server = await serveDatagrams(readback(), { hostname: "::1" });
+    const { stdout } = await runClient(0, ["--host", "0:0::1", "-p", server.port, "-m", "hello"]);
+    assertEquals(stdout, "[hello] STAMP\n");
+  });
+
+  it("--quiet: a reply comes at once; many come in order, large ones too", async () => {
+    await using server = await serveDatagrams(readback());
+    await using client = startClient(["--udp", "-p", server.port, "-q"]);
+    const lines = ["one", ""];
+    for (const line of lines) {
+      await client.type(`${line}\n`);
+      await client.until(`[${line}]`);
+    }
+    for (const [size, count] of [[4, 500], [8000, 50], [60_000, 10]] as const) {
+      for (let at = 0; at < count; at++) lines.push(String(at).padStart(size, "-"));
+    }
+    await client.type(lines.slice(2).join("\n"));
+    await client.endInput();
+    await client.ends(0);
+    const replies = unstamped(client.stdout).split("\n");
+    assertEquals(replies.findIndex((reply, at) => reply !== `[${lines[at]}] STAMP`), lines.length);
+    assertEquals(replies.slice(lines.length), [""]);
+  });
+
+  it("counts a lost reply, and takes no late, doubled or strange datagram for one", async () => {
     await using server = await serveDatagrams(readback());
     await using stranger = await Udp.open();
     let late = () => {};
@@ -413,9 +319,19 @@ describe("client --udp", () => {
       },
     });
     const words = ["one", "two", "three"].flatMap((word) => ["-m", word]);
-    const { stdout, stderr } = await runClient(1, ["-p", relay.port, ...TIMEOUT, ...words]);
-    assertEquals(stdout, "[two] STAMP\n[three] STAMP\n");
+    const there = ["-p", relay.port, ...TIMEOUT, "--log", "json"];
+    const { stdout, stderr } = await runClient(1, [...there, ...words]);
     assertEquals(stderr, "client: no reply within 1s: 2 of 3 messages were answered\n");
+    const [summary, ...replies] = stdout.trim().split("\n").map((line) => JSON.parse(line))
+      .toReversed();
+    // The number of the lost one is left out.
+    assertEquals(
+      replies.map(({ event, seq, data }) => [event, seq, unstamped(data)]),
+      [["reply", 3, "[three] STAMP"], ["reply", 2, "[two] STAMP"]],
+    );
+    const { event, sent, answered, lost, connects, reason } = summary;
+    assertEquals([event, sent, answered, lost, connects], ["summary", 3, 2, 1, 0]);
+    assertEquals(reason, "no reply within 1s");
   });
 
   it("--quiet: each reply where it belongs, however the network treats them", async () => {
@@ -455,37 +371,16 @@ describe("client --udp", () => {
     assertMatch(
       stdout,
       new RegExp(
-        `^33 bytes ${from}=1 .*\n33 bytes ${from}=3 .*\nno reply ${from}=2\n.*\n3 sent, 2 answered, 1 lost`,
+        `^33 bytes ${from}=1 .*\n33 bytes ${from}=3 .*\nno reply ${from}=2\n.*\n3 sent, 2 answered, 1 lost \\(33 %\\)\n`,
       ),
     );
   });
 
-  it("--ping --log json: no connection is made", async () => {
+  it("--ping --log json: all are answered, exit 0, and no connection is made", async () => {
     await using server = await serveDatagrams(readback());
-    const { stdout } = await runClient(0, [
-      "-p",
-      server.port,
-      "--ping",
-      "-c",
-      1,
-      "--log",
-      "json",
-      "-q",
-    ]);
-    assertEquals(JSON.parse(stdout).connects, 0);
-  });
-
-  it("--log json: a number is left out, the summary counts it", async () => {
-    await using server = await serveDatagrams(readback());
-    await using relay = await Relay.open(server.port, {
-      reply: (seq, send) => seq !== 1 && send(),
-    });
-    const there = ["-p", relay.port, ...TIMEOUT, "--log", "json", "-m", "one", "-m", "two"];
-    const [reply, summary] = (await runClient(1, there)).stdout.trim().split("\n")
-      .map((line) => JSON.parse(line));
-    assertEquals([reply.event, reply.seq], ["reply", 2]);
-    const { event, sent, answered, lost, reason } = summary;
-    assertEquals([event, sent, answered, lost, reason], ["summary", 2, 1, 1, "no reply within 1s"]);
+    const args = ["-p", server.port, "--ping", "-c", 3, "-i", "1ms", "--log", "json", "-q"];
+    const { sent, answered, lost, connects } = JSON.parse((await runClient(0, args)).stdout);
+    assertEquals([sent, answered, lost, connects], [3, 3, 0, 0]);
   });
 
   it("nobody is there: no reply, exit 1", async () => {
@@ -518,38 +413,93 @@ describe("client --udp", () => {
     assertEquals((await runClient(1, ping)).stderr, sentence);
   });
 
-  it(
-    "a name that nobody knows, and an address that nothing may be sent to",
-    requires("linux"),
-    async () => {
-      const unknown = await runClient(1, ["--host", "no-such-name.invalid", "-m", "one"]);
-      assertMatch(
-        unknown.stderr,
-        /^client: cannot connect to no-such-name\.invalid:6969: no such name: .*\n$/,
-      );
-      for (const how of [["-m", "one"], ["--ping"]]) {
-        const everybody = await runClient(1, ["--host", "255.255.255.255", ...how]);
-        assertMatch(everybody.stderr, /^client: .*255\.255\.255\.255.*\n$/);
-      }
-    },
-  );
+  it("a name that nobody knows: a sentence, exit 1", async () => {
+    const { stderr } = await runClient(1, ["--host", "no-such-name.invalid", "-m", "one"]);
+    assertMatch(
+      stderr,
+      /^client: cannot connect to no-such-name\.invalid:6969: no such name: .*\n$/,
+    );
+  });
 
-  it("tells the server's refusal", async () => {
-    await using server = await startServer(["--udp", "--max-message", "3"]);
-    for (const framing of ["auto", "line", "raw"]) {
-      const said = ["-p", server.port, "-f", framing, "-m", "one", "-m", "three"];
-      assertEquals(await runClient(1, said), {
-        code: 1,
-        stdout: "[one] STAMP\n",
-        stderr: "client: the server refused: message longer than 3 bytes: " +
-          "1 of 2 messages were answered\n",
-      });
-    }
+  it("--framing line sends LF; the server's refusal is told, exit 1", async () => {
+    await using server = await serveDatagrams(readback(), { maxMessage: 3 });
+    await using relay = await Relay.open(server.port, {});
+    const args = ["-p", relay.port, "-f", "line", "-m", "one", "-m", "three", "-m", "two"];
+    assertEquals(await runClient(1, args), {
+      code: 1,
+      stdout: "[one] STAMP\n",
+      stderr: "client: the server refused: message longer than 3 bytes: " +
+        "1 of 3 messages were answered\n",
+    });
+    assertEquals(relay.messages, ["one\n", "three\n"]);
   });
 });
 
 describe("serveDatagrams", () => {
   const matches = () => true;
+
+  it("takes what ends a line for its ending, unless the framing is raw", async () => {
+    for (const framing of FRAMINGS) {
+      assertEquals(
+        await exchangeHere({ framing }, "hello\n", "hello"),
+        [framing === "raw" ? "[hello\n] STAMP" : "[hello] STAMP\n", "[hello] STAMP"],
+      );
+    }
+  });
+
+  it("refuses a message over maxMessage, and hears the next", async () => {
+    const error = "error: message longer than 3 bytes";
+    assertEquals(await exchangeHere({ maxMessage: 3 }, "four\n", "four", "one\n"), [
+      `${error}\n`,
+      error,
+      "[one] STAMP\n",
+    ]);
+  });
+
+  it("says so where the reply fits no datagram", async () => {
+    const most = 65507 - "[] ".length - 24;
+    const [fits, over] = await exchangeHere({}, "x".repeat(most), "x".repeat(most + 1));
+    assertEquals(fits, `[${"x".repeat(most)}] STAMP`);
+    assertEquals(over, "error: reply longer than 65507 bytes");
+  });
+
+  it("says why it can't listen", async () => {
+    await using udp = await Udp.open();
+    const { port } = udp;
+    const { message } = await assertRejects(() => serveDatagrams(readback(), { port }), Error);
+    assertEquals(
+      message,
+      `cannot listen on 127.0.0.1:${port}: the port is in use: stop the other program, ` +
+        "or choose another --port (0 takes a free one)",
+    );
+  });
+
+  it("on an IPv6 address answers there", async () => {
+    await using server = await serveDatagrams(readback(), { hostname: "::1" });
+    await using udp = await Udp.open("::1");
+    assertEquals(unstamped(await udp.ask("hello", server.port)), "[hello] STAMP");
+  });
+
+  it("two that are put to each other end", async () => {
+    await using one = await serveDatagrams(readback(), { maxMessage: 100, ignore: isReply });
+    await using two = await serveDatagrams(readback(), { maxMessage: 10, ignore: isReply });
+    await using udp = await Udp.open();
+    for (const data of ["hello", "hello\n", "x".repeat(50), "x".repeat(500)]) {
+      await udp.send(data, one.port);
+      // What either says goes to the other; a word of its own shows that nothing else is left.
+      await udp.send("over", one.port);
+      const said: string[] = [];
+      for (let over = 0; over < 2;) {
+        const { data: reply, port } = await udp.next();
+        if (/^\[over\]/.test(reply)) over++;
+        else said.push(reply);
+        const to = port === one.port ? two.port : one.port;
+        if (!/^\[over\]/.test(reply)) await udp.send(reply, to);
+        if (over === 1 && /^\[over\]/.test(reply)) await udp.send("over", two.port);
+      }
+      assert(said.length <= 2, said.join("\n"));
+    }
+  });
 
   it("UDPServer, as test_socketserver has it: three clients get their words back", async () => {
     await using server = await serveDatagrams((message, reply) => reply.write(message));
@@ -683,6 +633,18 @@ describe("serveDatagrams", () => {
 });
 
 describe("DatagramPeer", () => {
+  it("with line framing sends LF, else nothing; a refusal rejects in each", async () => {
+    await using server = await serveDatagrams(readback(), { maxMessage: 3 });
+    await using relay = await Relay.open(server.port, {});
+    for (const framing of FRAMINGS) {
+      using peer = await DatagramPeer.connect({ port: relay.port, framing, timeout: 5000 });
+      assertEquals(unstamped((await peer.request("one")).text), "[one] STAMP");
+      const refusal = "the server refused: message longer than 3 bytes";
+      await assertRejects(() => peer.request("three"), ErrorReply, refusal);
+    }
+    assertEquals(relay.messages, ["one", "three", "one\n", "three\n", "one", "three"]);
+  });
+
   it("finds whose reply it is among many, and ends when closed", async () => {
     await using server = await serveDatagrams(readback());
     const peer = await DatagramPeer.connect({ port: server.addr.port });
@@ -722,6 +684,17 @@ describe("DatagramPeer", () => {
       "before",
       "hello",
     ]);
+  });
+
+  it("in a conversation takes an error reply for a reply, and goes on", async () => {
+    await using server = await serveDatagrams(readback(), { orders: true });
+    using peer = await DatagramPeer.connect({ port: server.port, timeout: 5000 });
+    const replies: string[] = [];
+    await talk(new DatagramTurns(peer), listed(["one", "!error=no two", "three"].map(latin1)), {
+      onReply: (reply) => Promise.resolve(void replies.push(unstamped(text(reply ?? latin1(""))))),
+      onUnsolicited: () => Promise.reject(new Error("unsolicited")),
+    });
+    assertEquals(replies, ["[one] STAMP", "error: no", "[three] STAMP"]);
   });
 
   it("keeps its first failure, however often it is closed", async () => {
