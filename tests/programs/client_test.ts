@@ -1,12 +1,19 @@
 /** The client as its user sees it: conversation, one-liners, filter, errors, exit codes. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readback, serve } from "../../lib/mod.ts";
+import { OPTIONS } from "../../lib/cli/client_options.ts";
+import { Filter } from "../../lib/cli/filter.ts";
+import { parse, UsageError } from "../../lib/cli/options.ts";
+import { BufferedConn } from "../../lib/net/buffered_conn.ts";
+import { connect } from "../../lib/net/connect.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program, type ProgramOptions } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
+import { unstamped } from "../support/replies.ts";
 import { run } from "../support/run.ts";
 
 /** Runs the client to its end. */
@@ -15,6 +22,26 @@ const runClient = (
   input: string | Uint8Array = "",
   options: ProgramOptions = {},
 ) => run(startClient(args, options), { input });
+
+/** Runs the filter in this process; returns its output, and the sentence with which it fails. */
+async function filterHere(port: number, lines: string, timeout = 5000): Promise<[string, string]> {
+  const conn = new BufferedConn(await connect({ port }), timeout);
+  const left = [latin1(lines)];
+  const read = (into: Uint8Array) => {
+    const bytes = left.shift();
+    into.set(bytes ?? []);
+    return Promise.resolve(bytes?.length ?? null);
+  };
+  let output = "";
+  const write = (bytes: Uint8Array) => Promise.resolve(output += text(bytes));
+  const failure = await sentenceOf(new Filter(conn, "auto").run({ read }, { write }));
+  conn.close();
+  return [unstamped(output), failure];
+}
+
+/** Returns the sentence with which something fails. */
+const sentenceOf = async (action: Promise<unknown>) =>
+  (await assertRejects(() => action, Error)).message;
 
 describe("the conversation through pipes", () => {
   it("is the tutorial's, until a blank line", async () => {
@@ -29,66 +56,40 @@ describe("the conversation through pipes", () => {
     assert(!server.stdout.includes("not said"));
   });
 
-  it("ends at end-of-file; a last line needs no ending, CRLF is one", async () => {
-    await using server = serve(readback());
-    const { code, stdout } = await runClient(["127.0.0.1", server.port], "a\r\nb");
-    assertEquals([code, stdout], [
-      0,
-      ">>:a\nClient received data: [a] STAMP\n>>:b\nClient received data: [b] STAMP\n>>:\n",
-    ]);
-  });
-
-  it("passes bytes that are no text unchanged", async () => {
-    await using server = serve(readback());
-    await using client = startClient(["--port", server.port]);
-    await client.type(Uint8Array.of(0xff, 0, 0xe4, 10));
+  it("ends at end-of-file; CRLF is an ending, other bytes and an error reply go through", async () => {
+    await using server = serve(readback(), { orders: true });
+    await using client = startClient(["127.0.0.1", server.port]);
+    await client.type(latin1("a\r\n\xff\0\xe4\n!error=no two\nthree"));
     await client.endInput();
     await client.ends(0);
-    const said = [...client.stdoutBytes];
-    const reply = said.lastIndexOf("[".charCodeAt(0));
-    assertEquals(said.slice(reply, reply + 5), [0x5b, 0xff, 0, 0xe4, 0x5d]);
+    assertEquals(
+      unstamped(text(client.stdoutBytes)),
+      ">>:a\nClient received data: [a] STAMP\n" +
+        ">>:\xff\0\xe4\nClient received data: [\xff\0\xe4] STAMP\n" +
+        ">>:!error=no two\nClient received data: error: no\n" +
+        ">>:three\nClient received data: [three] STAMP\n>>:\n",
+    );
   });
 
-  it("continues after an error reply, over UDP too: exit 0", async () => {
-    for (const udp of [[], ["--udp"]]) {
-      await using server = await startServer([...udp, "--orders"]);
-      const input = "one\n!error=no two\nthree\n";
-      const { code, stdout } = await runClient(["-p", server.port, ...udp], input);
-      assertEquals([code, stdout.replaceAll(/.*>>:/g, "")], [
-        0,
-        "one\nClient received data: [one] STAMP\n!error=no two\nClient received data: error: no\n" +
-        "three\nClient received data: [three] STAMP\n\n",
-      ]);
-    }
-  });
-
-  it("--once is one message", async () => {
-    await using server = await startServer(["--once"]);
-    const { code, stdout } = await runClient(["-p", server.port, "--once"], "one\ntwo\n");
-    assertEquals([code, stdout], [0, ">>:one\nClient received data: [one] STAMP\n"]);
-    await server.ends(0);
-  });
-
-  it("says at once when the server goes away, exit 1", requires("signals"), async () => {
-    await using server = await startServer();
+  it("says at once when the server goes away, exit 1", async () => {
+    await using server = serve(readback(), { grace: 0 });
     await using client = startClient(["-p", server.port]);
     await client.type("hello\n");
     await client.until(/received.*\n>>:/);
-    server.signal("SIGTERM");
+    await server.shutdown();
     await client.ends(1);
     assertEquals(client.stderr, "client: the server has closed the connection\n");
-    await server.ends(0);
   });
 
-  it("--loopback talks to a server of its own", async () => {
-    const { code, stdout } = await runClient(["--loopback"], "hello\n");
-    assertEquals([code, stdout], [0, ">>:hello\nClient received data: [hello] STAMP\n>>:\n"]);
+  it("--loopback talks to a server of its own; --once is one message", async () => {
+    const { code, stdout } = await runClient(["--loopback", "--once"], "one\ntwo\n");
+    assertEquals([code, stdout], [0, ">>:one\nClient received data: [one] STAMP\n"]);
   });
 });
 
 describe("--duplex", () => {
   it("sends as typed and shows what comes, without turns or a prompt", async () => {
-    await using server = await startServer(["--framing", "line"]);
+    await using server = serve(readback(), { framing: "line" });
     const { code, stdout, stderr } = await runClient(["-p", server.port, "--duplex"], "a\n\nb");
     const shown = ["[a] STAMP", "[] STAMP", "[b] STAMP"].map((line) => `Server says: ${line}\n`);
     assertEquals([code, stdout, stderr], [0, shown.join(""), ""]);
@@ -105,41 +106,37 @@ describe("--message", () => {
     });
   });
 
-  it("says what the server refused, exit 1", async () => {
-    await using server = await startServer(["--max-message", "3"]);
+  it("says what the server refused, its escapes shown and not obeyed, exit 1", async () => {
+    await using server = serve((message, reply) => {
+      reply.write(message.length > 3 ? "error: \x1b]0;mine\x07\rno" : `got ${message.text}`);
+    });
     assertEquals(await runClient(["-p", server.port, "-m", "123", "-m", "1234", "-m", "no"]), {
       code: 1,
-      stdout: "[123] STAMP\n",
-      stderr: "client: the server refused: message longer than 3 bytes: " +
+      stdout: "got 123\n",
+      stderr: "client: the server refused: \\x1b]0;mine\\x07\\rno: " +
         "1 of 3 messages were answered\n",
     });
   });
 });
 
 describe("--quiet", () => {
-  it("is a filter: endings mirrored, blank lines said too", async () => {
+  it("is a filter: endings mirrored, blank lines said too, 10,000 messages in order", async () => {
     await using server = serve(readback());
-    assertEquals(await runClient(["-p", server.port, "--quiet"], "a\r\nb\n\nlast"), {
-      code: 0,
-      stdout: "[a] STAMP\r\n[b] STAMP\n[] STAMP\n[last] STAMP",
-      stderr: "",
-    });
-  });
-
-  it("20,000 messages, in order", async () => {
-    await using server = serve(readback());
-    const numbers = Array.from({ length: 20_000 }, (_, number) => number);
-    await using client = startClient(["-p", server.port, "--quiet"]);
-    await client.type(numbers.map((number) => `${number}\n`).join(""));
-    await client.endInput();
-    await client.ends(0);
-    const replies = client.stdout.trimEnd().split("\n");
-    assertEquals(replies.length, numbers.length);
-    for (const number of numbers) assert(replies[number]?.startsWith(`[${number}] `));
+    const numbers = Array.from({ length: 10_000 }, (_, number) => String(number));
+    const lines = ["a\r", "b", "", ...numbers, "last"];
+    const { code, stdout, stderr } = await runClient(
+      ["-p", server.port, "--quiet"],
+      lines.join("\n"),
+    );
+    assertEquals([code, stderr], [0, ""]);
+    const replies = lines.map((line) => line === "a\r" ? "[a] STAMP\r" : `[${line}] STAMP`);
+    const printed = stdout.split("\n");
+    assertEquals(printed.find((reply, at) => reply !== replies[at]), undefined);
+    assertEquals(printed.length, replies.length);
   });
 
   it("says what the server refused, and how many were answered; the refusal is no reply", async () => {
-    await using server = await startServer(["--max-message", "3"]);
+    await using server = serve(readback(), { maxMessage: 3 });
     assertEquals(await runClient(["-p", server.port, "--quiet"], "123\n1\n1234\nno\n"), {
       code: 1,
       stdout: "[123] STAMP\n[1] STAMP\n",
@@ -173,19 +170,8 @@ describe("a server that keeps no rule", () => {
       await conn.read(new Uint8Array(1024));
       for (;;) await conn.write(reply("a"));
     });
-    const { code, stderr } = await runClient(["-p", server.port, "-q"], "a\nb\n");
-    assertEquals(code, 1);
-    assertMatch(stderr, /^client: the server sent more replies than messages\n$/);
-  });
-
-  it("that says terminal escapes when it refuses: they are shown, not obeyed", async () => {
-    await using server = FakeServer.start(async (conn) => {
-      await conn.read(new Uint8Array(1024));
-      await conn.write(new TextEncoder().encode("error: \x1b]0;mine\x07\rno\n"));
-    });
-    const { code, stderr } = await runClient(["-p", server.port, "-m", "a"]);
-    const said = "client: the server refused: \\x1b]0;mine\\x07\\rno";
-    assertEquals([code, stderr.slice(0, said.length)], [1, said]);
+    const [, failure] = await filterHere(server.port, "a\nb\n");
+    assertEquals(failure, "the server sent more replies than messages");
   });
 });
 
@@ -218,14 +204,11 @@ describe("a server that speaks raw", () => {
     assertEquals([code, stdout], [0, "[a] STAMP\n[b] STAMP\r\n[\u00e9] STAMP"]);
   });
 
-  it("can't be told a blank line: a sentence, exit 1", async () => {
+  it("can't be told a blank line", async () => {
     await using server = tutorial();
-    const { code, stdout, stderr } = await runClient(["-p", server.port, "-q"], "a\n\nb\n");
-    assertEquals([code, stdout], [1, "[a] STAMP\n"]);
-    assertMatch(
-      stderr,
-      /^client: an empty message can't be sent to a server that uses raw framing\n$/,
-    );
+    const sentence = "an empty message can't be sent to a server that uses raw framing";
+    assertEquals(await filterHere(server.port, "a\n\nb\n"), ["[a] STAMP\n", sentence]);
+    assertEquals(server.received, "a\n");
   });
 
   it("--framing raw sends no LF at all", async () => {
@@ -254,13 +237,6 @@ describe("when it goes wrong", () => {
         /cannot connect to 127\.0\.0\.1:1: connection refused: .+/,
       ],
       [
-        "no such name",
-        ["no-such-name.invalid"],
-        1,
-        /cannot connect to no-such-name\.invalid:6969: no such name: .+/,
-      ],
-      ["a near miss", ["--prot", 1], 2, /unknown option "--prot": did you mean --port\?/],
-      [
         "two modes",
         ["-q", "-m", "a"],
         2,
@@ -275,37 +251,41 @@ describe("when it goes wrong", () => {
     });
   }
 
-  it("a black hole: gives up after --timeout", requires("linux"), async () => {
+  it("no such name: a sentence", async () => {
+    assertEquals(
+      await sentenceOf(connect({ hostname: "no-such-name.invalid" })),
+      "cannot connect to no-such-name.invalid:6969: no such name: check --host",
+    );
+  });
+
+  it("a near miss: a sentence", () => {
+    const { message } = assertThrows(() => parse(OPTIONS, ["--prot", "1"]), UsageError);
+    assertEquals(message, 'unknown option "--prot": did you mean --port?');
+  });
+
+  it("a black hole: gives up after the timeout", requires("linux"), async () => {
     // A listener whose queue is full answers no one: the kernel drops what comes.
     using hole = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
     using fillers = new DisposableStack();
     for (let filler = 0; filler < 2; filler++) {
       fillers.use(await Deno.connect({ port: hole.addr.port }));
     }
-    const { code, stderr } = await runClient(["-p", hole.addr.port, "--timeout", "300ms"]);
-    assertEquals([code, stderr], [
-      1,
-      `client: cannot connect to 127.0.0.1:${hole.addr.port}: no answer within 0.3s\n`,
-    ]);
+    const { port } = hole.addr;
+    assertEquals(
+      await sentenceOf(connect({ port, timeout: 300 })),
+      `cannot connect to 127.0.0.1:${port}: no answer within 0.3s`,
+    );
   });
 
   it("a server that never answers: gives up after --timeout", async () => {
     await using server = FakeServer.start(
       async (conn) => void await conn.read(new Uint8Array(10)),
-      {
-        keepOpen: true,
-      },
+      { keepOpen: true },
     );
-    for (const mode of [["-m", "hello"], ["-q"]]) {
-      const { code, stderr } = await runClient(
-        ["-p", server.port, "-t", "300ms", ...mode],
-        "hello\n",
-      );
-      assertEquals([code, stderr], [
-        1,
-        "client: no reply within 0.3s: 0 of 1 messages were answered\n",
-      ]);
-    }
+    const { code, stderr } = await runClient(["-p", server.port, "-t", "300ms", "-m", "hello"]);
+    const sentence = "no reply within 0.3s";
+    assertEquals([code, stderr], [1, `client: ${sentence}: 0 of 1 messages were answered\n`]);
+    assertEquals(await filterHere(server.port, "hello\n", 300), ["", sentence]);
   });
 
   it("a server that resets: counted, exit 1", async () => {
@@ -326,14 +306,11 @@ describe("when it goes wrong", () => {
       await conn.read(new Uint8Array(10));
       for (;;) await conn.write(new Uint8Array(65536).fill(120));
     });
-    for (const mode of [["-m", "a"], ["-q"]]) {
-      const { code, stderr } = await runClient(["-p", server.port, ...mode], "a\n");
-      assertEquals(code, 1);
-      assertMatch(
-        stderr,
-        /^client: a reply is longer than \d+ bytes: 0 of 1 messages were answered\n$/,
-      );
-    }
+    const [output, failure] = await filterHere(server.port, "a\n");
+    assertEquals(output, "");
+    assertMatch(failure, /^a reply is longer than \d+ bytes$/);
+    const { code, stderr } = await runClient(["-p", server.port, "-m", "a"]);
+    assertEquals([code, stderr], [1, `client: ${failure}: 0 of 1 messages were answered\n`]);
   });
 
   it("SIGTERM and SIGINT: 143 and 130", requires("signals"), async () => {
