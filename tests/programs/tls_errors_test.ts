@@ -2,6 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { after, before, describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { Certificates } from "../support/certificates.ts";
 import { Peer } from "../../lib/client/peer.ts";
 import { readTls } from "../../lib/net/pem.ts";
@@ -10,12 +11,16 @@ import { Program } from "../../lib/testing/program.ts";
 import { type ServerProgram, startClient, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 
+/** Keeps openssl from loading the certificates that the system trusts, which costs 25 ms of CPU time. */
+const NO_STORE = ["-no-CAfile", "-no-CApath", "-no-CAstore"];
 const TOO_OLD = "it offers neither TLS 1.2 nor 1.3";
 const NOTHING_IN_COMMON = "no cipher or key exchange in common, or none for our kind of key";
 const NO_TLS = "it does not speak TLS, which is required here";
 const UNTRUSTED = "it does not trust the signer of our certificate";
 
-describe("a server says of a client why it was not let in:", requires("openssl"), () => {
+const NEEDS = requires("openssl");
+
+describe("a server says of a client why it was not let in:", () => {
   let certificates: Certificates;
   let server: ServerProgram;
 
@@ -65,9 +70,9 @@ describe("a server says of a client why it was not let in:", requires("openssl")
       ],
     ] as const
   ) {
-    it(`openssl s_client ${options}`, async () => {
+    it(`openssl s_client ${options}`, NEEDS, async () => {
       const words = options.replace(/\w+\.pem/, (file) => certificates.path(file)).split(" ");
-      const connect = ["-connect", `127.0.0.1:${server.port}`];
+      const connect = ["-connect", `127.0.0.1:${server.port}`, ...NO_STORE];
       await using client = new Program(["openssl", "s_client", ...connect, ...words]);
       assertEquals(await refused(), reason);
       await client.endInput();
@@ -86,37 +91,50 @@ const ASKS = "it requires a client certificate: give one with --cert and --key";
 const UNKNOWN = "it does not trust the signer of our certificate: choose another --cert";
 
 /** An `openssl s_server`, which says every line backwards. */
-async function startOpenssl(
-  certificates: Certificates,
-  name: string,
-  options = "",
-): Promise<[Program, number]> {
-  const path = (file: string) => certificates.path(file);
-  const identity = ["-cert", path(`${name}.pem`), "-key", path(`${name}.key`)];
-  const words = options.replace(/\w+\.pem/, path).split(" ").filter((word) => word !== "");
-  const accept = ["-accept", "127.0.0.1:0", "-rev"];
-  const server = new Program(["openssl", "s_server", ...accept, ...identity, ...words]);
-  const [, port] = await server.until(/ACCEPT .*:(\d+)/);
-  return [server, Number(port)];
+class OpensslServer extends Program {
+  port = 0;
+
+  /** Starts one that has a certificate of that name. */
+  static async start(
+    certificates: Certificates,
+    name: string,
+    options: string,
+  ): Promise<OpensslServer> {
+    const path = (file: string) => certificates.path(file);
+    const identity = ["-cert", path(`${name}.pem`), "-key", path(`${name}.key`)];
+    const words = options.replace(/\w+\.pem/, path).split(" ").filter((word) => word !== "");
+    const accept = ["-accept", "127.0.0.1:0", "-rev", ...NO_STORE];
+    const server = new OpensslServer(["openssl", "s_server", ...accept, ...identity, ...words]);
+    const [, port] = await server.until(/ACCEPT .*:(\d+)/).catch(async (error) => {
+      await server.close();
+      throw error;
+    });
+    server.port = Number(port);
+    return server;
+  }
 }
 
-describe("a client says of a server", requires("openssl"), () => {
+describe("a client says of a server", NEEDS, () => {
+  /** The signer, the servers' certificates, and one of a client. */
   let certificates: Certificates;
+  /** Another signer, and a client's certificate that it signed. */
+  let others: Certificates;
 
   before(async () => {
     certificates = await Certificates.make();
     await certificates.sign("server", "DNS:localhost,IP:127.0.0.1");
-    await certificates.sign("client", "DNS:client");
-    await certificates.sign("nameless", "");
     await certificates.sign("version1", "", 2, 1);
+    others = await Certificates.make();
+    for (const signer of [certificates, others]) await signer.sign("client", "DNS:client");
   });
-  after(() => certificates[Symbol.asyncDispose]());
+  after(async () => {
+    for (const made of [certificates, others]) await made[Symbol.asyncDispose]();
+  });
 
   /** What a server says to "hello", or why not. */
-  async function say(port: number, ca: string, own?: string): Promise<string> {
-    const path = (file: string) => certificates.path(file);
-    const identity = { cert: own && path(`${own}.pem`), key: own && path(`${own}.key`) };
-    const tls = await readTls({ ca: path(ca), ...identity });
+  async function say(port: number, ca: string, own?: Certificates): Promise<string> {
+    const identity = { cert: own?.path("client.pem"), key: own?.path("client.key") };
+    const tls = await readTls({ ca: certificates.path(ca), ...identity });
     try {
       using peer = await Peer.connect({ port, tls, timeout: 10_000, framing: "line" });
       return (await peer.request("hello")).text;
@@ -125,61 +143,63 @@ describe("a client says of a server", requires("openssl"), () => {
     }
   }
 
+  const OURS = "with a certificate of ours";
+  const NONE = "without a certificate of ours";
+  const STRANGE = "with one of ours whose signer it does not know";
+  const identityOf = (which: string) =>
+    which === OURS ? certificates : which === STRANGE ? others : undefined;
+  const VERIFY = "-Verify 1 -CAfile ca.pem -verify_return_error";
+
   for (
-    const [name, options, own, said] of [
-      ["server", "", undefined, "olleh"],
-      ["server", "-Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
-      ["server", "-tls1_2 -Verify 1 -CAfile ca.pem -verify_return_error", "client", "olleh"],
-      ["server", "-Verify 1", undefined, `the server has ended the TLS connection: ${ASKS}`],
-      ["server", "-tls1_2 -Verify 1", undefined, `cannot connect: ${OR_ASKS}`],
-      [
-        "server",
-        "-Verify 1 -CAfile version1.pem -verify_return_error",
-        "client",
-        `the server has ended the TLS connection: ${UNKNOWN}`,
-      ],
-      [
-        "server",
-        "-tls1_2 -Verify 1 -CAfile version1.pem -verify_return_error",
-        "client",
-        `cannot connect: ${UNKNOWN}`,
-      ],
-      ["server", "-tls1_2 -cipher AES128-SHA", undefined, `cannot connect: ${OR_ASKS}`],
-      ["server", "-tls1_2 -cipher AES128-SHA", "client", `cannot connect: ${NO_CIPHER}`],
-      [
-        "server",
-        "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256",
-        "client",
-        `cannot connect: ${NO_CIPHER}`,
-      ],
-      ["server", "-tls1_3 -groups secp521r1", "client", `cannot connect: ${NO_CIPHER}`],
-      ["server", "-tls1_1 -cipher DEFAULT@SECLEVEL=0", undefined, `cannot connect: ${TOO_OLD}`],
-      [
-        "nameless",
-        "",
-        undefined,
-        `cannot connect: its certificate has no name (in a subjectAltName): ${RECIPE}`,
-      ],
-      [
-        "version1",
-        "",
-        undefined,
+    const [name, options, clients] of [
+      ["server", "", [[NONE, "olleh"]]],
+      ["server", `-tls1_2 ${VERIFY}`, [
+        [OURS, "olleh"],
+        [NONE, `cannot connect: ${OR_ASKS}`],
+        [STRANGE, `cannot connect: ${UNKNOWN}`],
+      ]],
+      ["server", "-tls1_2 -cipher AES128-SHA", [
+        [NONE, `cannot connect: ${OR_ASKS}`],
+        [OURS, `cannot connect: ${NO_CIPHER}`],
+      ]],
+      ["server", "-tls1_3 -ciphersuites TLS_AES_128_CCM_SHA256", [
+        [OURS, `cannot connect: ${NO_CIPHER}`],
+      ]],
+      ["server", "-tls1_3 -groups secp521r1", [[OURS, `cannot connect: ${NO_CIPHER}`]]],
+      ["server", "-tls1_1 -cipher DEFAULT@SECLEVEL=0", [[NONE, `cannot connect: ${TOO_OLD}`]]],
+      ["version1", "", [[
+        NONE,
         `cannot connect: its certificate is X.509 version 1, and only version 3 has names: ${RECIPE}`,
-      ],
-      [
-        "ca",
-        "",
-        undefined,
-        `cannot connect: its certificate is a signer's, and the server needs one that is not: ${RECIPE}`,
-      ],
+      ]]],
     ] as const
   ) {
-    it(`${name}.pem ${options}, ${own ? "with" : "without"} a certificate of ours`, async () => {
-      const [server, port] = await startOpenssl(certificates, name, options);
-      await using _ = server;
-      assertEquals(await say(port, "ca.pem", own), said);
+    const all = clients.map(([which]) => which).join("; ");
+    it(`${name}.pem ${options}, ${all}`, async () => {
+      await using server = await OpensslServer.start(certificates, name, options);
+      for (const [which, said] of clients) {
+        assertEquals(await say(server.port, "ca.pem", identityOf(which)), said, which);
+      }
     });
   }
+
+  it(`server.pem ${VERIFY}: nothing, where --cert and --key show who the client is`, async () => {
+    await using server = await OpensslServer.start(certificates, "server", VERIFY);
+    const path = (file: string) => certificates.path(file);
+    const identity = ["--cert", path("client.pem"), "--key", path("client.key")];
+    await using client = startClient(
+      ["-p", server.port, "--tls", "--ca", path("ca.pem"), ...identity, "-m", "hello"],
+    );
+    await client.ends(0);
+    assertEquals(client.stdout, "olleh\n");
+    await server.untilError(/Peer certificate: CN = client\n/);
+    for (const [which, why] of [[NONE, ASKS], [STRANGE, UNKNOWN]] as const) {
+      assertEquals(
+        await say(server.port, "ca.pem", identityOf(which)),
+        `the server has ended the TLS connection: ${why}`,
+        which,
+      );
+    }
+  });
 
   it("how to make a right certificate, and that does", async () => {
     const [, command = ""] = /: (openssl .*)$/.exec(RECIPE) ?? [];
@@ -191,23 +211,8 @@ describe("a client says of a server", requires("openssl"), () => {
     }).output();
     assertEquals(success, true);
     const path = (file: string) => certificates.path(file);
-    await using server = await startServer([
-      ...["--tls-cert", path("cert.pem"), "--tls-key", path("key.pem")],
-    ]);
+    const identity = await readTls({ cert: path("cert.pem"), key: path("key.pem") });
+    await using server = serve(readback(), identity);
     assertMatch(await say(server.port, "cert.pem"), /^\[hello\]/);
-  });
-
-  it("nothing, where --cert and --key show who the client is", async () => {
-    const options = "-Verify 1 -CAfile ca.pem -verify_return_error";
-    const [server, port] = await startOpenssl(certificates, "server", options);
-    await using _ = server;
-    const path = (file: string) => certificates.path(file);
-    const identity = ["--cert", path("client.pem"), "--key", path("client.key")];
-    await using client = startClient(
-      ["-p", port, "--tls", "--ca", path("ca.pem"), ...identity, "-m", "hello"],
-    );
-    await client.ends(0);
-    assertEquals(client.stdout, "olleh\n");
-    await server.untilError(/Peer certificate: CN = client\n/);
   });
 });
