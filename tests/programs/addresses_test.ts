@@ -1,8 +1,10 @@
 /** Where a server can be: Unix sockets, both families, names; and a server that is not up yet. */
 
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { readback, serve } from "../../lib/mod.ts";
+import { type ConnectOptions, Peer, readback, serve } from "../../lib/mod.ts";
+import { OPTIONS } from "../../lib/cli/client_options.ts";
+import { parse, UsageError } from "../../lib/cli/options.ts";
 import {
   addressesOf,
   addressOrName,
@@ -36,10 +38,23 @@ async function leaveBehind(path: string): Promise<void> {
   await Deno.rename(`${path}.moved`, path);
 }
 
-/** Says one message; gives what came of it. */
+/** Says one message with the client; gives what came of it. */
 async function say(args: readonly (string | number)[]): Promise<[number, string, string]> {
   const { code, stdout, stderr } = await run(startClient([...args, "--message", "hello"]));
   return [code, stdout, stderr];
+}
+
+/** Checks that a server answers a client in this process. */
+async function assertAnswers(where: ConnectOptions): Promise<void> {
+  using peer = await Peer.connect({ ...where, framing: "line" });
+  assertEquals(unstamped((await peer.request("hello")).text), "[hello] STAMP");
+}
+
+/** Where a command line sends the client. */
+function placeOf(...args: readonly (string | number)[]): ConnectOptions {
+  const options = parse(OPTIONS, args.map(String));
+  assert(typeof options !== "string");
+  return { hostname: options.host, port: options.port };
 }
 
 describe("--unix", UNIX, () => {
@@ -47,43 +62,31 @@ describe("--unix", UNIX, () => {
     await using here = await folder();
     await using server = await startServer(["--unix", here.socket]);
     assertEquals(server.stdout.split("\n")[0], `listening on ${here.socket}`);
-    for (const number of [1, 2]) {
-      assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
-      await server.until(`Server received data: "hello" from unix#${number}\n`);
-    }
+    assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
+    await server.until('Server received data: "hello" from unix#1\n');
+    await assertAnswers({ path: here.socket });
+    await server.until('Server received data: "hello" from unix#2\n');
     server.signal("SIGTERM");
     await server.ends(0);
     await assertRejects(() => Deno.lstat(here.socket), Deno.errors.NotFound);
   });
 
-  it("tells its clients apart in JSON too", async () => {
-    await using here = await folder();
-    await using server = await startServer(["--unix", here.socket, "--log", "json"]);
-    assertEquals(JSON.parse(server.stdout.split("\n")[0] ?? "").address, here.socket);
-    await say(["--unix", here.socket]);
-    await server.until(/"event":"message","client":"unix#1"/);
-  });
-
-  it("takes the place of a server that was killed", async () => {
+  it("takes the place of a server that was killed; leaves it to another at the end", async () => {
     await using here = await folder();
     {
       await using killed = await startServer(["--unix", here.socket]);
       killed.signal("SIGKILL");
       await killed.exitCode();
     }
-    await using _server = await startServer(["--unix", here.socket]);
-    assertEquals(await say(["--unix", here.socket]), [0, "[hello] STAMP\n", ""]);
-  });
-
-  it("a path that another has taken over is left to it at the end", async () => {
-    await using here = await folder();
-    const args = ["--unix", here.socket];
-    await using first = await startServer(args);
+    await using server = await startServer(["--unix", here.socket, "--log", "json"]);
+    assertEquals(JSON.parse(server.stdout.split("\n")[0] ?? "").address, here.socket);
+    await assertAnswers({ path: here.socket });
+    await server.until(/"event":"message","client":"unix#1"/);
     await Deno.remove(here.socket);
-    await using _second = await startServer(args);
-    first.signal("SIGTERM");
-    await first.ends(0);
-    assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
+    await using _other = serve(readback(), { listeners: await listen({ path: here.socket }) });
+    server.signal("SIGTERM");
+    await server.ends(0);
+    await assertAnswers({ path: here.socket });
   });
 
   it("of several that start at once on a stale file one listens, and is reached", async () => {
@@ -106,50 +109,45 @@ describe("--unix", UNIX, () => {
 
   it("does not take a live server's place, nor a file's that is no socket", async () => {
     await using here = await folder();
-    await using _server = await startServer(["--unix", here.socket]);
-    const args = ["--unix", here.socket];
-    await using second = new Program([...program("server", args), ...args]);
-    await second.ends(1);
-    assertMatch(second.stderr, /^server: cannot listen on .*: another server listens there: /);
-    assertEquals(await say(args), [0, "[hello] STAMP\n", ""]);
+    await using _server = serve(readback(), { listeners: await listen({ path: here.socket }) });
+    const taken = "another server listens there: stop it, or choose another path";
+    assertEquals(
+      await refusal(listen({ path: here.socket })),
+      `listen on ${here.socket}: ${taken}`,
+    );
+    await assertAnswers({ path: here.socket });
 
     const file = `${here.socket}.txt`;
     await Deno.writeTextFile(file, "precious");
-    await using third = new Program([...program("server", args), "--unix", file]);
-    await third.ends(1);
-    assertMatch(
-      third.stderr,
-      /^server: cannot listen on .*: a file that is not a socket is there\n$/,
-    );
+    const why = "a file that is not a socket is there";
+    assertEquals(await refusal(listen({ path: file })), `listen on ${file}: ${why}`);
     assertEquals(await Deno.readTextFile(file), "precious");
   });
 
   it("says why not", async () => {
     await using here = await folder();
     const long = `${here.socket}${"x".repeat(107)}`;
+    const tooLong = "a socket's path has at most 107 bytes";
+    const nobody = "connection refused: start a server, or check --unix";
     for (
       const [path, server, client] of [
-        [`${here.socket}/none/s`, "no such folder", "connection refused: start a server, or"],
-        [long, "a socket's path has at most 107 bytes", "a socket's path has at most 107 bytes"],
+        [`${here.socket}/none/s`, "no such folder", nobody],
+        [long, tooLong, tooLong],
       ] as const
     ) {
-      await using attempt = new Program([...program("server", ["--unix"]), "--unix", path]);
-      await attempt.ends(1);
-      assertMatch(attempt.stderr, new RegExp(`^server: cannot listen on .*: ${server}\n$`));
-      const [code, , stderr] = await say(["--unix", path]);
-      assertEquals(code, 1);
-      assertMatch(stderr, new RegExp(`^client: cannot connect to .*: ${client}`));
+      assertEquals(await refusal(listen({ path })), `listen on ${path}: ${server}`);
+      assertEquals(await refusal(connect({ path })), `connect to ${path}: ${client}`);
     }
-    for (const path of [here.socket.replace(/[^/]*$/, ""), new URL(import.meta.url).pathname]) {
-      const [code, , stderr] = await say(["--unix", path]);
-      assertEquals([code, stderr], [
-        1,
-        `client: cannot connect to ${path}: that is not a socket: check --unix\n`,
-      ]);
+    for (const path of [`${here.folder}/`, new URL(import.meta.url).pathname]) {
+      const why = "that is not a socket: check --unix";
+      assertEquals(await refusal(connect({ path })), `connect to ${path}: ${why}`);
     }
     await using unable = new Program([...program("server"), "--unix", here.socket]);
     await unable.ends(1);
-    assertMatch(unable.stderr, /: permission denied: run it with --allow-\w+\n$/);
+    assertMatch(
+      unable.stderr,
+      /^server: cannot listen on .*: permission denied: run it with --allow-\w+\n$/,
+    );
   });
 
   it("waits while the listen queue is full, within --timeout, then says so", async () => {
@@ -170,7 +168,7 @@ describe("--unix", UNIX, () => {
 
   it("answers socat and nc", requires("socat", "nc"), async () => {
     await using here = await folder();
-    await using _server = await startServer(["--unix", here.socket]);
+    await using _server = serve(readback(), { path: here.socket });
     for (
       const command of [
         ["socat", "-t", "10", "-", `UNIX:${here.socket}`],
@@ -190,9 +188,9 @@ describe("both families", () => {
   it("--host :: hears IPv4 clients too, and shows them as such", async () => {
     await using server = await startServer(["--host", "::"]);
     assertMatch(server.stdout, /^listening on \[::\]:\d+\n/);
-    assertEquals(await say(["127.0.0.1", server.port]), [0, "[hello] STAMP\n", ""]);
+    await assertAnswers(placeOf("127.0.0.1", server.port));
     await server.until(/ from 127.0.0.1:\d+\n/);
-    assertEquals(await say(["[::1]", server.port]), [0, "[hello] STAMP\n", ""]);
+    await assertAnswers(placeOf("[::1]", server.port));
     await server.until(/ from \[::1\]:\d+\n/);
   });
 
@@ -295,10 +293,9 @@ describe("a host", () => {
 
   it("of another protocol is refused", async () => {
     for (const place of ["http://127.0.0.1:80/", "https://localhost"]) {
-      await using client = startClient(["-m", "hello", place]);
-      await client.ends(2);
+      const { message } = assertThrows(() => placeOf("-m", "hello", place), UsageError);
       const [scheme] = place.split(":");
-      assertMatch(client.stderr, new RegExp(`"${place}": must be HOST:PORT or .* not ${scheme}\n`));
+      assertMatch(message, new RegExp(`"${place}": must be HOST:PORT or .* not ${scheme}$`));
     }
     await using server = serve(readback());
     assertEquals(await say([`tcp://127.0.0.1:${server.port}`]), [0, "[hello] STAMP\n", ""]);
@@ -326,9 +323,13 @@ describe("--wait", () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     listener.close();
-    const [code, , stderr] = await say(["--wait", "200ms", "-p", port]);
-    assertEquals(code, 1);
-    assertMatch(stderr, /^client: cannot connect to .*: connection refused/);
+    const start = performance.now();
+    assertMatch(
+      await refusal(connect({ port, wait: 200 })),
+      /^connect to 127\.0\.0\.1:\d+: connection refused: start a server, or check --host and --port/,
+    );
+    const took = performance.now() - start;
+    assert(took > 100, `after ${took} ms`); // it does not begin what it could not end
   });
 });
 
@@ -349,6 +350,12 @@ describe("without --wait", () => {
     assertEquals(tries, 1);
   });
 });
+
+/** What can't be done, and why: the error's message but for "cannot". */
+async function refusal(doing: Promise<unknown>): Promise<string> {
+  const { message } = await assertRejects(() => doing, Error, "cannot ");
+  return message.replace("cannot ", "");
+}
 
 function complaint(action: () => unknown): string {
   try {
