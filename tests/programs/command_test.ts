@@ -2,7 +2,9 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Program } from "../../lib/testing/program.ts";
+import { environmentFor } from "../../lib/cli/command.ts";
+import { listen, readback, serve } from "../../lib/mod.ts";
+import { Program, type Signal } from "../../lib/testing/program.ts";
 import { program } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Wire } from "../../lib/testing/wire.ts";
@@ -14,27 +16,34 @@ import { unstamped } from "../support/replies.ts";
 const NEEDS = requires("sh", "nc", "signals");
 
 describe("a command beside the server", NEEDS, () => {
-  it("talks to it on a free port, and has the standard streams for itself", async () => {
-    await using server = beside('read -r line; echo "$line" | nc -N $READBACK_HOST $READBACK_PORT');
+  it("talks to it on a free port, and has the standard streams and the exit code for itself", async () => {
+    await using server = beside(
+      `read -r line; echo "$line" | nc -N $READBACK_HOST $READBACK_PORT
+      echo $READBACK_HOST $READBACK_PORT $READBACK_ADDRESS $READBACK_PATH$READBACK_LOG; exit 7`,
+    );
     await server.type("hello\n");
-    await server.ends(0);
-    assertEquals([unstamped(server.stdout), server.stderr], ["[hello] STAMP\n", ""]);
+    await server.ends(7);
+    const [reply = "", address = ""] = server.stdout.split("\n");
+    assertEquals([unstamped(reply), server.stderr], ["[hello] STAMP", ""]);
+    assertMatch(address.trim(), /^127\.0\.0\.1 (\d+) 127\.0\.0\.1:\1$/);
   });
 
   for (
-    const [host, expected] of [
-      ["127.0.0.1", /^127\.0\.0\.1 (\d+) 127\.0\.0\.1:\1$/],
-      ["0.0.0.0", /^127\.0\.0\.1 (\d+) 127\.0\.0\.1:\1$/],
-      ["[::]", /^::1 (\d+) \[::1\]:\1$/],
+    const [host, given, shown] of [
+      ["127.0.0.1", "127.0.0.1", "127.0.0.1"],
+      ["0.0.0.0", "127.0.0.1", "127.0.0.1"],
+      ["::", "::1", "[::1]"],
     ] as const
   ) {
-    it(`is given an address that it can connect to: ${host}`, async () => {
-      await using server = beside(
-        "echo $READBACK_HOST $READBACK_PORT $READBACK_ADDRESS $READBACK_PATH$READBACK_LOG",
-        host,
-      );
-      await server.ends(0);
-      assertMatch(server.stdout.trim(), expected);
+    it(`is given an address that it can connect to, if the server listens on ${host}`, async () => {
+      await using server = serve(readback(), { listeners: await listen({ hostname: host }) });
+      const { port } = server;
+      assertEquals(await environmentFor(server.addr), {
+        READBACK_HOST: given,
+        READBACK_PORT: `${port}`,
+        READBACK_ADDRESS: `${shown}:${port}`,
+      });
+      (await Wire.dial(port, given))[Symbol.dispose]();
     });
   }
 
@@ -51,7 +60,7 @@ describe("a command beside the server", NEEDS, () => {
       await using server = new Program([...program("server", command), ...command], { cwd });
       await server.ends(0);
       const folder = await Deno.realPath(cwd);
-      assertEquals(server.stdout, `${folder}/s ${folder}/log\n`);
+      assertEquals([server.stdout, server.stderr], [`${folder}/s ${folder}/log\n`, ""]);
       assertEquals([...Deno.readDirSync(cwd)].map(({ name }) => name), ["log"]);
       assertMatch(
         await Deno.readTextFile(`${cwd}/log`),
@@ -60,42 +69,28 @@ describe("a command beside the server", NEEDS, () => {
     });
   });
 
-  it("is given a server of datagrams", async () => {
-    await using server = beside("echo hi | nc -u -W 1 $READBACK_HOST $READBACK_PORT", "--udp");
-    await server.ends(0);
-    assertEquals(unstamped(server.stdout), "[hi] STAMP\n");
+  it("is given a server of datagrams; a signal that ends it is exit code 128 and its number", async () => {
+    const script = "echo hi | nc -u -W 1 $READBACK_HOST $READBACK_PORT; kill -TERM $$";
+    await using server = beside(script, "--udp");
+    await server.ends(143);
+    assertEquals([unstamped(server.stdout), server.stderr], ["[hi] STAMP\n", ""]);
   });
 
-  it("with --log: the transcript is on standard error", async () => {
-    await using server = beside("echo hi | nc -N $READBACK_HOST $READBACK_PORT", "--log", "text");
-    await server.ends(0);
-    assertEquals(unstamped(server.stdout), "[hi] STAMP\n");
-    assertMatch(server.stderr, /^listening on .*\nwaiting .*\nServer received data: "hi" from /);
-  });
-
-  it("that ends cuts the connections that are left, at once", async () => {
-    const args = ["--grace", "1m", "--log", "json"];
-    await using server = beside("echo $READBACK_PORT; read -r line; exit 4", ...args);
-    const [, port] = await server.until(/(\d+)\n/);
-    using _wire = await Wire.dial(Number(port));
-    await server.untilError('"connected"');
+  it("that ends cuts the connections that are left, at once; --log prints on standard error", async () => {
+    await using server = beside(
+      `echo hi | nc -N $READBACK_HOST $READBACK_PORT; echo $READBACK_PORT; read -r line; exit 4`,
+      ...["--grace", "1m", "--log", "text"],
+    );
+    const [, port] = await server.until(/\n(\d+)\n/);
+    using wire = await Wire.dial(Number(port));
+    await wire.send("here\n");
+    await wire.until(/\n/);
     await server.type("end\n");
     await server.ends(4);
-    assertMatch(server.stderr, /"event":"ended".*"reason":"cut"/);
+    assertEquals(unstamped(server.stdout), `[hi] STAMP\n${port}\n`);
+    assertMatch(server.stderr, /^listening on .*\nwaiting .*\nServer received data: "hi" from /);
+    assertMatch(server.stderr, /\nclient \S+ was disconnected: cut\n$/);
   });
-
-  for (
-    const [script, code] of [["exit 0", 0], ["exit 7", 7], ["kill -TERM $$", 143], [
-      "kill -KILL $$",
-      137,
-    ]] as const
-  ) {
-    it(`"${script}" is exit code ${code}`, async () => {
-      await using server = beside(script);
-      await server.ends(code);
-      assertEquals([server.stdout, server.stderr], ["", ""]);
-    });
-  }
 
   for (
     const [args, code, sentence] of [
@@ -126,11 +121,16 @@ describe("a command beside the server", NEEDS, () => {
     assertMatch(server.stderr, /^server: cannot combine --until-eof and a command: .*\n$/);
   });
 
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const) {
+  /** A shell and its child; the child says that it got the signal, and the shell then exits. */
+  const trapping = (signal: Signal, then: string) => {
+    const name = signal.slice(3);
+    const child = `trap "echo child${then}" ${name}; echo ready; while :; do sleep 0.1; done`;
+    return `trap 'exit 9' ${name}; sh -c '${child}'; :`;
+  };
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
     it(`and its children get ${signal}`, async () => {
-      const name = signal.slice(3);
-      const child = `trap "echo child; exit" ${name}; echo ready; while :; do sleep 0.01; done`;
-      await using server = beside(`trap 'exit 9' ${name}; sh -c '${child}'; :`);
+      await using server = beside(trapping(signal, "; exit"));
       await server.until("ready\n");
       server.signal(signal);
       await server.ends(9);
@@ -138,16 +138,21 @@ describe("a command beside the server", NEEDS, () => {
     });
   }
 
-  it("that ignores a signal is killed after --grace, or at the second", async () => {
-    const deaf = "trap '' TERM INT; echo ready; while :; do sleep 0.01; done";
-    await using first = beside(deaf, "--grace", "50ms");
-    await using second = beside(deaf, "--grace", "1m");
-    await Promise.all([first.until("ready\n"), second.until("ready\n")]);
-    first.signal("SIGTERM");
-    second.signal("SIGTERM");
-    second.signal("SIGINT");
-    await Promise.all([first.ends(137), second.ends(137)]);
-  });
+  for (
+    const [signal, grace, when, second] of [
+      ["SIGHUP", "500ms", "after --grace", undefined],
+      ["SIGQUIT", "1m", "at the second", "SIGINT"],
+    ] as const
+  ) {
+    it(`and its children get ${signal}; if they go on, they are killed ${when}`, async () => {
+      await using server = beside(trapping(signal, ""), "--grace", grace);
+      await server.until("ready\n");
+      server.signal(signal);
+      await server.until("child\n");
+      if (second) server.signal(second);
+      await server.ends(137);
+    });
+  }
 
   it("on a terminal can be typed at, and gets Ctrl-C once", requires("tmux"), async () => {
     const script = `trap 'n=x$n' INT; read -r line; echo "got $line"
