@@ -3,7 +3,8 @@
 import { errorMessage } from "../checks.ts";
 import type { Conn } from "../net/conn.ts";
 import { isPending } from "../wait.ts";
-import { BY_LF, concat, CR, Framer, LF, messagesOf, NONE } from "../wire/framing.ts";
+import { BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
+import { NONE } from "../wire/message.ts";
 import { nextReply } from "../wire/replies.ts";
 import { UsageError } from "./options.ts";
 

@@ -84,33 +84,30 @@ const OR_CERTIFICATE = ", or it requires a client certificate: give one with --c
 type Table = Readonly<Record<string, string>>;
 
 /** TLS errors on the client's side, by their letters: see `findTls`. */
+// deno-fmt-ignore
 const CLIENT_TLS: Table = {
   "certificaterequired": "it requires a client certificate: give one with --cert and --key",
   "alerthandshakefailure": NO_CIPHER + OR_CERTIFICATE,
   "alertprotocolversion": TOO_OLD,
   "alertunknownca": "it does not trust the signer of our certificate: choose another --cert",
   "alert[a-z]*(certificate|access)": "it rejects our certificate: choose another --cert",
-  "unknownissuer|^unableto|selfsigned":
-    "the signer of its certificate is not trusted: name the signer's certificate with --ca FILE",
+  "unknownissuer|^unableto|selfsigned": "the signer of its certificate is not trusted: name the signer's certificate with --ca FILE",
   "notvalidforanynames": "its certificate has no name (in a subjectAltName): RECIPE",
   "notvalidforname|altnameinvalid": "its certificate is for another name: check --host",
-  "causedasendentity|^invalid(ca|purpose)":
-    "its certificate is a signer's, and the server needs one that is not: RECIPE",
-  "unsupportedcertversion":
-    "its certificate is X.509 version 1, and only version 3 has names: RECIPE",
+  "causedasendentity|^invalid(ca|purpose)": "its certificate is a signer's, and the server needs one that is not: RECIPE",
+  "unsupportedcertversion": "its certificate is X.509 version 1, and only version 3 has names: RECIPE",
   "notvalidyet|notyetvalid": "its certificate is not valid yet: check the clocks",
   "expired": "its certificate has expired: the server needs a new one",
   "invalidpeercertificate": "its certificate is not valid",
-  "invalidcontenttype|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord":
-    "it does not speak TLS: leave out --tls",
+  "invalidcontenttype|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord": "it does not speak TLS: leave out --tls",
   "key(values)?mismatch": "the key is not that certificate's",
   "failedtoparseprivatekey": WRONG_KIND,
 };
 
 /** TLS errors on the server's side, likewise. */
+// deno-fmt-ignore
 const SERVER_TLS: Table = {
-  "corruptmessage|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord":
-    "it does not speak TLS, which is required here",
+  "corruptmessage|wrongversionnumber|httprequest|packetlength|(?<!alert)badrecord": "it does not speak TLS, which is required here",
   "notoffered|extensionrequired|unsupportedprotocol|versiontoolow": TOO_OLD,
   "incommon|noshared|nosuitable": `${NO_CIPHER}, or none for our kind of key`,
   "alertunknownca": "it does not trust the signer of our certificate",
@@ -122,9 +119,9 @@ const SERVER_TLS: Table = {
 };
 
 /** Errors of listening at a port or a path, by their names. */
+// deno-fmt-ignore
 const LISTENING: Table = {
-  "port AddrInUse":
-    "the port is in use: stop the other program, or choose another --port (0 takes a free one)",
+  "port AddrInUse": "the port is in use: stop the other program, or choose another --port (0 takes a free one)",
   "path AddrInUse": "another server listens there: stop it, or choose another path",
   "port PermissionDenied": "permission denied: choose a --port from 1024 up",
   "path PermissionDenied": "permission denied: choose a folder that you may write to",
@@ -133,9 +130,9 @@ const LISTENING: Table = {
 };
 
 /** Errors of connecting to a port or a path, likewise. */
+// deno-fmt-ignore
 const CONNECTING: Table = {
-  "port (ConnectionRefused|NotFound)":
-    "connection refused: start a server, or check --host and --portHINT",
+  "port (ConnectionRefused|NotFound)": "connection refused: start a server, or check --host and --portHINT",
   "path (ConnectionRefused|NotFound)": "connection refused: start a server, or check --unix",
   "WouldBlock": "its listen queue is full: too many connections wait in it", // TCP waits by itself
   "UnexpectedEof": "it closed the connection in the TLS handshake",

@@ -1,7 +1,7 @@
 /** Replies: what handlers write, as bytes in a buffer. */
 
 import { type CustomFraming, framed } from "../wire/framing.ts";
-import type { Message, MessageView } from "../wire/message.ts";
+import { type Message, type MessageView, NONE } from "../wire/message.ts";
 
 /**
  * The reply to a message, to be written by a handler. All written data is copied at once.
@@ -37,7 +37,6 @@ const STEP = 8;
 const SPARE = 16 << 20;
 
 const encoder = new TextEncoder();
-const NONE = new Uint8Array(0);
 const NO_VIEW = new DataView(NONE.buffer);
 
 /** Replies in one buffer that grows. */

@@ -1,6 +1,6 @@
 /** Framings: cut streams of bytes into messages. Pure: the caller reads, and reports pauses and the end. */
 
-import { MessageTooLong, MessageView } from "./message.ts";
+import { MessageTooLong, MessageView, NONE } from "./message.ts";
 
 /**
  * The way to find the end of a message. `line`: at LF or CRLF. `raw`: each read is a message. `auto`:
@@ -96,7 +96,6 @@ export interface CustomFraming<Value = unknown> {
 }
 
 export const CR = 13, LF = 10;
-export const NONE: Uint8Array = new Uint8Array(0);
 export const BY_LF: Uint8Array = Uint8Array.of(LF);
 export const BY_CRLF: Uint8Array = Uint8Array.of(CR, LF);
 

@@ -1,6 +1,7 @@
 /** Messages as positions in a buffer, why one can't be read, and error replies. Pure. */
 
-const NONE = new Uint8Array(0);
+/** No bytes. */
+export const NONE: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 const ERROR = encoder.encode("error: ");

@@ -1,8 +1,8 @@
 /** A client's messages as bytes, and the replies in what a server sent, matched to the messages. Pure. */
 
 import type { CustomFraming, Framing } from "./framing.ts";
-import { BY_LF, concat, CR, findFrame, framed, LF, NONE } from "./framing.ts";
-import { FramingError } from "./message.ts";
+import { BY_LF, concat, CR, findFrame, framed, LF } from "./framing.ts";
+import { FramingError, NONE } from "./message.ts";
 
 const OPEN = 0x5b, CLOSE = 0x5d;
 const BY_OPEN = Uint8Array.of(OPEN), BY_CLOSE = Uint8Array.of(CLOSE, 0x20);
