@@ -54,8 +54,9 @@ export function variable(name: string): string | undefined {
   return state === "granted" ? Deno.env.get(name) : undefined;
 }
 
-/** Returns whether a program is on PATH. */
-const has = (program: string) => shell(`command -v ${program}`) !== "";
+/** The answers about programs on PATH, so that each is looked for once. */
+const found: Record<string, boolean> = {};
+const has = (program: string) => found[program] ??= shell(`command -v ${program}`) !== "";
 
 /** Returns what a command prints; nothing if there is no shell. */
 function shell(command: string): string {

@@ -1,7 +1,7 @@
 /** The battery: stops, kills, the clock, readers that stop, full disks, and other tools. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { after, describe, it } from "@std/testing/bdd";
 import {
   bothOnFullDisk,
   bothUnread,
@@ -13,10 +13,10 @@ import {
 import { runPeers } from "./peers.ts";
 import { assertSockets, sockets } from "./proc.ts";
 import { killAndRestart, stopStarved, stopWhileBusy, stopWithNoGrace } from "./stops.ts";
-import { assertWell } from "./subject.ts";
-import { lines, TOOLS } from "./tools.ts";
+import { assertConverses, assertWell } from "./subject.ts";
+import { lines } from "./tools.ts";
 import { serve } from "../../lib/server/serve.ts";
-import { readback } from "../../lib/server/readback.ts";
+import { readback, type Stamp } from "../../lib/server/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, ServerProgram, startServer } from "../../lib/testing/readback.ts";
@@ -24,7 +24,6 @@ import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 
 const HOUR = 3600_000;
-const FILTER = (port: number) => [...program("client"), "--quiet", "--port", String(port)];
 
 describe("endings", () => {
   it(
@@ -132,22 +131,9 @@ describe("output and complaints", requires("linux", "bash"), () => {
 });
 
 describe("2,000 lines", () => {
-  for (const [name, command] of Object.entries({ ...TOOLS, "our filter": FILTER })) {
-    it(`through ${name}`, requires(command(0)[0] ?? ""), async () => {
-      await using server = await startServer(["--quiet"]);
-      await lines(command(server.port), 2000);
-    });
-  }
-});
-
-describe("printf hello | nc", () => {
-  it("no newline, no half-close: answered", requires("nc"), async () => {
-    await using server = await startServer();
-    await using nc = new Program(["nc", "127.0.0.1", String(server.port)]);
-    await nc.type("hello");
-    await nc.endInput();
-    await nc.until(/\d{4}$/);
-    assertEquals(unstamped(nc.stdout), "[hello] STAMP");
+  it("through our filter", async () => {
+    await using server = serve(readback());
+    await lines([...program("client"), "--quiet", "--port", `${server.port}`], 2000);
   });
 });
 
@@ -169,13 +155,14 @@ describe("localhost with ::1 first", () => {
       for (const host of ["127.0.0.1", "[::1]"]) {
         assertStringIncludes(server.stdout, `listening on ${host}:${port}\n`);
       }
-      for (const host of ["127.0.0.1", "::1", "localhost"]) {
-        await using client = new Program(
-          command([...program("client"), "--host", host, "--port", port, "--message", "hello"]),
-        );
-        await client.ends(0);
-        assertEquals(unstamped(client.stdout), "[hello] STAMP\n");
+      for (const host of ["127.0.0.1", "::1"]) {
+        using wire = await Wire.dial(Number(port), host);
+        await assertConverses(wire);
       }
+      const args = ["--host", "localhost", "--port", port, "--message", "hello"];
+      await using client = new Program(command([...program("client"), ...args]));
+      await client.ends(0);
+      assertEquals(unstamped(client.stdout), "[hello] STAMP\n");
     } finally {
       await Deno.remove(hosts);
     }
@@ -185,10 +172,14 @@ describe("localhost with ::1 first", () => {
 describe("both stamps say the same time", requires("linux"), () => {
   const zones = { "": "+00:00", "Etc/Unknown": "+00:00", Factory: "+00:00" };
   const posix = { "GMT+5": "-05:00", XYZ3: "-03:00" };
+  const original = Deno.env.get("TZ");
+  after(() => original === undefined ? Deno.env.delete("TZ") : Deno.env.set("TZ", original));
+
   for (const [TZ, offset] of Object.entries({ ...zones, ...posix })) {
     it(`where TZ is ${JSON.stringify(TZ)}`, async () => {
-      const stampAs = async (form: string) => {
-        await using server = await startServer(["--stamp", form], { env: { TZ } });
+      Deno.env.set("TZ", TZ);
+      const stampAs = async (stamp: Stamp) => {
+        await using server = serve(readback({ stamp }));
         using wire = await Wire.dial(server.port);
         await wire.send("what time is it?\n");
         return (await wire.until(/\n/)).slice("[what time is it?] ".length, -1);
@@ -201,4 +192,14 @@ describe("both stamps say the same time", requires("linux"), () => {
       assert(Math.abs(late) < 10_000, `${iso} is ${late} ms off`);
     });
   }
+
+  it("where the server starts with such a TZ", async () => {
+    await using server = await startServer(["--stamp", "iso"], { env: { TZ: "GMT+5" } });
+    using wire = await Wire.dial(server.port);
+    await wire.send("what time is it?\n");
+    const iso = (await wire.until(/\n/)).slice("[what time is it?] ".length, -1);
+    assertEquals(iso.slice(-6), "-05:00", iso);
+    const late = Date.now() - Date.parse(iso);
+    assert(Math.abs(late) < 10_000, `${iso} is ${late} ms off`);
+  });
 });

@@ -4,8 +4,9 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Peer } from "../../lib/client/peer.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startClient } from "../../lib/testing/readback.ts";
+import { program } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 import { sockets } from "./proc.ts";
@@ -117,8 +118,8 @@ export async function bothOnFullDisk(): Promise<void> {
   try {
     await using server = new Program([...full, ...program("server", args), ...args]);
     for (const message of ["one", "two"]) {
-      await using client = startClient([...args, "--wait", "20s", "--message", message]);
-      await client.ends(0);
+      using peer = await Peer.connect({ path: `${folder}/s`, wait: PATIENCE });
+      assertMatch((await peer.request(message)).text, new RegExp(`^\\[${message}\\] `));
     }
     server.signal("SIGTERM");
     await server.ends(0);

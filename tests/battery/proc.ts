@@ -45,14 +45,21 @@ export async function growth<T>(
 
 /** How many sockets a process has open. Others of its descriptors may come with the first use of a thing. */
 export async function sockets(pid: number): Promise<number> {
-  return Number(await shell(`ls -l /proc/${pid}/fd | grep -c socket:`));
+  return Number(
+    await shell(`set -- /proc/${pid}/fd/*
+    [ -e "$1" ] || { echo "process ${pid} is gone" >&2; exit 1; }
+    count=0
+    for fd; do [ -S "$fd" ] && count=$((count + 1)); done
+    echo $count`),
+  );
 }
 
 /** Waits until a process has so many sockets. */
 export async function assertSockets(pid: number, before: number): Promise<void> {
   const late = performance.now() + PATIENCE;
-  while (await sockets(pid) !== before && performance.now() < late) await sleep(20);
-  assertEquals(await sockets(pid), before, "it has another number of sockets");
+  let now;
+  while ((now = await sockets(pid)) !== before && performance.now() < late) await sleep(20);
+  assertEquals(now, before, "it has another number of sockets");
 }
 
 /** The CPU time that a process has used, in seconds. */

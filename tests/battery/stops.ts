@@ -52,7 +52,7 @@ function pipeline(server: ServerProgram): { begun: Promise<void>; replies: Promi
     let over = false;
     const saying = (async () => {
       for (let number = 0; !over; number += 100) {
-        await sleep(1); // to keep up with what 50 hear is too much for one process of tests
+        await sleep(4); // to keep up with what 50 receive is too much for one process of tests
         await wire.send(Array.from({ length: 100 }, (_, more) => `${number + more}\n`).join(""));
       }
     })().catch((error) => {
