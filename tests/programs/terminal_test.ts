@@ -1,8 +1,8 @@
 /** The client in a real terminal, as a person sees it. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
-import { readback, serve } from "../../lib/mod.ts";
+import { after, before, describe, it } from "@std/testing/bdd";
+import { readback, serve, type Server } from "../../lib/mod.ts";
 import { Readable, Writable } from "node:stream";
 import { openTerminal } from "../../lib/cli/terminal.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
@@ -28,33 +28,140 @@ async function replied(screen: Screen, reply: string): Promise<string> {
   return text.replaceAll(new RegExp(STAMP, "g"), "STAMP");
 }
 
-/** A server that answers, from when it is told to. */
+/** A server that answers, from when it is told to, until it is told to hesitate again. */
 function hesitant() {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  let told = Promise.withResolvers<void>();
   const server = FakeServer.start(async (conn) => {
     const buffer = new Uint8Array(100);
     for (let count; (count = await conn.read(buffer)) !== null;) {
-      await promise;
+      await told.promise;
       const message = new TextDecoder().decode(buffer.subarray(0, count)).trim();
       await conn.write(new TextEncoder().encode(`[${message}] Mon Dec  9 18:15:50 2019\n`));
     }
   });
-  return { server, answer: resolve };
+  return {
+    server,
+    answer: () => told.resolve(),
+    hesitate: () => void (told = Promise.withResolvers()),
+  };
 }
 
 describe("on a terminal", SKIP, () => {
-  it("the tutorial's conversation, until a blank line", async () => {
+  it("the tutorial's conversation, until a blank line; then all is as it was", async () => {
     await using server = await startServer();
     await using screen = await open(server.port);
     await screen.type("i am binary");
     await screen.press("Enter");
+    const shown = ">>:i am binary\nClient received data: [i am binary] STAMP\n>>:";
+    assertEquals(await replied(screen, "i am binary"), shown);
+    await screen.press("Enter");
+    assertEquals((await screen.ends(0)).replace(new RegExp(STAMP), "STAMP"), shown);
+    await server.until(/"i am binary" from .*\nclient .* has broken the connection...\n/);
+  });
+
+  it("in a window of 20 columns: long lines and replies wrap, can be edited, stay at Ctrl-C", async () => {
+    await using server = serve(readback());
+    await using screen = await open(server.port, { columns: 20 });
+    await screen.type("a line that is longer than that");
+    await screen.press("C-a", "X", "C-e", "!");
     assertEquals(
-      await replied(screen, "i am binary"),
-      ">>:i am binary\nClient received data: [i am binary] STAMP\n>>:",
+      await screen.shows(/that!$/),
+      ">>:Xa line that is l\nonger than that!",
     );
     await screen.press("Enter");
+    const text = await screen.shows(/\n>>:$/);
+    assertMatch(
+      text.replaceAll("\n", ""),
+      new RegExp(`that!Client received data: \\[Xa line that is longer than that!\\] ${STAMP}>>:$`),
+    );
+    await screen.type("a line that is longer than that");
+    await screen.press("Home");
+    await screen.type("X");
+    const shown = await screen.shows(/\n>>:Xa line that is l\nonger than that$/);
+    await screen.press("C-c");
+    assertEquals(await screen.ends(130), shown);
+  });
+
+  it("follows a window that changes its width, and leaves nothing of a long line behind", async () => {
+    const messages: string[] = [];
+    await using server = serve(readback(), {
+      onMessage: ({ text }) => void messages.push(text),
+    });
+    // Below other lines: what is above the screen's first row, a terminal doesn't give back.
+    const below = ["sh", "-c", 'seq 30; exec "$@"', "sh"];
+    const client = [...program("client"), "-p", String(server.port)];
+    await using screen = await Screen.open([...below, ...client], { columns: 60 });
+    await screen.shows(">>:");
+    const line = "0123456789".repeat(7);
+    await screen.type(line);
+    await screen.shows(/9$/);
+    await screen.resize(20);
+    await screen.type("x");
+    const rows = `>>:${line}x`.match(/.{1,20}/g)?.join("\n");
+    const text = await screen.shows(/9x$/);
+    assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+
+    await screen.press("C-u");
+    await screen.shows(/^30\n>>:$/m);
+    await screen.resize(60);
+    await screen.resize(20);
+    await screen.type("longer than the window");
+    await screen.press("C-a", "X");
+    await screen.shows(/^>>:Xlonger than the\nwindow$/m);
+    await screen.press("Enter");
+    await screen.shows(/\n>>:$/);
+    assertEquals(messages, ["Xlonger than the window"]);
+  });
+
+  it("shows what could move the cursor escaped", async () => {
+    await using server = serve(readback());
+    const message = "\x1b[31m\u009b\u202e";
+    const command = [...program("client"), "-p", String(server.port), "-m", message];
+    await using screen = await Screen.open(command);
+    assertMatch(await screen.ends(0), /^\[\\x1b\[31m\\xc2\\x9b\\xe2\\x80\\xae\] /);
+  });
+
+  for (const [what, NO_COLOR, has] of [["colours", "", true], ["none", "1", false]] as const) {
+    it(`with NO_COLOR=${NO_COLOR} has ${what}; says on a line of its own that the server closed`, async () => {
+      await using server = serve(readback(), { grace: 0 });
+      await using screen = await open(server.port, { env: { NO_COLOR } });
+      await screen.type("hello");
+      await screen.press("Enter");
+      await replied(screen, "hello");
+      assertEquals((await screen.colours()).includes("\x1b["), has, await screen.colours());
+      await screen.type("half a li");
+      await screen.shows("half a li");
+      await screen.press("Home");
+      await screen.type("not ");
+      await screen.shows(">>:not half a li");
+      await server.close();
+      const notice = /\n>>:not half a li\nclient: the server has closed the connection$/;
+      assertMatch(await screen.ends(1), notice);
+      assertEquals((await screen.colours()).includes("\x1b[31mclient:"), has);
+    });
+  }
+
+  it("--loopback is a conversation without a server to start", async () => {
+    await using screen = await Screen.open([...program("client"), "--loopback"]);
+    const first = "Type a line for the server in this process. A blank line or Ctrl-D ends.";
+    await screen.shows(`${first}\n>>:`);
+    await screen.type("hello");
+    await screen.press("Enter");
+    await replied(screen, "hello");
+    await screen.press("Enter");
     await screen.ends(0);
-    await server.until(/"i am binary" from .*\nclient .* has broken the connection...\n/);
+  });
+});
+
+describe("a client in a terminal, each time on an empty line,", SKIP, () => {
+  let server: Server, screen: Screen;
+  before(async () => {
+    server = serve(readback());
+    screen = await open(server.port);
+  });
+  after(async () => {
+    await screen.close();
+    await server.close();
   });
 
   for (
@@ -76,8 +183,6 @@ describe("on a terminal", SKIP, () => {
     ] as const
   ) {
     it(`edits a line: ${what}`, async () => {
-      await using server = serve(readback());
-      await using screen = await open(server.port);
       await screen.press(...keys);
       await screen.shows(new RegExp(`>>:${line}$`));
       await screen.press("Enter");
@@ -86,8 +191,6 @@ describe("on a terminal", SKIP, () => {
   }
 
   it("knows the lines before: up and down", async () => {
-    await using server = serve(readback());
-    await using screen = await open(server.port);
     for (const line of ["one", "two"]) {
       await screen.type(line);
       await screen.press("Enter");
@@ -102,82 +205,18 @@ describe("on a terminal", SKIP, () => {
   });
 
   it("says every line of a paste, in order; the last, unended, can still be edited", async () => {
-    await using server = serve(readback());
-    await using screen = await open(server.port);
     await screen.paste("one\ntwo\nthree");
     await screen.shows(/\[two\].*\n>>:three$/);
     await screen.press("BSpace", "Enter");
+    const text = await replied(screen, "thre");
     assertEquals(
-      await replied(screen, "thre"),
+      text.slice(text.lastIndexOf(">>:one")),
       ["one", "two", "thre"]
         .map((line) => `>>:${line}\nClient received data: [${line}] STAMP\n`).join("") + ">>:",
     );
   });
 
-  it("takes a pasted line of 8,000 characters at once", async () => {
-    await using server = await startServer();
-    await using screen = await open(server.port);
-    const start = performance.now();
-    await screen.paste(`${"x".repeat(7997)}end`);
-    await screen.shows(/x\nend$/);
-    await screen.press("Enter");
-    await server.until("(8000 bytes)");
-    const took = performance.now() - start;
-    assert(took < 3000, `it took ${took} ms`); // key by key 25 s, as it is some 300 ms
-  });
-
-  it("says what is pasted while a reply is awaited, in order", async () => {
-    const { server, answer } = hesitant();
-    await using _server = server;
-    await using screen = await open(server.port);
-    await screen.type("slow");
-    await screen.press("Enter");
-    await screen.shows("no reply yet");
-    await screen.paste("one\ntwo\nthree\n");
-    await screen.type("four");
-    answer();
-    assertMatch(
-      await screen.shows(/>>:four$/),
-      /^>>:slow\nClient .*\[slow\].*\n>>:one\nClient .*\[one\].*\n>>:two\n.*\n>>:three\n.*\n>>:four$/,
-    );
-  });
-
-  it("keeps what is typed while a reply is awaited, and says that it is", async () => {
-    const { server, answer } = hesitant();
-    await using _server = server;
-    await using screen = await open(server.port);
-    await screen.type("slow");
-    await screen.press("Enter");
-    await screen.shows(/^>>:slow\nno reply yet: \d s$/);
-    await screen.type("next");
-    await screen.shows(/^>>:slow\nno reply yet: [1-9] s$/);
-    answer();
-    assertEquals(
-      await screen.shows(/>>:next$/),
-      ">>:slow\nClient received data: [slow] Mon Dec  9 18:15:50 2019\n>>:next",
-    );
-  });
-
-  it("in a window of 20 columns: long lines and replies wrap, and can be edited", async () => {
-    await using server = serve(readback());
-    await using screen = await open(server.port, { columns: 20 });
-    await screen.type("a line that is longer than that");
-    await screen.press("C-a", "X", "C-e", "!");
-    assertEquals(
-      await screen.shows(/that!$/),
-      ">>:Xa line that is l\nonger than that!",
-    );
-    await screen.press("Enter");
-    const text = await screen.shows(/\n>>:$/);
-    assertMatch(
-      text.replaceAll("\n", ""),
-      new RegExp(`that!Client received data: \\[Xa line that is longer than that!\\] ${STAMP}>>:$`),
-    );
-  });
-
   it("says that Ctrl-Z suspends nothing; what was typed stays", async () => {
-    await using server = serve(readback());
-    await using screen = await open(server.port);
     await screen.type("half a line");
     await screen.press("Left", "C-z");
     const told = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
@@ -186,83 +225,115 @@ describe("on a terminal", SKIP, () => {
     await replied(screen, "half a linXe");
   });
 
-  it("leaves nothing behind when a window with a long line changes its width", async () => {
-    await using server = serve(readback());
-    // Below other lines: what is above the screen's first row, a terminal doesn't give back.
-    const below = ["sh", "-c", 'seq 30; exec "$@"', "sh"];
-    const client = [...program("client"), "-p", String(server.port)];
-    await using screen = await Screen.open([...below, ...client], { columns: 60 });
-    await screen.shows(">>:");
-    const line = "0123456789".repeat(7);
-    await screen.type(line);
-    await screen.shows(/9$/);
-    await screen.resize(20);
-    await screen.type("x");
-    const rows = `>>:${line}x`.match(/.{1,20}/g)?.join("\n");
-    const text = await screen.shows(/9x$/);
-    assertEquals(text.slice(text.indexOf("30\n")), `30\n${rows}`);
+  it("takes a pasted line of 8,000 characters at once", async () => {
+    const start = performance.now();
+    await screen.paste(`${"x".repeat(7997)}end`);
+    await screen.shows(/x\nend$/);
+    await screen.press("Enter");
+    await screen.shows(new RegExp(`xend\\] ${STAMP}\\n>>:$`));
+    const took = performance.now() - start;
+    assert(took < 3000, `it took ${took} ms`); // key by key 25 s, as it is some 300 ms
+  });
+
+  it("leaves the terminal as it was after Ctrl-C in the middle of a line", async () => {
+    await endsInLine(screen, () => screen.press("C-c"), 130);
+  });
+});
+
+describe("a client in a terminal, while a reply is awaited,", SKIP, () => {
+  const SLOW = ">>:slow\nClient received data: [slow] Mon Dec  9 18:15:50 2019\n";
+  let peer: ReturnType<typeof hesitant>, screen: Screen;
+  before(async () => {
+    peer = hesitant();
+    screen = await open(peer.server.port);
+  });
+  after(async () => {
+    peer.answer();
+    await screen.close();
+    await peer.server.close();
+  });
+
+  /** Sends a message to which the reply takes time. */
+  async function awaitReply(): Promise<void> {
+    peer.hesitate();
+    await screen.type("slow");
+    await screen.press("Enter");
+    await screen.shows(/>>:slow\nno reply yet: \d s$/);
+  }
+
+  /** What is on the screen since the last such message. */
+  const since = (text: string) => text.slice(text.lastIndexOf(">>:slow"));
+
+  it("keeps what is typed, and says that it is awaited", async () => {
+    await awaitReply();
+    await screen.type("next");
+    await screen.shows(/>>:slow\nno reply yet: [1-9] s$/);
+    peer.answer();
+    assertEquals(await screen.shows(/>>:next$/), `${SLOW}>>:next`);
+    await screen.press("C-u");
+  });
+
+  it("says what is pasted, in order", async () => {
+    await awaitReply();
+    await screen.paste("one\ntwo\nthree\n");
+    await screen.type("four");
+    peer.answer();
+    assertMatch(
+      since(await screen.shows(/>>:four$/)),
+      /^>>:slow\nClient .*\[slow\].*\n>>:one\nClient .*\[one\].*\n>>:two\n.*\n>>:three\n.*\n>>:four$/,
+    );
+    await screen.press("C-u");
   });
 
   it("keeps what it said when a long line was typed ahead", async () => {
-    const { server, answer } = hesitant();
-    await using _server = server;
-    await using screen = await open(server.port, { columns: 40 });
-    await screen.type("slow");
-    await screen.press("Enter");
-    await screen.shows("no reply yet");
+    await screen.resize(40);
+    await awaitReply();
     await screen.type(`${"long ".repeat(20)}end`);
-    answer();
+    peer.answer();
     assertMatch(
-      await screen.shows(/end$/),
+      since(await screen.shows(/end$/)),
       /^>>:slow\nClient received data: \[slow\] Mon Dec .9\s+18:15:50 2019\n>>:long/,
     );
+    await screen.press("C-u");
   });
 
-  it("follows a window that changes its width", async () => {
-    await using server = await startServer();
-    await using screen = await open(server.port, { columns: 60 });
-    await screen.resize(20);
-    await screen.type("longer than the window");
-    await screen.press("C-a", "X");
-    await screen.shows(/^>>:Xlonger than the\nwindow$/m);
-    await screen.press("Enter");
-    await server.until('"Xlonger than the window"');
+  it("leaves the terminal as it was after Ctrl-C", async () => {
+    await awaitReply();
+    await screen.press("C-c");
+    assertEquals(since(await screen.ends(130)), ">>:slow");
   });
+});
 
-  it("shows what could move the cursor escaped", async () => {
-    await using server = serve(readback());
-    const message = "\x1b[31m\u009b\u202e";
-    const command = [...program("client"), "-p", String(server.port), "-m", message];
-    await using screen = await Screen.open(command);
-    assertMatch(await screen.ends(0), /^\[\\x1b\[31m\\xc2\\x9b\\xe2\\x80\\xae\] /);
-  });
+/** Types a line, goes to its beginning, and ends the client there; the line must stay. */
+async function endsInLine(screen: Screen, end: () => void | Promise<void>, code: number) {
+  await screen.type("half a line");
+  await screen.shows("half a line");
+  await screen.press("Home");
+  await screen.type("X");
+  const lastLines = (text: string) => text.split("\n").slice(-2);
+  const shown = lastLines(await screen.shows(/\n>>:Xhalf a line$/));
+  await end();
+  assertEquals(lastLines(await screen.ends(code)), shown);
+}
 
-  it("has colours, and none with NO_COLOR", async () => {
-    await using server = serve(readback());
-    for (const [NO_COLOR, has] of [["", true], ["1", false]] as const) {
-      await using screen = await open(server.port, { env: { NO_COLOR } });
-      await screen.type("hello");
-      await screen.press("Enter");
-      await replied(screen, "hello");
-      assertEquals((await screen.colours()).includes("\x1b["), has, await screen.colours());
-      await using failing = await Screen.open([...program("client"), "-p", "1"], {
-        env: { NO_COLOR },
-      });
-      await failing.ends(1);
-      assertEquals((await failing.colours()).includes("\x1b[31mclient:"), has);
-    }
-  });
-
-  it("--loopback is a conversation without a server to start", async () => {
-    await using screen = await Screen.open([...program("client"), "--loopback"]);
-    const first = "Type a line for the server in this process. A blank line or Ctrl-D ends.";
-    await screen.shows(`${first}\n>>:`);
-    await screen.type("hello");
-    await screen.press("Enter");
-    await replied(screen, "hello");
-    await screen.press("Enter");
-    await screen.ends(0);
-  });
+describe("the terminal is as it was", SKIP, () => {
+  for (
+    const [signal, code] of [
+      ["SIGTERM", 143],
+      ["SIGHUP", 129],
+      ["SIGINT", 130],
+      ["SIGQUIT", 131],
+    ] as const
+  ) {
+    it(`after ${signal} from outside in the middle of a line`, async () => {
+      await using server = serve(readback());
+      const named = ["sh", "-c", 'echo "process $$"; exec "$@"', "sh"];
+      const command = [...named, ...program("client"), "-p", String(server.port)];
+      await using screen = await Screen.open(command);
+      const [, pid] = /process (\d+)/.exec(await screen.shows(">>:")) ?? [];
+      await endsInLine(screen, () => Deno.kill(Number(pid), signal), code);
+    });
+  }
 });
 
 describe("--duplex in a terminal", SKIP, () => {
@@ -403,93 +474,8 @@ describe("a line editor", () => {
   });
 });
 
-describe("the terminal is as it was", SKIP, () => {
-  /** The client in a terminal, after a line that says its process. */
-  function within(port: number): Promise<Screen> {
-    const named = ["sh", "-c", 'echo "process $$"; exec "$@"', "sh"];
-    return Screen.open([...named, ...program("client"), "-p", String(port)]);
-  }
-
-  const signal = (name: Deno.Signal) => async (screen: Screen) => {
-    const [, pid] = /process (\d+)/.exec(await screen.text()) ?? [];
-    Deno.kill(Number(pid), name);
-  };
-
-  for (
-    const [what, end, code] of [
-      ["Ctrl-C", (screen: Screen) => screen.press("C-c"), 130],
-      ["SIGTERM", signal("SIGTERM"), 143],
-      ["SIGHUP", signal("SIGHUP"), 129],
-      ["SIGINT from outside", signal("SIGINT"), 130],
-      ["SIGQUIT", signal("SIGQUIT"), 131],
-    ] as const
-  ) {
-    it(`after ${what} in the middle of a line`, async () => {
-      await using server = serve(readback());
-      await using screen = await within(server.port);
-      await screen.shows(">>:");
-      await screen.type("half a line");
-      await screen.shows("half a line");
-      await screen.press("Home");
-      await screen.type("X");
-      await screen.shows(">>:Xhalf a line");
-      await end(screen);
-      assertMatch(await screen.ends(code), /^process \d+\n>>:Xhalf a line$/);
-    });
-  }
-
-  it("after Ctrl-C at the beginning of a line of several rows, all of which stay", async () => {
-    await using server = serve(readback());
-    await using screen = await open(server.port, { columns: 20 });
-    await screen.type("a line that is longer than that");
-    await screen.press("Home");
-    await screen.type("X");
-    await screen.shows(/^>>:Xa line that is l\nonger than that$/);
-    await screen.press("C-c");
-    assertEquals(await screen.ends(130), ">>:Xa line that is l\nonger than that");
-  });
-
-  it("after Ctrl-D and a blank line", async () => {
-    await using server = serve(readback());
-    for (const key of ["C-d", "Enter"]) {
-      await using screen = await open(server.port);
-      await screen.press(key);
-      assertEquals(await screen.ends(0), ">>:");
-    }
-  });
-
-  it(
-    "after the server went away, which is said on a line of its own",
-    requires("signals"),
-    async () => {
-      await using server = await startServer();
-      await using screen = await open(server.port);
-      await screen.type("half a li");
-      await screen.shows("half a li");
-      await screen.press("Home");
-      await screen.type("not ");
-      await screen.shows(">>:not half a li");
-      server.signal("SIGTERM");
-      const notice = ">>:not half a li\nclient: the server has closed the connection";
-      assertEquals(await screen.ends(1), notice);
-    },
-  );
-
-  it("after Ctrl-C while a reply is awaited", async () => {
-    const { server, answer } = hesitant();
-    await using _server = server;
-    await using screen = await open(server.port);
-    await screen.type("slow");
-    await screen.press("Enter");
-    await screen.shows("no reply yet");
-    await screen.press("C-c");
-    assertEquals(await screen.ends(130), ">>:slow");
-    answer();
-  });
-});
-
 describe("where there is waiting, the terminal says so", SKIP, () => {
-  it("for a server that is not up yet; then the line is gone", async () => {
+  it("for a server that is not up yet; then the line is gone, and Ctrl-D leaves all as it was", async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr;
     listener.close();
@@ -500,6 +486,8 @@ describe("where there is waiting, the terminal says so", SKIP, () => {
       await conn.read(new Uint8Array(100));
     }, { port });
     assertEquals(await screen.shows(/^>>:$/), ">>:");
+    await screen.press("C-d");
+    assertEquals(await screen.ends(0), ">>:");
   });
 
   it("for the filter: how many were answered, until it is done", async () => {
