@@ -3,7 +3,7 @@ Peers of a server that Deno would make a poor job of: crowds, floods and rude on
 
     peers.py WHAT PORT [NUMBER...]
 
-Each prints what it saw as one JSON line at its end.
+Each prints what it saw as one JSON line at its end. `in-turn` runs those that standard input names.
 """
 
 import json
@@ -12,10 +12,8 @@ import select
 import selectors
 import signal
 import socket
-import ssl
 import struct
 import sys
-import threading
 import time
 
 STAMP = len("] Mon Dec  9 18:15:50 2019\n")
@@ -128,6 +126,8 @@ def long_line(port, megabytes):
 
 def flood(port, size, seconds, byte):
     """Sends lines of so many such bytes and reads replies, both as fast as can be."""
+    import threading  # here, as most peers do without
+
     s = dial(port)
     piece = (bytes([byte]) * (size - 1) + b"\n") * max(1, 65536 // size)
     sent = [0]
@@ -240,7 +240,6 @@ def drip(port, size, seconds):
         s = dial(port, number)
         s.setblocking(False)
         watched.register(s, selectors.EVENT_READ, time.monotonic())
-    tell(connected=size)
     cuts, said = [], 0.0
     while watched.get_map() and time.monotonic() < start + seconds:
         if time.monotonic() >= said + 1:
@@ -264,6 +263,8 @@ def drip(port, size, seconds):
 
 def tls(port, size):
     """So many that speak TLS, say lines and never read, and as many that never finish the handshake."""
+    import ssl  # here, as most peers do without
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     held = []
@@ -291,6 +292,14 @@ WHAT = dict(
     urgent=urgent,
 )
 
-if __name__ == "__main__":
-    what, *numbers = sys.argv[1:]
+
+def run(what, *numbers):
     WHAT[what](*(float(number) if "." in number else int(number) for number in numbers))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "in-turn":
+        run(*sys.argv[1:])
+    else:
+        while line := order():
+            run(*line.split())

@@ -4,6 +4,9 @@ import { Program } from "../../lib/testing/program.ts";
 
 const SCRIPT = new URL("peers.py", import.meta.url).pathname;
 
+/** The time limit of a wait that may take as long as it takes, in ms. */
+const DAY = 86_400_000;
+
 /** What a peer saw, by name. */
 export type Seen = Readonly<Record<string, number>>;
 
@@ -12,18 +15,38 @@ export function startPeers(what: string, ...numbers: number[]): Program {
   return new Program(["python3", SCRIPT, what, ...numbers.map(String)]);
 }
 
-/** The next that a started peer saw. */
+/** What a started peer saw next, however long that takes. */
 export async function nextSeen(peers: Program): Promise<Seen> {
-  const [line] = await peers.until(/\{.*\}\n/);
+  const [line] = await peers.until(/\{.*\}\n/, { timeout: DAY });
   return JSON.parse(line);
 }
 
-/** Runs a peer to its end, however long that takes; gives the last that it saw. */
+/** The process that peers run in, one after the other; undefined: each starts its own. */
+let shared: Program | undefined;
+
+/** Starts one process for all that {@linkcode runPeers} runs from now on, until it is closed. */
+export function sharePeers(): { close(): Promise<void> } {
+  const program = shared = startPeers("in-turn");
+  return {
+    async close() {
+      shared = undefined;
+      await using peers = program;
+      await peers.endInput();
+      await peers.ends(0);
+    },
+  };
+}
+
+/** Runs a peer to its end, however long that takes; gives what it saw. */
 export async function runPeers(what: string, ...numbers: number[]): Promise<Seen> {
-  const args = [SCRIPT, what, ...numbers.map(String)];
-  const { stdout, stderr, success } = await new Deno.Command("python3", { args }).output();
-  if (!success) throw new Error(`${what} ${numbers}: ${new TextDecoder().decode(stderr)}`);
-  return JSON.parse(new TextDecoder().decode(stdout).trim().split("\n").at(-1) ?? "");
+  if (shared !== undefined) {
+    await shared.type(`${[what, ...numbers].join(" ")}\n`);
+    return await nextSeen(shared);
+  }
+  await using peers = startPeers(what, ...numbers);
+  const seen = await nextSeen(peers);
+  await peers.ends(0);
+  return seen;
 }
 
 /** The others' round trips, as a process of its own measured them while something was done; in ms. */
