@@ -3,13 +3,14 @@
  * name, each test in ten lines or fewer.
  */
 
-import { describe, it } from "@std/testing/bdd";
+import { after, before, describe, it } from "@std/testing/bdd";
 import {
   Program,
   Proxy,
   type ProxyFaults,
   requires,
   Screen,
+  type ServerProgram,
   startServer,
 } from "@readback/readback/testing";
 
@@ -61,12 +62,15 @@ describe("calculators and databases at their prompt", requires("tmux"), () => {
 });
 
 describe("a TCP client in Python", requires("python3"), () => {
+  let server: ServerProgram;
+  before(async () => void (server = await startServer()));
+  after(() => server.close());
+
   /** The client, that says two messages to a server behind a network with these faults. */
   async function through(
     faults: ProxyFaults,
     done: (client: Program) => Promise<void>,
   ): Promise<void> {
-    await using server = await startServer();
     await using proxy = await Proxy.start(server, faults);
     await using client = new Program(["python3", "client.py", `${proxy.port}`, "a", "b"], { cwd });
     await done(client);

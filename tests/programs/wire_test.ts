@@ -4,7 +4,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readback, serve } from "../../lib/mod.ts";
 import { startServer } from "../../lib/testing/readback.ts";
-import { latin1, Wire } from "../../lib/testing/wire.ts";
+import { Wire } from "../../lib/testing/wire.ts";
 import { assertReplies, STAMP, unstamped } from "../support/replies.ts";
 import { sleep } from "../../lib/wait.ts";
 
@@ -152,24 +152,19 @@ describe("--max-message", () => {
       "error: message longer than 65536 bytes\n",
     );
   });
-
-  it("closes after the line, even if the client does not", async () => {
-    await using server = await startServer(["--max-message", "5"]);
-    using wire = await Wire.dial(server.port);
-    await wire.send("123456789\n");
-    assertEquals(await wire.rest(), "error: message longer than 5 bytes\n");
-    await server.until("message too long");
-  });
 });
 
-describe("--stamp iso", () => {
-  it("tells milliseconds and the offset", async () => {
-    await using server = await startServer(["--stamp", "iso"], { env: { TZ: "Asia/Shanghai" } });
+describe("the program", () => {
+  it("--stamp iso tells milliseconds and the offset; --max-message closes, even if the client does not", async () => {
+    const args = ["--max-message", "5", "--stamp", "iso"];
+    await using server = await startServer(args, { env: { TZ: "Asia/Shanghai" } });
     using wire = await Wire.dial(server.port);
-    await wire.send(latin1("a\n"));
+    await wire.send("a\n123456789\n");
     assertMatch(
       await wire.until(/\n/),
       /^\[a\] \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+08:00\n$/,
     );
+    assertEquals(await wire.rest(), "error: message longer than 5 bytes\n");
+    await server.until("message too long");
   });
 });
