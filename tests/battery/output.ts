@@ -187,11 +187,13 @@ async function readUntil(
   words: RegExp,
 ): Promise<string> {
   const decoder = new TextDecoder();
-  let said = "";
-  while (!words.test(said.slice(-100_000))) { // the words are in what came last
+  let said = "", last = ""; // the words are in what came last
+  while (!words.test(last)) {
     const { value, done } = await stream.read();
-    assert(!done, `ended and never said ${words}: ${said.slice(-1000)}`);
-    said += decoder.decode(value);
+    assert(!done, `ended and never said ${words}: ${last}`);
+    const text = decoder.decode(value, { stream: true });
+    said += text;
+    last = `${last.slice(-1000)}${text}`;
   }
   return said;
 }

@@ -232,7 +232,6 @@ describe("PostgreSQL", requires("linux", "/usr/lib/postgresql/*/bin/initdb"), ()
       "-A",
       "trust",
       "--no-sync",
-      "--no-locale",
     ]);
     assertEquals(made.code, 0, made.stderr);
     await service.start(
