@@ -51,9 +51,9 @@ function pipeline(server: ServerProgram): { begun: Promise<void>; replies: Promi
     using wire = await Wire.dial(server.port);
     let over = false;
     const saying = (async () => {
-      for (let number = 0; !over; number += 25) {
-        await sleep(4); // to keep up with what 50 receive is too much for one process of tests
-        await wire.send(Array.from({ length: 25 }, (_, more) => `${number + more}\n`).join(""));
+      for (let number = 0; !over; number += 50) {
+        await sleep(10); // to keep up with what 50 receive is too much for one process of tests
+        await wire.send(Array.from({ length: 50 }, (_, more) => `${number + more}\n`).join(""));
       }
     })().catch((error) => {
       if (!over) throw error;
