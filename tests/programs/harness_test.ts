@@ -44,20 +44,6 @@ async function failure(wait: Promise<unknown>, most = 10_000): Promise<string> {
   return message;
 }
 
-/** Sets variables of this process, until the end of the block. */
-function withEnv(variables: Readonly<Record<string, string>>): Disposable {
-  const before = Object.keys(variables).map((name) => [name, Deno.env.get(name)] as const);
-  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-  return {
-    [Symbol.dispose]() {
-      for (const [name, value] of before) {
-        if (value === undefined) Deno.env.delete(name);
-        else Deno.env.set(name, value);
-      }
-    },
-  };
-}
-
 describe("a program", requires("linux"), () => {
   it("that has ended fails a wait at once, and shows its output", async () => {
     await using program = sh("echo hello; echo oh >&2; exit 3");
@@ -146,17 +132,21 @@ describe("a program", requires("linux"), () => {
   });
 
   it("gets nothing but PATH of the environment with clearEnv", async () => {
-    using _secret = withEnv({ READBACK_SECRET: "x" });
-    await using open = sh("env");
-    await open.until("READBACK_SECRET=x\n");
-    await using program = sh("env", { clearEnv: true, env: { OWN: "1" } });
-    await program.ends(0);
-    const names = program.stdout.trimEnd().split("\n").map((line) => line.split("=")[0]);
-    assertEquals(names.filter((name) => !/^(_|PWD|SHLVL)$/.test(`${name}`)).sort(), [
-      "NO_COLOR",
-      "OWN",
-      "PATH",
-    ]);
+    Deno.env.set("READBACK_SECRET", "x");
+    try {
+      await using open = sh("env");
+      await open.until("READBACK_SECRET=x\n");
+      await using program = sh("env", { clearEnv: true, env: { OWN: "1" } });
+      await program.ends(0);
+      const names = program.stdout.trimEnd().split("\n").map((line) => line.split("=")[0]);
+      assertEquals(names.filter((name) => !/^(_|PWD|SHLVL)$/.test(`${name}`)).sort(), [
+        "NO_COLOR",
+        "OWN",
+        "PATH",
+      ]);
+    } finally {
+      Deno.env.delete("READBACK_SECRET");
+    }
   });
 
   it("can be waited on together with others, and whichever comes first", async () => {
@@ -396,15 +386,6 @@ describe("a screen", requires("tmux"), () => {
     const opening = () => Screen.open(["cat"], { columns: 0 });
     await assertRejects(opening, Error, "tmux new-session: width too small");
   });
-
-  it("says what to install if tmux is missing", denoOnly, async () => {
-    using _none = withEnv({ PATH: "/" });
-    await assertRejects(
-      () => Screen.open(["cat"]),
-      Error,
-      "Screen needs tmux, which is not on PATH: install the package tmux",
-    );
-  });
 });
 
 describe("what is too long to read", () => {
@@ -414,16 +395,24 @@ describe("what is too long to read", () => {
   });
 });
 
-describe("requires", denoOnly, () => {
-  it("a program that is there, or is not, or no shell to find it", requires("signals"), () => {
-    using _local = withEnv({ CI: "" });
-    assertEquals(requires("sh"), { skip: false, ignore: false });
-    const missing = { skip: "needs no-program, which is not installed", ignore: true };
-    assertEquals(requires("sh", "no-program"), missing);
-    using _none = withEnv({ PATH: "/" });
+describe("where something is missing", denoOnly, () => {
+  it("requires says so, and a screen says what to install", requires("signals"), async () => {
+    const module = import.meta.resolve("../../lib/testing/mod.ts");
+    // In a process of its own: the tests of other modules run beside this one, in the same process.
+    const script = `import { requires, Screen } from "${module}";
+      console.log(requires("sh").skip);
+      console.log(requires("sh", "no-program").skip);
+      Deno.env.set("PATH", "/");
+      console.log(requires("cat").skip);
+      await Screen.open(["cat"]);`;
+    await using test = new Program([Deno.execPath(), "eval", script], { env: { CI: "" } });
+    await test.untilError(
+      "Error: Screen needs tmux, which is not on PATH: install the package tmux",
+    );
+    await test.ends(1);
     assertEquals(
-      requires("cat-without-path").skip,
-      "needs cat-without-path, which is not installed",
+      test.stdout,
+      "false\nneeds no-program, which is not installed\nneeds cat, which is not installed\n",
     );
   });
 });
