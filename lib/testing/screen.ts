@@ -47,6 +47,7 @@ started() {
   cat /proc/[0-9]*/stat 2>/dev/null |
     awk -v leader="\${pane% *}" '{ pid = $1; sub(/.*\\) /, "") } $1 != "Z" && $4 == leader { print pid }'
 }
+kill -9 "\${pane% *}" 2>/dev/null # often nothing else is left, and one look is enough
 for try in $(seq 99); do
   pids=$(started) && [ -n "$pids" ] || break
   kill -9 $pids
