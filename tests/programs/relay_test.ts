@@ -2,14 +2,16 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { readback, serve } from "../../lib/mod.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { program, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
+import { freePort } from "../support/measuring.ts";
 
 describe("a relay", requires("signals"), () => {
   it("prints the transcript of its clients, and its faults, and ends with 0", async () => {
-    await using server = await startServer(["--framing", "line", "--reply", "<{message}>"]);
+    await using server = serve(readback({ format: "<{message}>" }), { framing: "line" });
     const faults = ["--fault", "delay=1ms..20ms,up:slice=2", "--seed", 3];
     const args = ["--to", `127.0.0.1:${server.port}`, ...faults].map(String);
     await using relay = await startServer(args);
@@ -33,27 +35,20 @@ describe("a relay", requires("signals"), () => {
   });
 
   it("says once that its server is not there, and relays once it is", async () => {
-    const place = await startServer();
-    const { port } = place;
-    place.signal("SIGTERM");
-    await place.ends(0);
-    await place[Symbol.asyncDispose]();
+    const port = await freePort();
     await using relay = await startServer(["--to", `127.0.0.1:${port}`]);
+    const sentence =
+      `cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to\n`;
     for (let round = 0; round < 3; round++) {
-      await using client = startClient(["--port", relay.port, "--message", "hello"]);
-      await client.ends(1);
-      await relay.until(
-        `cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to\n`,
-      );
+      using wire = await Wire.dial(relay.port);
+      await wire.resets();
+      await relay.until(sentence);
     }
-    assertEquals(
-      relay.stderr,
-      `server: cannot connect to 127.0.0.1:${port}: connection refused: start a server, or check --to\n`,
-    );
-    await using server = new Program([...program("server"), "--port", `${port}`]);
-    await server.until("listening");
-    await using client = startClient(["--port", relay.port, "--message", "hello"]);
-    await client.ends(0);
+    assertEquals(relay.stderr, `server: ${sentence}`);
+    await using _server = serve(readback(), { port });
+    using wire = await Wire.dial(relay.port);
+    await wire.send("hello\n");
+    await wire.until(/^\[hello\] .*\n/);
   });
 
   it(
@@ -61,7 +56,7 @@ describe("a relay", requires("signals"), () => {
     requires("unix sockets", "sh", "nc"),
     async () => {
       const path = `${await Deno.makeTempDir({ prefix: "readback-" })}/socket`;
-      await using _server = await startServer(["--unix", path, "--reply", "<{message}>"]);
+      await using _server = serve(readback({ format: "<{message}>" }), { path });
       const ask = 'printf hello | nc -N "$READBACK_HOST" "$READBACK_PORT"';
       const args = ["--to", path, "--fault", "slice=1", "--", "sh", "-c", ask];
       await using relay = new Program([...program("server", ["--unix", "--"]), ...args]);

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { TraceText } from "../../lib/cli/output/trace.ts";
+import { readback, serve } from "../../lib/mod.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
@@ -42,8 +43,8 @@ describe("--trace", () => {
     for (const line of server.stdout.split("\n")) assert(line.length <= 80, line);
   });
 
-  it("has the decision of auto, and why", async () => {
-    await using server = await startServer(["--trace"]);
+  it("on the server: the decision of auto, resets by either side, and a cut", async () => {
+    await using server = await startServer(["--trace", "--idle-timeout", "100ms", "--orders"]);
     for (const message of ["a\n", "b"]) {
       using wire = await Wire.dial(server.port);
       await wire.send(message);
@@ -51,10 +52,18 @@ describe("--trace", () => {
     }
     await server.until(/ {2}framing line: an LF came\n.* {2}message 1: 1 byte "a"\n/);
     await server.until(/ {2}framing raw: 50 ms without an LF\n.* {2}message 1: 1 byte "b"\n/);
+    await resetAfter(server.port, "hello\n", 1);
+    await server.until("> reset\n");
+    using wire = await Wire.dial(server.port);
+    await server.until("< cut\n");
+    using other = await Wire.dial(server.port);
+    await other.send("!reset hello\n");
+    await server.until(/ fault reset\n.* < reset\n/);
+    void wire;
   });
 
   it("on the client: on standard error, beside the replies", async () => {
-    await using server = await startServer();
+    await using server = serve(readback());
     await using client = startClient(["-p", server.port, "-q", "--trace"]);
     await client.type("a\n");
     await client.until("[a]");
@@ -72,18 +81,6 @@ describe("--trace", () => {
       steady(other.stderr),
       /^ADDRESS {3}connected\n[^]*\nADDRESS > end \(half-close\)\nADDRESS > cut\n$/,
     );
-  });
-
-  it("shows a reset by the client, a cut and a reset by the server", async () => {
-    await using server = await startServer(["--trace", "--idle-timeout", "100ms", "--orders"]);
-    await resetAfter(server.port, "hello\n", 1);
-    await server.until("> reset\n");
-    using wire = await Wire.dial(server.port);
-    await server.until("< cut\n");
-    using other = await Wire.dial(server.port);
-    await other.send("!reset hello\n");
-    await server.until(/ fault reset\n.* < reset\n/);
-    void wire;
   });
 
   it("has the system calls of the same run, in their order", requires("strace"), async () => {

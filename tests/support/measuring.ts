@@ -185,7 +185,9 @@ export function echo(options: { port?: number; from?: number } = {}): FakeServer
     const isDropped = ++connections < (options.from ?? 1);
     const buffer = new Uint8Array(65536);
     for (let size; (size = await conn.read(buffer)) !== null && !isDropped;) {
-      await conn.write(buffer.subarray(0, size));
+      for (let left = buffer.subarray(0, size); left.length > 0;) {
+        left = left.subarray(await conn.write(left));
+      }
     }
   }, options);
 }

@@ -96,6 +96,43 @@ describe("the filter's server closes the connection", () => {
       assertEquals(output(), "[a] now\n");
     }
   });
+
+  it("at a half-close, which comes only when all is answered", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      for (let told = 0; told < 3; told++) {
+        const closed = readLines(conn, 1000).then(() => "closed");
+        if (await Promise.race([closed, sleep(50)]) === "closed") return;
+        await conn.write(latin1(`[${told}]\n`));
+      }
+    });
+    const how = { framing: "line", timeout: 5000 } as const;
+    const { running, output } = await filterBefore(server, inputOf(["0\n1\n2\n"]), how);
+    await running;
+    assertEquals(output(), "[0]\n[1]\n[2]\n");
+  });
+});
+
+describe("the filter", () => {
+  for (const framing of ["auto", "line"] as const) {
+    it(`sends lines of any length that the server takes, first or not (${framing})`, async () => {
+      await using server = serve(readback(), { framing: "line", maxMessage: 1 << 20 });
+      const long = "x".repeat(1 << 20);
+      let left = latin1(`${long}\nshort\n${long}\n`);
+      const input: Input = {
+        read(into) {
+          const bytes = left.subarray(0, into.length);
+          left = left.subarray(bytes.length);
+          into.set(bytes);
+          return Promise.resolve(bytes.length || null);
+        },
+      };
+      const { running, output } = await filterBefore(server, input, { framing, timeout: 20_000 });
+      await running;
+      const lengths = unstamped(output()).split("\n").map(({ length }) => length);
+      const reply = "[] STAMP".length;
+      assertEquals(lengths, [long.length + reply, 5 + reply, long.length + reply, 0]);
+    });
+  }
 });
 
 describe("the filter's input", () => {
@@ -181,6 +218,71 @@ describe("the filter's time limit", () => {
     const how = { framing: "line", timeout: 200 } as const;
     const { running } = await filterBefore(server, inputOf(["a\n"]), how);
     await assertRejects(() => running, TimeoutError, "no reply within 0.2s");
+  });
+
+  const LIMITED = { framing: "line", timeout: 300 } as const;
+
+  it("is put off by each reply", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await readLines(conn, 6);
+      for (let line = 1; line <= 6; line++) {
+        await sleep(120);
+        await conn.write(latin1(`[${line}]\n`));
+      }
+      await readLines(conn, 1);
+    });
+    const input = inputOf(["1\n2\n3\n4\n5\n6\n"]);
+    const { running, output } = await filterBefore(server, input, LIMITED);
+    await running;
+    assertEquals(output(), "[1]\n[2]\n[3]\n[4]\n[5]\n[6]\n");
+  });
+
+  it("does not run while nothing is due, and then a message has all of its time", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await readLines(conn, 1);
+      await conn.write(latin1("[one]\n"));
+      await readLines(conn, 1);
+      await sleep(200);
+      await conn.write(latin1("[two]\n"));
+      await readLines(conn, 1);
+    });
+    const said = inputOf(["one\n", "two\n"]);
+    let reads = 0;
+    const input: Input = {
+      read: async (into) => {
+        if (reads++ === 1) await sleep(450);
+        return await said.read(into);
+      },
+    };
+    const { running, output } = await filterBefore(server, input, LIMITED);
+    await running;
+    assertEquals(output(), "[one]\n[two]\n");
+  });
+
+  it("is not put off by what is sent meanwhile", async () => {
+    await using server = FakeServer.start((conn) => readLines(conn, Infinity));
+    const input: Input = {
+      async read(into) {
+        await sleep(50);
+        into.set(latin1("again\n"));
+        return 6;
+      },
+    };
+    const { filter, running } = await filterBefore(server, input, LIMITED);
+    const giveUp = setTimeout(() => filter.conn.close(), 10_000);
+    await assertRejects(() => running, TimeoutError, "no reply within 0.3s");
+    clearTimeout(giveUp);
+    assertEquals(filter.answered, 0);
+  });
+
+  it("that passes after the input's end is told as such", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await readLines(conn, 2);
+      await conn.write(latin1("[one]\n"));
+    }, { keepOpen: true });
+    const { filter, running } = await filterBefore(server, inputOf(["one\ntwo\n"]), LIMITED);
+    await assertRejects(() => running, TimeoutError, "no reply within 0.3s");
+    assertEquals([filter.answered, filter.sent], [1, 2]);
   });
 });
 
