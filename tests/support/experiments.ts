@@ -39,17 +39,37 @@ export function experimentsIn(page: Page): Experiment[] {
   });
 }
 
-/** Runs an experiment on a free port, and returns what the page should show. */
-export async function run({ args, python }: Experiment): Promise<Output> {
-  await using server = await startServer(args);
-  const code = python.replaceAll(`${PORT}`, `${server.port}`);
-  await using client = new Program(["python3", "-c", code]);
-  await client.ends(0);
+/** Runs each line of its input as a program of its own; the end of one is a NUL. Python starts twice as fast without its site packages. */
+const RUN = `import json, sys
+for line in sys.stdin:
+    exec(json.loads(line), {"__name__": "__main__"})
+    print("\\0", end="", flush=True)
+`;
+
+/** Runs experiments on the same server, and returns what the page should show of each. */
+export async function run(experiments: readonly Experiment[]): Promise<Output[]> {
+  await using server = await startServer(experiments[0]?.args);
+  await using python = new Program(["python3", "-IS", "-c", RUN]);
+  for (const { python: code, output } of experiments) {
+    await python.type(`${JSON.stringify(code.replaceAll(`${PORT}`, `${server.port}`))}\n`);
+    await python.until("\0");
+    for (const _ of linesOf(output.server)) await server.until("\n");
+  }
+  await python.endInput();
+  await python.ends(0);
   server.signal("SIGTERM");
   await server.ends(0);
-  const [, ...lines] = server.stdout.replaceAll(`:${server.port}`, `:${PORT}`).split("\n");
-  return { server: lines.join("\n"), client: client.stdout };
+  const clients = python.stdout.split("\0");
+  const [, ...lines] = linesOf(server.stdout.replaceAll(`:${server.port}`, `:${PORT}`));
+  return experiments.map(({ output }, at) => {
+    // A line too many is the last one's.
+    const end = at === experiments.length - 1 ? Infinity : linesOf(output.server).length;
+    return { server: lines.splice(0, end).join(""), client: clients[at] ?? "" };
+  });
 }
+
+/** The lines of a text, each with its LF. */
+const linesOf = (text: string): string[] => text.match(/.*\n/g) ?? [];
 
 /** Replaces what differs from run to run: times, stamps, ports and amounts of buffered data. */
 export function comparable({ server, client }: Output): Output {
