@@ -2,12 +2,14 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { type Framing, readback, serve } from "../../lib/mod.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
-import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { program, startServer } from "../../lib/testing/readback.ts";
 import { experimentsIn } from "../support/experiments.ts";
 import { pages, readme, replaced } from "../support/pages.ts";
 import { examples } from "../support/examples.ts";
+import { OUTAGE } from "../support/pictures.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 
@@ -32,7 +34,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
     await talk.ends(0);
     assertMatch(unstamped(talk.stdout), /^>>:hello\nClient received data: \[hello\] STAMP\n>>:\n$/);
   },
-  "README.md, Learn sockets: console": session(["--framing", "line"], ["--framing", "raw"]),
+  "README.md, Learn sockets: console": session("line", "raw"),
   "README.md, In your tests: console": async (code) => {
     const [command = "", ...shown] = code.split("\n");
     const python = blockOf("README.md", "In your tests", "python");
@@ -47,20 +49,18 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   },
   "README.md, In your tests: python": runElsewhere, // by the command above
   "README.md, In your tests: ts": asExample,
-  "README.md, Measure: sh": async (code) => {
-    const [start = "", measure = ""] = code.split("\n");
-    await using server = await startServer(start.split(" ").slice(3));
-    const args = measure.split(" ").slice(3);
-    await using client = startClient(["--port", server.port, ...args]);
-    await client.ends(1);
-    assertMatch(client.stdout, /\n120 sent, 114 answered, 6 lost \(5 %\)\n/);
+  "README.md, Measure: sh": (code) => {
+    // pictures_test.ts runs it.
+    const [server, client] = [OUTAGE.server.join(" "), OUTAGE.client.join(" ")];
+    assertEquals(code, `deno task server ${server}\ndeno task client ${client}\n`);
+    return Promise.resolve();
   },
   "README.md, Build: console": async (code) => {
     await using service = await startBlock(blockOf("README.md", "Build", "ts ignore"));
     await session()(code.replace("6969", `${service.port}`));
   },
   "README.md, Build: ts ignore": runElsewhere,
-  "docs/wire.md, The wire: console": session([]),
+  "docs/wire.md, The wire: console": session("auto"),
   "docs/wire.md, Messages and replies: mermaid": diagram,
   "docs/inside.md, Inside: mermaid": diagram,
   "docs/library.md, The library: ts": asExample,
@@ -86,7 +86,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
       "server.serve_forever()":
         "print(server.server_address[1], flush=True)\n    server.serve_forever()",
     };
-    await using service = new Program(["python3", "-c", replaced(code, words)]);
+    await using service = new Program(["python3", "-S", "-c", replaced(code, words)]);
     const [, port] = await service.until(/(\d+)\n/);
     using wire = await Wire.dial(Number(port));
     await wire.send("2 + 3\n6 * 7\n");
@@ -95,7 +95,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "docs/learn.md, A chat: python": async (code) => {
     await using service = startService("chat");
     const [, port = ""] = await service.until(/listening on .*:(\d+)/);
-    await using client = new Program(["python3", "-c", replaced(code, { 6969: port })]);
+    await using client = new Program(["python3", "-S", "-c", replaced(code, { 6969: port })]);
     await client.until("welcome, guest 1\n");
     await client.type("hello\n");
     await client.until("guest 1: hello\n");
@@ -118,7 +118,7 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "docs/measure.md, Why a round trip counts from when it was due: mermaid": diagram,
   "docs/faults.md, A relay: mermaid": diagram,
   "docs/faults.md, A relay: sh": async (code) => {
-    await using behind = await startServer(["--framing", "line"]);
+    await using behind = serve(readback(), { framing: "line" });
     const here = replaced(code, {
       "deno task server": "",
       "127.0.0.1:6379": `127.0.0.1:${behind.port}`,
@@ -138,7 +138,9 @@ const TRIALS: Readonly<Record<string, (code: string) => Promise<void>>> = {
   "docs/faults.md, In tests: ts": asExample,
   "docs/faults.md, Three uses: python": async (code) => {
     const [, name] = /^def (test_\w+)/m.exec(code) ?? [];
-    await using python = new Program(["python3", "-c", `${code}\n${name}()`], { env: { PATH } });
+    await using python = new Program(["python3", "-S", "-c", `${code}\n${name}()`], {
+      env: { PATH },
+    });
     await python.ends(0);
     assertEquals(python.stderr, "");
   },
@@ -212,15 +214,15 @@ function diagram(code: string): Promise<void> {
 
 /**
  * Runs a session at a prompt: each command, and what it printed.
- * @param servers the arguments of the server on port 6969 and, if there is one, on 7070
+ * @param framings of the server on port 6969 and, if there is one, on 7070
  */
-function session(...servers: readonly string[][]): (code: string) => Promise<void> {
+function session(...framings: readonly Framing[]): (code: string) => Promise<void> {
   return async (code) => {
     await using stack = new AsyncDisposableStack();
     let here = code;
-    for (const [at, args] of servers.entries()) {
-      const server = stack.use(await startServer(args));
-      here = here.replaceAll(` ${[6969, 7070][at]}`, ` ${server.port}`);
+    for (const [at, framing] of framings.entries()) {
+      const { port } = stack.use(serve(readback(), { framing }));
+      here = here.replaceAll(` ${[6969, 7070][at]}`, ` ${port}`);
     }
     const exchanges = here.split(/^\$ /m).slice(1);
     assert(exchanges.length > 0, code);
@@ -278,13 +280,21 @@ async function importsOf(name: string): Promise<string[]> {
 
 const LACKING = requires("sh", "nc", "python3");
 
-/** The options of a program, or the faults, as `--help` lists them. */
-async function helpOf(name: "server" | "client", part: RegExp): Promise<string[]> {
+/** What the programs print for `--help`; each is asked once. */
+const helps: Partial<Record<"server" | "client", Promise<string>>> = {};
+
+async function printHelp(name: "server" | "client"): Promise<string> {
   await using help = new Program([...program(name), "--help"]);
   await help.ends(0);
-  for (const line of help.stdout.split("\n")) assert(line.length <= 80, line);
-  assertMatch(help.stdout, /\ndocs\/cli\.md describes every option\.\n$/);
-  const [, rows = ""] = part.exec(help.stdout) ?? [];
+  return help.stdout;
+}
+
+/** The options of a program, or the faults, as `--help` lists them. */
+async function helpOf(name: "server" | "client", part: RegExp): Promise<string[]> {
+  const help = await (helps[name] ??= printHelp(name));
+  for (const line of help.split("\n")) assert(line.length <= 80, line);
+  assertMatch(help, /\ndocs\/cli\.md describes every option\.\n$/);
+  const [, rows = ""] = part.exec(help) ?? [];
   return rows.replace(/\n {20,}/g, " ").split("\n").filter((line) => line.startsWith(" "))
     .map((line) => line.trim().replace(/ {2,}/, " "));
 }

@@ -6,13 +6,19 @@ import { program, startServer } from "../../lib/testing/readback.ts";
 import { Screen } from "../../lib/testing/screen.ts";
 import { Wire } from "../../lib/testing/wire.ts";
 
+/** The programs of the picture of an outage, as README.md starts them. */
+export const OUTAGE = {
+  server: ["--fault", "delay=40ms@50..52,drop@80..85"],
+  client: "--ping --quiet --count 120 --interval 10ms --timeout 500ms".split(" "),
+} as const;
+
 /** How each picture is made, by its name. */
 export const PICTURES: Readonly<Record<string, () => Promise<string>>> = {
   framing: () =>
-    trace(async (port) => {
+    trace(async (port, screen) => {
       using wire = await Wire.dial(port);
       await wire.send("i am bin");
-      await new Promise((resolve) => setTimeout(resolve, 500)); // so that the server reads twice
+      await screen.shows('"i am bin"'); // so that the server reads twice
       await wire.send("ary\ni am handsome\n");
       await wire.until(/handsome.*\n/);
     }, /< end/),
@@ -31,13 +37,12 @@ export const PICTURES: Readonly<Record<string, () => Promise<string>>> = {
       socket.resetAndDestroy();
     }, /> reset/),
   outage: async () => {
-    await using server = await startServer(["--fault", "delay=40ms@50..52,drop@80..85"]);
-    const where = ["--port", `${server.port}`, "--timeout", "500ms"];
-    const args = ["--ping", "--quiet", "--count", "120", "--interval", "10ms"];
-    await using screen = await shell(`readback ${args.join(" ")}`, [
+    await using server = await startServer(OUTAGE.server);
+    const typed = OUTAGE.client.slice(0, -2).join(" "); // without the time limit
+    await using screen = await shell(`readback ${typed}`, [
       ...program("client"),
-      ...where,
-      ...args,
+      ...["--port", `${server.port}`],
+      ...OUTAGE.client,
     ]);
     await screen.ends(1);
     return await screen.svg();
@@ -45,12 +50,15 @@ export const PICTURES: Readonly<Record<string, () => Promise<string>>> = {
 };
 
 /** Shows the trace of a conversation with a client. */
-async function trace(talk: (port: number) => Promise<void>, end: RegExp): Promise<string> {
+async function trace(
+  talk: (port: number, screen: Screen) => Promise<void>,
+  end: RegExp,
+): Promise<string> {
   const args = ["--trace", "--framing", "line"];
   const command = [...program("server"), "--port", "0", ...args];
   await using screen = await shell(`readback-server ${args.join(" ")}`, command);
   const [, port] = /:(\d+)/.exec(await screen.shows(/listening on .*:\d+/)) ?? [];
-  await talk(Number(port));
+  await talk(Number(port), screen);
   await screen.shows(end);
   return await screen.svg();
 }
