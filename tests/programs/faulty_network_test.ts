@@ -171,6 +171,7 @@ describe("a network that fails in the middle of the second reply", () => {
       });
       const [, due] = /^client: .*: 1 of (\d) messages were answered\n$/.exec(stderr) ?? [];
       assertEquals(stderr, `client: ${sentence}: 1 of ${due} messages were answered\n`);
+      if (mode === "--message") assertEquals(due, "3"); // all of them, sent or not
       assertEquals(code, 1);
       assertMatch(shown, /\[one\] STAMP\n/);
       assert(!shown.includes("[two] STAMP"), shown);
