@@ -1,9 +1,12 @@
 /** The PROXY protocol: its headers, byte for byte, and the server that is told who its clients are. */
 
 import { assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
-import { after, before, describe, it } from "@std/testing/bdd";
+import { after, before, beforeEach, describe, it } from "@std/testing/bdd";
 import { type ProxyHeader, proxyProtocol, readHeader } from "../../lib/net/proxy_protocol.ts";
+import type { Client } from "../../lib/server/handler.ts";
+import { readback } from "../../lib/server/readback.ts";
 import { serve } from "../../lib/server/serve.ts";
+import type { ServeOptions } from "../../lib/server/serve_options.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { type ServerProgram, startServer } from "../../lib/testing/readback.ts";
 import { latin1, Wire } from "../../lib/testing/wire.ts";
@@ -131,10 +134,12 @@ describe("readHeader", () => {
   for (const [what, header, told] of HEADERS) {
     it(`version ${what}: whole at its last byte and not before`, () => {
       const { length } = header;
-      for (let end = 0; end < length; end++) {
-        assertEquals(readHeader(latin1(header.slice(0, end))), null, `after ${end} bytes`);
+      const bytes = latin1(header);
+      for (let end = 1; end <= length; end += end < 256 ? 1 : 97) {
+        assertEquals(readHeader(bytes.subarray(0, length - end)), null, `${end} bytes less`);
+        assertEquals(readHeader(bytes.subarray(0, end - 1)), null, `${end - 1} bytes`);
       }
-      assertEquals(readHeader(latin1(header)), { length, ...told });
+      assertEquals(readHeader(bytes), { length, ...told });
       for (const more of ["hello\n", "\r\n", header]) {
         assertEquals(readHeader(latin1(header + more)), { length, ...told });
       }
@@ -210,9 +215,15 @@ describe("proxyProtocol", () => {
   });
 });
 
-/** Starts a server that trusts this machine. */
+/** A server in this process that trusts this machine. */
+function serveTrusting(options: ServeOptions = {}) {
+  const onAccept = proxyProtocol("10.0.0.0/8,127.0.0.1,::1");
+  return serve(readback(), { onAccept, ...options });
+}
+
+/** Starts a program that trusts this machine's IPv4 address, and not its IPv6 address. */
 function startTrusting(...args: string[]): Promise<ServerProgram> {
-  return startServer(["--proxy-protocol", "10.0.0.0/8,127.0.0.1,::1", ...args]);
+  return startServer(["--proxy-protocol", "10.0.0.0/8,127.0.0.1", ...args]);
 }
 
 /** Sends bytes, half-closes, and gives the replies. */
@@ -223,22 +234,68 @@ async function exchange(port: number, ...pieces: string[]): Promise<string> {
   return unstamped(await wire.rest());
 }
 
-/** What a server has said since it was ready, once it has said it. */
-async function assertSaid(server: ServerProgram, said: string): Promise<void> {
-  await server.until(said);
-  const [, ...lines] = server.stdout.split("\n");
-  assertEquals(lines.join("\n"), `waiting connection...\n${said}`);
-  assertEquals(server.stderr, "");
-}
-
 const heardFrom = (address: string, data = "hello") =>
   `Server received data: "${data}" from ${address}\n`;
 const left = (address: string) => `client ${address} has broken the connection...\n`;
 
+describe("a server behind a proxy", () => {
+  it("hears what comes with the header, and after, in lines or raw", async () => {
+    await using server = serveTrusting();
+    const { port } = server;
+    const lines = Array.from({ length: 5_000 }, (_, number) => `${number}\n`).join("");
+    const replies = lines.replace(/(\d+)/g, "[$1] STAMP");
+    assertEquals(await exchange(port, TCP4 + lines), replies);
+    assertEquals(await exchange(port, `${TCP4}no newline`), "[no newline] STAMP");
+    using wire = await Wire.dial(port);
+    await wire.send(TCP4);
+    await wire.send("raw");
+    assertEquals(unstamped(await wire.until(/\d{4}$/)), "[raw] STAMP");
+  });
+
+  for (
+    const [hostname, dialled] of [["::", "127.0.0.1"], ["::", "::1"], ["::1", "::1"]] as const
+  ) {
+    it(`trusts ${dialled} on ${hostname}`, async () => {
+      const addrs: Client["addr"][] = [];
+      const onOpen = ({ addr }: Client) => void addrs.push(addr);
+      await using server = serveTrusting({ hostname, port: 0, onOpen });
+      using wire = await Wire.dial(server.port, dialled);
+      await wire.send(`${TCP4}hello\n`);
+      assertEquals(unstamped(await wire.until(/\n/)), "[hello] STAMP\n");
+      assertEquals(addrs, [client("203.0.113.7")]);
+    });
+  }
+
+  it("with `once`: neither a health check nor a stranger who says nothing is the one conversation", async () => {
+    await using server = serveTrusting({ once: true });
+    assertEquals(await exchange(server.port, `${LOCAL}are you well\n`), "[are you well] STAMP\n");
+    using _stranger = await Wire.dial(server.port);
+    using wire = await Wire.dial(server.port);
+    await wire.send(`${TCP4}hello\n`);
+    assertEquals(unstamped(await wire.rest()), "[hello] STAMP\n");
+    wire[Symbol.dispose]();
+    const since = performance.now();
+    await server.finished;
+    assertLess(performance.now() - since, 5000); // a stranger has 10 s to begin
+  });
+});
+
 describe("--proxy-protocol", () => {
-  let lines: ServerProgram;
-  before(async () => void (lines = await startTrusting("--framing", "line")));
-  after(() => lines[Symbol.asyncDispose]());
+  let server: ServerProgram;
+  let start = 0;
+  before(async () => {
+    server = await startTrusting("--framing", "line", "--host", "::", "--grace", "1m");
+  });
+  beforeEach(() => void (start = server.stdout.length));
+  after(() => server[Symbol.asyncDispose]());
+
+  /** What the server says in this test: these lines, and when it waits for the next client. */
+  async function assertSaid(...lines: string[]): Promise<void> {
+    await server.until(`${lines.at(-1)}waiting connection...\n`);
+    const said = server.stdout.slice(start).replaceAll("waiting connection...\n", "");
+    assertEquals(said, lines.join(""));
+    assertEquals(server.stderr, "");
+  }
 
   for (
     const [what, header, address] of [
@@ -255,44 +312,13 @@ describe("--proxy-protocol", () => {
       ] as const
     ) {
       it(`version ${what}, ${how}: the transcript names the client`, async () => {
-        const before = lines.stdout.length;
-        assertEquals(await exchange(lines.port, ...cut(`${header}hello\n`)), "[hello] STAMP\n");
-        const transcript = `${heardFrom(address)}${left(address)}waiting connection...\n`;
-        await lines.until(transcript);
-        assertEquals(
-          lines.stdout.slice(before).replace(/^waiting connection...\n/, ""),
-          transcript,
-        );
-        assertEquals(lines.stderr, "");
+        assertEquals(await exchange(server.port, ...cut(`${header}hello\n`)), "[hello] STAMP\n");
+        await assertSaid(heardFrom(address), left(address));
       });
     }
   }
 
-  it("the events name the client", async () => {
-    await using server = await startTrusting("--log", "json");
-    await exchange(server.port, `${TCP4}hello\n`);
-    await server.until(/"ended".*\n/);
-    const events = server.stdout.trim().split("\n").map((line) => JSON.parse(line));
-    assertEquals(
-      events.filter(({ client }) => client).map(({ event, client }) => [event, client]),
-      ["connected", "message", "eof", "ended"].map((event) => [event, "203.0.113.7:56324"]),
-    );
-  });
-
-  it("what comes with the header, and after, is all heard", async () => {
-    await using server = await startTrusting("--quiet");
-    const lines = Array.from({ length: 5_000 }, (_, number) => `${number}\n`).join("");
-    const replies = lines.replace(/(\d+)/g, "[$1] STAMP");
-    assertEquals(await exchange(server.port, TCP4 + lines), replies);
-    assertEquals(await exchange(server.port, `${TCP4}no newline`), "[no newline] STAMP");
-    using wire = await Wire.dial(server.port);
-    await wire.send(TCP4);
-    await wire.send("raw");
-    assertEquals(unstamped(await wire.until(/\d{4}$/)), "[raw] STAMP");
-  });
-
   it("a malformed header ends the connection with one line", async () => {
-    await using server = await startTrusting();
     using other = await Wire.dial(server.port);
     await other.send(`${TCP4}hello\n`);
     await other.until(/\n/);
@@ -302,32 +328,25 @@ describe("--proxy-protocol", () => {
     assertEquals(["", "ConnectionReset"].includes(ending), true, ending);
     const { port } = wire.conn.localAddr;
     const line = `client 127.0.0.1:${port} was refused: it sent no PROXY header\n`;
-    await assertSaid(server, heardFrom("203.0.113.7:56324") + line);
+    await server.until(line);
     await other.send("still here\n");
     assertEquals(unstamped(await other.until(/\n/)), "[still here] STAMP\n");
+    await other.end();
+    const address = "203.0.113.7:56324";
+    await assertSaid(heardFrom(address), line, heardFrom(address, "still here"), left(address));
   });
 
   it("who is not trusted is a client like any, whatever it says", async () => {
-    await using server = await startServer(["--proxy-protocol", "127.0.0.2,10.0.0.0/8"]);
-    using wire = await Wire.dial(server.port);
+    using wire = await Wire.dial(server.port, "::1");
     await wire.send(TCP4);
-    const address = `127.0.0.1:${wire.conn.localAddr.port}`;
+    const address = `[::1]:${wire.conn.localAddr.port}`;
     const said = TCP4.trimEnd();
     assertEquals(unstamped(await wire.until(/\n/)), `[${said}] STAMP\r\n`);
-    await assertSaid(server, heardFrom(address, said));
+    await wire.end();
+    await assertSaid(heardFrom(address, said), left(address));
   });
 
-  for (const [listen, dial] of [["::", "127.0.0.1"], ["::", "::1"], ["::1", "::1"]] as const) {
-    it(`trusts ${dial} on ${listen}`, async () => {
-      await using server = await startTrusting("--host", listen);
-      using wire = await Wire.dial(server.port, dial);
-      await wire.send(`${TCP4}hello\n`);
-      await server.until(heardFrom("203.0.113.7:56324"));
-    });
-  }
-
   it("health checks are answered, and nobody is told of them", async () => {
-    await using server = await startTrusting();
     const { port } = server;
     (await Wire.dial(port))[Symbol.dispose](); // no byte
     for (const end of [3, 16, TCP4.length - 1]) await exchange(port, TCP4.slice(0, end));
@@ -352,49 +371,40 @@ describe("--proxy-protocol", () => {
     const { localAddr } = neighbour.conn;
     await neighbour.send(`PROXY TCP4 127.0.0.1 127.0.0.1 ${localAddr.port} 6969\r\nhello\n`);
     await neighbour.until(/\n/);
-    await assertSaid(
-      server,
-      [unknown, neighbour].map(({ conn }) => heardFrom(`127.0.0.1:${conn.localAddr.port}`)).join(
-        "",
-      ),
-    );
+    const said = [];
+    for (const { conn } of [unknown, neighbour]) {
+      said.push(heardFrom(`127.0.0.1:${conn.localAddr.port}`));
+    }
+    for (const wire of [unknown, neighbour]) {
+      said.push(left(`127.0.0.1:${wire.conn.localAddr.port}`));
+      await wire.end();
+      await wire.rest();
+    }
+    await assertSaid(...said);
   });
 
-  it(
-    "who never ends its header does not hold up the stop",
-    requires("signals"),
-    async () => {
-      await using server = await startTrusting("--grace", "1m");
-      using wire = await Wire.dial(server.port);
-      await wire.send("PROXY");
-      await exchange(server.port, `${TCP4}hello\n`); // so that the other was accepted
-      server.signal("SIGTERM");
-      await server.ends(0);
-      const line = `client 127.0.0.1:${wire.conn.localAddr.port} was refused: the server stops\n`;
-      assertEquals(server.stdout.endsWith(line), true, server.stdout);
-    },
-  );
-});
-
-describe("--once", () => {
-  it("37: neither a health check nor a stranger who says nothing is the one conversation", async () => {
-    await using server = await startTrusting("--once");
-    assertEquals(await exchange(server.port, `${LOCAL}are you well\n`), "[are you well] STAMP\n");
-    using _stranger = await Wire.dial(server.port);
+  it("who never ends its header does not hold up the stop", requires("signals"), async () => {
     using wire = await Wire.dial(server.port);
-    await wire.send(`${TCP4}hello\n`);
-    assertEquals(unstamped(await wire.rest()), "[hello] STAMP\n");
-    wire[Symbol.dispose]();
-    const since = performance.now();
+    await wire.send("PROXY");
+    await exchange(server.port, `${TCP4}hello\n`); // so that the other was accepted
+    server.signal("SIGTERM");
     await server.ends(0);
-    assertLess(performance.now() - since, 5000); // a stranger has 10 s to begin
+    const line = `client 127.0.0.1:${wire.conn.localAddr.port} was refused: the server stops\n`;
+    assertEquals(server.stdout.endsWith(line), true, server.stdout);
   });
 });
 
-describe("--drain", requires("signals"), () => {
-  it("refuses health checks at once, and clients only after it", requires("signals"), async () => {
+describe("--proxy-protocol and --drain", requires("signals"), () => {
+  it("refuse health checks at once, and clients only after it; the events name them", async () => {
     const args = ["--drain", "1s", "--log", "json", "--grace", "1m"];
     await using server = await startTrusting(...args);
+    assertEquals(await exchange(server.port, `${TCP4}hello\n`), "[hello] STAMP\n");
+    await server.until(/"ended".*\n/);
+    const events = server.stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(
+      events.filter(({ client }) => client).map(({ event, client }) => [event, client]),
+      ["connected", "message", "eof", "ended"].map((event) => [event, "203.0.113.7:56324"]),
+    );
     using before = await Wire.dial(server.port);
     await before.send(`${TCP4}before\n`);
     await before.until(/\n/);
@@ -410,7 +420,7 @@ describe("--drain", requires("signals"), () => {
     await server.ends(0);
   });
 
-  it("a second signal ends it at once", requires("signals"), async () => {
+  it("end at once by a second signal", async () => {
     await using server = await startTrusting("--drain", "1m", "--log", "json");
     server.signal("SIGTERM");
     await server.until("stopping");
