@@ -5,8 +5,10 @@ import { describe, it } from "@std/testing/bdd";
 import { endlessFormat, isReply, readback } from "../../lib/server/readback.ts";
 import type { Client } from "../../lib/server/handler.ts";
 import { requires } from "../../lib/testing/requires.ts";
-import { Program } from "../../lib/testing/program.ts";
-import { program, startClient, startServer } from "../../lib/testing/readback.ts";
+import { Peer } from "../../lib/client/peer.ts";
+import { serveDatagrams } from "../../lib/server/datagrams.ts";
+import { serve } from "../../lib/server/serve.ts";
+import { startServer } from "../../lib/testing/readback.ts";
 import { latin1, text, Wire } from "../../lib/testing/wire.ts";
 import { unstamped } from "../support/replies.ts";
 import { MessageView } from "../../lib/wire/message.ts";
@@ -114,9 +116,9 @@ describe("endlessFormat", () => {
   }
 });
 
-describe("--reply", () => {
+describe("a server with a format", () => {
   it("{message} is an echo, in raw framing byte for byte", async () => {
-    await using server = await startServer(["--reply", "{message}", "--framing", "raw"]);
+    await using server = serve(readback({ format: "{message}" }), { framing: "raw" });
     using wire = await Wire.dial(server.port);
     const all = text(Uint8Array.from({ length: 256 }, (_, byte) => byte));
     for (const bytes of [all, "\n", "a\r\n", "x"]) {
@@ -127,6 +129,17 @@ describe("--reply", () => {
     }
   });
 
+  it("over UDP {seq} counts all datagrams", async () => {
+    const handler = readback({ format: "[{seq} {message}] {time}" });
+    await using server = await serveDatagrams(handler, { port: 0 });
+    await using udp = await Udp.open();
+    for (const seq of [1, 2]) {
+      assertEquals(unstamped(await udp.ask("x\n", server.addr.port)), `[${seq} x] STAMP\n`);
+    }
+  });
+});
+
+describe("--reply", () => {
   it("says who, where, which and how long; what ends a reply is added as ever", async () => {
     const format = "{seq} {bytes} {client} {server} {message}";
     await using server = await startServer(["--reply", format]);
@@ -144,45 +157,20 @@ describe("--reply", () => {
     async () => {
       const path = await Deno.makeTempFile({ prefix: "readback-format-" });
       await Deno.remove(path);
-      await using server = await startServer(["--unix", path, "--reply", "{client} {server}"]);
-      for (const name of ["unix#1", "unix#2"]) {
-        await using peer = startClient(["--unix", path, "--framing", "line", "--message", "hello"]);
-        await peer.ends(0);
-        assertEquals(peer.stdout, `${name} ${path}\n`);
-        await server.until(`from ${name}\n`);
+      const ask = async () => {
+        using peer = await Peer.connect({ path, framing: "line" });
+        return (await peer.request("hello")).text;
+      };
+      {
+        await using server = await startServer(["--unix", path, "--reply", "{client} {server}"]);
+        for (const name of ["unix#1", "unix#2"]) {
+          assertEquals(await ask(), `${name} ${path}`);
+          await server.until(`from ${name}\n`);
+        }
       }
-      await Deno.remove(path);
+      await Deno.remove(path).catch(() => {});
       await using quiet = await startServer(["--quiet", "--unix", path, "--reply", "{client}"]);
-      await using peer = startClient(["--unix", path, "--message", "hello"]);
-      await peer.ends(0);
-      assertEquals([peer.stdout, quiet.stderr], ["unix#1\n", ""]);
+      assertEquals([await ask(), quiet.stderr], ["unix#1", ""]);
     },
   );
-
-  it("over UDP {seq} counts all datagrams", async () => {
-    await using server = await startServer(["--udp", "--reply", "[{seq} {message}] {time}"]);
-    await using udp = await Udp.open();
-    for (const seq of [1, 2]) {
-      assertEquals(unstamped(await udp.ask("x\n", server.port)), `[${seq} x] STAMP\n`);
-    }
-  });
-
-  it("what two servers over UDP would bandy about for ever is refused", async () => {
-    await using server = new Program([...program("server"), "--udp", "--reply", "{message}"]);
-    await server.ends(2);
-    assertEquals(
-      server.stderr,
-      "server: cannot use this --reply with --udp: two servers would answer each other's replies " +
-        'without end; begin it with "[" and end it with "] {time}", or begin it with "error: "\n',
-    );
-  });
-
-  it("a format that can't be read is a usage error", async () => {
-    await using server = new Program([...program("server"), "--reply", "{mesage}"]);
-    await server.ends(2);
-    assertMatch(
-      server.stderr,
-      /^server: cannot use --reply "\{mesage\}": there is no "\{mesage\}": choose/,
-    );
-  });
 });

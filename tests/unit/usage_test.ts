@@ -67,10 +67,15 @@ describe("the server refuses", () => {
   for (
     const [args, sentence] of [
       [["--port", "70000"], 'cannot use --port "70000": must be a whole number from 0 to 65535'],
-      [
-        ["--udp", "--reply", "[x] {time}y"],
+      ...["[x] {time}y", "{message}"].map((format) => [
+        ["--udp", "--reply", format],
         "cannot use this --reply with --udp: two servers would answer each other's replies without " +
         'end; begin it with "[" and end it with "] {time}", or begin it with "error: "',
+      ]),
+      [
+        ["--reply", "{mesage}"],
+        'cannot use --reply "{mesage}": there is no "{mesage}": choose among {message}, {time}, ' +
+        "{client}, {server}, {seq}, {bytes}",
       ],
       [["--framing", "tcp"], 'cannot use --framing "tcp": must be auto or line or raw'],
       [["here", "1", "stray"], 'stray argument "stray": --help lists the options'],
