@@ -172,28 +172,6 @@ describe("an async open", () => {
     await sleep(0);
     assertEquals([await wire.rest(), refused, signal.aborted], ["", ["the server stops"], true]);
   });
-
-  it("of more than a thousand clients at once costs nobody their slot", async () => {
-    const refused: string[] = [];
-    const opened = Promise.withResolvers<void>();
-    let opening = 0;
-    await using server = serve((message, reply) => reply.write(message), {
-      maxClients: 2000,
-      onOpen: () => {
-        opening++;
-        return opened.promise;
-      },
-      onRefused: (_, reason) => refused.push(reason),
-    });
-    using wires = new DisposableStack();
-    const first = wires.use(await Wire.dial(server.port));
-    for (let more = 0; more < 1001; more++) wires.use(await Wire.dial(server.port));
-    while (opening < 1002) await sleep(1);
-    opened.resolve();
-    await first.send("hello\n");
-    assertEquals(await first.until(/\n/), "hello\n");
-    assertEquals(refused, []);
-  });
 });
 
 describe("a client's signal", () => {
@@ -821,10 +799,12 @@ describe("a stop", () => {
       ...{ framing: "line", grace: 20_000 },
     });
     using conn = await Deno.connect({ port: server.port });
-    const lines = new TextEncoder().encode(`${"x".repeat(99)}\n`.repeat(100));
+    const lines = new TextEncoder().encode(`${"x".repeat(999)}\n`.repeat(100));
     let sent = 0; // bytes
     const sending = (async () => {
-      while (sent < 200_000 * 100) sent += await conn.write(lines.subarray(sent % lines.length));
+      while (sent < 200 * lines.length) {
+        sent += await conn.write(lines.subarray(sent % lines.length));
+      }
     })();
     for (let before = -1; before !== sent;) { // until the network takes no more
       before = sent;
@@ -869,7 +849,7 @@ describe("a stop", () => {
     });
     using wires = new DisposableStack();
     const all: Wire[] = [];
-    for (let count = 0; count < 400; count++) all.push(wires.use(await Wire.dial(server.port)));
+    for (let count = 0; count < 250; count++) all.push(wires.use(await Wire.dial(server.port)));
     while (server.clients < all.length) await sleep(1);
     const lines = `${"x".repeat(60)}\n`.repeat(100);
     await Promise.all(all.map((wire) => wire.send(lines)));

@@ -11,39 +11,16 @@ import {
   FramingError,
   type Handler,
   listen,
-  type Listener,
   serve,
   serveDatagrams,
-  type ServerConn,
 } from "../../lib/mod.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
 import { layTls } from "../../lib/net/tls_listener.ts";
 import { latin1, Wire } from "../../lib/testing/wire.ts";
 import { turn } from "../../lib/wait.ts";
 import { Certificates } from "../support/certificates.ts";
+import { listenerOf } from "../support/listener.ts";
 import { Udp } from "../support/udp.ts";
-
-/** A listener of connections that were never on a network. */
-function listenerOf(...conns: Partial<ServerConn>[]): Listener {
-  const addr = { transport: "tcp", hostname: "127.0.0.1", port: 1 } as const;
-  const closed = Promise.withResolvers<never>();
-  const whole = conns.map((conn): ServerConn => ({
-    remoteAddr: addr,
-    read: () => Promise.resolve(null),
-    write: (bytes) => Promise.resolve(bytes.length),
-    closeWrite: () => Promise.resolve(),
-    close: () => {},
-    ...conn,
-  }));
-  return {
-    addr,
-    accept: () => {
-      const conn = whole.shift();
-      return conn === undefined ? closed.promise : Promise.resolve(conn);
-    },
-    close: () => closed.reject(new Deno.errors.BadResource()),
-  };
-}
 
 /** A UDP socket that lists where it sends to. */
 function fakeSocket(address: string, sent: string[]) {
