@@ -1,6 +1,6 @@
 /** Which message a line answers: what was sent against what came, in any order that a server may choose. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type Probe, ReplyMatcher, Tally } from "../../lib/ping/reply_matcher.ts";
 import { anyLine, inTurn, type MessageKeys, numbered } from "../../lib/wire/message_keys.ts";
@@ -150,7 +150,7 @@ describe("ReplyMatcher", () => {
     assertEquals([all, answered, wrong, pending], [4, 1, 1, 1]);
   });
 
-  const MANY = 20_000;
+  const MANY = 10_000;
   const pings = Array.from({ length: MANY }, (_, at) => `ping ${at + 1}`);
   for (
     const [what, keys, texts, lines] of [
@@ -170,13 +170,17 @@ describe("ReplyMatcher", () => {
       ],
     ] as const
   ) {
-    it(`matches 20,000 pending messages in linear time: ${what}`, () => {
-      const { matcher } = sent(texts, keys);
-      const since = performance.now();
-      for (const text of lines) matcher.match(latin1(text), 1);
-      const { answered, wrong } = matcher.tally;
-      assertEquals(answered + wrong, lines.length);
-      assert(performance.now() - since < 4_000, `${performance.now() - since} ms`);
+    it(`matches 10,000 pending messages in linear time: ${what}`, () => {
+      let took = Infinity; // ms: some 100, and more where others use the processor meanwhile
+      for (let attempt = 0; took >= 500 && attempt < 5; attempt++) {
+        const { matcher } = sent(texts, keys);
+        const since = performance.now();
+        for (const text of lines) matcher.match(latin1(text), 1);
+        took = performance.now() - since;
+        const { answered, wrong } = matcher.tally;
+        assertEquals(answered + wrong, lines.length);
+      }
+      assertLess(took, 500);
     });
   }
 });
