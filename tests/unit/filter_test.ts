@@ -307,10 +307,10 @@ describe("cutIntoLines", () => {
     const start = performance.now();
     let length = 0;
     const output = cutIntoLines((line) => Promise.resolve(void (length = line.length)));
-    const piece = latin1("x".repeat(65536));
-    for (let pieces = 0; pieces < 600; pieces++) await output.write(piece);
+    const piece = latin1("x".repeat(1000));
+    for (let pieces = 0; pieces < 8000; pieces++) await output.write(piece);
     await output.end();
-    assertEquals(length, 600 * 65536);
+    assertEquals(length, 8_000_000);
     assertLess(performance.now() - start, 5000);
   });
 });
