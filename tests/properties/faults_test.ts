@@ -179,7 +179,7 @@ function assertOthers(is: string, should: string, others: number): void {
 
 describe("faults", () => {
   const scenarios = fc.array(scenario, { minLength: 1, maxLength: 8 }); // at the same time
-  property("do to replies what their page says", scenarios, 40, async (all) => {
+  property("do to replies what their page says", scenarios, 28, async (all) => {
     await Promise.all(all.map(check));
   });
 });

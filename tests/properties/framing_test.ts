@@ -50,10 +50,10 @@ function messages(
   for (let at = 0, piece = 0; at < bytes.length;) {
     const room = framer.room();
     assert(room.length > 0, "no room for a read");
-    const arrived = bytes.subarray(
-      at,
-      at + Math.min(lengths[piece++ % lengths.length] ?? 1, room.length),
-    );
+    // Where a stream is long, its pieces grow: that many tiny ones prove no more.
+    const length = (lengths[piece % lengths.length] ?? 1) * (piece < 200 ? 1 : 40);
+    piece++;
+    const arrived = bytes.subarray(at, at + Math.min(length, room.length));
     room.set(arrived);
     framer.took(arrived.length);
     at += arrived.length;
@@ -66,8 +66,12 @@ function messages(
 
 /** The lines of a stream, found in another way. */
 function lines(stream: string): string[] {
-  return [...stream.matchAll(/([^\n]*?)(\r?\n)|([^\n]+)$/g)]
-    .map(([, line, ending, last]) => `${line ?? last}|${ending ?? ""}`);
+  const whole = stream.split("\n");
+  const last = whole.pop();
+  const found = whole.map((line) =>
+    line.endsWith("\r") ? `${line.slice(0, -1)}|\r\n` : `${line}|\n`
+  );
+  return last ? [...found, `${last}|`] : found;
 }
 
 describe("framing", () => {
@@ -106,7 +110,7 @@ describe("framing", () => {
   });
 
   const texts = fc.tuple(fc.array(fc.oneof(stream, size), { maxLength: 10 }), lengths);
-  property("by a custom framing gives what was framed, in any pieces", texts, 200, (input) => {
+  property("by a custom framing gives what was framed, in any pieces", texts, 120, (input) => {
     const [texts, lengths] = input;
     const framed = texts.map((text) => `${text.length}:${text},`).join("");
     assertEquals(messages(netstring, [framed, lengths]), texts.map((text) => `${text}|`));

@@ -236,7 +236,7 @@ function assertKept(
 describe("a peer", () => {
   const scenarios = fc.array(scenario, { minLength: 1, maxLength: 8 }); // at the same time
   const title = "settles every call with its own reply; loses nothing that was received";
-  property(title, scenarios, 60, async (all) => {
+  property(title, scenarios, 40, async (all) => {
     await Promise.all(all.map(async (scenario) => {
       const server = new Server(scenario);
       const outcomes = await converse(scenario, server.port);
