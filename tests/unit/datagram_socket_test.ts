@@ -1,12 +1,13 @@
 /** The client's UDP socket: which server it talks to, and what it makes of what the system reports. */
 
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
 import { DatagramSocket } from "../../lib/net/udp.ts";
 import { ConnectError } from "../../lib/net/errors.ts";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
+import { sleep } from "../../lib/wait.ts";
 
 /** A socket, and what its callbacks got. */
 async function open(hostname: string, port = 7) {
@@ -58,6 +59,19 @@ describe("DatagramSocket", () => {
     assertEquals(failures, ["cannot send to 127.0.0.1:7: no buffers"]);
     socket[Symbol.dispose]();
     socket[Symbol.dispose]();
+  });
+
+  it("sends at most 65,507 bytes, the LF of a line included", async () => {
+    await using server = await serveDatagrams(() => {});
+    for (const [framing, most] of [["auto", 65507], ["line", 65506]] as const) {
+      using socket = await DatagramSocket.connect("127.0.0.1", server.port, framing);
+      socket.send(new Uint8Array(most));
+      const why = `a message of ${most + 1} bytes is too long for a datagram: at most 65507 fit`;
+      assertThrows(() => socket.send(new Uint8Array(most + 1)), Error, why);
+      const bytes = server.bytes + 65507;
+      while (server.bytes < bytes) await sleep(1);
+      assertEquals(server.bytes, bytes);
+    }
   });
 
   it("is not opened to a group of servers", async () => {

@@ -176,6 +176,24 @@ describe("before a reset", () => {
   });
 });
 
+it("is pacing while bytes wait for their own time, not while they wait for the peer", async () => {
+  for (const fault of ["slice=1/1m", "rate=20", "delay=1m"]) {
+    using made = makeConn(fault);
+    const writing = made.faulty.write(latin1("abc"));
+    if (fault !== "delay=1m") {
+      const write = await made.next(made.writes); // with a rate, after 50 ms
+      assertEquals(made.faulty.isPacing, false, fault);
+      write.resolve();
+      await turn();
+    }
+    assertEquals(made.faulty.isPacing, true, fault);
+    made.faulty.close();
+    assertEquals(await writing, 3);
+    await turn();
+    assertEquals(made.faulty.isPacing, false, fault);
+  }
+});
+
 it("a stall that begins after a stop waits for nothing", async () => {
   using made = makeConn("stall=0");
   made.faulty.skipDelays();

@@ -405,6 +405,9 @@ describe("options", () => {
     assertEquals(readTarget("localhost:6379"), { hostname: "localhost", port: 6379 });
     assertEquals(readTarget("[::1]:5432"), { hostname: "::1", port: 5432 });
     assertEquals(readTarget("./socket"), { path: "./socket" });
+    for (const port of [1, 65535]) {
+      assertEquals(readTarget(`host:${port}`), { hostname: "host", port });
+    }
     for (
       const wrong of ["6379", "host", "host:", "host:0", "host:65536", "::1:80", ":80", "socket"]
     ) {

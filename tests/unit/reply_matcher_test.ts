@@ -150,6 +150,16 @@ describe("ReplyMatcher", () => {
     assertEquals([all, answered, wrong, pending], [4, 1, 1, 1]);
   });
 
+  it("remembers 1,000 answered messages, shared with the matchers of other connections", () => {
+    const matcher = new ReplyMatcher(numbered, new Tally(), 500);
+    for (const text of [...three, "ping 4"]) matcher.sent(matcher.add(latin1(text), 0));
+    assertEquals(kinds(matcher, [line(1), line(2), line(3), line(1)]), [
+      ...["reply 1", "reply 2", "reply 3"],
+      "wrong 4", // the first is forgotten
+    ]);
+    assertEquals(kinds(matcher, [line(3)]), ["duplicate 3"]);
+  });
+
   const MANY = 10_000;
   const pings = Array.from({ length: MANY }, (_, at) => `ping ${at + 1}`);
   for (

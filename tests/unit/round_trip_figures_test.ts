@@ -159,6 +159,15 @@ describe("Outages", () => {
     it(outcomes, () => assertEquals(found(outcomes), [...expected]));
   }
 
+  it("are listed up to the 1,000th, and reported after that too", () => {
+    const outages = new Outages();
+    const reported = Array.from({ length: 1001 }, (_, at) => {
+      outages.record({ state: "cut", since: at });
+      return outages.record({ state: "answered", since: at });
+    });
+    assertEquals([outages.over.length, reported.filter(Boolean).length], [1000, 1001]);
+  });
+
   it("last from when the first lost message was due to when the next answered one was", () => {
     const outages = new Outages();
     const now = performance.now();

@@ -280,6 +280,22 @@ describe("talking without turns", () => {
     await assertRejects(() => talking, Closed, "the server has reset the connection");
   });
 
+  it("rejects at the end if the input failed, after what the server sent was shown", async () => {
+    const failing = piecesOf({ read: () => Promise.reject(new Error("cannot read")) });
+    const shown: string[] = [];
+    let left: Uint8Array | undefined = latin1("one\n");
+    const conn = fakeConn(async (into) => {
+      await turn();
+      const bytes = left;
+      left = undefined;
+      if (bytes !== undefined) into.set(bytes);
+      return bytes?.length ?? null;
+    });
+    const show = (data: Uint8Array) => Promise.resolve(void shown.push(text(data)));
+    await assertRejects(() => talkFreely(conn, failing, "line", show), Error, "cannot read");
+    assertEquals(shown, ["one"]);
+  });
+
   it("shows a line without an end before a reset", async () => {
     for (const framing of ["auto", "line"] as const) {
       const left = [latin1("one\nbusy")];
