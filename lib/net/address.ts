@@ -93,8 +93,11 @@ export function addressOrName(text: string): string {
     mustBe(`HOST:PORT or tcp://HOST:PORT: messages are sent over plain TCP, not ${scheme}`);
   }
   if (/^\d+$/.test(text)) mustBe(`an address or a name; for a port, write --port ${text}`);
-  if (/^[^:]*:\d+$/.test(bare)) mustBe("an address or a name alone; give the port separately");
-  if (bare === "" || asciiHost(bare) === undefined) mustBe("an address or a name");
+  if (/^(\[.*\]|[^:]*):\d+$/.test(bare)) {
+    mustBe("an address or a name alone; give the port separately");
+  }
+  const isHost = bare !== "" && !/[[\]]/.test(bare) && asciiHost(bare) !== undefined;
+  if (!isHost) mustBe("an address or a name");
   return bare;
 }
 
