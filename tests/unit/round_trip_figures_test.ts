@@ -3,7 +3,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertMatch, fail } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Outages } from "../../lib/ping/outages.ts";
-import { histogram, line, span } from "../../lib/cli/output/picture.ts";
+import { digits, emphasizeLosses, histogram, line, span } from "../../lib/cli/output/picture.ts";
 import { RoundTrips } from "../../lib/ping/round_trips.ts";
 import { Timeline } from "../../lib/ping/timeline.ts";
 
@@ -82,6 +82,61 @@ describe("histogram", () => {
   });
 });
 
+describe("histogram, drawn", () => {
+  const counts = [1, 2, 3, 1, 16, 5, 11, 8, 0, 1];
+  const durations = counts.flatMap((count, row) => new Array<number>(count).fill(1.5 * 2 ** row));
+  const trips = recorded([1, ...durations.slice(1), 1024]);
+  const labels = [
+    ...["1.00 - 2.00", "2.00 - 4.00", "4.00 - 8.00", "8.00 - 16.0", "16.0 - 32.0", "32.0 - 64.0"],
+    ...[" 64.0 - 128", "  128 - 256", "  256 - 512", " 512 - 1024"],
+  ];
+  for (
+    const [columns, ...bars] of [
+      [40, "█▍", "██▊", "████▏", "█▍", "█".repeat(22), "██████▉", "█".repeat(15) + "▏"]
+        .concat("█".repeat(11), "", "██▊"),
+      [20, "▏", "▎", "▍", "▏", "██", "▋", "█▍", "█", "", "▎"],
+      [10, "▏", "▏", "▎", "▏", "█", "▍", "▊", "▌", "", "▏"],
+    ] as [number, ...string[]][]
+  ) {
+    it(`in ${columns} columns, to an eighth of a character`, () => {
+      const shown = counts.with(-1, 2);
+      const rows = labels.map((label, row) => `${label} ms ${bars[row]} ${shown[row]}`);
+      assertEquals(histogram(trips, columns), rows);
+    });
+  }
+
+  it("with three digits of each number at least", () => {
+    const numbers = [0, 0.01234, 9.999, 99.94, 100, 123.4, 1234];
+    const texts = ["0", "0.0123", "10.0", "99.9", "100", "123", "1234"];
+    assertEquals(numbers.map(digits), texts);
+  });
+});
+
+describe("Timeline", () => {
+  it("has the longest round trip, and the end: of the last reply, or of the last lost message", () => {
+    const timeline = new Timeline();
+    assertEquals([timeline.count, timeline.worst, timeline.end], [0, 0, 0]);
+    timeline.record(0, 0.5);
+    assertEquals([timeline.worst, timeline.end, timeline.cells(1)], [0.5, 0.5, [0.5]]);
+    timeline.record(20, Infinity);
+    timeline.record(10, 5);
+    assertEquals([timeline.count, timeline.worst, timeline.end], [3, 5, 20]);
+  });
+
+  it("keeps the worst of each stretch, which becomes longer as the run does", () => {
+    const timeline = new Timeline();
+    const kept = (count: number) =>
+      timeline.cells(count).flatMap((trip, cell) => trip === undefined ? [] : [[cell, trip]]);
+    timeline.record(0, 0.5);
+    timeline.record(1.9, 0.7);
+    timeline.record(4095.9, 0.3);
+    assertEquals(kept(4096), [[0, 0.5], [1, 0.7], [4095, 0.3]]);
+    timeline.record(4096, 0.2);
+    assertEquals(kept(2049), [[0, 0.7], [2047, 0.3], [2048, 0.2]]);
+    assertEquals([kept(3), kept(1)], [[[0, 0.7], [2, 0.3]], [[0, 0.7]]]);
+  });
+});
+
 /** A run of messages that are due so many ms apart; Infinity is a loss. */
 function run(durations: readonly number[], interval = 100): Timeline {
   const timeline = new Timeline();
@@ -95,6 +150,19 @@ describe("line", () => {
   it("is drawn from 20 messages on, a cell for each while they fit", () => {
     assertEquals(line(run(calm.slice(1)), 80), undefined);
     assertEquals(line(run(calm), 80), "████████████████████ █ 1.00 ms, 1.9 s");
+  });
+
+  it("has ten cells at least, in a terminal that is too narrow", () => {
+    assertEquals(line(run(calm), 12), "██████████ █ 1.00 ms, 1.9 s");
+  });
+
+  it("has crosses that can be made red", () => {
+    assertEquals(emphasizeLosses("█×█×"), "█\x1b[31m×\x1b[39m█\x1b[31m×\x1b[39m");
+  });
+
+  it("shows a round trip of no time at all, and those that are as long as eighths of the longest", () => {
+    const eighths = Array.from({ length: 9 }, (_, at) => at);
+    assertEquals(line(run([...eighths, ...new Array(11).fill(8)]), 80)?.slice(0, 9), "▁▁▂▃▄▅▆▇█");
   });
 
   it("shows a stall as a slope, losses as crosses, and the scale", () => {
@@ -158,6 +226,14 @@ describe("Outages", () => {
   ) {
     it(outcomes, () => assertEquals(found(outcomes), [...expected]));
   }
+
+  it("end with a wrong reply too, and have the messages whose reply was late", () => {
+    const outages = new Outages();
+    for (const since of [100, 200]) outages.record({ state: "late", since });
+    outages.record({ state: "sent", since: 300 });
+    const { duration, lost } = outages.record({ state: "wrong", since: 400 }) ?? fail();
+    assertEquals([duration, lost, outages.over.length], [300, 2, 1]);
+  });
 
   it("are listed up to the 1,000th, and reported after that too", () => {
     const outages = new Outages();
