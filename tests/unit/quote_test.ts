@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { escape, quote } from "../../lib/wire/quote.ts";
+import { latin1 } from "../../lib/testing/wire.ts";
+import { asJson, escape, quote } from "../../lib/wire/quote.ts";
 import { Random } from "../support/random.ts";
 
 describe("quote", () => {
@@ -33,6 +34,16 @@ describe("quote", () => {
     it(what, () => assertEquals(quote(data), quoted));
   }
 
+  it("bytes at the edges of what is printable, and of what begins a character", () => {
+    const edges = "\x1f \x7e\x7f\u0080\u00a1\u00bf\u07ff\u0800\uffe6\u{10000}\u{3134a}";
+    assertEquals(quote(edges), '"\\x1f ~\\x7f\\xc2\\x80¡¿߿ࠀ￦𐀀𱍊"');
+    const bytes = [0x80, 0xbf, 0xc1, 0xbf, 0xc2, 0xc0, 0xf4, 0x8f, 0xbf];
+    assertEquals(quote(Uint8Array.from(bytes)), '"\\x80\\xbf\\xc1\\xbf\\xc2\\xc0\\xf4\\x8f\\xbf"');
+    assertEquals(quote(Uint8Array.of(0xe2, 0x41, 0x8c)), '"\\xe2A\\x8c"');
+    assertEquals(quote("a\u200c"), '"a\\xe2\\x80\\x8c"');
+    assertEquals(quote("\u200ca"), '"\\xe2\\x80\\x8ca"');
+  });
+
   it("bytes that are not UTF-8", () => {
     assertEquals(quote(new Uint8Array([0x61, 0xff, 0xe4, 0xbd, 0x62])), '"a\\xff\\xe4\\xbdb"');
     assertEquals(
@@ -43,11 +54,17 @@ describe("quote", () => {
 
   it("long data is cut, with its length said", () => {
     assertEquals(quote("x".repeat(1024)), `"${"x".repeat(1024)}"`);
+    assertEquals(quote("x".repeat(1025)), `"${"x".repeat(1024)}"... (1025 bytes)`);
     assertEquals(quote("x".repeat(70_000)), `"${"x".repeat(1024)}"... (70000 bytes)`);
   });
 });
 
 describe("escape", () => {
+  it("leaves quotes and backslashes as they are, unless they are to be escaped too", () => {
+    assertEquals(escape(latin1('"\\')), '"\\');
+    assertEquals(escape(latin1('"\\'), '"'), '\\"\\');
+  });
+
   it("leaves nothing that a terminal obeys, and loses no byte", () => {
     const random = new Random();
     for (let round = 0; round < 500; round++) {
@@ -56,6 +73,24 @@ describe("escape", () => {
       assert(!/[\p{C}\p{Zl}\p{Zp}]/u.test(escaped), `seed ${random.seed}, round ${round}`);
       assertEquals(unescape(escaped), bytes, `seed ${random.seed}, round ${round}`);
     }
+  });
+});
+
+describe("asJson", () => {
+  it("has the time, the event and its fields, bytes as text of at most 1,024 bytes", () => {
+    const event = {
+      event: "message",
+      client: "a:1",
+      data: latin1('a\\"\xff'),
+      long: new Uint8Array(1025),
+    };
+    assertEquals(JSON.parse(asJson(event, new Date(0))), {
+      time: "1970-01-01T00:00:00.000Z",
+      event: "message",
+      client: "a:1",
+      data: 'a\\\\"\\xff',
+      long: "\\x00".repeat(1024),
+    });
   });
 });
 
