@@ -715,6 +715,45 @@ describe("a line in two pieces, in auto", () => {
   }
 });
 
+it("a conversation reads nothing while it is not its turn", async () => {
+  class Turns extends FairReads {
+    turn = Promise.withResolvers<void>();
+    written: number[] = [];
+    override waitForTurn(bytes: number): Promise<void> {
+      this.written.push(bytes);
+      return this.turn.promise;
+    }
+  }
+  using reads = new Turns();
+  const over = Promise.withResolvers<void>();
+  const pieces = ["a\n", "b\n"];
+  let count = 0;
+  const conn = {
+    remoteAddr: { transport: "unix", path: "" } as const,
+    read(into: Uint8Array) {
+      count++;
+      const piece = pieces.shift();
+      if (piece === undefined) return Promise.resolve(null);
+      return Promise.resolve(new TextEncoder().encodeInto(piece, into).written);
+    },
+    write: (bytes: Uint8Array) => Promise.resolve(bytes.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+  };
+  void new Conversation(conn, conn.remoteAddr, false, {
+    ...{ framing: "line", handlerTimeout: 0, separate: false, maxMessage: 100 },
+    ...{ concurrency: 1, once: false, reads, ending: undefined },
+    ...{ onMessage: undefined, onEof: undefined, onFraming: undefined, failed: () => {} },
+    handler: (message, reply) => reply.write(message),
+    over: () => over.resolve(),
+  }).run();
+  await sleep(5);
+  assertEquals([count, reads.written], [1, [2]]);
+  reads.turn.resolve();
+  await over.promise;
+  assertEquals([count, reads.written], [3, [2, 2, 0]]);
+});
+
 describe("a process that was stopped", () => {
   it("disconnects nobody as idle whose message has arrived", async () => {
     const endings: Ending[] = [];

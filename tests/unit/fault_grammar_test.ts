@@ -500,6 +500,15 @@ describe("what faults make of bytes", () => {
 });
 
 describe("Random", () => {
+  it("makes the same choices for the same seed in every version", () => {
+    const choices = (...seeds: number[]) => {
+      const random = new Random(...seeds);
+      return Array.from({ length: 6 }, () => random.below(1_000_000));
+    };
+    assertEquals(choices(1, 2, 3), [701303, 26611, 748022, 587358, 163720, 817558]);
+    assertEquals(choices(2 ** 32 - 1), [997262, 848252, 587470, 394333, 243643, 587682]);
+  });
+
   it("is even", () => {
     const random = new Random(1, 2);
     const counts = new Array(10).fill(0);
@@ -510,6 +519,10 @@ describe("Random", () => {
 });
 
 describe("the table", () => {
+  it("says of each fault what it does", () => {
+    assertEquals(faultRows().filter(([, means]) => means.length < 10), []);
+  });
+
   it("has a row for each fault", () => {
     assertEquals(faultRows().map(([fault]) => fault.split(/[[=]/)[0]), Object.keys(FAULTS));
     assertMatch(`${faultRows()}`, /,slice=BYTES\[\/DUR\],the reply in segments/);

@@ -271,6 +271,15 @@ describe("Measurement", () => {
     assert(longest < 20, `${longest} ms`);
   });
 
+  it("without an interval, pauses 50 ms between messages that fail, and not after a reply", async () => {
+    const silent = { report: () => Promise.resolve(), complain: () => {} };
+    const measurement = new Measurement({ ...OPTIONS, count: 4 }, silent);
+    measurement.add((callbacks) => scripted(callbacks, ["down", "down", undefined, undefined]));
+    await measurement.run(NEVER);
+    const { elapsed } = measurement;
+    assert(elapsed >= 98 && elapsed < 1000, `${elapsed} ms`);
+  });
+
   it("ends as soon as the last message is lost", async () => {
     const elapsed = [];
     for (let run = 0; run < 5; run++) {

@@ -56,6 +56,46 @@ class Pair implements Disposable {
   }
 }
 
+it("a wrapped connection passes on what it does not change", async () => {
+  const called: string[] = [];
+  const inner = {
+    remoteAddr: { transport: "unix", path: "" },
+    localAddr: { transport: "unix", path: "/a" },
+    isHealthCheck: true,
+    handshake: () => Promise.resolve(called.push("handshake")),
+    setNoDelay: () => void called.push("setNoDelay"),
+    setKeepAlive: () => void called.push("setKeepAlive"),
+    read: () => Promise.resolve(called.push("read")),
+    write: () => Promise.resolve(called.push("write")),
+    closeWrite: () => Promise.resolve(void called.push("closeWrite")),
+    close: () => void called.push("close"),
+    reset: () => void called.push("reset"),
+  } as const;
+  const conn = traced(inner, () => {});
+  assertEquals([conn.remoteAddr, conn.localAddr], [inner.remoteAddr, inner.localAddr]);
+  assertEquals(conn.isHealthCheck, true);
+  conn.setNoDelay?.();
+  conn.setKeepAlive?.();
+  await conn.handshake?.();
+  await conn.read(new Uint8Array(9));
+  await conn.write(new Uint8Array(9));
+  await conn.closeWrite();
+  conn.reset?.();
+  conn.close();
+  conn[Symbol.dispose]();
+  assertEquals(called, [
+    ...["setNoDelay", "setKeepAlive", "handshake", "read", "write", "closeWrite"],
+    ...["reset", "close", "close"],
+  ]);
+  const least = { ...inner, handshake: undefined, setNoDelay: undefined, setKeepAlive: undefined };
+  const bare = traced({ ...least, reset: undefined } as unknown as ServerConn, () => {});
+  bare.setNoDelay?.();
+  bare.setKeepAlive?.();
+  assertEquals(bare.handshake, undefined);
+  bare.reset?.();
+  assertEquals(called.slice(9), ["close"]); // it can't be reset
+});
+
 describe("a trace", () => {
   it("has each read and write, and the ends in their order", async () => {
     using pair = await Pair.open();
