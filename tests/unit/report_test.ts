@@ -30,7 +30,7 @@ function open(options: Partial<ReportOptions> = {}, columns?: number) {
 /** A local time: its hours depend on the zone. */
 const CLOCK = /(?<!T)\d\d:\d\d:(\d\d\.)/g;
 const data = latin1("a\xff\x1b");
-const FROM = "2026-01-02T03:04:05.678Z", TO = "2026-01-02T03:04:06.912Z";
+const FROM = "2026-01-02T03:04:05.078Z", TO = "2026-01-02T03:04:06.912Z";
 const EVENTS: readonly Parameters<Report["print"]>[0][] = [
   { event: "reply", seq: 1, bytes: 3, data, duration: 1.23456 },
   { event: "reply", seq: 2, bytes: 3, data },
@@ -63,8 +63,8 @@ describe("events are printed", () => {
       "no reply from here:7: seq=5",
       "Server says: a\\xff\\x1b",
       "connected to here:7: seq=6 time=2.500 ms",
-      "outage T:05.6 to T:06.9: 1.2 s, 12 lost",
-      "outage T:05.6 until now: 3.3 min, 3 lost",
+      "outage T:05.0 to T:06.9: 1.2 s, 12 lost",
+      "outage T:05.0 until now: 3.3 min, 3 lost",
     ]);
   });
 
@@ -156,6 +156,38 @@ async function summary(
 const tally = (counts: Partial<Tally>) => Object.assign(new Tally(), counts);
 
 describe("a summary", () => {
+  it("is of round trips, or of connections, and of nothing else that takes time", async () => {
+    for (const event of ["reply", "connection"] as const) {
+      const { report, writes } = open({ style: "json", summaryAlone: true });
+      await report.print({ event, seq: 1, duration: 2, connect: 1, bytes: 1, data });
+      await report.print({ event: "late", seq: 1, duration: 9, bytes: 1, data });
+      await report.summary({ tally: tally({}) }, "summary");
+      const { min, max } = JSON.parse(writes.join(""));
+      assertEquals([min, max], [2, 2]);
+    }
+  });
+
+  it("has the first loss, delay, and outage beyond those that are listed", async () => {
+    const counts = { sent: 1, delayed: 1, behind: 5.5 };
+    const outages = new Array(21).fill({ from: FROM, to: TO, duration: 1, lost: 1 });
+    const lines = (await summary({}, { tally: tally(counts), outages })).split("\n");
+    assertEquals(lines.slice(1, 4), [
+      ...["1 sent, 0 answered, 1 lost (100 %)", "elapsed 0.0 s, 0 replies/s"],
+      "the client itself was late: 1 of 1, by up to 5.50 ms",
+    ]);
+    assertEquals(lines.at(-2), "and 1 more outages");
+    const untimed = { tally: tally({ sent: 2, answered: 2 }) };
+    assertMatch(await summary({}, untimed), /elapsed 0.0 s, 0 replies\/s/);
+  });
+
+  it("rejects if it can't be written", async () => {
+    for (const style of ["ping", "json"] as const) {
+      const { report } = open({ style });
+      report.output.write = () => Promise.reject(new Error("full"));
+      await assertRejects(() => report.summary({ tally: tally({}) }, "summary"), Error, "full");
+    }
+  });
+
   it("has what was not 0, and the figures", async () => {
     const well = { tally: tally({ sent: 2, answered: 2, connects: 1 }), elapsed: 4000 };
     assertEquals(
@@ -179,7 +211,7 @@ describe("a summary", () => {
     const text = (lost: string) =>
       `--- here:7 ---\n9 sent, 3 answered, 1 wrong, ${lost}, 2 late, 1 duplicate, 2 connects\n` +
       "elapsed 1.0 s, 3.00 replies/s\nthe client itself was late: 4 of 9, by up to 12.3 ms\n" +
-      "outage T:05.6 to T:06.9: 1.2 s, 2 lost\n".repeat(20) + "and 2 more outages\n";
+      "outage T:05.0 to T:06.9: 1.2 s, 2 lost\n".repeat(20) + "and 2 more outages\n";
     assertEquals(await summary({}, outcome), text("5 lost (56 %)"));
     assertEquals(await summary({}, outcome, "progress"), text("3 lost (33 %)"));
     const twenty = { ...outcome, outages: outcome.outages.slice(2) };
