@@ -30,7 +30,11 @@ describe("a screen as a picture", () => {
     assertEquals(size(picture("one", 10, [0, 2])), "104 71");
     const [svg, css, frame] = picture("", 10).split("\n");
     assertMatch(svg ?? "", /^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" width="104" height="37"/);
-    assertMatch(css ?? "", /^<style>text{fill:#e6edf3}.s1{font-weight:bold}.s2.*<\/style>$/);
+    assertMatch(
+      css ?? "",
+      /^<style>text{fill:#e6edf3}.s1{font-weight:bold}.s2.*\.s9{.*}<\/style>$/,
+    );
+    assertMatch(svg ?? "", / font-size="14" font-family="\S+,monospace" xml:space="preserve">$/);
     assertEquals(
       frame,
       '<rect x=".5" y=".5" width="103" height="36" rx="6" fill="#161b22" stroke="#30363d"/>',
@@ -94,7 +98,8 @@ describe("a screen as a picture", () => {
     const [back, front] = drawn("\x1b[7mx");
     assertMatch(back ?? "", /fill="#e6edf3"\/>$/);
     assertMatch(front ?? "", /style="fill:#161b22" class="s7">x</);
-    const [swapped] = drawn("\x1b[7;31;44mx");
+    const [swapped, text] = drawn("\x1b[7;31;44mx");
     assertMatch(swapped ?? "", /fill="#ff7b72"\/>$/);
+    assertMatch(text ?? "", /style="fill:#58a6ff" class="s7">x</);
   });
 });
