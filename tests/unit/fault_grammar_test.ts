@@ -53,6 +53,7 @@ describe("readFaults", () => {
       ["corrupt", { name: "corrupt", bytes: 1 }],
       ["corrupt=7", { name: "corrupt", bytes: 7 }],
       ["noise=0", { name: "noise", bytes: 0 }],
+      ["noise=1M", { name: "noise", bytes: 1_000_000 }],
       ["error=no = yes", { name: "error", text: "no = yes" }],
       ["hold=1m", { name: "hold", pause: 60_000 }],
       ["refuse", { name: "refuse", reset: false }],
@@ -133,7 +134,7 @@ describe("readFaults", () => {
       ["stall=-1", `the value of stall ${BYTES}`],
       ["corrupt=0", "the value of corrupt must be 1 byte or more"],
       ["noise", "noise needs a value: noise=BYTES"],
-      ["noise=2M", "the value of noise must be at most 1000000 bytes"],
+      ["noise=1000001", "the value of noise must be at most 1000000 bytes"],
       ["error", "error needs a value: error=TEXT"],
       ["hold", "hold needs a value: hold=DUR"],
       ["hold=soon", `the value of hold ${DURATION}`],
@@ -142,6 +143,7 @@ describe("readFaults", () => {
       ["read=1k@1..", 'read can\'t choose messages: leave out "@1..", or write it as @c'],
       ["refuse@3@c3", 'refuse can\'t choose messages: leave out "@3@c3", or write it as @c'],
       ["life=1s/cut", `the value of life ${DURATION}`],
+      ["life=1/resets", `the value of life ${DURATION}`],
       ["life=/reset", `the value of life ${DURATION}`],
       ["read=0", "the value of read must be 1 byte or more"],
       ['error="no', "the value of error must end at its second quote"],
@@ -191,6 +193,7 @@ describe("readFaults", () => {
         "for a reset, pass listeners that `listen` opens with `resets: true`",
       ],
       ["drop,twice,corrupt,noise=1,error=a,delay=1s", UDP, undefined],
+      ["noise=65507", UDP, undefined],
       ["cut=1,stall,deaf,hold=1,refuse,slice=1,rate=1", UNIX, undefined],
       ["reset,refuse=reset", TCP, undefined],
       [
@@ -506,6 +509,12 @@ describe("Random", () => {
       return Array.from({ length: 6 }, () => random.below(1_000_000));
     };
     assertEquals(choices(1, 2, 3), [701303, 26611, 748022, 587358, 163720, 817558]);
+    const chosen = (share: string) => {
+      const faults = faultsOf(`drop@${share}`, { seed: 1 });
+      return Array.from({ length: 1000 }, (_, at) => met(faults, at + 1).length)
+        .reduce((sum, one) => sum + one);
+    };
+    assertEquals([chosen("50%"), chosen("100%")], [500, 1000]);
     assertEquals(choices(2 ** 32 - 1), [997262, 848252, 587470, 394333, 243643, 587682]);
   });
 

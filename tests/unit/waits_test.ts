@@ -27,6 +27,15 @@ describe("sleeps", () => {
 });
 
 describe("a time limit", () => {
+  it("is more than one turn of the event loop, which has no time", async () => {
+    const order: string[] = [];
+    await Promise.all([
+      wait.pause(0).then(() => order.push("pause")),
+      wait.turn().then(() => order.push("turn")),
+    ]);
+    assertEquals(order, ["turn", "pause"]);
+  });
+
   it("passes after its time, and not once it was cancelled", async () => {
     const passed: string[] = [];
     const cancel = wait.timeLimit(0, () => passed.push("cancelled"));
