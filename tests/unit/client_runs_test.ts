@@ -1,0 +1,206 @@
+/** Runs of the client in this process: what it prints, what it complains about, and how it ends. */
+
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { type Context, OPTIONS } from "../../lib/cli/client_options.ts";
+import { converse } from "../../lib/cli/converse.ts";
+import { measure } from "../../lib/cli/measure.ts";
+import { parse } from "../../lib/cli/options.ts";
+import { Report, type Style } from "../../lib/cli/output/report.ts";
+import { StatusLine } from "../../lib/cli/output/status_line.ts";
+import { errors } from "../../lib/cli/program.ts";
+import type { FamilyOptions } from "../../lib/net/connect.ts";
+import { serve } from "../../lib/server/serve.ts";
+import { serveDatagrams } from "../../lib/server/datagrams.ts";
+import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
+import { sleep } from "../../lib/wait.ts";
+
+/** A run that has begun. */
+interface Run {
+  readonly context: Context;
+  readonly printed: string[];
+  readonly complaints: string[];
+  /** Calls what the client does at a signal. */
+  signal(name: string): void;
+}
+
+/** Runs the client with these options, and returns what was printed and complained about. */
+async function run<T>(
+  args: string,
+  style: Style,
+  where: FamilyOptions,
+  does: (run: Run) => Promise<T>,
+): Promise<{ result: T; printed: string[]; complaints: string[] }> {
+  const options = parse(OPTIONS, args.split(" "));
+  if (typeof options === "string") throw new Error(options);
+  const printed: string[] = [], complaints: string[] = [];
+  const how = { ...options, style, summaryAlone: options.quiet };
+  const report = new Report("here", how);
+  Object.defineProperties(report.output, {
+    columns: { value: undefined },
+    emphasis: { value: false },
+  });
+  report.output.write = (bytes) => Promise.resolve(void printed.push(text(bytes)));
+  const canvas = { writeSync: () => 0, isTerminal: () => false };
+  const status = new StatusLine(canvas, () => ({ columns: 80 }));
+  const own = { line: errors.line, add: Deno.addSignalListener };
+  const listeners: [string, () => void][] = [];
+  errors.line = (line) =>
+    void complaints.push(line.replaceAll("\x1b[31m", "").replaceAll("\x1b[0m", ""));
+  Deno.addSignalListener = (name, call) => void listeners.push([name, call]);
+  const signal = (name: string) => listeners.find(([one]) => one === name)?.[1]();
+  const context = { options, where: { timeout: options.timeout, ...where }, report, status };
+  try {
+    const result = await does({ context, printed, complaints, signal });
+    return { result, printed, complaints };
+  } finally {
+    errors.line = own.line;
+    Deno.addSignalListener = own.add;
+  }
+}
+
+const measured = (args: string, where: FamilyOptions) =>
+  run(`--ping ${args}`, "ping", where, ({ context }) => measure(context));
+
+/** Answers each line of a connection with a text that is made from it. */
+const answering = (answer: (line: string) => string) =>
+  FakeServer.start(async (conn) => {
+    const buffer = new Uint8Array(1000);
+    for (let count; (count = await conn.read(buffer)) !== null;) {
+      for (const line of text(buffer.subarray(0, count)).split("\n").slice(0, -1)) {
+        await conn.write(latin1(answer(line)));
+      }
+    }
+  });
+
+describe("a measurement", () => {
+  it("is well if all messages were answered", async () => {
+    await using server = serve((message, reply) => reply.write(message));
+    const { result, printed, complaints } = await measured("-c 2 -i 0", { port: server.port });
+    assertEquals([result, complaints], [true, []]);
+    assertMatch(printed.join(""), /seq=1 .*\n.*seq=2 .*\n--- here ---\n2 sent, 2 answered, 0 lost/);
+  });
+
+  it("is not if some were not, and says how many, and what was wrong", async () => {
+    await using server = answering((line) => line === "ping 2" ? "hm\n" : `${line}\n`);
+    const { result, complaints } = await measured("-c 3 -i 0", { port: server.port });
+    assertEquals([result, complaints], [false, [
+      "client: 2 of 3 messages were answered: 1 wrong " +
+      "(a reply holds its message; with --any, any line is one)",
+    ]]);
+  });
+
+  it("without an end is well if any was answered", async () => {
+    await using server = answering((line) => line === "ping 2" ? "hm\n" : `${line}\n`);
+    const { result } = await measured("--for 50ms -i 1ms", { port: server.port });
+    assertEquals(result, true);
+    await using silent = FakeServer.start(async (conn) => void await conn.read(new Uint8Array(9)), {
+      keepOpen: true,
+    });
+    const none = await measured("--for 50ms -i 20ms -t 20ms", { port: silent.port });
+    assertEquals([none.result, none.complaints], [false, ["client: no reply within 0.02s"]]);
+  });
+
+  it("complains once of what lasts until the end, and with --quiet at the end alone", async () => {
+    const closing = () =>
+      FakeServer.start(async (conn) => void await conn.read(new Uint8Array(100)));
+    for (const quiet of ["", " -q"]) {
+      await using server = closing();
+      const { result, complaints } = await measured(`-c 1${quiet}`, { port: server.port });
+      assertEquals([result, complaints.length], [false, 1]);
+      assertMatch(complaints[0] ?? "", /^client: the server has closed the connection after 0.0 s/);
+    }
+  });
+
+  it("of connections has no timeout of its own, and complains of the last one that failed", async () => {
+    await using server = FakeServer.start(async (conn) => void await conn.read(new Uint8Array(1)));
+    const args = "--connect -c 2 -i 0 -t 5s";
+    const connects = (where: FamilyOptions) =>
+      run(args, "ping", where, ({ context }) => measure(context));
+    const { result, printed } = await connects({ port: server.port });
+    assertEquals(result, true);
+    assertMatch(printed.join(""), /^connected to here: seq=1.*\n.*seq=2.*\n--- here ---\n2 tried/);
+    await server.close();
+    const refused = await connects({ port: server.port });
+    assertEquals([refused.result, refused.complaints.length], [false, 1]);
+    assertMatch(refused.complaints[0] ?? "", /^client: cannot connect to .*: connection refused/);
+  });
+
+  it("over UDP counts datagrams", async () => {
+    await using server = await serveDatagrams((message, reply) => reply.write(message));
+    const where = { hostname: "127.0.0.1", port: server.port };
+    const { result, complaints } = await measured("-u -c 3 -i 0 --connections 2", where);
+    assertEquals([result, complaints, server.messages], [true, [], 3]);
+  });
+
+  it("fails if no connection can be made, and goes on with those that can", async () => {
+    const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = free.addr;
+    free.close();
+    const { result, complaints } = await measured("-c 1 --connections 2", { port });
+    assertEquals([result, complaints.length], [false, 1]);
+    assertMatch(complaints[0] ?? "", /connection refused/);
+  });
+
+  it("goes on after a SIGQUIT whose figures could not be written, and ends at SIGINT", async () => {
+    await using server = serve((message, reply) => reply.write(message));
+    const { result, printed } = await run("--ping -q -i 1", "ping", {
+      port: server.port,
+    }, async ({ context, signal }) => {
+      const running = measure(context);
+      while (server.messages === 0) await sleep(1);
+      await sleep(5);
+      const { write } = context.report.output;
+      context.report.output.write = () => Promise.reject(new Error("full"));
+      signal("SIGQUIT");
+      await sleep(5);
+      context.report.output.write = write;
+      signal("SIGINT");
+      return await running.catch((error) => error.message);
+    });
+    // The lines after one that could not be written can't be written either.
+    assertEquals([result, printed], ["full", []]);
+  });
+});
+
+describe("a conversation", () => {
+  const talk = (args: string, where: FamilyOptions) =>
+    run(args, "replies", where, ({ context }) => converse(context));
+
+  it("sends the messages of its options, and prints their replies", async () => {
+    await using server = serve((message, reply) => reply.write(`${message.text}!`));
+    const { printed, complaints } = await talk("-m one -m two", { port: server.port });
+    assertEquals([printed, complaints], [["one!\n", "two!\n"], []]);
+  });
+
+  it("fails with a refusal, and says how many were answered", async () => {
+    await using server = answering((line) => line === "no" ? "error: not that\n" : `${line}\n`);
+    await assertRejects(
+      () => talk("-m yes -m no -m never", { port: server.port }),
+      Error,
+      "the server refused: not that: 1 of 3 messages were answered",
+    );
+  });
+
+  it("reports a greeting that was asked for beside the replies", async () => {
+    await using server = serve((message, reply) => reply.write(message), {
+      onOpen: (client) => void client.write("220 \x1b\n"),
+    });
+    const { printed, complaints } = await talk("--greeting -m a", { port: server.port });
+    assertEquals([printed, complaints], [["a\n"], ["Server says: 220 \\x1b"]]);
+  });
+
+  it("over UDP fails where a reply is lost, after the other messages", async () => {
+    await using server = await serveDatagrams((message, reply) => {
+      if (message.text !== "lost") reply.write(`[${message.text}]`);
+    });
+    const where = { hostname: "127.0.0.1", port: server.port };
+    const talking = () => talk("-u -t 50ms -m lost -m b", where);
+    await assertRejects(
+      talking,
+      Error,
+      "no reply within 0.05s: 1 of 2 messages were answered",
+    );
+  });
+});
