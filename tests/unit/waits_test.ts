@@ -101,6 +101,7 @@ describe("a wait for quiet", () => {
     let looks = 0;
     await wait.untilQuiet(() => counts[looks++] ?? 2, 1, 1000);
     assertEquals(looks, 7);
+    assert(await timed(wait.untilQuiet(() => 0, 20, 1000)) >= 18);
     looks = 0;
     await wait.untilQuiet(() => looks++, 1, 3);
     assertEquals(looks, 7); // two for each of 3 ms, and one to see that it goes on
