@@ -7,13 +7,20 @@ import { text } from "../../lib/testing/wire.ts";
 import { turn } from "../../lib/wait.ts";
 
 /** While something happens, timers of 1 s fire at once; returns how many there were. */
-async function withoutSeconds(happens: () => Promise<void>): Promise<number> {
+async function withoutSeconds(
+  happens: () => Promise<void>,
+  passed: () => void = () => {},
+): Promise<number> {
   const { setTimeout } = globalThis;
   let count = 0;
   Object.assign(globalThis, {
     setTimeout: (call: () => void, after?: number) => {
       if (after === 1000) count++;
-      return setTimeout(call, after === 1000 ? 0 : after);
+      if (after !== 1000) return setTimeout(call, after);
+      return setTimeout(() => {
+        passed();
+        call();
+      }, 20);
     },
   });
   try {
@@ -78,22 +85,24 @@ describe("a log", () => {
   });
 
   it("tries again after a second what could not be written, and reports that once", async () => {
-    const failures: string[] = [], lines: string[] = [];
-    const outcomes = ["full", "full", "", "full", ""];
-    const write = (bytes: Uint8Array) => {
+    const events: string[] = [];
+    const outcomes = ["full", "full", "", "full", "", ""];
+    const write = async (bytes: Uint8Array) => {
+      await turn();
       const failure = outcomes.shift();
-      if (failure) return Promise.reject(failure);
-      lines.push(text(bytes));
-      return Promise.resolve(bytes.length);
+      events.push(failure || text(bytes));
+      return failure ? Promise.reject(failure) : 1;
     };
-    const log = new Log({ write }, () => "", (error) => failures.push(String(error)));
-    const seconds = await withoutSeconds(async () => {
-      log.line("a");
-      while (lines.length < 1) await turn();
-      log.line("b");
-      while (lines.length < 2) await turn();
-    });
-    assertEquals([lines, failures, seconds], [["a\n", "b\n"], ["full", "full"], 3]);
+    const log = new Log({ write }, () => "", (error) => events.push(`reported: ${error}`));
+    await withoutSeconds(async () => {
+      log.line("ab");
+      while (outcomes.length > 0) await turn();
+    }, () => events.push("a second later"));
+    const again = "a second later";
+    assertEquals(events, [
+      ...["full", "reported: full", again, "full", again, "ab\n"],
+      ...["full", "reported: full", again, "b\n", "\n"],
+    ]);
   });
 
   it("is not waited for longer than a second by the end of a program", async () => {
