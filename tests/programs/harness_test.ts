@@ -297,9 +297,11 @@ describe("a screen", requires("tmux"), () => {
   it("takes long texts, typed and pasted", async () => {
     const text = "0123456789".repeat(2_000);
     const script = "stty -icanon -echo; for how in 1 2; do echo go; head -c 20000 | cksum; done";
+    const since = performance.now();
     await using screen = await Screen.open(["sh", "-c", script]);
     await screen.shows("go");
-    await screen.type(text);
+    await screen.type(text); // not before the program has had 200 ms to prepare for that
+    assertLess(199, performance.now() - since);
     await screen.shows(/^1342898263 20000\ngo$/m);
     await screen.paste(text);
     await screen.shows(/^go\n1342898263 20000$/m);
