@@ -3,7 +3,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { OPTIONS as CLIENT } from "../../lib/cli/client_options.ts";
-import { parse, type Table, UsageError } from "../../lib/cli/options.ts";
+import { help, parse, type Table, UsageError } from "../../lib/cli/options.ts";
 import { OPTIONS as SERVER } from "../../lib/cli/server_options.ts";
 
 const words = (text: string) => text.split(/\s+/);
@@ -158,5 +158,61 @@ it("words that may be chosen are these", () => {
     }
     const why = `must be ${all.join(" or ")}`;
     assertThrows(() => parse<Table>(table, [`--${option}=x`]), UsageError, why);
+  }
+});
+
+it("the help has two columns, of which the right one is wrapped", () => {
+  const table = {
+    host: { group: "Where", value: "HOST", fallback: "here", help: "a host" },
+    port: {
+      short: "p",
+      value: "PORT",
+      fallback: "0",
+      shown: "any",
+      help: "port ".repeat(11).trim(),
+    },
+    aVeryLongOptionNam: { value: "N", help: "xy ".repeat(16) + "xy" },
+    aLongOptionsName: { value: "N", help: "x" },
+    quiet: { short: "q", help: "flag" },
+  };
+  assertEquals(help(table, [["left", "right", "More"], ["more", "right"]]).split("\n"), [
+    "",
+    "Where:",
+    "      --host HOST             a host (here)",
+    "  -p, --port PORT             port port port port port port port port port port",
+    "                              port (any)",
+    "      --a-very-long-option-nam N",
+    "                              xy xy xy xy xy xy xy xy xy xy xy xy xy xy xy xy",
+    "                              xy",
+    "      --a-long-options-name N",
+    "                              x",
+    "  -q, --quiet                 flag",
+    "",
+    "Other options:",
+    "  -h, --help                  print this text",
+    "  -V, --version               print the version",
+    "",
+    "More:",
+    "  left                        right",
+    "  more                        right",
+    "",
+  ]);
+});
+
+it("a misspelt option is named with the one that is meant, if that is near", () => {
+  const told = (arg: string) => assertThrows(() => parse(CLIENT, [arg]), UsageError).message;
+  const names: [string, string | undefined][] = [
+    ["--prot", "--port"],
+    ["--porst", "--port"],
+    ["--timeouxx", "--timeout"],
+    ["--timeoxxx", undefined],
+    ["--tl", undefined],
+    ["--tlz", "--tls"],
+    ["--zzz", undefined],
+    ["-z", undefined],
+  ];
+  for (const [arg, meant] of names) {
+    const remedy = meant ? `did you mean ${meant}?` : "--help lists the options";
+    assertEquals(told(arg), `unknown option "${arg}": ${remedy}`);
   }
 });
