@@ -113,6 +113,30 @@ describe("a measurement", () => {
     }
   });
 
+  it("complains of a problem that is over by then, but not with --quiet", async () => {
+    for (
+      const [quiet, first] of [
+        ["", [/^client: the server has closed the connection after 0.0 s/]],
+        [" -q", []],
+      ] as const
+    ) {
+      let connections = 0;
+      await using server = FakeServer.start(async (conn) => {
+        const isFirst = connections++ === 0;
+        const buffer = new Uint8Array(100);
+        for (let count; (count = await conn.read(buffer)) !== null;) {
+          if (isFirst) return;
+          await conn.write(buffer.slice(0, count));
+        }
+      });
+      const args = `-c 2 -i 20ms${quiet}`;
+      const { result, complaints } = await measured(args, { port: server.port });
+      assertEquals([result, complaints.length], [false, first.length + 1]);
+      for (const [at, pattern] of first.entries()) assertMatch(complaints[at] ?? "", pattern);
+      assertEquals(complaints.at(-1), "client: 1 of 2 messages were answered");
+    }
+  });
+
   it("of connections has no timeout of its own, and complains of the last one that failed", async () => {
     await using server = FakeServer.start(async (conn) => void await conn.read(new Uint8Array(1)));
     const args = "--connect -c 2 -i 0 -t 5s";
