@@ -227,4 +227,34 @@ describe("a conversation", () => {
       "no reply within 0.05s: 1 of 2 messages were answered",
     );
   });
+
+  it("fails when the server closes the connection, and says nothing of messages if all were answered", async () => {
+    const own = { read: Deno.stdin.read, isTerminal: Deno.stdin.isTerminal };
+    const lines = ["a\n"];
+    Deno.stdin.isTerminal = () => false;
+    Deno.stdin.read = (into) => {
+      const line = lines.shift();
+      if (line === undefined) return new Promise(() => {});
+      into.set(latin1(line));
+      return Promise.resolve(line.length);
+    };
+    await using server = FakeServer.start(async (conn) => {
+      await conn.read(new Uint8Array(9));
+      await conn.write(latin1("[a] now\n"));
+      await sleep(20);
+    });
+    try {
+      const talking = () =>
+        run("-t 0", "conversation", { port: server.port }, async ({ context, printed }) => {
+          const error = await converse(context).catch((error) => error);
+          return [error.message, printed.join("")];
+        });
+      assertEquals((await talking()).result, [
+        "the server has closed the connection",
+        ">>:a\nClient received data: [a] now\n>>:\n",
+      ]);
+    } finally {
+      Object.assign(Deno.stdin, own);
+    }
+  });
 });
