@@ -42,9 +42,9 @@ describe("an attempt to connect", () => {
 
   it("is made again every 50 ms while it is refused", async () => {
     const failures = [new ConnectionRefused(), new Error("any other")];
-    const { outcome, count, time } = await attempts({ wait: 1000 }, ...failures);
+    const { outcome, count, time } = await attempts({ wait: 10_000 }, ...failures);
     assertEquals([outcome.connect, count], [5, 3]);
-    assert(time >= 99 && time < 900, `${time} ms`);
+    assert(time >= 99 && time < 9000, `${time} ms`);
   });
 
   it("is given up once the time to wait is over", async () => {
@@ -78,9 +78,8 @@ describe("an attempt to connect", () => {
     const { outcome, count } = await attempts({ path: "/a", timeout: 1000 }, full, full);
     assertEquals([outcome.connect, count], [5, 3]);
     const late = await attempts({ path: "/a", timeout: 60 }, full, full);
-    assertEquals([late.outcome.why, late.count], [
-      ...["its listen queue is full: too many connections wait in it", 2],
-    ]);
+    assertEquals(late.outcome.why, "its listen queue is full: too many connections wait in it");
+    assert(late.count <= 2);
   });
 
   it("is aborted by the signal", async () => {

@@ -92,6 +92,21 @@ describe("readFaults", () => {
     assertEquals([faults.seed, faults.orders], [7, false]);
   });
 
+  it("needs connections that can be reset only if one of them is a reset", () => {
+    const resets = [
+      "drop",
+      "reset",
+      "drop,reset@3",
+      "refuse",
+      "refuse=reset",
+      "life=1",
+      "life=1/reset",
+    ]
+      .map((text) => faultsOf(text).resets);
+    assertEquals(resets, [false, true, true, false, true, false, true]);
+    assertEquals(faultsOf("drop", { orders: true }).resets, true);
+  });
+
   it("draws a seed where none is given", () => {
     assertNotEquals(faultsOf("drop").seed, faultsOf("drop").seed);
   });
