@@ -176,6 +176,14 @@ describe("before a reset", () => {
   });
 });
 
+it("is reset if a delayed write fails, as after any write that fails", async () => {
+  using made = makeConn("delay=1ms");
+  assertEquals(await made.faulty.write(latin1("abc")), 3);
+  (await made.next(made.writes)).reject(new Error("gone"));
+  await turn();
+  assertEquals(made.log, ["delay=1ms", "write 3", "reset"]);
+});
+
 it("is pacing while bytes wait for their own time, not while they wait for the peer", async () => {
   for (const fault of ["slice=1/1m", "rate=20", "delay=1m"]) {
     using made = makeConn(fault);
