@@ -33,6 +33,37 @@ describe("turns", () => {
     assertEquals(gone, Array.from({ length: 32 }, (_, index) => 32 + index));
   });
 
+  it("of a crowd with a large reply, 8 go a round later, and 32 again after the next round", async () => {
+    using turns = new FairReads();
+    enter(turns, 1000);
+    let gone = 0;
+    const serve = (count: number, bytes = SMALL) => {
+      for (let who = 0; who < count; who++) void turns.waitForTurn(bytes)?.then(() => gone++);
+    };
+    serve(40);
+    serve(1, LARGE);
+    serve(49);
+    await turn(); // and the round is over
+    assertEquals(gone, 8);
+    serve(40);
+    await turn(); // and the round is over
+    assertEquals(gone, 8 + 32);
+  });
+
+  it("counts the turns of a crowd with 16 reads or more", async () => {
+    using turns = new FairReads();
+    enter(turns, 100);
+    const serve = async (count: number) => {
+      for (let who = 0; who < count; who++) void turns.waitForTurn(SMALL);
+      await turn();
+      await turn();
+      return turns.crowdedTurns;
+    };
+    assertEquals(await serve(20), 0);
+    enter(turns, 1);
+    assertEquals([await serve(15), await serve(16), await serve(15)], [0, 1, 1]);
+  });
+
   it("nobody who was served goes while others may have been left out", async () => {
     using turns = new FairReads();
     enter(turns, 1000);
