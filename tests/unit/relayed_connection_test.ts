@@ -117,6 +117,28 @@ describe("a relayed connection", () => {
     assertEquals([error instanceof ConnectError, log], [false, ["close"]]);
   });
 
+  it("is cut two seconds after it was ended, if a peer has not closed by then", async () => {
+    await using server = FakeServer.start(async (conn) => {
+      await readAll(conn);
+    }, { keepOpen: true });
+    const { client, log, sends } = open();
+    await client.connect(server);
+    const running = client.run();
+    const { setTimeout } = globalThis;
+    const limits: (number | undefined)[] = [];
+    const soon = (call: () => void, after?: number) => {
+      limits.push(after);
+      return setTimeout(call, after === 2000 ? 0 : after);
+    };
+    Object.assign(globalThis, { setTimeout: soon });
+    client.end();
+    client.end();
+    await running.finally(() => Object.assign(globalThis, { setTimeout }));
+    assertEquals(limits.filter((limit) => limit === 2000), [2000]);
+    assertEquals(log, ["closeWrite", "close", "ended: done"]);
+    sends(null);
+  });
+
   it("is reset on both sides if one side is", async () => {
     await using server = FakeServer.start(readAll);
     const { client, log } = open();
