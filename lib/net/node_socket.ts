@@ -31,7 +31,10 @@ export class SocketListener implements Listener {
    */
   constructor(readonly server: Server, readonly addr: Addr) {
     server.on("connection", (socket) => this.#take(socket));
-    server.on("error", (error) => this.#accepting?.reject(error)); // it can't accept for now
+    server.on("error", (error) => { // it can't accept for now
+      this.#accepting?.reject(error);
+      this.#accepting = undefined;
+    });
   }
 
   /**
