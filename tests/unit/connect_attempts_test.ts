@@ -8,6 +8,7 @@ import {
   connectTimed,
   type FamilyOptions,
 } from "../../lib/net/connect.ts";
+import { serve } from "../../lib/server/serve.ts";
 import { ConnectError } from "../../lib/net/errors.ts";
 
 const conn = { remoteAddr: { transport: "unix", path: "" } } as Connected["conn"];
@@ -97,6 +98,26 @@ describe("an attempt to connect", () => {
     const kinds: string[] = [];
     const { outcome } = await attempts({ trace: ({ kind }) => kinds.push(kind) });
     assertEquals([kinds, outcome.conn === conn], [["connected"], false]);
+  });
+
+  it("resolves a name as a step of its own, if the program may resolve names", async () => {
+    await using server = serve(() => {});
+    const { querySync } = Deno.permissions;
+    for (
+      const [hostname, state, isStep] of [
+        ["localhost", "granted", true],
+        ["localhost", "denied", false],
+        ["127.0.0.1", "granted", false],
+      ] as const
+    ) {
+      Deno.permissions.querySync = () => ({ state }) as Deno.PermissionStatus;
+      const connecting = connectTimed({ hostname, port: server.port });
+      const { conn, resolve, connect } = await connecting.finally(() => {
+        Deno.permissions.querySync = querySync;
+      });
+      conn.close();
+      assertEquals([resolve !== undefined, connect >= 0], [isStep, true]);
+    }
   });
 
   it("over TLS has a host and a port, and over a Unix socket a socket", async () => {

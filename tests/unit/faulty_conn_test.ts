@@ -6,7 +6,7 @@ import { Faults } from "../../lib/faults/faults.ts";
 import type { FaultSupport } from "../../lib/faults/grammar.ts";
 import { FaultyConn } from "../../lib/faults/faulty_conn.ts";
 import type { ServerConn } from "../../lib/net/conn.ts";
-import { latin1 } from "../../lib/testing/wire.ts";
+import { latin1, text } from "../../lib/testing/wire.ts";
 import { isPending, sleep, turn } from "../../lib/wait.ts";
 
 const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
@@ -182,6 +182,23 @@ it("is reset if a delayed write fails, as after any write that fails", async () 
   (await made.next(made.writes)).reject(new Error("gone"));
   await turn();
   assertEquals(made.log, ["delay=1ms", "write 3", "reset"]);
+});
+
+it("keeps what it sends later as it was written", async () => {
+  const written: string[] = [];
+  const conn = {
+    remoteAddr: { transport: "unix", path: "" },
+    write: (bytes: Uint8Array) => Promise.resolve(written.push(text(bytes)) && bytes.length),
+    close: () => {},
+  } as unknown as ServerConn;
+  const owner = { report: () => {}, end: () => {}, reset: () => {} };
+  const faulty = new FaultyConn(conn, faultsOf("delay=1ms"), owner);
+  const bytes = latin1("abc");
+  await faulty.write(bytes);
+  bytes.fill(0);
+  while (written.length === 0) await sleep(1);
+  assertEquals(written, ["abc"]);
+  faulty.close();
 });
 
 it("is pacing while bytes wait for their own time, not while they wait for the peer", async () => {

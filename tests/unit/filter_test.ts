@@ -157,6 +157,19 @@ describe("the filter's input", () => {
   }
 
   for (const framing of ["line", "auto"] as const) {
+    it(`ends a last line without an LF, after a CR with CRLF (${framing})`, async () => {
+      for (const [input, received] of [["a", "a\n"], ["a\r", "a\r\r\n"]] as const) {
+        if (framing !== "auto") continue;
+        await using server = FakeServer.start(echo);
+        const { running } = await filterBefore(server, inputOf([input]), {
+          framing,
+          timeout: 5000,
+        });
+        await running;
+        assertEquals(server.received, received);
+      }
+    });
+
     it(`keeps a CR before a line ending (${framing})`, async () => {
       const lines = "abc\r\r\nx\r\r\n\r\r\nlast\r\n";
       await using server = FakeServer.start(echo);

@@ -4,7 +4,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { OPTIONS as CLIENT } from "../../lib/cli/client_options.ts";
 import { help, parse, type Table, UsageError } from "../../lib/cli/options.ts";
-import { OPTIONS as SERVER } from "../../lib/cli/server_options.ts";
+import { check, OPTIONS as SERVER } from "../../lib/cli/server_options.ts";
 
 const words = (text: string) => text.split(/\s+/);
 
@@ -139,6 +139,16 @@ describe("the limits of", () => {
       for (const value of [least - 1, most + 1]) assertThrows(() => read(value), UsageError);
     });
   }
+});
+
+it("faults are those that are requested, if any are", async () => {
+  const faults = async (...args: string[]) => {
+    const options = parse(SERVER, args);
+    return typeof options === "string" ? options : (await check(options))?.toString();
+  };
+  assertEquals(await faults(), undefined);
+  assertEquals([await faults("--orders"), await faults("--fault", "drop")], ["", "drop"]);
+  assertEquals(await faults("--fault", "drop,twice@2", "--fault", "cut=1"), "drop, twice@2, cut=1");
 });
 
 it("words that may be chosen are these", () => {
