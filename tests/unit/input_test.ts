@@ -1,7 +1,8 @@
 /** The client's input: as messages, as lines, and as it is. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { UsageError } from "../../lib/cli/options.ts";
 import * as pipes from "../../lib/cli/pipes.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { turn } from "../../lib/wait.ts";
@@ -109,5 +110,37 @@ describe("an input", () => {
         }
       }
     }
+  });
+});
+
+describe("the end of standard input", () => {
+  /** Waits for the end while standard input is read so; `opened` settles once it is waited for. */
+  async function waitForEnd(
+    read: (reads: number, opened: Promise<void>) => Promise<number | null>,
+  ): Promise<void> {
+    const own = Deno.stdin.read;
+    const opened = Promise.withResolvers<void>();
+    let reads = 0;
+    Deno.stdin.read = () => read(++reads, opened.promise);
+    try {
+      const { promise: ended, resolve } = Promise.withResolvers<void>();
+      await pipes.onInputEnd(resolve);
+      opened.resolve();
+      await ended;
+    } finally {
+      Deno.stdin.read = own;
+    }
+  }
+
+  it("is called back, of one that fails too; what is read is discarded", async () => {
+    for (const end of [() => Promise.resolve(null), () => Promise.reject(new Error("broken"))]) {
+      await waitForEnd((reads, opened) => reads === 1 ? Promise.resolve(5) : opened.then(end));
+    }
+  });
+
+  it("is no end to wait for if it has come already", async () => {
+    const why = "cannot use --until-eof: standard input has already ended; give it a pipe that " +
+      "stays open, as the program that starts the server can";
+    await assertRejects(() => waitForEnd(() => Promise.resolve(null)), UsageError, why);
   });
 });
