@@ -2,9 +2,12 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { it } from "@std/testing/bdd";
-import type { Client } from "../../lib/server/handler.ts";
+import type { Socket } from "node:dgram";
+import { EventEmitter } from "node:events";
+import { DatagramServer } from "../../lib/server/datagrams.ts";
+import type { Client, Handler } from "../../lib/server/handler.ts";
 import { serve } from "../../lib/server/serve.ts";
-import { Wire } from "../../lib/testing/wire.ts";
+import { latin1, Wire } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
 
 it("a server counts the messages and bytes of conversations in progress, and of those that are over", async () => {
@@ -36,4 +39,31 @@ it("a server counts the messages and bytes of conversations in progress, and of 
   await other.end();
   await over;
   assertEquals([figures(), closed.toSorted()], [[0, 3, 5, 0], [1, 2]]);
+});
+
+it("a server of datagrams answers none of its own addresses, of which there may be several", async () => {
+  const sent: string[] = [];
+  const open = (address: string) =>
+    Object.assign(new EventEmitter(), {
+      address: () => ({ address, port: 7, family: "" }),
+      close: () => {},
+      send: (_: Uint8Array, port: number, to: string, done: (error: null) => void) => {
+        sent.push(`${to} ${port}`);
+        done(null);
+      },
+    });
+  const sockets = [open("127.0.0.1"), open("::1")];
+  const handler: Handler<void> = (message, reply) => reply.write(message);
+  await using server = new DatagramServer(handler, {}, sockets as unknown as Socket[]);
+  const from = [["127.0.0.1", 7], ["::1", 7], ["127.0.0.2", 7], ["::1", 8]] as const;
+  for (const [address, port] of from) {
+    sockets[0]?.emit("message", latin1("x"), { address, port });
+  }
+  await server.shutdown();
+  assertEquals([sent, server.messages, server.bytes], [["127.0.0.2 7", "::1 8"], 4, 4]);
+  assertEquals(server.addrs.map(({ hostname, port }) => `${hostname} ${port}`), [
+    "127.0.0.1 7",
+    "::1 7",
+  ]);
+  assertEquals([server.hostname, server.port], ["127.0.0.1", 7]);
 });
