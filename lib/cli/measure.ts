@@ -96,7 +96,8 @@ async function open(measurement: Measurement, signal: AbortSignal, context: Cont
 /** Formats the line that a terminal shows during the measurement. */
 function progressOf({ waiting, timeline }: Measurement, columns: number): string | undefined {
   const delay = waiting < SHOWN_AFTER ? "" : `no reply yet: ${waiting / 1000 | 0} s`;
-  const picture = line(timeline, columns - delay.length);
-  if (picture === undefined || picture.length > columns) return delay || undefined;
-  return (Deno.noColor ? picture : emphasizeLosses(picture)) + (delay && `, ${delay}`);
+  const end = delay && `, ${delay}`;
+  const picture = line(timeline, columns - end.length);
+  if (picture === undefined || picture.length + end.length > columns) return delay || undefined;
+  return (Deno.noColor ? picture : emphasizeLosses(picture)) + end;
 }

@@ -1,6 +1,6 @@
 /** Runs of the client in this process: what it prints, what it complains about, and how it ends. */
 
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type Context, OPTIONS } from "../../lib/cli/client_options.ts";
 import { converse } from "../../lib/cli/converse.ts";
@@ -25,12 +25,16 @@ interface Run {
   signal(name: string): void;
 }
 
-/** Runs the client with these options, and returns what was printed and complained about. */
+/**
+ * Runs the client with these options, and returns what was printed and complained about.
+ * @param terminal gets what it shows meanwhile
+ */
 async function run<T>(
   args: string,
   style: Style,
   where: FamilyOptions,
   does: (run: Run) => Promise<T>,
+  terminal?: { columns: number; drawn: string[] },
 ): Promise<{ result: T; printed: string[]; complaints: string[] }> {
   const options = parse(OPTIONS, args.split(" "));
   if (typeof options === "string") throw new Error(options);
@@ -42,8 +46,13 @@ async function run<T>(
     emphasis: { value: false },
   });
   report.output.write = (bytes) => Promise.resolve(void printed.push(text(bytes)));
-  const canvas = { writeSync: () => 0, isTerminal: () => false };
-  const status = new StatusLine(canvas, () => ({ columns: 80 }));
+  const isTerminal = () => terminal !== undefined;
+  const writeSync = (bytes: Uint8Array) => {
+    terminal?.drawn.push(new TextDecoder().decode(bytes));
+    return bytes.length;
+  };
+  const { columns = 80 } = terminal ?? {};
+  const status = new StatusLine({ writeSync, isTerminal }, () => ({ columns }));
   const own = { line: errors.line, add: Deno.addSignalListener };
   const listeners: [string, () => void][] = [];
   errors.line = (line) =>
@@ -150,6 +159,27 @@ describe("a measurement", () => {
     assertEquals([refused.result, refused.complaints.length], [false, 1]);
     assertMatch(refused.complaints[0] ?? "", /^client: cannot connect to .*: connection refused/);
   });
+
+  for (const columns of [60, 40]) {
+    it(`shows in ${columns} columns how it goes, and how long no reply has come`, async () => {
+      const drawn: string[] = [];
+      let answered = 0;
+      await using server = answering((line) => answered++ < 40 ? `${line}\n` : "");
+      await run("--ping -q -i 5ms", "ping", server, async ({ context, signal }) => {
+        const running = measure(context);
+        while (!drawn.some((text) => text.includes("no reply yet"))) await sleep(5);
+        signal("SIGINT");
+        return await running;
+      }, { columns, drawn });
+      const lines = drawn.map((text) => text.slice(1, -"\x1b[K".length)).filter(Boolean);
+      for (const line of lines) assert(line.length <= columns - 3, line); // room for ^C
+      const picture = /^[ ▁▂▃▄▅▆▇█]+ █ [\d.]+ ms, \d\.\d s$/;
+      assertMatch(lines[0] ?? "", picture);
+      const [, before = "", delay] = /^(?:(.*), )?(no reply yet: \d s)$/.exec(lines.at(-1) ?? "") ??
+        [];
+      assertEquals([delay?.length, picture.test(before)], [17, columns === 60]);
+    });
+  }
 
   it("over UDP counts datagrams", async () => {
     await using server = await serveDatagrams((message, reply) => reply.write(message));
