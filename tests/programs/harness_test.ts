@@ -313,6 +313,8 @@ describe("a screen", requires("tmux"), () => {
     const numbers = Array.from({ length: 30 }, (_, at) => `${at + 1}`);
     assertEquals(await screen.history(), numbers.slice(0, 21).join("\n"));
     assertEquals(await screen.text(), numbers.slice(21).join("\n"));
+    assertMatch(await failure(screen.resize(0)), /^tmux resize-window -x 0: /);
+    assertEquals(await screen.text(), numbers.slice(21).join("\n")); // after a command that failed too
   });
 
   it("is drawn as a person sees it", async () => {
