@@ -260,29 +260,40 @@ describe("a conversation", () => {
 
   it("fails when the server closes the connection, and says nothing of messages if all were answered", async () => {
     const own = { read: Deno.stdin.read, isTerminal: Deno.stdin.isTerminal };
-    const lines = ["a\n"];
-    Deno.stdin.isTerminal = () => false;
-    Deno.stdin.read = (into) => {
-      const line = lines.shift();
-      if (line === undefined) return new Promise(() => {});
-      into.set(latin1(line));
-      return Promise.resolve(line.length);
+    /** Sends one line that is typed; the server closes when another is asked for. */
+    const talkOnce = async (style: Style) => {
+      const lines = ["a\n"];
+      const asked = Promise.withResolvers<void>();
+      Deno.stdin.isTerminal = () => false;
+      Deno.stdin.read = (into) => {
+        const line = lines.shift();
+        if (line === undefined) asked.resolve();
+        else into.set(latin1(line));
+        return line === undefined ? new Promise(() => {}) : Promise.resolve(line.length);
+      };
+      await using server = FakeServer.start(async (conn) => {
+        await conn.read(new Uint8Array(9));
+        await conn.write(latin1("[a] now\n"));
+        await asked.promise;
+      });
+      const where = { port: server.port };
+      const { result, printed } = await run("-t 0", style, where, async ({ context }) => {
+        const error = await converse(context).catch((error) => error);
+        return error.message;
+      });
+      return [String(result), printed.join("")];
     };
-    await using server = FakeServer.start(async (conn) => {
-      await conn.read(new Uint8Array(9));
-      await conn.write(latin1("[a] now\n"));
-      await sleep(20);
-    });
+    const closed = "the server has closed the connection";
     try {
-      const talking = () =>
-        run("-t 0", "conversation", { port: server.port }, async ({ context, printed }) => {
-          const error = await converse(context).catch((error) => error);
-          return [error.message, printed.join("")];
-        });
-      assertEquals((await talking()).result, [
-        "the server has closed the connection",
+      assertEquals(await talkOnce("conversation"), [
+        closed,
         ">>:a\nClient received data: [a] now\n>>:\n",
       ]);
+      const [message, printed = ""] = await talkOnce("json");
+      const events = printed.trim().split("\n").map((line) => JSON.parse(line));
+      assertEquals([message, ...events.map(({ event }) => event)], [closed, "reply", "summary"]);
+      const { sent, answered, connects, reason } = events[1];
+      assertEquals([sent, answered, connects, reason], [1, 1, 1, closed]);
     } finally {
       Object.assign(Deno.stdin, own);
     }

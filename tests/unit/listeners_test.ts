@@ -36,6 +36,27 @@ describe("a listener at a path", requires("unix sockets"), () => {
     }
   });
 
+  it("gives connections with its path, and an address for each client, which has no path", async () => {
+    const folder = await Deno.makeTempDir();
+    const listener = listenAtPath(`${folder}/socket`);
+    try {
+      const path = `${folder}/socket`;
+      using one = await Deno.connect({ transport: "unix", path });
+      using other = await Deno.connect({ transport: "unix", path });
+      const conns = [await listener.accept(), await listener.accept()];
+      for (const conn of conns) {
+        assertEquals(conn.localAddr, listener.addr);
+        assertEquals(conn.remoteAddr, { transport: "unix", path: "" });
+        conn.close();
+      }
+      assertEquals(conns[0]?.remoteAddr === conns[1]?.remoteAddr, false);
+      void [one, other];
+    } finally {
+      listener.close();
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+
   it("has a path of at most 107 bytes", async () => {
     const folder = await Deno.makeTempDir();
     try {
