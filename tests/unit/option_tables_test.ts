@@ -147,7 +147,7 @@ it("faults are those that are requested, if any are", async () => {
     return typeof options === "string" ? options : (await check(options))?.toString();
   };
   assertEquals(await faults(), undefined);
-  assertEquals([await faults("--orders"), await faults("--fault", "drop")], ["", "drop"]);
+  assertEquals([await faults("--orders"), await faults("--fault", "reset")], ["", "reset"]);
   assertEquals(await faults("--fault", "drop,twice@2", "--fault", "cut=1"), "drop, twice@2, cut=1");
 });
 

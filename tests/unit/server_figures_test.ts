@@ -8,7 +8,7 @@ import { DatagramServer } from "../../lib/server/datagrams.ts";
 import type { Client, Handler } from "../../lib/server/handler.ts";
 import { serve } from "../../lib/server/serve.ts";
 import { latin1, Wire } from "../../lib/testing/wire.ts";
-import { sleep } from "../../lib/wait.ts";
+import { pause, sleep } from "../../lib/wait.ts";
 
 it("a server counts the messages and bytes of conversations in progress, and of those that are over", async () => {
   const clients: Client<void>[] = [];
@@ -66,4 +66,27 @@ it("a server of datagrams answers none of its own addresses, of which there may 
     "::1 7",
   ]);
   assertEquals([server.hostname, server.port], ["127.0.0.1", 7]);
+});
+
+it("a server of datagrams sends nothing once it is closed", async () => {
+  const sent: string[] = [];
+  const socket = Object.assign(new EventEmitter(), {
+    address: () => ({ address: "127.0.0.1", port: 7, family: "" }),
+    close: () => void sent.push("closed"),
+    send: (_: Uint8Array, port: number, to: string, done: (error: null) => void) => {
+      sent.push(`${to} ${port}`);
+      done(null);
+    },
+  });
+  const slow = Promise.withResolvers<void>();
+  const handler: Handler<void> = async (message, reply) => {
+    await slow.promise;
+    reply.write(message);
+  };
+  const server = new DatagramServer(handler, { grace: 0 }, [socket] as unknown as Socket[]);
+  socket.emit("message", latin1("x"), { address: "127.0.0.1", port: 8 });
+  await server.shutdown();
+  slow.resolve();
+  for (let time = 0; time < 2; time++) await pause(30); // its own look for messages ends in this time
+  assertEquals(sent, ["closed"]);
 });
