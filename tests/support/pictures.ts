@@ -69,10 +69,15 @@ function shell(typed: string, command: readonly string[]): Promise<Screen> {
   return Screen.open(["sh", "-c", script, "sh", ...command], { columns: 84, rows: 24 });
 }
 
-/** Returns the text of a picture without what differs from run to run: digits, bars, empty lines. */
+/** The beginning of a date as a stamp has it, to the day of the month, which may be padded. */
+const DATE = /\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} +/g;
+
+/** Returns the text of a picture without what differs from run to run: digits, dates, bars, empty lines. */
 export function comparable(svg: string): string {
   const texts = [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text = ""]) => text);
-  return texts.map((text) => text.replace(/\d+(\.\d+)?/g, "N").replace(/[▁-▏█×✕]+/g, "|").trim())
+  const normalized = (text: string) =>
+    text.replace(DATE, "DATE ").replace(/\d+(\.\d+)?/g, "N").replace(/[▁-▏█×✕]+/g, "|").trim();
+  return texts.map(normalized)
     .filter((text) => !text.startsWith("the client itself was late")) // as a busy machine makes it
     .filter((text) => !/^[N.,\s|-]*( ms)?[N.,\s|]*$/.test(text)).join("\n");
 }
