@@ -41,7 +41,8 @@ const PORT = /^(?:0|[1-9]\d{0,4})$/;
  * @throws {Error} as soon as the bytes can't be a header
  */
 export function readHeader(bytes: Uint8Array): ProxyHeader | null {
-  const text = String.fromCharCode(...bytes.subarray(0, LONGEST_LINE + 1)); // Latin-1, in which any byte is a character
+  // A line, and one byte more, as Latin-1, in which any byte is a character.
+  const text = String.fromCharCode(...bytes.subarray(0, LONGEST_LINE + 1));
   if (LINE.startsWith(text.slice(0, LINE.length))) return readLine(text);
   if (SIGNATURE.startsWith(text.slice(0, SIGNATURE.length))) return readBinary(bytes);
   throw new Error("it sent no PROXY header");
