@@ -50,7 +50,7 @@ export async function randomCuts(
 ): Promise<string> {
   let cuts = 0;
   for (let done = 0; done < streams; done += AT_A_TIME) {
-    await Promise.all(Array.from({ length: AT_A_TIME }, async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: AT_A_TIME }, async () => {
       const sent = random.bytes(random.below(120));
       const pieces = random.cut(sent, random.of([1, 3, 30]));
       cuts += pieces.length;
@@ -59,6 +59,8 @@ export async function randomCuts(
       const stream = pieces.map((piece) => JSON.stringify(text(piece))).join(" ");
       assertEquals(unstamped(heard), replies(text(sent)), `seed ${random.seed}: ${stream}`);
     }));
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed) throw failed.reason; // when none is under way any more
   }
   return `${streams} streams in ${cuts} pieces`;
 }

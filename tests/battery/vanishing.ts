@@ -72,15 +72,19 @@ export async function resetUnaccepted(server: ServerProgram, times: number): Pro
 /** Says something, reads so many times and resets. */
 export async function resetAfter(port: number, said: string, reads: number): Promise<void> {
   const socket = net.connect(port, "127.0.0.1");
-  await once(socket, "connect");
-  await new Promise((sent) => socket.write(said, sent));
-  if (reads > 0) {
-    await once(socket, "readable");
-    assert(socket.read(1) !== null, "nothing came");
+  socket.on("error", () => {}); // what is awaited reports it
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  try {
+    await once(socket, "connect");
+    await new Promise((sent) => socket.write(said, sent));
+    if (reads > 0) {
+      await once(socket, "readable");
+      assert(socket.read(1) !== null, "nothing came");
+    }
+  } finally {
+    socket.resetAndDestroy();
+    await closed;
   }
-  const closed = once(socket, "close");
-  socket.resetAndDestroy();
-  await closed;
 }
 
 /** Over TLS, clients that never read, and clients that never finish the handshake, are cut though they stay. */
