@@ -55,6 +55,9 @@ done 2>/dev/null
 $tmux kill-server 2>/dev/null
 rm -rf "$folder"`;
 
+/** Waits until a terminal has so many columns: tmux tells the program up to 250 ms later. */
+const RESIZED = 'while [ "$(stty size <"$1" | cut -d" " -f2)" != "$2" ]; do sleep 0.01; done';
+
 /** The time limit of tmux itself, whatever that of the test is. */
 const LIMIT: Wait = { timeout: 20_000 };
 /** A reply of tmux to one command. */
@@ -192,9 +195,12 @@ export class Screen implements AsyncDisposable {
     await this.#paste(text, "-p");
   }
 
-  /** Changes the width, in characters. */
+  /** Changes the width, in characters. Resolves once the program's terminal has it. */
   async resize(columns: number): Promise<void> {
     await this.#tmux(`resize-window -x ${columns}`);
+    const terminal = await this.#tmux('display-message -p "#{pane_tty}"');
+    await using resized = new Program(["sh", "-c", RESIZED, "sh", terminal.trim(), `${columns}`]);
+    await resized.ends(0, LIMIT);
   }
 
   /**
