@@ -458,9 +458,17 @@ describe("serveDatagrams", () => {
 
   it("says so where the reply fits no datagram", async () => {
     const most = 65507 - "[] ".length - 24;
-    const [fits, over] = await exchangeHere({}, "x".repeat(most), "x".repeat(most + 1));
+    const lines = [
+      "x".repeat(most),
+      "x".repeat(most + 1),
+      `${"x".repeat(most - 1)}\n`,
+      `${"x".repeat(most)}\n`,
+    ];
+    const [fits, over, lineFits, lineOver] = await exchangeHere({}, ...lines);
     assertEquals(fits, `[${"x".repeat(most)}] STAMP`);
     assertEquals(over, "error: reply longer than 65507 bytes");
+    assertEquals(lineFits, `[${"x".repeat(most - 1)}] STAMP\n`);
+    assertEquals(lineOver, over);
   });
 
   it("says why it can't listen", async () => {

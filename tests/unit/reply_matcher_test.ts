@@ -118,6 +118,14 @@ describe("a line is", () => {
     assertEquals({ answered, pending, late }, { answered: 1, pending: 0, late: 1 });
   });
 
+  it("the reply to the pending one of two messages that it holds, in whatever order", () => {
+    for (const both of ["ping 1 ping 2", "ping 2 ping 1"]) {
+      const { matcher, probes } = sent(three, numbered);
+      for (const probe of probes.slice(0, 1)) matcher.settle(probe, "lost");
+      assertEquals(kinds(matcher, [both]), ["reply 2"], both);
+    }
+  });
+
   it("nobody's once its connection is lost", () => {
     const { matcher } = sent(three, numbered);
     kinds(matcher, [line(1)]);

@@ -107,7 +107,14 @@ describe("a number in a text is", () => {
         "must be a duration like 500ms, 2s or 1m",
         ...["", "s", "1d", "-1", "1.", ".5", "1 s", "x1s", "1sx", `${MOST + 1}ms`, "100us"],
       ],
-      [checks.interval, "must be a duration like 500ms, 2s or 1m", "1234567890us", "1.5us", "x1us"],
+      [
+        checks.interval,
+        "must be a duration like 500ms, 2s or 1m",
+        "1234567890us",
+        "1.5us",
+        "x1us",
+        "1us5",
+      ],
       [
         checks.size,
         "must be a number of bytes like 500, 10k or 1M",

@@ -75,12 +75,12 @@ describe("a server", () => {
     await datagrams.finished;
   });
 
-  it("turns keep-alive on for each connection", async () => {
-    const kept = Promise.withResolvers<void>();
+  it("turns keep-alive on for each connection, and waits for no more bytes before it sends", async () => {
+    const [kept, sent] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     await using _server = serve(() => {}, {
-      listeners: [listenerOf({ setKeepAlive: () => kept.resolve() })],
+      listeners: [listenerOf({ setKeepAlive: kept.resolve, setNoDelay: sent.resolve })],
     });
-    await kept.promise;
+    await Promise.all([kept.promise, sent.promise]);
   });
 
   it("reports which framing auto has chosen, and why", async () => {
