@@ -892,6 +892,8 @@ describe("a stop", () => {
     while (server.clients < all.length) await sleep(1);
     const lines = `${"x".repeat(60)}\n`.repeat(100);
     await Promise.all(all.map((wire) => wire.send(lines)));
+    // A busy system may deliver it later. Nothing is read while this thread is blocked.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
     const stopped = server.shutdown();
     const answers = await Promise.all(all.map(async (wire) => {
       const answer = await wire.rest();
