@@ -1,3 +1,3 @@
 import { together } from "../support/together.ts";
 
-await together("unit", 1, 2);
+await together("unit", 1, 4);
