@@ -5,6 +5,7 @@ import type { FaultSupport } from "../faults/grammar.ts";
 import type { Addr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
+import { identityOf } from "../net/pem.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst, ADMISSION_LIMIT, Admissions, kindOf } from "./accept.ts";
 import { LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
@@ -150,6 +151,7 @@ export class Server<State = void> implements AsyncDisposable {
       onFraming: onFraming && ((...decided) => call(() => options.onFraming?.(...decided))),
       over: (conversation, ending) => this.#over(conversation, ending),
     };
+    if (options.listeners) identityOf(options); // throws if one of cert and key is missing
     this.#listeners = options.listeners ?? [listenAt(options)];
     this.addrs = this.#listeners.map(({ addr }) => addr);
     this.addr = this.addrs[0] as Addr;

@@ -121,6 +121,7 @@ describe("a listener that is passed to serve", () => {
     { open: () => {} },
     { maxMessage: 0 },
     { faults: "no such fault" },
+    { cert: "one" },
     {
       onListen: () => {
         throw new Error("no");
