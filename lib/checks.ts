@@ -30,21 +30,21 @@ const wholeFrom = (least: number, most: number): Rule => [
 ];
 const text: Rule = ["a text that is not empty", (value) => value !== ""];
 const count: Rule = ["a whole number, 1 or more", isCount];
-const port = wholeFrom(0, 65535);
 const listeners: Rule = ["at least one listener", (list) => Object(list).length > 0];
 /** A time that a timer can wait. */
 export const timeRule: Rule = [`a time in ms, 0 to ${MAX_TIMER}`, isFrom(0, MAX_TIMER)];
-/** A port to connect to. */
-export const serverPortRule: Rule = wholeFrom(1, 65535);
 
-/** The rules for options whose values TypeScript does not check. An option means the same everywhere. */
+type Rules = Readonly<Record<string, Rule>>;
+/** The rules for options whose values TypeScript does not check. Nearly all mean the same everywhere. */
 // deno-fmt-ignore
-const RULES: Readonly<Record<string, Rule>> = {
+const RULES: Rules = {
   hostname: text, path: text, cert: text, key: text, ending: text,
   maxMessage: count, concurrency: count, maxClients: count,
   timeout: timeRule, wait: timeRule, grace: timeRule, drain: timeRule, idleTimeout: timeRule,
-  handlerTimeout: timeRule, port, listeners, seed: wholeFrom(0, 2 ** 32 - 1),
+  handlerTimeout: timeRule, port: wholeFrom(0, 65535), listeners, seed: wholeFrom(0, 2 ** 32 - 1),
 };
+/** The rules for options of a connection to a server, whose port can't be 0. */
+export const CONNECTING: Rules = { ...RULES, port: wholeFrom(1, 65535) };
 
 /** The names of options that were renamed. */
 const RENAMED: Readonly<Record<string, string>> = {
@@ -55,17 +55,17 @@ const RENAMED: Readonly<Record<string, string>> = {
 };
 
 /**
- * Checks options; one that is undefined counts as not given.
- * @throws {TypeError} that names the new name of an option that was renamed
+ * Checks options; one that is undefined counts as not given, and one without a rule fits.
+ * @throws {TypeError} that tells the new name of an option that was renamed
  * @throws {TypeError | RangeError} that names the first option that is wrong, the latter for text and
  *   numbers
  */
-export function checkOptions(options: object): void {
+export function checkOptions(options: object, rules: Rules = RULES): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue;
     const renamed = RENAMED[name];
     if (renamed) throw new TypeError(`there is no option ${name}: use ${renamed}`);
-    const rule = RULES[name];
+    const rule = rules[name];
     if (rule) checkOne(name, value, rule);
   }
 }

@@ -1,6 +1,6 @@
 /** The client's side of a conversation over UDP: a datagram is a message or a reply, and any may be lost. */
 
-import { checkOne, checkOptions, serverPortRule } from "../checks.ts";
+import { checkOptions, CONNECTING } from "../checks.ts";
 import { CR, endingOf, type Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
 import { ENDS_WITH_CR, isReplyTo } from "../wire/replies.ts";
@@ -86,9 +86,8 @@ export class DatagramPeer implements Disposable {
    * @throws {ConnectError} if the name is unknown, or there is no permission
    */
   static async connect(options: DatagramPeerOptions = {}): Promise<DatagramPeer> {
+    checkOptions(options, CONNECTING);
     const { hostname = "127.0.0.1", port = 6969, framing } = options;
-    checkOptions(options);
-    checkOne("port", port, serverPortRule);
     return new DatagramPeer(await DatagramSocket.connect(hostname, port, framing), options);
   }
 

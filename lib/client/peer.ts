@@ -1,7 +1,7 @@
 /** The client's side of a conversation: sends messages, and receives replies in order. */
 
 import { connect, type ConnectOptions } from "../net/connect.ts";
-import { checkOne, checkOptions, serverPortRule, timeRule } from "../checks.ts";
+import { checkOne, checkOptions, CONNECTING, timeRule } from "../checks.ts";
 import { type Deadline, pause } from "../wait.ts";
 import type { CustomFraming, Framing } from "../wire/framing.ts";
 import { bytesOf, type Message, MessageView } from "../wire/message.ts";
@@ -85,7 +85,7 @@ export class Peer<Value = unknown> implements Disposable {
    * @param options those that are not about connecting
    */
   constructor(conn: Conn | BufferedConn, options: PeerOptions<Value> = {}) {
-    checkOptions(options);
+    checkOptions(options, CONNECTING);
     const { framing = "auto", timeout = REPLY_TIMEOUT, matches, signal } = options;
     this.#conn = conn instanceof BufferedConn ? conn : new BufferedConn(conn, timeout);
     this.#framing = framing;
@@ -110,9 +110,8 @@ export class Peer<Value = unknown> implements Disposable {
    * @throws {ConnectError} if there is no connection
    */
   static async connect<Value = unknown>(options: PeerOptions<Value> = {}): Promise<Peer<Value>> {
-    const { port = 6969, timeout = REPLY_TIMEOUT } = options;
-    checkOptions(options);
-    checkOne("port", port, serverPortRule);
+    checkOptions(options, CONNECTING);
+    const { timeout = REPLY_TIMEOUT } = options;
     return new Peer(await connect({ ...options, timeout }), options);
   }
 

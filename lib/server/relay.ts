@@ -1,6 +1,6 @@
 /** A relay: connects each client to a server, and passes on what either of them sends. */
 
-import { checkOne, checkOptions, mustBe, serverPortRule } from "../checks.ts";
+import { checkOptions, CONNECTING, mustBe } from "../checks.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/errors.ts";
@@ -33,8 +33,7 @@ export function relay<State = void>(
   options: RelayOptions<State> = {},
 ): Server<State> {
   const { hostname, port, path } = target; // of whatever has them, such as a server
-  checkOptions({ hostname, path });
-  if (port !== undefined) checkOne("port", port, serverPortRule);
+  checkOptions({ hostname, port, path }, CONNECTING);
   if ((port === undefined) === (path === undefined)) {
     throw new TypeError("a relay needs the port or the path of its server: give one of them");
   }

@@ -1,4 +1,4 @@
-/** The options of servers, and their checks. */
+/** The options of servers. */
 
 import type { Faults } from "../faults/faults.ts";
 import type { Addr, NetAddr } from "../net/address.ts";

@@ -39,10 +39,10 @@ describe("an option that is", () => {
   }
 
   it("a port to connect to", () => {
-    for (const port of [1, 65535]) checks.checkOne("port", port, checks.serverPortRule);
+    for (const port of [1, 65535]) checks.checkOptions({ port }, checks.CONNECTING);
     for (const port of [0, 65536, 1.5]) {
       const why = `port must be a whole number from 1 to 65535, not ${port}`;
-      assertThrows(() => checks.checkOne("port", port, checks.serverPortRule), RangeError, why);
+      assertThrows(() => checks.checkOptions({ port }, checks.CONNECTING), RangeError, why);
     }
   });
 });
