@@ -34,7 +34,7 @@ export async function converse(context: Context): Promise<void> {
   const { hostname, port, timeout = 0 } = where;
   const open = () => status.during(connect(where), connectingTo(where));
   const conn = udp ? undefined : new BufferedConn(await open(), timeout);
-  const peer = conn === undefined
+  const talker = conn === undefined
     ? new DatagramTurns(await DatagramPeer.connect({ hostname, port, framing, timeout }))
     : quiet || duplex
     ? new Filter(conn, framing)
@@ -43,15 +43,15 @@ export async function converse(context: Context): Promise<void> {
   async function talkToPeer(): Promise<void> {
     if (conn && greeting) await reportGreeting(conn, context);
     if (conn && duplex) return await duplexInput(conn, context);
-    if (!(peer instanceof Turns) && quiet) return await filter(peer, input, context);
-    if (!(peer instanceof Filter)) await takeTurns(peer, context);
+    if (!(talker instanceof Turns) && quiet) return await filter(talker, input, context);
+    if (!(talker instanceof Filter)) await takeTurns(talker, context);
   }
 
   const failure = await talkToPeer().then(() => undefined, errorMessage);
   // Under TLS, closing alone would look like a lost connection. The server need not read this.
   if (conn) await isPending(conn.closeWrite(), CLOSING);
-  ("conn" in peer ? peer.conn : peer.peer).close();
-  const { sent, answered } = peer;
+  ("conn" in talker ? talker.conn : talker.peer).close();
+  const { sent, answered } = talker;
   const tally = { ...new Tally(), sent, answered, connects: udp ? 0 : 1 };
   if (!duplex) await report.summary({ tally }, "summary", failure);
   if (failure === undefined) return;

@@ -26,15 +26,15 @@ const MIN_COUNTED = MAX_IN_FLIGHT / 32;
  * Sends every line of the input, and reports every reply in the report's style. Where the replies
  * go elsewhere, shows their count on the terminal.
  */
-export async function filter(peer: Filter | DatagramTurns, input: Input, context: Context) {
+export async function filter(talker: Filter | DatagramTurns, input: Input, context: Context) {
   const { report, status } = context;
   const lines = cutIntoLines((line, seq) => report.reply(line, seq));
   const output = report.options.style === "json" ? lines : report.output;
-  const filtering = peer instanceof Filter
-    ? peer.run(input, output).finally(() => lines.end())
-    : filterDatagrams(peer, input, report);
+  const filtering = talker instanceof Filter
+    ? talker.run(input, output).finally(() => lines.end())
+    : filterDatagrams(talker, input, report);
   if (report.output.columns !== undefined) return await filtering;
-  await status.during(filtering, () => `${peer.answered} of ${peer.sent} messages answered`);
+  await status.during(filtering, () => `${talker.answered} of ${talker.sent} messages answered`);
 }
 
 /**
