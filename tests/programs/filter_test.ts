@@ -8,7 +8,7 @@ import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient } from "../../lib/testing/readback.ts";
-import { echo } from "../support/measuring.ts";
+import { echo } from "../support/servers.ts";
 import { unstamped } from "../support/replies.ts";
 import { Random } from "../support/random.ts";
 

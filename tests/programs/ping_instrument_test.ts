@@ -7,7 +7,8 @@ import { program, startClient } from "../../lib/testing/readback.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Screen } from "../../lib/testing/screen.ts";
 import { Certificates } from "../support/certificates.ts";
-import { echo, events, Measuring } from "../support/measuring.ts";
+import { events, Measuring } from "../support/measuring.ts";
+import { echo } from "../support/servers.ts";
 
 /** A row of a histogram. */
 const BAR = /^ *[\d.]+ - /;

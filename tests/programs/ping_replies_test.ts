@@ -5,16 +5,8 @@ import { describe, it } from "@std/testing/bdd";
 import { readback, serve, serveDatagrams } from "../../lib/mod.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { sleep } from "../../lib/wait.ts";
-import {
-  echo,
-  events,
-  freePort,
-  lines,
-  Measuring,
-  ping,
-  range,
-  reply,
-} from "../support/measuring.ts";
+import { events, Measuring, ping, range } from "../support/measuring.ts";
+import { echo, freePort, lines, reply } from "../support/servers.ts";
 import { measured, reported, summary, timed } from "../support/reported.ts";
 import { Udp } from "../support/udp.ts";
 

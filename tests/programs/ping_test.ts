@@ -7,7 +7,8 @@ import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startClient, startServer } from "../../lib/testing/readback.ts";
-import { range, reply } from "../support/measuring.ts";
+import { range } from "../support/measuring.ts";
+import { reply } from "../support/servers.ts";
 import { answered, measured, reported, summary, timed } from "../support/reported.ts";
 
 const LINE = /^\d+ bytes from 127\.0\.0\.1:\d+: seq=(\d+) time=(\d+\.\d{3}) ms$/;

@@ -7,7 +7,8 @@ import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { Proxy } from "../../lib/testing/proxy.ts";
 import { text, Wire } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
-import { echo, events, freePort, lines, Measuring, ping, reply } from "../support/measuring.ts";
+import { events, Measuring, ping } from "../support/measuring.ts";
+import { echo, freePort, lines, reply } from "../support/servers.ts";
 
 /** The times of all replies, in ms, by their messages' numbers. */
 async function times(port: number, args: readonly (string | number)[]): Promise<number[]> {

@@ -7,7 +7,7 @@ import { requires } from "../../lib/testing/requires.ts";
 import { Program } from "../../lib/testing/program.ts";
 import { program, startServer } from "../../lib/testing/readback.ts";
 import { Wire } from "../../lib/testing/wire.ts";
-import { freePort } from "../support/measuring.ts";
+import { freePort } from "../support/servers.ts";
 
 describe("a relay", requires("signals"), () => {
   it("prints the transcript of its clients, and its faults, and ends with 0", async () => {

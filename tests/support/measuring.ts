@@ -1,25 +1,15 @@
-/** The client of `--ping` and `--connect` in the test's own process: all but the start of the program. And servers for it. */
+/** The client of `--ping` and `--connect` in the test's own process: all but the start of the program. */
 
 import { errorMessage } from "../../lib/checks.ts";
-import { OPTIONS } from "../../lib/cli/client_options.ts";
 import { measure } from "../../lib/cli/measure.ts";
-import { parse } from "../../lib/cli/options.ts";
-import { Report } from "../../lib/cli/output/report.ts";
-import { StandardOutput } from "../../lib/cli/output/standard_output.ts";
-import { StatusLine } from "../../lib/cli/output/status_line.ts";
-import { complain, errors } from "../../lib/cli/program.ts";
+import { complain } from "../../lib/cli/program.ts";
 import { formatEndpoint } from "../../lib/net/address.ts";
 import { readTls } from "../../lib/net/pem.ts";
-import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { ReceivedText } from "../../lib/testing/received_text.ts";
 import { asWritten, startTimeLimit } from "../../lib/testing/time_limit.ts";
-import { latin1, text } from "../../lib/testing/wire.ts";
-import { Framer, messagesOf } from "../../lib/wire/framing.ts";
+import { InProcess, optionsOf } from "./in_process.ts";
 
 const decoder = new TextDecoder();
-/** The program's name is red where the test's own standard error is a terminal. */
-// deno-lint-ignore no-control-regex -- escape sequences
-const COLOURS = /\x1b\[\d+m/g;
 
 /** Where a measurement prints. */
 export interface MeasuringOptions {
@@ -27,25 +17,6 @@ export interface MeasuringOptions {
   readonly columns?: number;
   /** Why its output can't be written. Without: it can. */
   readonly broken?: Error;
-}
-
-/** Standard output that a test reads. */
-class Captured extends StandardOutput {
-  override readonly emphasis = false;
-
-  constructor(readonly print: (text: string) => void, readonly options: MeasuringOptions) {
-    super();
-  }
-
-  override get columns(): number | undefined {
-    return this.options.columns;
-  }
-
-  override write(bytes: Uint8Array): Promise<void> {
-    if (this.options.broken) return Promise.reject(this.options.broken);
-    this.print(decoder.decode(bytes));
-    return Promise.resolve();
-  }
 }
 
 /** A running measurement, interrupted at the end of its block. Of several, one runs at a time. */
@@ -56,15 +27,12 @@ export class Measuring implements AsyncDisposable {
   drawn = "";
   readonly #output = new ReceivedText();
   #more = Promise.withResolvers<void>();
-  readonly #listeners = new Map<Deno.Signal, () => void>();
+  #client: InProcess | undefined;
   readonly #code: Promise<number>;
   #isOver = false;
 
   private constructor(readonly args: readonly string[], options: MeasuringOptions) {
-    const { line } = errors;
-    errors.line = (text) => void (this.stderr += `${text.replace(COLOURS, "")}\n`);
     this.#code = this.#run(options).finally(() => {
-      errors.line = line;
       this.#isOver = true;
       this.#more.resolve();
     });
@@ -96,7 +64,7 @@ export class Measuring implements AsyncDisposable {
 
   /** Interrupts it as a signal does. */
   signal(name: Deno.Signal): void {
-    this.#listeners.get(name)?.();
+    this.#client?.signal(name);
   }
 
   /** Waits until it has ended with this exit code. */
@@ -111,41 +79,29 @@ export class Measuring implements AsyncDisposable {
     await this.#code;
   }
 
-  async #run(how: MeasuringOptions): Promise<number> {
-    const options = parse(OPTIONS, [...this.args]);
-    if (typeof options === "string") throw new TypeError(`${this.args} is no measurement`);
-    const { host: hostname, port, timeout, wait, ipv4, ipv6, quiet, log } = options;
+  async #run({ columns, broken }: MeasuringOptions): Promise<number> {
+    const options = optionsOf(this.args);
+    const { host: hostname, port, timeout, wait, ipv4, ipv6, log } = options;
     const family = ipv4 ? 4 as const : ipv6 ? 6 as const : undefined;
     const tls = options.tls ? await readTls(options) : undefined;
     const where = { hostname, port, timeout, wait, tls, family };
-    const style = log === "json" ? "json" : "ping";
-    const report = new Report(formatEndpoint(where), { ...options, style, summaryAlone: quiet });
-    const print = (text: string) => {
-      this.#output.append(text);
+    const write = (bytes: Uint8Array) => {
+      if (broken) return Promise.reject(broken);
+      this.#output.append(decoder.decode(bytes));
       this.#more.resolve();
+      return Promise.resolve();
     };
-    Object.defineProperty(report, "output", { value: new Captured(print, how) });
-    const { columns } = how;
-    const status = new StatusLine({
-      isTerminal: () => columns !== undefined,
-      writeSync: (bytes) => (this.drawn += decoder.decode(bytes), bytes.length),
-    }, () => ({ columns: columns ?? 0 }));
+    const complained = (line: string) => void (this.stderr += `${line}\n`);
+    const draw = (text: string) => void (this.drawn += text);
+    const streams = { write, columns, complain: complained, drawnColumns: columns, draw };
+    const style = log === "json" ? "json" : "ping";
+    using client = new InProcess(options, style, formatEndpoint(where), where, streams);
+    this.#client = client;
     try {
-      return await this.#listening(() => measure({ options, where, report, status })) ? 0 : 1;
+      return await client.run(measure) ? 0 : 1;
     } catch (error) {
       complain("client", errorMessage(error));
       return 1;
-    }
-  }
-
-  /** Keeps the listeners for signals that a function adds at once. */
-  #listening<T>(run: () => T): T {
-    const { addSignalListener } = Deno;
-    Deno.addSignalListener = (signal, listener) => void this.#listeners.set(signal, listener);
-    try {
-      return run();
-    } finally {
-      Deno.addSignalListener = addSignalListener;
     }
   }
 
@@ -158,49 +114,6 @@ export class Measuring implements AsyncDisposable {
 /** The events that a client printed. */
 export function events(stdout: string): Record<string, unknown>[] {
   return stdout.trim().split("\n").map((line) => JSON.parse(line));
-}
-
-/**
- * A server of lines.
- * @param answer sends anything for a line; false closes the connection
- */
-export function lines(
-  answer: (line: string, send: (text: string) => Promise<void>) => Promise<boolean | void>,
-): FakeServer {
-  return FakeServer.start(async (conn) => {
-    const send = async (text: string) => void await conn.write(latin1(text));
-    for await (const message of messagesOf(conn, new Framer("line", 1 << 20))) {
-      if (await answer(text(message), send) === false) return;
-    }
-  });
-}
-
-/** A reply as our server sends it; to `ping 1` it has 33 bytes. */
-export const reply = (line: string) => `[${line}] Mon Dec  9 18:15:50 2019\n`;
-
-/** Sends back what it receives, from the connection of this number on; drops those before. */
-export function echo(options: { port?: number; from?: number } = {}): FakeServer {
-  let connections = 0;
-  return FakeServer.start(async (conn) => {
-    const isDropped = ++connections < (options.from ?? 1);
-    const buffer = new Uint8Array(65536);
-    for (let size; (size = await conn.read(buffer)) !== null && !isDropped;) {
-      for (let left = buffer.subarray(0, size); left.length > 0;) {
-        left = left.subarray(await conn.write(left));
-      }
-    }
-  }, options);
-}
-
-/** A port on which nobody listens. */
-export async function freePort(): Promise<number> {
-  await using server = echo();
-  return server.port;
-}
-
-/** The numbers from 1 on. */
-export function range(count: number): number[] {
-  return Array.from({ length: count }, (_, at) => at + 1);
 }
 
 /** Measures to the end; addresses become HERE, times T. */
@@ -216,4 +129,9 @@ export async function ping(
   const [lines = "", end = ""] = output.split("--- HERE ---\n");
   const [summary = ""] = end.split("\n");
   return { lines: lines.split("\n").slice(0, -1), summary, stderr: client.stderr };
+}
+
+/** The numbers from 1 on. */
+export function range(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at + 1);
 }

@@ -2,19 +2,18 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type Context, OPTIONS } from "../../lib/cli/client_options.ts";
+import type { Context } from "../../lib/cli/client_options.ts";
 import { converse } from "../../lib/cli/converse.ts";
 import { measure } from "../../lib/cli/measure.ts";
-import { parse } from "../../lib/cli/options.ts";
-import { Report, type Style } from "../../lib/cli/output/report.ts";
-import { StatusLine } from "../../lib/cli/output/status_line.ts";
-import { errors } from "../../lib/cli/program.ts";
+import type { Style } from "../../lib/cli/output/report.ts";
 import type { FamilyOptions } from "../../lib/net/connect.ts";
 import { serve } from "../../lib/server/serve.ts";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
+import { InProcess, optionsOf } from "../support/in_process.ts";
+import { lines } from "../support/servers.ts";
 
 /** A run that has begun. */
 interface Run {
@@ -22,7 +21,7 @@ interface Run {
   readonly printed: string[];
   readonly complaints: string[];
   /** Calls what the client does at a signal. */
-  signal(name: string): void;
+  signal(name: Deno.Signal): void;
 }
 
 /**
@@ -36,52 +35,24 @@ async function run<T>(
   does: (run: Run) => Promise<T>,
   terminal?: { columns: number; drawn: string[] },
 ): Promise<{ result: T; printed: string[]; complaints: string[] }> {
-  const options = parse(OPTIONS, args.split(" "));
-  if (typeof options === "string") throw new Error(options);
+  const options = optionsOf(args.split(" "));
   const printed: string[] = [], complaints: string[] = [];
-  const how = { ...options, style, summaryAlone: options.quiet };
-  const report = new Report("here", how);
-  Object.defineProperties(report.output, {
-    columns: { value: undefined },
-    emphasis: { value: false },
+  using client = new InProcess(options, style, "here", { timeout: options.timeout, ...where }, {
+    write: (bytes) => Promise.resolve(void printed.push(text(bytes))),
+    complain: (line) => void complaints.push(line),
+    drawnColumns: terminal?.columns,
+    draw: (text) => void terminal?.drawn.push(text),
   });
-  report.output.write = (bytes) => Promise.resolve(void printed.push(text(bytes)));
-  const isTerminal = () => terminal !== undefined;
-  const writeSync = (bytes: Uint8Array) => {
-    terminal?.drawn.push(new TextDecoder().decode(bytes));
-    return bytes.length;
-  };
-  const { columns = 80 } = terminal ?? {};
-  const status = new StatusLine({ writeSync, isTerminal }, () => ({ columns }));
-  const own = { line: errors.line, add: Deno.addSignalListener };
-  const listeners: [string, () => void][] = [];
-  errors.line = (line) =>
-    void complaints.push(line.replaceAll("\x1b[31m", "").replaceAll("\x1b[0m", ""));
-  Deno.addSignalListener = (name, call) => void listeners.push([name, call]);
-  const signal = (name: string) => listeners.find(([one]) => one === name)?.[1]();
-  const context = { options, where: { timeout: options.timeout, ...where }, report, status };
-  try {
-    const result = await does({ context, printed, complaints, signal });
-    return { result, printed, complaints };
-  } finally {
-    errors.line = own.line;
-    Deno.addSignalListener = own.add;
-  }
+  const signal = (name: Deno.Signal) => client.signal(name);
+  const result = await client.run((context) => does({ context, printed, complaints, signal }));
+  return { result, printed, complaints };
 }
 
 const measured = (args: string, where: FamilyOptions) =>
   run(`--ping ${args}`, "ping", where, ({ context }) => measure(context));
 
 /** Answers each line of a connection with a text that is made from it. */
-const answering = (answer: (line: string) => string) =>
-  FakeServer.start(async (conn) => {
-    const buffer = new Uint8Array(1000);
-    for (let count; (count = await conn.read(buffer)) !== null;) {
-      for (const line of text(buffer.subarray(0, count)).split("\n").slice(0, -1)) {
-        await conn.write(latin1(answer(line)));
-      }
-    }
-  });
+const answering = (answer: (line: string) => string) => lines((line, send) => send(answer(line)));
 
 describe("a measurement", () => {
   it("is well if all messages were answered", async () => {
@@ -171,11 +142,11 @@ describe("a measurement", () => {
         signal("SIGINT");
         return await running;
       }, { columns, drawn });
-      const lines = drawn.map((text) => text.slice(1, -"\x1b[K".length)).filter(Boolean);
-      for (const line of lines) assert(line.length <= columns - 3, line); // room for ^C
+      const shown = drawn.map((text) => text.slice(1, -"\x1b[K".length)).filter(Boolean);
+      for (const line of shown) assert(line.length <= columns - 3, line); // room for ^C
       const picture = /^[ ▁▂▃▄▅▆▇█]+ █ [\d.]+ ms, \d\.\d s$/;
-      assertMatch(lines[0] ?? "", picture);
-      const [, before = "", delay] = /^(?:(.*), )?(no reply yet: \d s)$/.exec(lines.at(-1) ?? "") ??
+      assertMatch(shown[0] ?? "", picture);
+      const [, before = "", delay] = /^(?:(.*), )?(no reply yet: \d s)$/.exec(shown.at(-1) ?? "") ??
         [];
       assertEquals([delay?.length, picture.test(before)], [17, columns === 60]);
     });
