@@ -141,14 +141,10 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
-  close(): Promise<void> {
-    return this.shutdown();
-  }
+  readonly close: () => Promise<void> = this.shutdown;
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.shutdown();
-  }
+  readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;
 
   #take(socket: Socket, datagram: Uint8Array, addr: NetAddr): void {
     this.#received++;
@@ -167,13 +163,23 @@ export class DatagramServer implements AsyncDisposable {
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
     const send: Send = (reply) => this.#send(socket, fitting(reply, ending), addr);
-    const push = (part: string | Uint8Array) => {
-      if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
-      track(this.#send(socket, bytesOf(part), addr), this.#pushes);
-      return true;
+    const abort = new AbortController();
+    const client: Client<void> = {
+      addr,
+      localAddr: addrOf(socket.address()),
+      messages: this.messages,
+      idle: 0,
+      isHealthCheck: false,
+      state: undefined,
+      signal: abort.signal,
+      write: (part) => {
+        if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
+        track(this.#send(socket, bytesOf(part), addr), this.#pushes);
+        return true;
+      },
+      drained: () => this.#drained(),
+      end: () => {},
     };
-    const localAddr = addrOf(socket.address());
-    const client = new Sender(addr, localAddr, this.messages, push, () => this.#drained());
     try {
       if (!isTooLong) catchRejection(onMessage?.(message, client), this.#callbacks.failed);
       if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
@@ -183,7 +189,7 @@ export class DatagramServer implements AsyncDisposable {
     } catch (error) {
       this.#callbacks.failed(error);
     } finally {
-      client.over();
+      abort.abort();
     }
     if (once) this.#close();
   }
@@ -266,37 +272,6 @@ export class DatagramServer implements AsyncDisposable {
 function track(promise: Promise<void>, inProgress: Set<Promise<void>>): void {
   inProgress.add(promise);
   void promise.then(() => inProgress.delete(promise));
-}
-
-/** The sender of a datagram, while that is handled. */
-class Sender implements Client<void> {
-  readonly idle = 0;
-  readonly isHealthCheck = false;
-  readonly state = undefined;
-  #abort: AbortController | undefined;
-  #isOver = false;
-
-  constructor(
-    readonly addr: NetAddr,
-    readonly localAddr: NetAddr,
-    readonly messages: number,
-    readonly write: Client["write"],
-    readonly drained: Client["drained"],
-  ) {}
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.#isOver) this.#abort.abort();
-    return this.#abort.signal;
-  }
-
-  end(): void {}
-
-  /** Aborts the signal: the message is handled, or nobody waits for that any more. */
-  over(): void {
-    this.#isOver = true;
-    this.#abort?.abort();
-  }
 }
 
 /** Returns a reply as a datagram, or in its place the error that it is too long. */

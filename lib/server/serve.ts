@@ -205,14 +205,10 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Stops the server, see {@linkcode Server.shutdown}. */
-  close(): Promise<void> {
-    return this.shutdown();
-  }
+  readonly close: () => Promise<void> = this.shutdown;
 
   /** Stops the server, see {@linkcode Server.shutdown}. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.shutdown();
-  }
+  readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;
 
   #net(what: string): Extract<Addr, { port: number }> {
     const { addr } = this;
