@@ -21,7 +21,7 @@ export interface ConversationConfig<State>
   readonly concurrency: number;
   /** The time limit of async handlers, in ms; 0 disables. */
   readonly handlerTimeout: number;
-  /** Gives each reply a {@linkcode LateReply} and a `write` of its own. */
+  /** Gives each reply a {@linkcode LateReply} and a `write` of its own: the connection has faults. */
   readonly separate: boolean;
   readonly once: boolean;
   readonly reads: FairReads;
@@ -57,6 +57,8 @@ export class Conversation<State = unknown> implements Client<State> {
   /** The result of `onOpen`, once there is one. */
   state = undefined as State;
 
+  readonly addr: Addr;
+  readonly isHealthCheck: boolean;
   readonly #framer: Framer;
   readonly #outbox: Outbox;
   #closing: Ending | undefined; // no more messages are handled, for this reason
@@ -70,13 +72,10 @@ export class Conversation<State = unknown> implements Client<State> {
   #abort: AbortController | undefined; // once the signal was accessed
 
   /** @param conn owned from here on: closed when the conversation is over */
-  constructor(
-    readonly conn: OutboxConn,
-    readonly addr: Addr,
-    readonly isHealthCheck: boolean,
-    readonly config: ConversationConfig<State>,
-  ) {
+  constructor(readonly conn: OutboxConn, readonly config: ConversationConfig<State>) {
     const { framing, maxMessage, onFraming } = config;
+    this.addr = conn.remoteAddr;
+    this.isHealthCheck = conn.isHealthCheck ?? false;
     this.#framer = new Framer(framing, maxMessage);
     if (onFraming) this.#framer.onDecided = (...decided) => onFraming(...decided, this);
     this.#outbox = new Outbox(conn, config, this);

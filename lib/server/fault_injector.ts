@@ -1,4 +1,4 @@
-/** A server's faults: wraps its connections and its handler. */
+/** A server's faults: wraps its connections, and its handler for them. */
 
 import type { ConnectionFaults, FaultPlan } from "../faults/faults.ts";
 import { applyReplyFaults, Faults, find } from "../faults/faults.ts";
@@ -28,10 +28,9 @@ export type Open<State> = (conn: ServerConn, config: ServedConfig<State>) => Ser
 
 /** The faults of a server of connections, or of a relay, if its options request any. */
 export class FaultInjector<State> {
-  /** The requested ones. */
-  readonly faults: Faults | undefined;
   /** The faults of each connection; a health check has none. */
   readonly chosen: WeakMap<ServerConn, ConnectionFaults> = new WeakMap();
+  readonly #faults: Faults | undefined; // the requested ones
   readonly #support: FaultSupport;
   #accepted = 0;
 
@@ -48,12 +47,12 @@ export class FaultInjector<State> {
     const transport = listeners?.[0]?.addr.transport ?? (path === undefined ? "tcp" : "unix");
     const resets = listeners?.every(({ resets }) => resets) ?? false;
     this.#support = { transport, resets, ...up && { up } };
-    this.faults = Faults.from(options, this.#support);
+    this.#faults = Faults.from(options, this.#support);
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
-    const chosen = this.faults?.of(++this.#accepted, this.#support);
+    const chosen = this.#faults?.of(++this.#accepted, this.#support);
     const refuse = chosen && find(chosen.list, "refuse");
     if (chosen) this.chosen.set(conn, chosen);
     if (refuse === undefined) return false;
@@ -67,30 +66,13 @@ export class FaultInjector<State> {
   report(client: Faulted<State>, { request }: Fault, message?: number, value?: number): void {
     this.callbacks.call(() => this.options.onFault?.(request, client, message, value));
   }
-
-  /** Wraps a handler, if there are faults. */
-  wrap(handler: Handler<State>): Handler<State> {
-    if (this.faults === undefined) return handler;
-    return (message, reply, client) => {
-      const conversation = client as Conversation<State>;
-      const { conn } = conversation;
-      if (!(conn instanceof ReplyConn)) return handler(message, reply, client);
-      const plan = conn.planReply(conversation.messages, message.bytes);
-      const resumed = conn.deaf(plan);
-      if (resumed !== undefined) void conversation.pauseUntil(resumed);
-      const done = handler(message, reply, client);
-      const finish = () => answer(reply as LateReply, conn, plan);
-      return done === undefined ? finish() : done.then(finish);
-    };
-  }
 }
 
 /** Begins a conversation, over a connection with faults if any were chosen for it. */
 export function converse<State>(...[conn, config]: Parameters<Open<State>>): Conversation<State> {
-  const { remoteAddr, isHealthCheck = false } = conn;
   const { faults } = config;
   const chosen = faults.chosen.get(conn);
-  if (chosen === undefined) return new Conversation(conn, remoteAddr, isHealthCheck, config);
+  if (chosen === undefined) return new Conversation(conn, config);
   const faulty = new ReplyConn(conn, chosen, {
     report: (...fault) => faults.report(conversation, ...fault),
     end: () => conversation.end(),
@@ -99,7 +81,15 @@ export function converse<State>(...[conn, config]: Parameters<Open<State>>): Con
       conversation.cut("done");
     },
   });
-  const conversation = new Conversation(faulty, remoteAddr, isHealthCheck, config);
+  const handler: Handler<State> = (message, reply, client) => {
+    const plan = faulty.planReply(client.messages, message.bytes);
+    const resumed = faulty.deaf(plan);
+    if (resumed !== undefined) void conversation.pauseUntil(resumed);
+    const done = config.handler(message, reply, client);
+    const finish = () => answer(reply as LateReply, faulty, plan);
+    return done === undefined ? finish() : done.then(finish);
+  };
+  const conversation = new Conversation(faulty, { ...config, handler, separate: true });
   return conversation;
 }
 

@@ -20,7 +20,7 @@ const MAX_REPLIES = 1024;
 const MAX_REPLY_BYTES = 1 << 20;
 
 /** A connection as a conversation writes to it. */
-export interface OutboxConn extends Omit<ServerConn, "remoteAddr"> {
+export interface OutboxConn extends ServerConn {
   /**
    * Writes some of these bytes, at least one; returns how many.
    * @param bytes with `separate`, none at all for a message without a reply

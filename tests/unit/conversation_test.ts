@@ -702,7 +702,7 @@ describe("a line in two pieces, in auto", () => {
         closeWrite: () => Promise.resolve(),
         close: () => {},
       };
-      void new Conversation(conn, conn.remoteAddr, false, {
+      void new Conversation(conn, {
         ...{ framing: "auto", handlerTimeout: 0, separate: false, maxMessage: 100 },
         ...{ concurrency: 1, once: false, reads, ending: undefined },
         ...{ onMessage: undefined, onEof: undefined, onFraming: undefined, failed: () => {} },
@@ -740,7 +740,7 @@ it("a conversation reads nothing while it is not its turn", async () => {
     closeWrite: () => Promise.resolve(),
     close: () => {},
   };
-  void new Conversation(conn, conn.remoteAddr, false, {
+  void new Conversation(conn, {
     ...{ framing: "line", handlerTimeout: 0, separate: false, maxMessage: 100 },
     ...{ concurrency: 1, once: false, reads, ending: undefined },
     ...{ onMessage: undefined, onEof: undefined, onFraming: undefined, failed: () => {} },
