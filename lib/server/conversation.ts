@@ -62,7 +62,6 @@ export class Conversation<State = unknown> implements Client<State> {
   readonly #framer: Framer;
   readonly #outbox: Outbox;
   #closing: Ending | undefined; // no more messages are handled, for this reason
-  #isOver = false; // the connection is closed
   #halfClosing: Promise<void> | undefined;
   #reading: Promise<number | null> | undefined; // while `run` awaits nothing but this read
   #isPaused = false;
@@ -141,7 +140,7 @@ export class Conversation<State = unknown> implements Client<State> {
           await outbox.changed();
           now = Date.now();
         }
-        if (this.#isOver) break;
+        if (outbox.isOver) break;
         if (this.#stopWait < Infinity && !more && count !== null && outbox.outstanding === 0) {
           const hasWaited = this.#stopWait <= 0 && !framer.filled;
           if (isQuiet || hasWaited) this.#closing ??= "stopped";
@@ -195,7 +194,7 @@ export class Conversation<State = unknown> implements Client<State> {
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     this.#outbox.wake(); // `run` reads ahead from now on
-    if (this.#isOver) this.#abort.abort();
+    if (this.#outbox.isOver) this.#abort.abort();
     return this.#abort.signal;
   }
 
@@ -209,8 +208,7 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Closes the connection at once. Repeated calls do nothing. */
   cut(ending: Ending): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#outbox.isOver) return;
     this.#closing = ending;
     this.#abort?.abort();
     this.#outbox.giveUp();
@@ -337,7 +335,7 @@ export class Conversation<State = unknown> implements Client<State> {
     const why = this.#closing as Ending;
     const closeWrite = async () => {
       await this.#outbox.empty();
-      if (this.#isOver) return;
+      if (this.#outbox.isOver) return;
       // A stopping server has one time limit for all.
       if (why !== "stopped") this.#cancelLinger = timeLimit(LINGER, () => this.cut(why));
       await this.conn.closeWrite();

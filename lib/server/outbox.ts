@@ -58,10 +58,10 @@ export class Outbox {
   #taken: ReplyBuffer | undefined; // those that it is writing
   readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
   readonly #queue: Queued[] = []; // unsent, including those being written
-  #queuedReplies = 0;
   readonly #unsent = { reply: 0, push: 0 }; // bytes, also of late replies
   #change: PromiseWithResolvers<void> | undefined;
-  #isOver = false;
+  /** True once all output was given up: the connection is closed. */
+  isOver = false;
 
   constructor(
     readonly conn: OutboxConn,
@@ -80,12 +80,12 @@ export class Outbox {
    */
   get outstanding(): number {
     const late = this.#late;
-    const count = late.length + this.#queuedReplies;
-    if (count === 0) return 0;
-    if (count >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES) return Infinity;
+    if (late.length + this.#queue.length === 0) return 0;
+    const queued = this.#queue.filter(([, kind]) => kind === "reply").length;
+    const isFull = late.length + queued >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES;
+    if (isFull) return Infinity;
     const first = late.findIndex(({ isHandled }) => !isHandled);
-    const queued = this.config.separate ? 0 : this.#queuedReplies;
-    return queued + (first < 0 ? 0 : late.length - first);
+    return (this.config.separate ? 0 : queued) + (first < 0 ? 0 : late.length - first);
   }
 
   /** True if the client waits for the server, rather than the server for the client. */
@@ -176,13 +176,13 @@ export class Outbox {
 
   /** Resolves once all pushes are sent, or the conversation is cut. */
   async drained(): Promise<void> {
-    while (this.#unsent.push > 0 && !this.#isOver) await this.changed();
+    while (this.#unsent.push > 0 && !this.isOver) await this.changed();
   }
 
   /** Resolves once all output is sent, so that the connection may end, or the conversation is cut. */
   async empty(): Promise<void> {
-    while (this.#late.length + this.#queue.length > 0 && !this.#isOver) await this.changed();
-    if (!this.#isOver) await this.conn.beforeEnd?.();
+    while (this.#late.length + this.#queue.length > 0 && !this.isOver) await this.changed();
+    if (!this.isOver) await this.conn.beforeEnd?.();
   }
 
   /** Resolves at the next change: output became ready, was sent or given up, or {@linkcode wake}. */
@@ -196,9 +196,9 @@ export class Outbox {
     this.#change = undefined;
   }
 
-  /** Gives up all output: the connection is closed. */
+  /** Gives up all output. */
   giveUp(): void {
-    this.#isOver = true;
+    this.isOver = true;
     this.#forget();
     this.wake();
   }
@@ -263,8 +263,7 @@ export class Outbox {
   #enqueue(output: Queued): void {
     const [bytes, kind] = output;
     const isEmpty = bytes.length === 0 && (kind === "push" || !this.config.separate);
-    if (isEmpty || this.#isOver) return;
-    if (kind === "reply") this.#queuedReplies++;
+    if (isEmpty || this.isOver) return;
     if (this.#queue.push(output) === 1) void this.#drain();
   }
 
@@ -273,7 +272,7 @@ export class Outbox {
     const queue = this.#queue;
     try {
       await undefined; // output of the same turn is written at once
-      while (queue.length > 0 && !this.#isOver) {
+      while (queue.length > 0 && !this.isOver) {
         while (this.writing !== undefined) await this.writing;
         const batch = queue.slice(0, this.config.separate ? 1 : queue.length);
         const tag = batch.length === 1 ? batch[0]?.[2] : undefined;
@@ -281,7 +280,6 @@ export class Outbox {
         this.writing = undefined;
         for (const [{ length }, kind] of queue.splice(0, batch.length)) {
           this.#unsent[kind] -= length;
-          if (kind === "reply") this.#queuedReplies--;
         }
         this.wake();
       }
