@@ -4,7 +4,7 @@ import type { ServerConn } from "../net/conn.ts";
 import { concat, type CustomFraming, type Framing } from "../wire/framing.ts";
 import { bytesOf } from "../wire/message.ts";
 import { timeLimit } from "../wait.ts";
-import { LateReply, ReplyBuffer } from "./reply.ts";
+import { type Failure, LateReply, ReplyBuffer } from "./reply.ts";
 
 /**
  * With more conversations than this, replies shorter than {@linkcode COPIED} bytes are copied before
@@ -84,7 +84,7 @@ export class Outbox {
     const queued = this.#queue.filter(([, kind]) => kind === "reply").length;
     const isFull = late.length + queued >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES;
     if (isFull) return Infinity;
-    const first = late.findIndex(({ isHandled }) => !isHandled);
+    const first = late.findIndex(({ result }) => result === undefined);
     return (this.config.separate ? 0 : queued) + (first < 0 ? 0 : late.length - first);
   }
 
@@ -223,10 +223,8 @@ export class Outbox {
   }
 
   /** Finishes a reply whose handler is done, or has failed. */
-  #handled(reply: LateReply, failure?: { readonly error: unknown }): void {
-    if (reply.isHandled) return; // too late
-    reply.handled(failure);
-    this.#unsent.reply += reply.bytes.length;
+  #handled(reply: LateReply, failure?: Failure): void {
+    this.#unsent.reply += reply.handled(failure);
     void reply.until?.then(() => {
       reply.until = undefined;
       this.#queueLate();
@@ -236,14 +234,14 @@ export class Outbox {
 
   /** Queues the late replies that are ready, up to the first that is not. */
   #queueLate(): void {
-    for (let first; (first = this.#late[0])?.isHandled && first.until === undefined;) {
+    for (let first; (first = this.#late[0])?.result && first.until === undefined;) {
+      const { result, tag } = first;
       this.wasActive = true;
       this.#late.shift();
-      const { bytes, tag, failure } = first;
-      if (failure === undefined) this.#enqueue([bytes, "reply", tag]);
+      if (result instanceof Uint8Array) this.#enqueue([result, "reply", tag]);
       else {
         this.#forget();
-        this.owner.failed(failure.error);
+        this.owner.failed(result?.error);
       }
     }
     this.wake(); // the next message may be handled, though its reply is not ready

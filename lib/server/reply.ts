@@ -163,16 +163,16 @@ export class ReplyBuffer implements Reply {
   }
 }
 
+/** The failure of a reply: what its handler has thrown. */
+export type Failure = Readonly<{ error: unknown }>;
+
 /**
  * A reply that is sent later: its handler is async, a reply to an earlier message is late, or
  * the server's replies are separate. In the last case, a wrapper round the handler may use all of it.
  */
 export class LateReply implements Reply {
-  /** True once the handler is done: then nothing can be written, and the reply is not late any more. */
-  isHandled = false;
-  /** The finished reply, from when the handler is done. */
-  bytes: Uint8Array = NONE;
-  failure: { readonly error: unknown } | undefined;
+  /** The finished reply, once the handler is done, or its failure: from then on, nothing can be written. */
+  result: Uint8Array | Failure | undefined;
   /**
    * Delays the reply, and those after it, until it resolves. Meanwhile the reply does not count
    * against `concurrency` or `handlerTimeout`, and the client is not idle.
@@ -193,21 +193,21 @@ export class LateReply implements Reply {
     this.buffer.write(part);
   }
 
-  /** Takes the finished bytes out of the buffer: the handler is done or has failed, or nobody waits. */
-  handled(failure: { readonly error: unknown } | undefined): void {
-    if (this.isHandled) return;
-    this.isHandled = true;
-    this.failure = failure;
+  /**
+   * Takes the finished bytes out of the buffer: the handler is done or has failed, or nobody waits.
+   * @returns their number; 0 if that was done before
+   */
+  handled(failure?: Failure): number {
+    if (this.result !== undefined) return 0;
     this.cancel?.();
     try {
-      if (failure === undefined) {
-        this.finish();
-        this.bytes = this.buffer.cut();
-      }
+      if (failure === undefined) this.finish();
+      this.result = failure ?? this.buffer.cut();
     } catch (error) {
-      this.failure = { error };
+      this.result = { error };
     }
     ReplyBuffer.give(this.buffer);
+    return this.result instanceof Uint8Array ? this.result.length : 0;
   }
 }
 
