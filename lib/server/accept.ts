@@ -29,7 +29,7 @@ type Begin = () => void | Promise<void>;
 
 /** The steps before a conversation that are in progress: handshake, PROXY header, `verify`. */
 export class Admissions {
-  readonly #unsettled = new Set<(reason: string) => void>(); // give an admission up
+  readonly #unsettled = new Set<(reason: Error) => void>(); // give one up each, the oldest first
   /** The number in progress. */
   size = 0;
 
@@ -39,9 +39,13 @@ export class Admissions {
    */
   constructor(readonly limit: number, readonly most: number) {}
 
-  /** Gives up all that wait for more than a free slot. */
-  giveUp(reason: string): void {
-    for (const giveUp of this.#unsettled) giveUp(reason);
+  /** Gives up those that wait for more than a free slot, the oldest first, until `left` are left. */
+  giveUp(reason: string, left = 0): void {
+    for (const giveUp of this.#unsettled) {
+      if (this.#unsettled.size <= left) return;
+      this.#unsettled.delete(giveUp);
+      giveUp(new Error(reason));
+    }
   }
 
   /**
@@ -51,13 +55,8 @@ export class Admissions {
    * @throws {Error} the error of a step, or the reason why it was given up
    */
   async admit(steps: Promise<Begin | void>): Promise<void> {
-    const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    const giveUp = (reason: string) => {
-      this.#unsettled.delete(giveUp);
-      reject(new Error(reason));
-    };
-    const [oldest] = this.#unsettled;
-    if (this.#unsettled.size >= this.most) oldest?.("too many others came before it had begun");
+    const { promise: givenUp, reject: giveUp } = Promise.withResolvers<never>();
+    this.giveUp("too many others came before it had begun", this.most - 1);
     this.#unsettled.add(giveUp);
     this.size++;
     try {
