@@ -24,9 +24,6 @@ const MAX_IN_PROGRESS = 256;
 /** A stopping server has received the last message after so many milliseconds without one. */
 const LAST_LOOK = 20;
 
-/** Sends a reply to the sender of a message. */
-type Send = (reply: Uint8Array) => Promise<void>;
-
 const SUPPORT: FaultSupport = { transport: "udp", resets: false };
 
 /**
@@ -162,7 +159,6 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
-    const send: Send = (reply) => this.#send(socket, fitting(reply, ending), addr);
     const abort = new AbortController();
     const client: Client<void> = {
       addr,
@@ -184,8 +180,10 @@ export class DatagramServer implements AsyncDisposable {
       if (!isTooLong) catchRejection(onMessage?.(message, client), this.#callbacks.failed);
       if (this.#isOwn(addr) || isErrorReply(datagram) || ignore?.(message)) return;
       if (once) this.#stage = "deaf";
-      if (isTooLong) await send(errorReply(new MessageTooLong(maxMessage).message));
-      else await this.#answer(message, client, send);
+      const replies = isTooLong
+        ? [errorReply(new MessageTooLong(maxMessage).message)]
+        : await this.#answer(message, client);
+      await Promise.all(replies.map((reply) => this.#send(socket, fitting(reply, ending), addr)));
     } catch (error) {
       this.#callbacks.failed(error);
     } finally {
@@ -194,8 +192,8 @@ export class DatagramServer implements AsyncDisposable {
     if (once) this.#close();
   }
 
-  /** Sends the handler's reply, or what the faults of the message make of it. */
-  async #answer(message: MessageView, client: Client<void>, send: Send): Promise<void> {
+  /** Calls the handler; returns its reply, if it wrote one, or what the message's faults make of it. */
+  async #answer(message: MessageView, client: Client<void>): Promise<Uint8Array[]> {
     const { handlerTimeout: limit = 0 } = this.#options;
     const out = ReplyBuffer.take();
     const done = this.#handler(message, out, client);
@@ -203,7 +201,7 @@ export class DatagramServer implements AsyncDisposable {
     const written = out.withdraw();
     ReplyBuffer.give(out);
     const plan = this.#faults?.plan(client.messages, message.bytes);
-    if (plan === undefined) return written && await send(written);
+    if (plan === undefined) return written ? [written] : [];
     const report = ({ request }: Fault, value?: number) =>
       this.#callbacks.call(() => this.#options.onFault?.(request, client, client.messages, value));
     const replies = applyReplyFaults(written, plan, report);
@@ -213,7 +211,7 @@ export class DatagramServer implements AsyncDisposable {
       report(delay, value);
       await this.#delays.sleep(value);
     }
-    await Promise.all(replies.map(send));
+    return replies;
   }
 
   async #mayEnter(addr: NetAddr): Promise<boolean> {
@@ -241,8 +239,7 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
-    if (this.#isClosed) return;
-    this.#callbacks.trouble(await send(socket, datagram, addr));
+    if (!this.#isClosed) this.#callbacks.trouble(await send(socket, datagram, addr));
   }
 
   async #stop(): Promise<void> {
