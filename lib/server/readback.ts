@@ -86,8 +86,7 @@ export function readback<State = unknown>(
   options: ReadbackOptions<State> = {},
   encode: (text: string) => Uint8Array = (text) => encoder.encode(text),
 ): Handler<State> {
-  const { stamp = "ctime", format = REPLY } = options;
-  const nameOf = options.nameOf ?? (({ addr }: Client<State>) => formatAddress(addr));
+  const { stamp = "ctime", format = REPLY, nameOf } = options;
   const pieces = parse(format);
   const written: (MessageView | null)[] = []; // null: differs from message to message
   let from = Infinity, to = -Infinity;
@@ -103,7 +102,7 @@ export function readback<State = unknown>(
   const isUsual = pieces.length === 3 && pieces[1] === "message";
   const valueOf: Record<Placeholder, (...of: [Message, Client<State>]) => string | Message> = {
     message: (message) => message,
-    client: (_, client) => nameOf(client),
+    client: (_, client) => nameOf?.(client) ?? formatAddress(client.addr),
     server: (_, { localAddr }) => localAddr === undefined ? "unknown" : formatAddress(localAddr),
     seq: (_, { messages }) => String(messages),
     bytes: ({ length }) => String(length),
