@@ -28,7 +28,7 @@ export interface ConversationConfig<State>
   /** Reports that the handler or a callback failed. */
   failed(error: unknown): void;
   /** Reports the end of the conversation. */
-  over(conversation: Conversation<State>, ending: Ending): void;
+  over(client: Client<State>, ending: Ending): void;
 }
 
 /**

@@ -1,13 +1,13 @@
-/** A server's faults: wraps its connections, and its handler for them. */
+/** A server's faults: wraps the connections that have some, and the handler for them. */
 
 import type { ConnectionFaults, FaultPlan } from "../faults/faults.ts";
 import { applyReplyFaults, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
-import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { ReplyConn } from "../faults/faulty_conn.ts";
+import { RelayedConnection } from "../faults/relayed_connection.ts";
 import { close, type ServerConn } from "../net/conn.ts";
 import { Conversation, type ConversationConfig } from "./conversation.ts";
-import type { Callbacks, Ending, Handler } from "./handler.ts";
+import type { Callbacks, Handler } from "./handler.ts";
 import type { LateReply } from "./reply.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
@@ -17,19 +17,9 @@ type Faulted<State> = Parameters<NonNullable<ServeOptions<State>["onFault"]>>[1]
 /** The service of one connection: a conversation or, in a relay, a connection to another server. */
 export type Served<State> = Conversation<State> | RelayedConnection<State>;
 
-/** The options and callbacks that all connections of a server share. */
-export interface ServedConfig<State> extends ConversationConfig<State> {
-  readonly faults: FaultInjector<State>;
-  over(served: Served<State>, ending: Ending): void;
-}
-
-/** Begins the service of a connection, which it owns from there on. */
-export type Open<State> = (conn: ServerConn, config: ServedConfig<State>) => Served<State>;
-
-/** The faults of a server of connections, or of a relay, if its options request any. */
+/** Begins the service of connections, with the faults that the options of their server request. */
 export class FaultInjector<State> {
-  /** The faults of each connection; a health check has none. */
-  readonly chosen: WeakMap<ServerConn, ConnectionFaults> = new WeakMap();
+  readonly #chosen = new WeakMap<ServerConn, ConnectionFaults>(); // a health check has none
   readonly #faults: Faults | undefined; // the requested ones
   readonly #support: FaultSupport;
   #accepted = 0;
@@ -54,43 +44,52 @@ export class FaultInjector<State> {
   refuses(conn: ServerConn): boolean {
     const chosen = this.#faults?.of(++this.#accepted, this.#support);
     const refuse = chosen && find(chosen.list, "refuse");
-    if (chosen) this.chosen.set(conn, chosen);
+    if (chosen) this.#chosen.set(conn, chosen);
     if (refuse === undefined) return false;
-    this.report({ addr: conn.remoteAddr, isHealthCheck: false, state: undefined }, refuse);
+    this.#report({ addr: conn.remoteAddr, isHealthCheck: false, state: undefined }, refuse);
     if (refuse.reset && conn.reset) conn.reset();
     else close(conn);
     return true;
   }
 
-  /** Reports a fault. */
-  report(client: Faulted<State>, { request }: Fault, message?: number, value?: number): void {
+  /** Makes a conversation or, in a relay, a relayed connection, with the faults that were chosen for it. */
+  open(conn: ServerConn, config: ConversationConfig<State>): Served<State> {
+    const chosen = this.#chosen.get(conn);
+    if (this.#support.up === undefined) {
+      return chosen ? this.#converse(conn, config, chosen) : new Conversation(conn, config);
+    }
+    const client = new RelayedConnection<State>(conn, chosen);
+    client.report = (...fault) => this.#report(client, ...fault);
+    client.onEof = () => config.onEof?.(client);
+    client.onEnd = (ending) => config.over(client, ending);
+    return client;
+  }
+
+  /** Makes a conversation over a connection with faults. */
+  #converse(conn: ServerConn, config: ConversationConfig<State>, chosen: ConnectionFaults) {
+    const faulty = new ReplyConn(conn, chosen, {
+      report: (...fault) => this.#report(conversation, ...fault),
+      end: () => conversation.end(),
+      reset() {
+        faulty.reset();
+        conversation.cut("done");
+      },
+    });
+    const handler: Handler<State> = (message, reply, client) => {
+      const plan = faulty.planReply(client.messages, message.bytes);
+      const resumed = faulty.deaf(plan);
+      if (resumed !== undefined) void conversation.pauseUntil(resumed);
+      const done = config.handler(message, reply, client);
+      const finish = () => answer(reply as LateReply, faulty, plan);
+      return done === undefined ? finish() : done.then(finish);
+    };
+    const conversation = new Conversation(faulty, { ...config, handler, separate: true });
+    return conversation;
+  }
+
+  #report(client: Faulted<State>, { request }: Fault, message?: number, value?: number): void {
     this.callbacks.call(() => this.options.onFault?.(request, client, message, value));
   }
-}
-
-/** Begins a conversation, over a connection with faults if any were chosen for it. */
-export function converse<State>(...[conn, config]: Parameters<Open<State>>): Conversation<State> {
-  const { faults } = config;
-  const chosen = faults.chosen.get(conn);
-  if (chosen === undefined) return new Conversation(conn, config);
-  const faulty = new ReplyConn(conn, chosen, {
-    report: (...fault) => faults.report(conversation, ...fault),
-    end: () => conversation.end(),
-    reset() {
-      faulty.reset();
-      conversation.cut("done");
-    },
-  });
-  const handler: Handler<State> = (message, reply, client) => {
-    const plan = faulty.planReply(client.messages, message.bytes);
-    const resumed = faulty.deaf(plan);
-    if (resumed !== undefined) void conversation.pauseUntil(resumed);
-    const done = config.handler(message, reply, client);
-    const finish = () => answer(reply as LateReply, faulty, plan);
-    return done === undefined ? finish() : done.then(finish);
-  };
-  const conversation = new Conversation(faulty, { ...config, handler, separate: true });
-  return conversation;
 }
 
 /** Writes what is sent instead of a handler's reply, and delays it. */

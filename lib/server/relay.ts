@@ -1,10 +1,9 @@
 /** A relay: connects each client to a server, and passes on what either of them sends. */
 
 import { checkOptions, CONNECTING, mustBe } from "../checks.ts";
-import { RelayedConnection } from "../faults/relayed_connection.ts";
+import type { RelayedConnection } from "../faults/relayed_connection.ts";
 import { addressOrName, cutPort } from "../net/address.ts";
 import { ConnectError } from "../net/errors.ts";
-import type { Open } from "./fault_injector.ts";
 import { Callbacks } from "./handler.ts";
 import { Server } from "./serve.ts";
 import type { RelayOptions, RelayTarget } from "./serve_options.ts";
@@ -58,14 +57,7 @@ export function relay<State = void>(
       callbacks.report(message, cause);
     },
   };
-  const open: Open<State> = (conn, { faults, onEof, over }) => {
-    const client = new RelayedConnection<State>(conn, faults.chosen.get(conn));
-    client.report = (...fault) => faults.report(client, ...fault);
-    client.onEof = () => onEof?.(client);
-    client.onEnd = (ending) => over(client, ending);
-    return client;
-  };
-  return new Server(() => {}, own, open, path === undefined ? "tcp" : "unix");
+  return new Server(() => {}, own, path === undefined ? "tcp" : "unix");
 }
 
 /** Reads a target as a command line has it: `HOST:PORT`, or a path, which has a `/`. */

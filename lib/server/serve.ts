@@ -8,10 +8,9 @@ import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { identityOf } from "../net/pem.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
 import { AcceptBurst, ADMISSION_LIMIT, Admissions, kindOf } from "./accept.ts";
-import { LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
+import { type ConversationConfig, LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
-import { converse, FaultInjector } from "./fault_injector.ts";
-import type { Open, Served, ServedConfig } from "./fault_injector.ts";
+import { FaultInjector, type Served } from "./fault_injector.ts";
 import { Callbacks, type Client, type Ending, type Handler } from "./handler.ts";
 import type { ServeOptions } from "./serve_options.ts";
 
@@ -57,13 +56,9 @@ export function serve<State, Value = unknown>(
   handler: Handler<State, Value>,
   options: ServeOptions<State, Value> & Required<Pick<ServeOptions<State, Value>, "onOpen">>,
 ): Server<State>;
-export function serve<State, Value>(
-  handler: Handler<State, Value>,
-  options: ServeOptions<State, Value> = {},
-): Server<State> {
+export function serve(handler: Handler, options: ServeOptions<unknown> = {}): Server<unknown> {
   try {
-    // A conversation passes each value on to the handler of the framing that made it.
-    return new Server(handler as Handler<State>, options as ServeOptions<State>);
+    return new Server(handler, options);
   } catch (error) {
     const { listeners } = options;
     if (Array.isArray(listeners)) listeners.forEach(close);
@@ -97,8 +92,8 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #listeners: readonly Listener[];
   readonly #options: ServeOptions<State>;
   readonly #callbacks: Callbacks;
-  readonly #config: ServedConfig<State>;
-  readonly #open: Open<State>;
+  readonly #faults: FaultInjector<State>;
+  readonly #config: ConversationConfig<State>;
   readonly #conversations = new Set<Served<State>>();
   /** The clients of all conversations, a live set: each from the result of `onOpen` until its end. */
   readonly conversations: ReadonlySet<Client<State>> = this.#conversations;
@@ -114,42 +109,33 @@ export class Server<State = void> implements AsyncDisposable {
   /**
    * Serves at once. See {@linkcode serve}.
    *
-   * @param open by default, the handler answers in conversations
-   * @param up the transport of a relay to its server
+   * @param up the transport of a relay to its server; by default, the handler answers in conversations
    */
-  constructor(
-    handler: Handler<State>,
-    options: ServeOptions<State>,
-    open: Open<State> = converse,
-    up?: FaultSupport["up"],
-  ) {
+  constructor(handler: Handler<State>, options: ServeOptions<State>, up?: FaultSupport["up"]) {
     checkOptions(options);
     prepareErrors();
-    const { framing = "auto", maxMessage = 65536, concurrency = 1, once = false } = options;
-    const { idleTimeout = 0, handlerTimeout = 0, onMessage, onEof, onFraming, ending } = options;
+    const { idleTimeout = 0, ending, onMessage, onEof, onFraming } = options;
     const { call, failed } = this.#callbacks = new Callbacks(options);
     this.#options = options;
     const limit = Math.min(idleTimeout || ADMISSION_LIMIT, ADMISSION_LIMIT);
     this.#admissions = new Admissions(limit, MAX_ADMISSIONS);
     this.#openings = new Admissions(limit, Infinity);
-    const faults = new FaultInjector(options, this.#callbacks, up);
-    this.#open = open;
+    this.#faults = new FaultInjector(options, this.#callbacks, up);
     this.#config = {
-      framing,
-      maxMessage,
-      concurrency,
-      once,
-      handlerTimeout,
-      faults,
-      failed,
       handler,
+      framing: options.framing ?? "auto",
+      maxMessage: options.maxMessage ?? 65536,
+      concurrency: options.concurrency ?? 1,
+      handlerTimeout: options.handlerTimeout ?? 0,
+      once: options.once ?? false,
+      failed,
       ending: ending === undefined ? undefined : new TextEncoder().encode(ending),
       separate: false,
       reads: new FairReads(),
       onMessage: onMessage?.bind(options),
       onEof: onEof && ((client) => call(() => options.onEof?.(client))),
       onFraming: onFraming && ((...decided) => call(() => options.onFraming?.(...decided))),
-      over: (conversation, ending) => this.#over(conversation, ending),
+      over: (served: Served<State>, ending) => this.#over(served, ending),
     };
     if (options.listeners) identityOf(options); // throws if one of cert and key is missing
     this.#listeners = options.listeners ?? [listenAt(options)];
@@ -285,13 +271,12 @@ export class Server<State = void> implements AsyncDisposable {
       this.#callbacks.trouble(null);
       this.#accepted++;
       const { onAccept, verify } = this.#options;
-      if (!onAccept && this.#config.faults.refuses(conn)) continue;
-      if (onAccept || verify || conn.handshake) {
-        void this.#enter(conn);
-        continue;
+      if (!onAccept && this.#faults.refuses(conn)) continue;
+      if (onAccept || verify || conn.handshake) void this.#enter(conn);
+      else {
+        while (this.#isFull) await this.#change.promise; // another listener took the last slot
+        this.#burst.add(conn);
       }
-      while (this.#isFull) await this.#change.promise; // another listener took the last slot
-      this.#burst.add(conn);
     }
   }
 
@@ -306,7 +291,7 @@ export class Server<State = void> implements AsyncDisposable {
       const isRefused = accepted?.isHealthCheck && this.#stage !== "serving";
       if (accepted === null || isRefused) return close(conn);
       served = accepted;
-      if (onAccept && !served.isHealthCheck && this.#config.faults.refuses(served)) return;
+      if (onAccept && !served.isHealthCheck && this.#faults.refuses(served)) return;
       if (await verify?.(served.remoteAddr) === false) throw new Error("not let in");
       return async () => {
         while (this.#isFull) await this.#change.promise;
@@ -367,7 +352,7 @@ export class Server<State = void> implements AsyncDisposable {
     } catch {
       return close(accepted); // reset in the listen queue
     }
-    const conversation = this.#open(accepted, this.#config);
+    const conversation = this.#faults.open(accepted, this.#config);
     const fail = (error: unknown) => {
       conversation.cut("failed");
       this.#callbacks.failed(error);
