@@ -3,7 +3,6 @@
  * client, and a burst of clients.
  */
 
-import type { ServerConn } from "../net/conn.ts";
 import { inTime, turn } from "../wait.ts";
 
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
@@ -81,33 +80,17 @@ const ACCEPT_FIRST = 500;
 const PER_TURN = 64;
 
 /**
- * Accepts clients that connect all at once before it serves them. To begin a conversation takes
- * longer than to accept a client. With 10,000 at once the listen queue would overflow, and late
- * clients would wait a second for the system to try again.
+ * Begins conversations until none is waiting, and lets clients that connect all at once be accepted
+ * first. To begin a conversation takes longer than to accept a client. With 10,000 at once the listen
+ * queue would overflow, and late clients would wait a second for the system to try again.
+ * @param waiting the connections that were accepted, to which more may be added
  */
-export class AcceptBurst {
-  /** The connections that were accepted, and whose conversations have not begun. */
-  readonly waiting: ServerConn[] = [];
-
-  /**
-   * @param begin begins a conversation
-   * @param onDone called when none is waiting any more
-   */
-  constructor(readonly begin: (conn: ServerConn) => void, readonly onDone: () => void) {}
-
-  /** Adds a connection that was accepted. */
-  add(conn: ServerConn): void {
-    if (this.waiting.push(conn) === 1) void this.#beginAll();
-  }
-
-  async #beginAll(): Promise<void> {
-    const latest = performance.now() + ACCEPT_FIRST;
-    while (this.waiting.length > 0) {
-      const before = this.waiting.length;
-      await turn(); // more may be accepted
-      if (this.waiting.length > before && performance.now() < latest) continue;
-      for (const conn of this.waiting.splice(0, PER_TURN)) this.begin(conn);
-    }
-    this.onDone();
+export async function beginAll<T>(waiting: T[], begin: (one: T) => void): Promise<void> {
+  const latest = performance.now() + ACCEPT_FIRST;
+  while (waiting.length > 0) {
+    const before = waiting.length;
+    await turn(); // more may be accepted
+    if (waiting.length > before && performance.now() < latest) continue;
+    waiting.splice(0, PER_TURN).forEach(begin);
   }
 }

@@ -7,7 +7,7 @@ import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { identityOf } from "../net/pem.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
-import { AcceptBurst, ADMISSION_LIMIT, Admissions, kindOf } from "./accept.ts";
+import { ADMISSION_LIMIT, Admissions, beginAll, kindOf } from "./accept.ts";
 import { type ConversationConfig, LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
 import { FaultInjector, type Served } from "./fault_injector.ts";
@@ -97,7 +97,7 @@ export class Server<State = void> implements AsyncDisposable {
   readonly #conversations = new Set<Served<State>>();
   /** The clients of all conversations, a live set: each from the result of `onOpen` until its end. */
   readonly conversations: ReadonlySet<Client<State>> = this.#conversations;
-  readonly #burst = new AcceptBurst((conn) => this.#begin(conn), () => this.#wake());
+  readonly #waiting: ServerConn[] = []; // accepted, and their conversations have not begun
   readonly #admissions: Admissions;
   readonly #openings: Admissions; // async calls of `onOpen`, which have a slot already
   #stage: "serving" | "draining" | "stopping" | "cutting" | "over" = "serving";
@@ -275,7 +275,8 @@ export class Server<State = void> implements AsyncDisposable {
       if (onAccept || verify || conn.handshake) void this.#enter(conn);
       else {
         while (this.#isFull) await this.#change.promise; // another listener took the last slot
-        this.#burst.add(conn);
+        if (this.#waiting.push(conn) > 1) continue;
+        void beginAll(this.#waiting, (one) => this.#begin(one)).then(() => this.#wake());
       }
     }
   }
@@ -328,7 +329,7 @@ export class Server<State = void> implements AsyncDisposable {
 
   /** The number of slots in use. */
   get #slots(): number {
-    return this.#conversations.size + this.#openings.size + this.#burst.waiting.length;
+    return this.#conversations.size + this.#openings.size + this.#waiting.length;
   }
 
   /** True if no slot is free. A stopping server serves all that wait, unless it has no grace period. */

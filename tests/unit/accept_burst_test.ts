@@ -2,20 +2,19 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import type { ServerConn } from "../../lib/net/conn.ts";
-import { AcceptBurst } from "../../lib/server/accept.ts";
+import { beginAll } from "../../lib/server/accept.ts";
 import { turn } from "../../lib/wait.ts";
 
 /** A rush of numbered clients; who has begun, and how many are over. */
 function rushOf() {
   const begun: number[] = [];
   const over = Promise.withResolvers<void>();
-  const rush = new AcceptBurst((conn) => void begun.push(Number(conn)), over.resolve);
-  return {
-    begun,
-    over: over.promise,
-    come: (who: number) => rush.add(who as unknown as ServerConn),
+  const waiting: number[] = [];
+  const come = (who: number) => {
+    if (waiting.push(who) > 1) return;
+    void beginAll(waiting, (one) => void begun.push(one)).then(over.resolve);
   };
+  return { begun, over: over.promise, come };
 }
 
 describe("a rush", () => {
