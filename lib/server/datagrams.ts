@@ -138,7 +138,9 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
-  readonly close: () => Promise<void> = this.shutdown;
+  close(): Promise<void> {
+    return this.shutdown();
+  }
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;

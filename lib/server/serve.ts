@@ -191,7 +191,9 @@ export class Server<State = void> implements AsyncDisposable {
   }
 
   /** Stops the server, see {@linkcode Server.shutdown}. */
-  readonly close: () => Promise<void> = this.shutdown;
+  close(): Promise<void> {
+    return this.shutdown();
+  }
 
   /** Stops the server, see {@linkcode Server.shutdown}. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;

@@ -7,10 +7,12 @@ import type { Socket } from "node:dgram";
 import { EventEmitter } from "node:events";
 import {
   type CustomFraming,
+  DatagramPeer,
   type Ending,
   FramingError,
   type Handler,
   listen,
+  readback,
   serve,
   serveDatagrams,
 } from "../../lib/mod.ts";
@@ -64,6 +66,12 @@ describe("a server", () => {
     await using server = serve(() => {}, { path });
     assertThrows(() => server.port, Error, "a server on a Unix socket has no port: use addr.path");
     assertThrows(() => server.hostname, Error, "has no hostname: use addr.path");
+  });
+
+  it("of datagrams tells a client where it is, as options do", async () => {
+    await using server = await serveDatagrams(readback());
+    using peer = await DatagramPeer.connect(server);
+    assertEquals((await peer.request("a")).text.slice(0, 4), "[a] ");
   });
 
   it("closes as it shuts down", async () => {
