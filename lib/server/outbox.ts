@@ -122,7 +122,7 @@ export class Outbox {
   add(reply: ReplyBuffer | LateReply, ending: Uint8Array, done?: Promise<void> | void): void {
     if (reply instanceof ReplyBuffer) {
       if (done === undefined) return reply.end(ending, this.framing);
-      this.#queueReady();
+      this.queue(reply.cut()); // those before it
       this.#ready = undefined;
     }
     const late = reply instanceof LateReply ? reply : this.#later(reply, ending);
@@ -168,7 +168,7 @@ export class Outbox {
   push(part: string | Uint8Array): boolean {
     if (this.#unsent.push >= MAX_PUSHED) return false;
     const bytes = bytesOf(part);
-    this.#queueReady();
+    if (this.#ready !== undefined) this.queue(this.#ready.cut());
     this.#unsent.push += bytes.length;
     this.#enqueue([bytes, "push"]);
     return true;
@@ -250,12 +250,6 @@ export class Outbox {
   /** Gives up the late replies. */
   #forget(): void {
     for (const reply of this.#late.splice(0)) reply.handled({ error: undefined });
-  }
-
-  /** Queues the finished replies that the read loop has not taken: what is queued next follows them. */
-  #queueReady(): void {
-    const finished = this.#ready?.cut();
-    if (finished !== undefined && finished.length > 0) this.queue(finished);
   }
 
   #enqueue(output: Queued): void {

@@ -154,7 +154,6 @@ export class ReplyBuffer implements Reply {
 
   /** Removes the finished replies, and returns them. */
   cut(): Uint8Array {
-    if (this.#finished === 0) return NONE;
     const finished = this.bytes.slice(0, this.#finished);
     this.bytes.copyWithin(0, this.#finished, this.length);
     this.length -= this.#finished;

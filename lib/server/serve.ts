@@ -2,7 +2,7 @@
 
 import { checkOptions, errorMessage } from "../checks.ts";
 import type { FaultSupport } from "../faults/grammar.ts";
-import type { Addr } from "../net/address.ts";
+import type { Addr, NetAddr } from "../net/address.ts";
 import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { identityOf } from "../net/pem.ts";
@@ -60,8 +60,7 @@ export function serve(handler: Handler, options: ServeOptions<unknown> = {}): Se
   try {
     return new Server(handler, options);
   } catch (error) {
-    const { listeners } = options;
-    if (Array.isArray(listeners)) listeners.forEach(close);
+    if (Array.isArray(options.listeners)) options.listeners.forEach(close);
     throw error;
   }
 }
@@ -153,7 +152,7 @@ export class Server<State = void> implements AsyncDisposable {
    * @throws {Error} if the server listens on a Unix socket
    */
   get port(): number {
-    return this.#net("port").port;
+    return this.#net("port");
   }
 
   /**
@@ -162,7 +161,7 @@ export class Server<State = void> implements AsyncDisposable {
    * @throws {Error} if the server listens on a Unix socket
    */
   get hostname(): string {
-    return this.#net("hostname").hostname;
+    return this.#net("hostname");
   }
 
   /** The number of conversations in progress. */
@@ -198,10 +197,9 @@ export class Server<State = void> implements AsyncDisposable {
   /** Stops the server, see {@linkcode Server.shutdown}. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;
 
-  #net(what: string): Extract<Addr, { port: number }> {
-    const { addr } = this;
-    if ("port" in addr) return addr;
-    throw new Error(`a server on a Unix socket has no ${what}: use addr.path`);
+  #net<Name extends "port" | "hostname">(name: Name): NetAddr[Name] {
+    if ("port" in this.addr) return this.addr[name];
+    throw new Error(`a server on a Unix socket has no ${name}: use addr.path`);
   }
 
   #total(what: "messages" | "bytes"): number {
