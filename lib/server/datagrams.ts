@@ -171,11 +171,11 @@ export class DatagramServer implements AsyncDisposable {
       state: undefined,
       signal: abort.signal,
       write: (part) => {
-        if (this.#isClosed || this.#pushes.size >= MAX_IN_PROGRESS) return false;
+        if (this.#stage === "closed" || this.#pushes.size >= MAX_IN_PROGRESS) return false;
         track(this.#send(socket, bytesOf(part), addr), this.#pushes);
         return true;
       },
-      drained: () => this.#drained(),
+      drained: () => Promise.all(this.#pushes).then(() => this.#stage !== "closed"),
       end: () => {},
     };
     try {
@@ -221,16 +221,11 @@ export class DatagramServer implements AsyncDisposable {
       const answer = this.#options.verify?.(addr);
       const isIn = await inTime(answer, ADMISSION_LIMIT, tooSlow(), this.finished);
       if (isIn === false) throw new Error("not let in");
-      return !this.#isClosed;
+      return this.#stage !== "closed";
     } catch (error) {
       this.#callbacks.refused(addr, error);
       return false;
     }
-  }
-
-  async #drained(): Promise<boolean> {
-    await Promise.all(this.#pushes);
-    return !this.#isClosed;
   }
 
   /** Returns true for senders that can't be answered, or whose reply might come back to this server. */
@@ -241,7 +236,7 @@ export class DatagramServer implements AsyncDisposable {
   }
 
   async #send(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
-    if (!this.#isClosed) this.#callbacks.trouble(await send(socket, datagram, addr));
+    if (this.#stage !== "closed") this.#callbacks.trouble(await send(socket, datagram, addr));
   }
 
   async #stop(): Promise<void> {
@@ -249,16 +244,12 @@ export class DatagramServer implements AsyncDisposable {
     await untilQuiet(() => this.#received, LAST_LOOK, LAST_MESSAGES_LIMIT);
     if (this.#stage === "serving") this.#stage = "deaf";
     await Promise.all(this.#inProgress);
-    await this.#drained();
+    await Promise.all(this.#pushes);
     this.#close();
   }
 
-  get #isClosed(): boolean {
-    return this.#stage === "closed";
-  }
-
   #close(): void {
-    if (this.#isClosed) return;
+    if (this.#stage === "closed") return;
     this.#stage = "closed";
     this.#delays.end();
     this.#sockets.forEach(close);
