@@ -58,6 +58,7 @@ export class Conversation<State = unknown> implements Client<State> {
   state = undefined as State;
 
   readonly addr: Addr;
+  readonly localAddr: Addr | undefined;
   readonly isHealthCheck: boolean;
   readonly #framer: Framer;
   readonly #outbox: Outbox;
@@ -74,6 +75,7 @@ export class Conversation<State = unknown> implements Client<State> {
   constructor(readonly conn: OutboxConn, readonly config: ConversationConfig<State>) {
     const { framing, maxMessage, onFraming } = config;
     this.addr = conn.remoteAddr;
+    this.localAddr = conn.localAddr;
     this.isHealthCheck = conn.isHealthCheck ?? false;
     this.#framer = new Framer(framing, maxMessage);
     if (onFraming) this.#framer.onDecided = (...decided) => onFraming(...decided, this);
@@ -164,10 +166,6 @@ export class Conversation<State = unknown> implements Client<State> {
     return Math.max(0, Date.now() - this.#outbox.activeAt); // clocks are sometimes set back
   }
 
-  get localAddr(): Addr | undefined {
-    return this.conn.localAddr;
-  }
-
   /** Ends the conversation once all messages that have arrived are answered. */
   async stop(): Promise<void> {
     this.#stopWait = LAST_MESSAGES_LIMIT;
@@ -186,9 +184,8 @@ export class Conversation<State = unknown> implements Client<State> {
     return this.#closing === undefined && this.#outbox.push(part);
   }
 
-  async drained(): Promise<boolean> {
-    await this.#outbox.drained();
-    return this.#closing === undefined;
+  drained(): Promise<boolean> {
+    return this.#outbox.drained().then(() => this.#closing === undefined);
   }
 
   get signal(): AbortSignal {
@@ -227,9 +224,8 @@ export class Conversation<State = unknown> implements Client<State> {
    * @param now a steady clock, in ms
    */
   silentFor(now: number): number {
-    const outbox = this.#outbox;
-    if (outbox.wasActive || outbox.isClientWaiting) this.#silentSince = now;
-    outbox.wasActive = false;
+    if (this.#outbox.wasActive || this.#outbox.isClientWaiting) this.#silentSince = now;
+    this.#outbox.wasActive = false;
     return now - this.#silentSince;
   }
 
@@ -313,21 +309,20 @@ export class Conversation<State = unknown> implements Client<State> {
 
   /** Handles no further message; half-closes once all replies, and an error reply, are sent. */
   #close(why: Ending, last?: string | Uint8Array): void {
-    const outbox = this.#outbox;
     const end = this.config.ending ?? BY_LF;
     this.#closing ??= why;
     try {
       if (last !== undefined) {
-        const reply = outbox.next(end);
+        const reply = this.#outbox.next(end);
         reply.write(last);
-        outbox.add(reply, end);
+        this.#outbox.add(reply, end);
       }
     } catch (error) { // a custom framing can't frame it
-      outbox.undo();
+      this.#outbox.undo();
       this.config.failed(error);
     }
     if (this.#reading !== undefined) void this.#halfClose();
-    outbox.wake();
+    this.#outbox.wake();
   }
 
   /** Half-closes once everything is sent. A client that does not disconnect then is cut. */

@@ -55,9 +55,7 @@ export class FaultInjector<State> {
   /** Makes a conversation or, in a relay, a relayed connection, with the faults that were chosen for it. */
   open(conn: ServerConn, config: ConversationConfig<State>): Served<State> {
     const chosen = this.#chosen.get(conn);
-    if (this.#support.up === undefined) {
-      return chosen ? this.#converse(conn, config, chosen) : new Conversation(conn, config);
-    }
+    if (this.#support.up === undefined) return this.#converse(conn, config, chosen);
     const client = new RelayedConnection<State>(conn, chosen);
     client.report = (...fault) => this.#report(client, ...fault);
     client.onEof = () => config.onEof?.(client);
@@ -65,8 +63,8 @@ export class FaultInjector<State> {
     return client;
   }
 
-  /** Makes a conversation over a connection with faults. */
-  #converse(conn: ServerConn, config: ConversationConfig<State>, chosen: ConnectionFaults) {
+  #converse(conn: ServerConn, config: ConversationConfig<State>, chosen?: ConnectionFaults) {
+    if (chosen === undefined) return new Conversation(conn, config);
     const faulty = new ReplyConn(conn, chosen, {
       report: (...fault) => this.#report(conversation, ...fault),
       end: () => conversation.end(),
