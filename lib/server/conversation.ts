@@ -248,11 +248,10 @@ export class Conversation<State = unknown> implements Client<State> {
    * takes, and counts the time for which it waits for the client.
    */
   async #pauses(reading: Promise<unknown>): Promise<boolean> {
-    const { reads } = this.config;
     for (let left = CROWDED_PAUSES;; left--) {
-      const since = performance.now(), { crowdedTurns } = reads;
+      const since = performance.now(), { crowdedTurns } = this.config.reads;
       const isQuiet = await isPending(reading, PAUSE);
-      const isCrowded = reads.crowdedTurns > crowdedTurns;
+      const isCrowded = this.config.reads.crowdedTurns > crowdedTurns;
       // If the last read filled its room, more has arrived. With late replies, the client waits.
       const isBusy = isCrowded || this.#framer.filled || this.#outbox.outstanding > 0;
       if (!isBusy) this.#stopWait -= performance.now() - since;

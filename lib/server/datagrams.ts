@@ -121,7 +121,12 @@ export class DatagramServer implements AsyncDisposable {
     this.addr = this.addrs[0] as NetAddr;
     ({ port: this.port, hostname: this.hostname } = this.addr);
     for (const socket of sockets) {
-      socket.on("message", (bytes, from) => this.#take(socket, bytes, addrOf(from)));
+      socket.on("message", (datagram, from) => {
+        this.#received++;
+        if (this.#stage !== "serving" || this.#inProgress.size >= MAX_IN_PROGRESS) return;
+        // A copy: the datagram is in a buffer of 64 KiB, which a handler would hold.
+        track(this.#handle(socket, new Uint8Array(datagram), addrOf(from)), this.#inProgress);
+      });
       socket.on("error", ({ message }) => this.#callbacks.trouble(`cannot receive: ${message}`));
     }
     this.#callbacks.announce(this.addrs, sockets);
@@ -144,13 +149,6 @@ export class DatagramServer implements AsyncDisposable {
 
   /** Stops the server, see {@linkcode DatagramServer.shutdown}. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.shutdown;
-
-  #take(socket: Socket, datagram: Uint8Array, addr: NetAddr): void {
-    this.#received++;
-    if (this.#stage !== "serving" || this.#inProgress.size >= MAX_IN_PROGRESS) return;
-    // A copy: the datagram is in a buffer of 64 KiB, which a handler would hold.
-    track(this.#handle(socket, new Uint8Array(datagram), addr), this.#inProgress);
-  }
 
   async #handle(socket: Socket, datagram: Uint8Array, addr: NetAddr): Promise<void> {
     const { framing = "auto", maxMessage = 65536, once, ignore, onMessage } = this.#options;
