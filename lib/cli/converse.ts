@@ -2,7 +2,6 @@
 
 import { errorMessage } from "../checks.ts";
 import { DatagramPeer } from "../client/datagram_peer.ts";
-import { Peer } from "../client/peer.ts";
 import { BufferedConn } from "../net/buffered_conn.ts";
 import { connect } from "../net/connect.ts";
 import { Tally } from "../ping/reply_matcher.ts";
@@ -14,7 +13,7 @@ import { Filter, filter } from "./filter.ts";
 import { connectingTo } from "./output/status_line.ts";
 import * as pipes from "./pipes.ts";
 import { errors, onSignals } from "./program.ts";
-import { DatagramTurns, talk, talkFreely, Turns } from "./talk.ts";
+import { talk, talkFreely, Turns } from "./talk.ts";
 import { openTerminal, type Terminal } from "./terminal.ts";
 
 /** The longest time to send the end of our data, in ms. */
@@ -33,24 +32,23 @@ export async function converse(context: Context): Promise<void> {
   const { udp, quiet, duplex, framing, greeting, message } = options;
   const { hostname, port, timeout = 0 } = where;
   const open = () => status.during(connect(where), connectingTo(where));
-  const conn = udp ? undefined : new BufferedConn(await open(), timeout);
-  const talker = conn === undefined
-    ? new DatagramTurns(await DatagramPeer.connect({ hostname, port, framing, timeout }))
-    : quiet || duplex
-    ? new Filter(conn, framing)
-    : new Turns(conn, new Peer(conn, { framing }));
+  const server = udp
+    ? await DatagramPeer.connect({ hostname, port, framing, timeout })
+    : new BufferedConn(await open(), timeout);
+  const isConn = server instanceof BufferedConn;
+  const talker = isConn && quiet ? new Filter(server, framing) : new Turns(server, framing);
 
-  async function talkToPeer(): Promise<void> {
-    if (conn && greeting) await reportGreeting(conn, context);
-    if (conn && duplex) return await duplexInput(conn, context);
-    if (!(talker instanceof Turns) && quiet) return await filter(talker, input, context);
-    if (!(talker instanceof Filter)) await takeTurns(talker, context);
+  async function talkToServer(): Promise<void> {
+    if (isConn && greeting) await reportGreeting(server, context);
+    if (isConn && duplex) await duplexInput(server, context);
+    else if (talker instanceof Filter || quiet) await filter(talker, input, context);
+    else await takeTurns(talker, context);
   }
 
-  const failure = await talkToPeer().then(() => undefined, errorMessage);
+  const failure = await talkToServer().then(() => undefined, errorMessage);
   // Under TLS, closing alone would look like a lost connection. The server need not read this.
-  if (conn) await isPending(conn.closeWrite(), CLOSING);
-  ("conn" in talker ? talker.conn : talker.peer).close();
+  if (isConn) await isPending(server.closeWrite(), CLOSING);
+  server.close();
   const { sent, answered } = talker;
   const tally = { ...new Tally(), sent, answered, connects: udp ? 0 : 1 };
   if (!duplex) await report.summary({ tally }, "summary", failure);
@@ -79,7 +77,7 @@ async function reportUnsolicited(data: Uint8Array, { report, status }: Context):
  * Sends the messages of the options or of the input in turn. An error reply is a reply like any
  * other in a conversation, and a failure of `--message`.
  */
-async function takeTurns(turns: Turns | DatagramTurns, context: Context): Promise<void> {
+async function takeTurns(turns: Turns, context: Context): Promise<void> {
   const { options: { message, once }, report, status } = context;
   const isList = message.length > 0;
   using terminal = isList ? undefined : await openEditor(context);

@@ -9,7 +9,7 @@ import type { Context } from "./client_options.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, cutIntoLines, type Input, type Output, piecesOf } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
-import type { DatagramTurns } from "./talk.ts";
+import type { Turns } from "./talk.ts";
 
 /** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
 const MAX_MESSAGE = 1 << 30;
@@ -26,7 +26,7 @@ const MIN_COUNTED = MAX_IN_FLIGHT / 32;
  * Sends every line of the input, and reports every reply in the report's style. Where the replies
  * go elsewhere, shows their count on the terminal.
  */
-export async function filter(talker: Filter | DatagramTurns, input: Input, context: Context) {
+export async function filter(talker: Filter | Turns, input: Input, context: Context) {
   const { report, status } = context;
   const lines = cutIntoLines((line, seq) => report.reply(line, seq));
   const output = report.options.style === "json" ? lines : report.output;
@@ -43,7 +43,7 @@ export async function filter(talker: Filter | DatagramTurns, input: Input, conte
  * @throws {TimeoutError} at the end, if a message was lost
  * @throws {Error} if a message can't be sent, or was refused
  */
-async function filterDatagrams(turns: DatagramTurns, input: Input, report: Report): Promise<void> {
+async function filterDatagrams(turns: Turns, input: Input, report: Report): Promise<void> {
   const { output, options } = report;
   const isCopied = options.style !== "json" && output.columns === undefined;
   const framer = new Framer("line", MAX_MESSAGE);

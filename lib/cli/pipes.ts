@@ -49,7 +49,7 @@ export async function onInputEnd(callback: () => void): Promise<void> {
 export interface MessageSource {
   /** The next message; null at the end. */
   next(): Promise<Uint8Array | null>;
-  /** Gives up the pending call of `next`, since the conversation has ended. */
+  /** Gives up the pending call of `next`, if there is one: the conversation has ended. */
   abandon?(): Promise<void> | void;
   /** Writes something else without breaking the line that is being typed. */
   interrupt?(write: () => Promise<void>): Promise<void>;
@@ -85,7 +85,9 @@ export function piped(input: Input, output: Output, prompt: string): MessageSour
       await show(concat([line ?? NONE, BY_LF]));
       return line;
     },
-    abandon: () => show(BY_LF),
+    async abandon() {
+      if (isAsking) await show(BY_LF);
+    },
     async interrupt(write) {
       if (isAsking) await show(BY_LF);
       await write();

@@ -3,8 +3,8 @@
  * reports what it receives.
  */
 
-import type { DatagramPeer } from "../client/datagram_peer.ts";
-import type { Peer } from "../client/peer.ts";
+import { DatagramPeer } from "../client/datagram_peer.ts";
+import { Peer } from "../client/peer.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import { isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
@@ -31,19 +31,16 @@ type OnReply = (reply: Uint8Array | null) => Promise<void>;
  * @throws {Error} if a message was not answered, or the connection was closed
  */
 export async function talk(
-  turns: Turns | DatagramTurns,
+  turns: Turns,
   source: MessageSource,
   { onReply, onUnsolicited, waiting = (exchange) => exchange }: TalkCallbacks,
   maxMessages = Infinity,
 ): Promise<void> {
-  let isReadingSource = false;
   let isDone = false; // every message was answered or lost: the server may close the connection
 
   async function sendAll(): Promise<void> {
     for (let seq = 1; seq <= maxMessages; seq++) {
-      isReadingSource = true;
       const message = await source.next();
-      isReadingSource = false;
       if (message === null) break;
       await turns.settle();
       const start = performance.now();
@@ -55,16 +52,16 @@ export async function talk(
     if (turns.lost) throw turns.lost;
   }
 
-  const closed = turns.receive((data) => {
+  const receiving = turns.receive((data) => {
     const write = () => onUnsolicited(data);
     return source.interrupt?.(write) ?? write();
   });
   try {
-    await Promise.race([sendAll(), closed]);
+    await Promise.race([sendAll(), receiving]);
   } catch (error) {
-    if (isReadingSource) await pause(0); // the source may have ended too
+    await pause(0); // the source may have ended too
     if (isDone && error instanceof Closed) return;
-    if (isReadingSource) await source.abandon?.();
+    await source.abandon?.();
     throw error;
   }
 }
@@ -72,19 +69,21 @@ export async function talk(
 /** The most reads after which a server that never stops sending is not waited for. */
 const MAX_READS = 50;
 
-/**
- * Takes turns over a connection. The next data from the server is taken as the reply to the pending
- * message, if there is one.
- */
+/** Takes turns over a connection, or over UDP, which loses messages. */
 export class Turns {
-  /** Messages answered. */
+  /** Messages whose reply was reported. */
   answered = 0;
-  readonly lost = undefined; // without a reply, the conversation fails
-  #onReply: OnReply | undefined; // reports the reply to the pending message
+  /** Set if a reply was lost. Over a connection, the conversation fails without one. */
+  lost: TimeoutError | undefined;
+  readonly peer: Peer | DatagramPeer;
   #reporting: Promise<void> = Promise.resolve();
 
-  /** @param peer a peer on the connection, whose time limit holds here */
-  constructor(readonly conn: BufferedConn, readonly peer: Peer) {}
+  /** @param server a connection, whose time limit holds here, or a peer over UDP */
+  constructor(readonly server: BufferedConn | DatagramPeer, framing: Framing) {
+    // Over a connection, the next data from the server is taken as the reply to the pending message.
+    const options = { framing, matches: () => true };
+    this.peer = server instanceof DatagramPeer ? server : new Peer(server, options);
+  }
 
   /** Messages sent. */
   get sent(): number {
@@ -93,71 +92,38 @@ export class Turns {
 
   /** Waits until what was received is reported, so that it is not taken for the reply to the next message. */
   async settle(): Promise<void> {
-    const end = this.conn.reads + MAX_READS;
+    const { server } = this;
+    if (server instanceof DatagramPeer) return; // only replies are reported
+    const end = server.reads + MAX_READS;
     let last: unknown;
-    while (last !== this.#reporting && this.conn.reads < end) {
+    while (last !== this.#reporting && server.reads < end) {
       await (last = this.#reporting);
       await turn();
     }
   }
 
-  /** Exchanges a message for its reply, which is reported before this resolves. */
+  /** Exchanges a message for its reply, and reports that, or over UDP that it is lost. */
   async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    using deadline = this.conn.deadline(undefined, "no reply", reject);
-    this.#onReply = (reply) => {
-      deadline[Symbol.dispose]();
-      return onReply(reply).then(resolve, reject);
-    };
-    this.peer.send(message).catch(reject);
-    await promise;
-    this.answered++;
-  }
-
-  /** Reports what the server sends, one message at a time and in order; rejects at the end. */
-  async receive(onUnsolicited: TalkCallbacks["onUnsolicited"]): Promise<never> {
-    for (;;) {
-      const { bytes } = await this.peer.receive();
-      const report = this.#onReply ?? onUnsolicited;
-      this.#onReply = undefined;
-      this.#reporting = report(bytes);
-      await this.#reporting;
-    }
-  }
-}
-
-/** Takes turns over UDP, which loses messages. */
-export class DatagramTurns {
-  /** Messages whose reply was reported. */
-  answered = 0;
-  /** Set if a reply was lost. */
-  lost: TimeoutError | undefined;
-
-  constructor(readonly peer: DatagramPeer) {}
-
-  /** Messages sent. */
-  get sent(): number {
-    return this.peer.sent;
-  }
-
-  /** Replies are matched to messages, so there is nothing to wait for. */
-  settle(): void {}
-
-  /** Exchanges a message for its reply, or sets {@linkcode lost}. */
-  async exchange(message: Uint8Array, onReply: OnReply): Promise<void> {
-    const reply = await this.peer.request(message).catch((error) => {
+    const replying = this.peer.request(message).catch((error) => {
       if (error instanceof ErrorReply) return error.reply;
-      if (!(error instanceof TimeoutError)) throw error;
+      const isLost = error instanceof TimeoutError && this.server instanceof DatagramPeer;
+      if (!isLost) throw error;
       this.lost = error;
       return null;
     });
-    await onReply(reply?.bytes ?? null);
-    if (reply) this.answered++;
+    this.#reporting = replying.then((reply) => onReply(reply?.bytes ?? null));
+    await this.#reporting;
+    if (await replying) this.answered++;
   }
 
-  /** Never settles: there is no connection that could be closed. */
-  receive(): Promise<never> {
-    return new Promise(() => {});
+  /** Reports what answers no message, in order with the replies; rejects at the end of a connection. */
+  async receive(onUnsolicited: TalkCallbacks["onUnsolicited"]): Promise<never> {
+    const { peer } = this;
+    if (peer instanceof DatagramPeer) return await new Promise(() => {});
+    for (;;) {
+      const { bytes } = await peer.receive().finally(() => this.#reporting); // of the reply before it
+      await (this.#reporting = onUnsolicited(bytes));
+    }
   }
 }
 

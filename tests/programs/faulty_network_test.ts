@@ -6,7 +6,7 @@ import { errorMessage } from "../../lib/checks.ts";
 import { Filter } from "../../lib/cli/filter.ts";
 import { listed } from "../../lib/cli/pipes.ts";
 import { talk, Turns } from "../../lib/cli/talk.ts";
-import { type Framing, Peer, readback, serve } from "../../lib/mod.ts";
+import { type Framing, readback, serve } from "../../lib/mod.ts";
 import { BufferedConn } from "../../lib/net/buffered_conn.ts";
 import { connect } from "../../lib/net/connect.ts";
 import { startClient, startServer } from "../../lib/testing/readback.ts";
@@ -99,7 +99,7 @@ async function converse(
     return { shown: unstamped(shown), answered: peer.answered, sent: peer.sent, ...failure };
   };
   if (way === "turns") {
-    const turns = new Turns(conn, new Peer(conn));
+    const turns = new Turns(conn, "auto");
     const onReply = (reply: Uint8Array | null) => show(reply).then(() => show(latin1("\n")));
     const done = talk(turns, listed(messages.map(latin1)), { onReply, onUnsolicited: show });
     return await done.then(() => undefined, (error) => error).then(ended(turns));

@@ -14,7 +14,7 @@ import {
   TimeoutError,
 } from "../../lib/mod.ts";
 import { listed } from "../../lib/cli/pipes.ts";
-import { DatagramTurns, talk } from "../../lib/cli/talk.ts";
+import { talk, Turns } from "../../lib/cli/talk.ts";
 import { bestOf } from "../../lib/net/udp.ts";
 import { DatagramServer } from "../../lib/server/datagrams.ts";
 import { isReply, readback } from "../../lib/server/readback.ts";
@@ -698,7 +698,8 @@ describe("DatagramPeer", () => {
     await using server = await serveDatagrams(readback(), { orders: true });
     using peer = await DatagramPeer.connect({ port: server.port, timeout: 5000 });
     const replies: string[] = [];
-    await talk(new DatagramTurns(peer), listed(["one", "!error=no two", "three"].map(latin1)), {
+    const turns = new Turns(peer, "auto");
+    await talk(turns, listed(["one", "!error=no two", "three"].map(latin1)), {
       onReply: (reply) => Promise.resolve(void replies.push(unstamped(text(reply ?? latin1(""))))),
       onUnsolicited: () => Promise.reject(new Error("unsolicited")),
     });

@@ -65,7 +65,10 @@ describe("messages are", () => {
     await asking;
     await source.interrupt?.(write);
     await source.abandon?.();
-    assertEquals(output.written, "else\n>\nelse\n>a\nelse\n\n");
+    const ending = source.next();
+    await source.abandon?.();
+    assertEquals(output.written, "else\n>\nelse\n>a\nelse\n>\n");
+    await ending;
   });
 });
 

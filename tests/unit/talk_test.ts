@@ -10,9 +10,8 @@ import {
   untilBlank,
   withCrlf,
 } from "../../lib/cli/pipes.ts";
-import { DatagramTurns, talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
+import { talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
 import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
-import { Peer } from "../../lib/client/peer.ts";
 import { BufferedConn, MAX_ADDED } from "../../lib/net/buffered_conn.ts";
 import { Closed, TimeoutError } from "../../lib/net/errors.ts";
 import { serveDatagrams } from "../../lib/server/datagrams.ts";
@@ -59,12 +58,11 @@ async function converse(
     told.push(line);
   };
   const conn = new BufferedConn(await Deno.connect({ port }), timeout);
-  using peer = new Peer(conn);
-  const turns = new Turns(conn, peer);
+  const turns = new Turns(conn, "auto");
   await talk(turns, source, {
     onReply: (reply, seq) => tell(`${seq} ${reply && text(reply)}`),
     onUnsolicited: (data) => tell(`unsolicited ${text(data)}`),
-  }, most);
+  }, most).finally(() => conn.close());
   return [...told, `${turns.answered} of ${turns.sent}`];
 }
 
@@ -103,7 +101,7 @@ describe("taking turns", () => {
         await conn.read(new Uint8Array(10));
         await conn.write(latin1("[a]\nmore\n"));
       });
-      const told = await converse(server.port, pieces("a"));
+      const told = await converse(server.port, pieces("a"), { slow: time });
       assertEquals(told, ["1 [a]", "unsolicited more", "1 of 1"]);
     }
   });
@@ -127,9 +125,8 @@ describe("taking turns", () => {
       into.set(latin1("push\n"));
       return isOver ? null : 5;
     });
-    using peer = new Peer(conn);
     const replies: string[] = [];
-    const talking = talk(new Turns(conn, peer), pieces("a", "b"), {
+    const talking = talk(new Turns(conn, "auto"), pieces("a", "b"), {
       onReply: (_reply, seq) => Promise.resolve(void replies.push(`${seq}`)),
       onUnsolicited: () => Promise.resolve(),
     });
@@ -155,7 +152,7 @@ describe("taking turns", () => {
       timeout: 50,
       matches: () => true,
     });
-    const turns = new DatagramTurns(peer);
+    const turns = new Turns(peer, "auto");
     for (const message of ["error", "a", "drop"]) {
       await turns.exchange(latin1(message), () => Promise.resolve());
     }
