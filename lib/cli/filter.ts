@@ -6,13 +6,11 @@ import { type Deadline, pause } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Context } from "./client_options.ts";
+import { MAX_MESSAGE } from "./options.ts";
 import type { Report } from "./output/report.ts";
 import { countLines, cutIntoLines, type Input, type Output, piecesOf } from "./pipes.ts";
 import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import type { Turns } from "./talk.ts";
-
-/** The longest message that is held as a whole, in bytes: the longest that a server can be set to accept. */
-const MAX_MESSAGE = 1 << 30;
 
 /**
  * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's

@@ -57,6 +57,8 @@ const COMMON: Options = {
   help: { group: "Other options", short: "h", help: "print this text" },
   version: { short: "V", help: "print the version" },
 };
+/** The longest message that a server can be set to accept, in bytes. */
+export const MAX_MESSAGE: number = 1 << 30;
 const SEE_HELP = "--help lists the options";
 /** The most letters by which a misspelt name may differ from the suggested one. */
 const MOST_MISSPELT = 2;
@@ -83,12 +85,10 @@ export function whole(least: number, most: number): (text: string) => number {
   };
 }
 
-/** Reads a number of bytes, such as `500`, `10k` or `1M`. */
-export function bytes(most: number): (text: string) => number {
-  return (text) => {
-    const bytes = size(text);
-    return bytes >= 1 && bytes <= most ? bytes : mustBe(`from 1 to ${most} bytes`);
-  };
+/** Reads the most bytes of a message, such as `500`, `10k` or `1M`. */
+export function messageSize(text: string): number {
+  const bytes = size(text);
+  return bytes >= 1 && bytes <= MAX_MESSAGE ? bytes : mustBe(`from 1 to ${MAX_MESSAGE} bytes`);
 }
 
 /**

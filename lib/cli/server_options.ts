@@ -9,7 +9,7 @@ import { readTarget } from "../server/relay.ts";
 import { FRAMINGS } from "../wire/framing.ts";
 import { encodeEscapes } from "../wire/quote.ts";
 import { checkRunPermission } from "./command.ts";
-import { bytes, duration, oneOf, text, UsageError, type Values, whole } from "./options.ts";
+import { duration, messageSize, oneOf, text, UsageError, type Values, whole } from "./options.ts";
 
 const separator = Deno.args.indexOf("--");
 /** The arguments but for the command. */
@@ -29,7 +29,7 @@ export const OPTIONS = {
   proxyProtocol: { value: "ADDRESSES", read: proxyProtocol, not: ["unix", "tlsCert"], help: "let proxies at these addresses send the client's address" },
 
   framing: { group: "What it answers", short: "f", value: "auto|line|raw", fallback: "auto", read: oneOf(...FRAMINGS), help: "how the end of a message is found" },
-  maxMessage: { value: "BYTES", fallback: "65536", read: bytes(1 << 30), help: "the longest message, such as 500, 64k or 10M" },
+  maxMessage: { value: "BYTES", fallback: "65536", read: messageSize, help: "the longest message, such as 500, 64k or 10M" },
   reply: { value: "FORMAT", fallback: REPLY, read: replyFormat, help: "a reply: {message}, {time}, {client}, {server}, {seq}, {bytes}, and escapes such as \\n or \\x1b" },
   stamp: { value: "ctime|iso", fallback: "ctime", read: oneOf(...STAMPS), help: "how the time is written" },
   maxClients: { value: "N", fallback: "1000", read: whole(1, 1_000_000), help: "conversations at a time; more clients wait" },

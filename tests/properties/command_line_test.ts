@@ -4,14 +4,14 @@ import { assertEquals } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import fc from "fast-check";
 import { duration } from "../../lib/checks.ts";
-import { bytes, oneOf, parse, type Table, text, whole } from "../../lib/cli/options.ts";
+import { messageSize, oneOf, parse, type Table, text, whole } from "../../lib/cli/options.ts";
 import { addressOrName, formatAddress } from "../../lib/net/address.ts";
 import { property } from "../support/property.ts";
 
 const TABLE = {
   host: { value: "HOST", fallback: "here", read: addressOrName, help: "" },
   port: { short: "p", value: "PORT", fallback: "1", read: whole(0, 65535), help: "" },
-  maxMessage: { value: "BYTES", read: bytes(1 << 30), help: "" },
+  maxMessage: { value: "BYTES", read: messageSize, help: "" },
   idleTimeout: { short: "i", value: "DUR", read: duration, help: "" },
   message: { short: "m", value: "TEXT", read: text, many: true, empty: true, help: "" },
   log: { value: "text|json", read: oneOf("text", "json"), help: "" },
