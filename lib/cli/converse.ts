@@ -82,8 +82,10 @@ async function takeTurns(turns: Turns, context: Context): Promise<void> {
   const isList = message.length > 0;
   using terminal = isList ? undefined : await openEditor(context);
   const prompt = report.options.style === "json" ? "" : PROMPT;
-  const typed = pipes.untilBlank(terminal ?? pipes.piped(input, report.output, prompt));
+  const typed = terminal ?? pipes.piped(input, report.output, prompt);
   await talk(turns, isList ? pipes.listed(message) : typed, {
+    maxMessages: once ? 1 : undefined,
+    endsAtBlank: !isList,
     waiting: (reply) => status.during(reply, (s) => `no reply yet: ${s} s`),
     onUnsolicited: (data) => reportUnsolicited(data, context),
     async onReply(reply, seq, duration) {
@@ -92,7 +94,7 @@ async function takeTurns(turns: Turns, context: Context): Promise<void> {
       if (reply) await report.reply(reply, seq, duration);
       else if (prompt) await report.print({ event: "lost", seq }); // programs see the gap in the numbers
     },
-  }, once ? 1 : Infinity);
+  });
 }
 
 /** Sends the input, and reports what is received, without taking turns. */

@@ -96,15 +96,6 @@ export function piped(input: Input, output: Output, prompt: string): MessageSour
   };
 }
 
-/** Ends a source at its first blank message. */
-export function untilBlank(source: MessageSource): MessageSource {
-  const next = async () => {
-    const message = await source.next();
-    return message?.length ? message : null;
-  };
-  return { ...source, next };
-}
-
 /** The bytes of an input as they are read: views, each valid until the next. */
 export async function* piecesOf(input: Input): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(READ);

@@ -12,36 +12,35 @@ import { ErrorReply } from "../wire/message.ts";
 import type { Framing } from "../wire/framing.ts";
 import type { MessageSource } from "./pipes.ts";
 
-/** Callbacks of a conversation. */
-export interface TalkCallbacks {
+/** How to take turns, and what to do with what is received. */
+export interface TalkOptions {
+  /** The number of messages after which the conversation ends. @default {Infinity} */
+  readonly maxMessages?: number | undefined;
+  /** An empty message ends the conversation. */
+  readonly endsAtBlank?: boolean;
   /** A message was answered; null is a lost reply. `duration` is in milliseconds. */
   onReply(reply: Uint8Array | null, seq: number, duration: number): Promise<void>;
   /** Something was received that answers no message. */
   onUnsolicited(data: Uint8Array): Promise<void>;
   /** Awaits an exchange, and may show progress meanwhile. */
-  waiting?(exchange: Promise<void>): Promise<void>;
+  waiting(exchange: Promise<void>): Promise<void>;
 }
 
 type OnReply = (reply: Uint8Array | null) => Promise<void>;
 
 /**
  * Sends the messages of a source one at a time, until it ends, or the connection is closed.
- * @param maxMessages the number of messages after which the conversation ends
  * @throws {TimeoutError} at the end, if a reply was lost
  * @throws {Error} if a message was not answered, or the connection was closed
  */
-export async function talk(
-  turns: Turns,
-  source: MessageSource,
-  { onReply, onUnsolicited, waiting = (exchange) => exchange }: TalkCallbacks,
-  maxMessages = Infinity,
-): Promise<void> {
+export async function talk(turns: Turns, source: MessageSource, options: TalkOptions) {
+  const { maxMessages = Infinity, endsAtBlank, onReply, onUnsolicited, waiting } = options;
   let isDone = false; // every message was answered or lost: the server may close the connection
 
   async function sendAll(): Promise<void> {
     for (let seq = 1; seq <= maxMessages; seq++) {
       const message = await source.next();
-      if (message === null) break;
+      if (message === null || (endsAtBlank && message.length === 0)) break;
       await turns.settle();
       const start = performance.now();
       const report: OnReply = (reply) => onReply(reply, seq, performance.now() - start);
@@ -117,7 +116,7 @@ export class Turns {
   }
 
   /** Reports what answers no message, in order with the replies; rejects at the end of a connection. */
-  async receive(onUnsolicited: TalkCallbacks["onUnsolicited"]): Promise<never> {
+  async receive(onUnsolicited: TalkOptions["onUnsolicited"]): Promise<never> {
     const { peer } = this;
     if (peer instanceof DatagramPeer) return await new Promise(() => {});
     for (;;) {

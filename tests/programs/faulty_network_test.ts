@@ -101,7 +101,11 @@ async function converse(
   if (way === "turns") {
     const turns = new Turns(conn, "auto");
     const onReply = (reply: Uint8Array | null) => show(reply).then(() => show(latin1("\n")));
-    const done = talk(turns, listed(messages.map(latin1)), { onReply, onUnsolicited: show });
+    const done = talk(turns, listed(messages.map(latin1)), {
+      onReply,
+      onUnsolicited: show,
+      waiting: (exchange) => exchange,
+    });
     return await done.then(() => undefined, (error) => error).then(ended(turns));
   }
   const filter = new Filter(conn, "auto");

@@ -702,6 +702,7 @@ describe("DatagramPeer", () => {
     await talk(turns, listed(["one", "!error=no two", "three"].map(latin1)), {
       onReply: (reply) => Promise.resolve(void replies.push(unstamped(text(reply ?? latin1(""))))),
       onUnsolicited: () => Promise.reject(new Error("unsolicited")),
+      waiting: (exchange) => exchange,
     });
     assertEquals(replies, ["[one] STAMP", "error: no", "[three] STAMP"]);
   });

@@ -2,14 +2,7 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import {
-  linesOf,
-  listed,
-  type MessageSource,
-  piecesOf,
-  untilBlank,
-  withCrlf,
-} from "../../lib/cli/pipes.ts";
+import { linesOf, listed, type MessageSource, piecesOf, withCrlf } from "../../lib/cli/pipes.ts";
 import { talk, talkFreely, Turns } from "../../lib/cli/talk.ts";
 import { DatagramPeer } from "../../lib/client/datagram_peer.ts";
 import { BufferedConn, MAX_ADDED } from "../../lib/net/buffered_conn.ts";
@@ -24,6 +17,8 @@ import { sleep, turn } from "../../lib/wait.ts";
 type Conn = Parameters<Parameters<typeof FakeServer.start>[0]>[0];
 
 const pieces = (...texts: string[]) => listed(texts.map(latin1));
+
+const waiting = (exchange: Promise<void>) => exchange;
 
 /** Reads to the end. */
 async function readAll(conn: Conn): Promise<string> {
@@ -50,7 +45,7 @@ function fakeConn(read: (into: Uint8Array) => Promise<number | null>, timeout = 
 async function converse(
   port: number,
   source: MessageSource,
-  { timeout = 5000, most = Infinity, slow = 0 } = {},
+  { timeout = 5000, slow = 0, endsAtBlank = false } = {},
 ): Promise<string[]> {
   const told: string[] = [];
   const tell = async (line: string) => {
@@ -60,9 +55,11 @@ async function converse(
   const conn = new BufferedConn(await Deno.connect({ port }), timeout);
   const turns = new Turns(conn, "auto");
   await talk(turns, source, {
+    endsAtBlank,
+    waiting,
     onReply: (reply, seq) => tell(`${seq} ${reply && text(reply)}`),
     onUnsolicited: (data) => tell(`unsolicited ${text(data)}`),
-  }, most).finally(() => conn.close());
+  }).finally(() => conn.close());
   return [...told, `${turns.answered} of ${turns.sent}`];
 }
 
@@ -129,6 +126,7 @@ describe("taking turns", () => {
     const talking = talk(new Turns(conn, "auto"), pieces("a", "b"), {
       onReply: (_reply, seq) => Promise.resolve(void replies.push(`${seq}`)),
       onUnsolicited: () => Promise.resolve(),
+      waiting,
     });
     const timer = setTimeout(() => isOver = true, 3000);
     await talking.finally(() => clearTimeout(timer));
@@ -167,7 +165,9 @@ describe("taking turns", () => {
     await using server = serve((message, reply) => reply.write(`[${message.text}] now`), {
       framing: "raw",
     });
-    const told = await converse(server.port, untilBlank(pieces("a", "b", "", "c")));
+    const told = await converse(server.port, pieces("a", "b", "", "c"), {
+      endsAtBlank: true,
+    });
     assertEquals(told, ["1 [a] now", "2 [b] now", "2 of 2"]);
   });
 
