@@ -70,15 +70,15 @@ export class Calls<Value> extends Queue<Call<Value>> {
 
   /**
    * Finds the request that a reply answers: the oldest that matches. An error reply that matches
-   * none answers the oldest of all.
-   * @throws {Error} if `matches` throws
+   * none answers the oldest of all. If `matches` throws, all calls fail.
    */
   answeredBy(reply: Uint8Array, matches: Matches): Call<Value> | undefined {
     try {
       const found = this.findSent((message) => matches(message, reply));
       return found === undefined && isErrorReply(reply) ? this.findSent() : found;
     } catch (error) {
-      throw new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error });
+      this.fail(new Error(`matches() threw an error: ${errorMessage(error)}`, { cause: error }));
+      return undefined;
     }
   }
 

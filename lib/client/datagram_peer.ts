@@ -119,9 +119,7 @@ export class DatagramPeer implements Disposable {
   }
 
   /** Closes the socket. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
+  readonly [Symbol.dispose]: () => void = this.close;
 
   /** Settles the request that a datagram answers. A late or duplicate reply is ignored. */
   #receive(bytes: Uint8Array): void {
@@ -132,10 +130,6 @@ export class DatagramPeer implements Disposable {
     const { matches = (message, reply) => isReplyTo(content(message), reply) } = this.options;
     const reply = new MessageView(bytes);
     reply.receivedAt = Date.now();
-    try {
-      if (this.#calls.settle(this.#calls.answeredBy(bytes, matches), reply)) this.answered++;
-    } catch (error) {
-      this.#calls.fail(error as Error);
-    }
+    if (this.#calls.settle(this.#calls.answeredBy(bytes, matches), reply)) this.answered++;
   }
 }

@@ -199,7 +199,6 @@ export class Peer<Value = unknown> implements Disposable {
     }
     const call = this.#calls.add();
     this.#advance();
-    if (timeout === 0) return call.promise;
     return this.#calls.inTime(call, timeout, "nothing was received");
   }
 
