@@ -13,12 +13,13 @@ import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import type { Turns } from "./talk.ts";
 
 /**
- * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
- * receive buffer, by default 208 KiB with the system's own overhead.
+ * So many bytes of messages may be in flight over UDP, counted as if all were as long as the next.
+ * Messages of different lengths are less than 170 kB together. Linux drops datagrams that exceed
+ * the server's receive buffer, by default 208 KiB with the system's own overhead.
  */
-const MAX_IN_FLIGHT = 65536;
-/** The least that a message takes of the window, in bytes: at most 32 are in flight. */
-const MIN_COUNTED = MAX_IN_FLIGHT / 32;
+const IN_FLIGHT = 32768;
+/** A shorter message counts as long as this, in bytes: at most 32 are in flight. */
+const MIN_COUNTED = IN_FLIGHT / 32;
 
 /**
  * Sends every line of the input, and reports every reply in the report's style. Where the replies
@@ -47,9 +48,8 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
   const framer = new Framer("line", MAX_MESSAGE);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
-  let bytesInFlight = 0;
 
-  async function exchange(message: Uint8Array, bytes: number): Promise<void> {
+  async function exchange(message: Uint8Array): Promise<void> {
     const before = inFlight.at(-1);
     const seq = turns.sent + 1;
     const isCrlf = framer.ending.length === BY_CRLF.length;
@@ -59,16 +59,14 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
       if (reply && isCrlf && isCopied) await output.write(concat([reply, BY_CRLF]));
       else if (reply) await report.reply(reply, seq);
     });
-    bytesInFlight -= bytes;
     inFlight.shift();
   }
 
   async function sendAll(): Promise<void> {
     for await (const message of messagesOf(input, framer)) {
-      const bytes = Math.max(message.length, MIN_COUNTED);
-      while (inFlight.length > 0 && bytesInFlight + bytes > MAX_IN_FLIGHT) await inFlight[0];
-      bytesInFlight += bytes;
-      const exchanged = exchange(message, bytes);
+      const most = IN_FLIGHT / Math.max(message.length, MIN_COUNTED);
+      while (inFlight.length >= most) await inFlight[0];
+      const exchanged = exchange(message);
       exchanged.catch(fail);
       inFlight.push(exchanged);
     }
@@ -199,7 +197,8 @@ export class Filter {
     do {
       const replies = isRaw ? conn.held : wholeReplies(conn.held);
       const count = isRaw ? 0 : countLines(replies);
-      if (replies.length > 0) await this.#write(replies, count, output, replies.length);
+      if (replies.length > 0) await this.#write(replies, count, output);
+      conn.consume(replies.length);
       this.#checkSettled();
     } while (await this.#more());
     const last = conn.held;
@@ -209,13 +208,12 @@ export class Filter {
     await this.#write(last, 1, output);
   }
 
-  /** Writes whole replies; once they are written, counts them, and consumes what is held of them. */
-  async #write(bytes: Uint8Array, replies: number, output: Output, held = 0): Promise<void> {
+  /** Writes whole replies; once they are written, counts them. */
+  async #write(bytes: Uint8Array, replies: number, output: Output): Promise<void> {
     this.#isWriting = true;
     await output.write(bytes);
     this.#isWriting = false;
     this.#deadline?.restart();
-    this.conn.consume(held);
     this.answered += replies;
     if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
   }

@@ -144,18 +144,16 @@ export async function talkFreely(
   show: (data: Uint8Array) => Promise<void>,
 ): Promise<void> {
   let isInputOver = false;
-  let failure: unknown;
   using deadline = conn.deadline(() => isInputOver, "nothing was received");
 
   async function sendAll(): Promise<void> {
     try {
       for await (const bytes of input) await conn.send(bytes);
-    } catch (error) {
-      failure = error;
+    } finally {
+      isInputOver = true;
+      deadline.restart();
+      await conn.closeWrite();
     }
-    isInputOver = true;
-    deadline.restart();
-    await conn.closeWrite();
   }
 
   /** Shows what is held; meanwhile, more may be received. */
@@ -165,7 +163,8 @@ export async function talkFreely(
     conn.consume(held.length);
   }
 
-  void sendAll();
+  const sending = sendAll();
+  sending.catch(() => {}); // awaited below, after what is still received
   try {
     for (;;) {
       for (let line; (line = conn.take({ framing })) !== null;) await show(line.reply);
@@ -180,5 +179,5 @@ export async function talkFreely(
   } finally {
     await showHeld();
   }
-  if (failure !== undefined) throw failure;
+  if (isInputOver) await sending;
 }
