@@ -30,7 +30,7 @@ const fail = (sentence: string) => complain("server", sentence);
 /** Serves until a signal, or the end of the command or of standard input; gives the exit code. */
 async function main(options: Options): Promise<number> {
   const { host: hostname, port, unix: path, tlsCert: cert, tlsKey: key, udp, to } = options;
-  const { logFile, once, untilEof, grace = untilEof ? 0 : 5000 } = options;
+  const { logFile, once, untilEof, trace, grace = untilEof ? 0 : 5000 } = options;
   const faults = await check(options);
   const stop = new AbortController();
   if (command === undefined) stopAtSignals(stop);
@@ -38,16 +38,17 @@ async function main(options: Options): Promise<number> {
 
   const tls = await readTls({ cert, key });
   const log = await openLog(options, fail);
+  const transcript = new Transcript(log);
   const logPath = logFile && await absolute(logFile);
   const where = { hostname, port, path, resets: Boolean(to) || faults?.resets, ...tls };
-  const listeners = udp ? undefined : await listen(where);
+  const open = udp ? undefined : await listen(where);
+  const listeners = trace ? open?.map((one) => traced(one, transcript.onTrace)) : open;
   await log.file?.truncate().catch(() => {}); // not before: it may be another server's, or a pipe
   // Each datagram is checked, a relay connects, and a socket's file is removed at the end.
   const isUnix = path !== undefined || to?.path !== undefined;
   const net = udp || to !== undefined;
   await keepOnly({ net, read: isUnix, write: isUnix, run: command !== undefined });
 
-  const transcript = new Transcript(log);
   onAbort(stop.signal, () => transcript.stopping());
   const common = { listeners, faults, grace: command ? 0 : grace, signal: stop.signal };
   const server = await start(options, transcript, common);
@@ -69,7 +70,7 @@ type Common = Pick<ServeOptions, "listeners" | "faults" | "grace" | "signal">;
 async function start(options: Options, transcript: Transcript, common: Common) {
   const { host: hostname, port, udp, to, framing, maxMessage, once, trace, stamp } = options;
   const { maxClients, idleTimeout, drain, hideSilent, proxyProtocol, quiet, reply } = options;
-  const { onFault, onMessage, onTrace, onFraming, nameOf, callbacks } = transcript;
+  const { onFault, onMessage, onFraming, nameOf, callbacks } = transcript;
   const reports = { ...common, onFault, onError: ({ message }: Error) => fail(message) };
   const messages = { framing, maxMessage, once, onMessage: quiet ? undefined : onMessage };
   const handler = readback({ stamp, format: reply, nameOf }, encodeEscapes);
@@ -80,9 +81,6 @@ async function start(options: Options, transcript: Transcript, common: Common) {
     ...callbacks,
     maxClients,
     idleTimeout,
-    listeners: trace
-      ? common.listeners?.map((listener) => traced(listener, onTrace))
-      : common.listeners,
     onAccept: hideSilent ? transcript.hideSilent(proxyProtocol) : proxyProtocol,
   };
   if (to) return relay(to, connections);

@@ -37,10 +37,7 @@ const HAS_ENDED = "cannot use --until-eof: standard input has already ended; giv
  * @throws {UsageError} if it has already ended
  */
 export async function onInputEnd(callback: () => void): Promise<void> {
-  const discardAll = async () => {
-    for await (const _ of piecesOf(Deno.stdin));
-  };
-  const end = discardAll().catch(() => {});
+  const end = Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   if (!await isPending(end, ENDED)) throw new UsageError(HAS_ENDED);
   void end.then(callback);
 }

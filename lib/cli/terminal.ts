@@ -5,8 +5,8 @@ import type { MessageSource } from "./pipes.ts";
 
 type Keyboard = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
 type Screen = NodeJS.WritableStream & { readonly columns?: number };
-/** Node's interface with a field that its types lack: the rows from the first of the line to the cursor. */
-type Editor = Interface & { prevRows: number; cursor: number };
+/** Node's interface with what its types lack: `prevRows` are those from the first of the line to the cursor. */
+type Editor = Interface & { prevRows: number; cursor: number; readonly closed?: true };
 
 const ESCAPE = "\x1b";
 /** An escape sequence and the text that may belong to it, a text, or another key. */
@@ -39,7 +39,6 @@ export async function openTerminal(
   const { Readable, Writable } = await import("node:stream");
   const lines: string[] = []; // typed ahead or pasted
   let answer: ((line: string | null) => void) | undefined; // while a line is asked for
-  let isClosed = false;
 
   const output = new Writable({
     write(chunk, _, done) {
@@ -70,7 +69,7 @@ export async function openTerminal(
   function ask(settle: (line: string | null) => void): void {
     const line = lines.shift();
     if (line !== undefined) screen.write(`${prompt}${line}\n`);
-    if (line !== undefined || isClosed) return settle(line ?? null);
+    if (line !== undefined || editor.closed) return settle(line ?? null);
     answer = settle;
     draw();
   }
@@ -104,7 +103,6 @@ export async function openTerminal(
   });
   editor.on("line", enter);
   editor.on("close", () => {
-    isClosed = true;
     keyboard.pause();
     enter(null);
   });
@@ -116,7 +114,7 @@ export async function openTerminal(
   // Passes keys to the editor, but a paste as a whole: key by key it would take quadratic time.
   keyboard.on("data", (text: string) => {
     for (const [piece] of text.matchAll(PIECES)) {
-      if (isClosed) return;
+      if (editor.closed) return;
       if (isDumb && editDumb(piece)) continue;
       if (piece.length < PASTED || piece.startsWith(ESCAPE)) input.emit("data", piece);
       else {

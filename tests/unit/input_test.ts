@@ -119,17 +119,23 @@ describe("the end of standard input", () => {
   async function waitForEnd(
     read: (reads: number, opened: Promise<void>) => Promise<number | null>,
   ): Promise<void> {
-    const own = Deno.stdin.read;
     const opened = Promise.withResolvers<void>();
     let reads = 0;
-    Deno.stdin.read = () => read(++reads, opened.promise);
+    const readable = new ReadableStream({
+      async pull(controller) {
+        const count = await read(++reads, opened.promise);
+        if (count === null) controller.close();
+        else controller.enqueue(new Uint8Array(count));
+      },
+    });
+    Object.defineProperty(Deno.stdin, "readable", { value: readable, configurable: true });
     try {
       const { promise: ended, resolve } = Promise.withResolvers<void>();
       await pipes.onInputEnd(resolve);
       opened.resolve();
       await ended;
     } finally {
-      Deno.stdin.read = own;
+      Reflect.deleteProperty(Deno.stdin, "readable"); // the class has it
     }
   }
 
