@@ -88,7 +88,6 @@ export class Filter {
   #isWriting = false;
   #lineLength = 0; // of the part sent of a line
   #deadline: Deadline | undefined;
-  readonly #settled = Promise.withResolvers<void>(); // every reply was received, or none will be
 
   /**
    * @param conn used by the filter alone
@@ -110,16 +109,11 @@ export class Filter {
     using _deadline = this.#deadline = this.conn.deadline(isWaiting);
     const framer = new Framer("line", MAX_MESSAGE);
     if (this.framing === "auto" && !await this.#takeTurns(input, framer, output)) return;
-    let failure: unknown;
-    const sending = this.#sendAll(input, framer.rest).catch((error) => {
-      failure = error;
-      this.#endInput("ended");
-      return this.conn.closeWrite();
-    });
-    await this.#receiveAll(output).finally(() => this.#settled.resolve());
+    const sending = this.#sendAll(input, framer.rest);
+    sending.catch(() => {}); // awaited below, after what is still received
+    await this.#receiveAll(output);
     if (this.#input === "open") await pause(0); // the input may have ended too
     if (this.#input !== "open") await sending;
-    if (failure !== undefined) throw failure;
     if (this.#input === "open" || this.#owed > 0) throw this.conn.endError();
   }
 
@@ -147,7 +141,6 @@ export class Filter {
 
   /** Sends a message; returns its reply, with the ending to print. */
   async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
-    const { conn } = this;
     // A last line without LF gets one. After a CR that is CRLF, or the CR would be taken for data.
     const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
     const sentEnding = ending.length > 0 ? ending : added;
@@ -155,9 +148,9 @@ export class Filter {
     const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.framing);
     this.sent++;
     this.#deadline?.restart();
-    const sending = conn.send(bytes);
+    const sending = this.conn.send(bytes);
     sending.catch(() => {}); // reading explains more
-    const found = await conn.receive({ message, framing: this.framing, ending: sentEnding });
+    const found = await this.conn.receive({ message, framing: this.framing, ending: sentEnding });
     await sending;
     this.framing = found.framing as Framing;
     if (isErrorReply(found.reply)) throw new ErrorReply(new MessageView(found.reply));
@@ -165,14 +158,18 @@ export class Filter {
   }
 
   async #sendAll(input: Input, begun: Uint8Array): Promise<void> {
-    await this.#send(begun);
-    for await (const bytes of piecesOf(input)) await this.#send(bytes);
-    const isUnended = this.framing === "line" && this.#lineLength > 0;
-    if (isUnended) this.sent++;
-    this.#endInput(isUnended || this.framing === "raw" ? "ended without LF" : "ended");
-    // Some proxies treat a half-close as a close, and drop the bytes in flight.
-    if (this.#input === "ended") await this.#settled.promise;
-    await this.conn.closeWrite();
+    let isUnended = false; // the last line, which counts as a message
+    try {
+      await this.#send(begun);
+      for await (const bytes of piecesOf(input)) await this.#send(bytes);
+      isUnended = this.framing === "line" && this.#lineLength > 0;
+    } finally {
+      if (this.#owed === 0) this.#deadline?.restart();
+      if (isUnended) this.sent++;
+      this.#input = isUnended ? "ended without LF" : "ended";
+      if (isUnended) void this.conn.closeWrite(); // only then it is answered
+      else this.#checkSettled();
+    }
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
@@ -183,12 +180,6 @@ export class Filter {
     this.#lineLength = whole === 0 ? longest : bytes.length - whole;
     if (this.framing === "line") this.sent += countLines(bytes);
     await this.conn.send(bytes);
-  }
-
-  #endInput(how: "ended" | "ended without LF"): void {
-    this.#input = how;
-    if (this.#owed === 0) this.#deadline?.restart();
-    this.#checkSettled();
   }
 
   async #receiveAll(output: Output): Promise<void> {
@@ -232,10 +223,13 @@ export class Filter {
     return this.sent - this.answered;
   }
 
-  /** Resolves `#settled` once all replies are there. An error reply that is held back counts. */
+  /**
+   * Half-closes the connection once all replies are there, an error reply that is held back too.
+   * Some proxies treat a half-close as a close, and drop the bytes in flight.
+   */
   #checkSettled(): void {
     const isSettled = this.#owed <= countLines(this.conn.held);
-    if (this.#input !== "open" && isSettled) this.#settled.resolve();
+    if (this.#input === "ended" && isSettled) void this.conn.closeWrite();
   }
 }
 
