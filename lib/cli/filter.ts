@@ -111,7 +111,11 @@ export class Filter {
     if (this.framing === "auto" && !await this.#takeTurns(input, framer, output)) return;
     const sending = this.#sendAll(input, framer.rest);
     sending.catch(() => {}); // awaited below, after what is still received
-    await this.#receiveAll(output);
+    await this.#receiveAll(output).catch((error) => {
+      // A server that has answered everything need not close the connection.
+      const isDone = this.#input !== "open" && this.#owed === 0 && this.conn.held.length === 0;
+      if (!isDone || this.framing === "raw") throw error;
+    });
     if (this.#input === "open") await pause(0); // the input may have ended too
     if (this.#input !== "open") await sending;
     if (this.#input === "open" || this.#owed > 0) throw this.conn.endError();
@@ -191,7 +195,7 @@ export class Filter {
       if (replies.length > 0) await this.#write(replies, count, output);
       conn.consume(replies.length);
       this.#checkSettled();
-    } while (await this.#more());
+    } while (await conn.more());
     const last = conn.held;
     if (isErrorReply(last)) throw new ErrorReply(new MessageView(last.slice()));
     if (last.length === 0) return;
@@ -207,15 +211,6 @@ export class Filter {
     this.#deadline?.restart();
     this.answered += replies;
     if (this.answered > this.sent) throw new Error("the server sent more replies than messages");
-  }
-
-  /** Reads once. A server that has answered everything need not close the connection. */
-  #more(): Promise<boolean> {
-    return this.conn.more().catch((error) => {
-      const isDone = this.#input !== "open" && this.#owed === 0 && this.conn.held.length === 0;
-      if (!isDone || this.framing === "raw") throw error;
-      return false;
-    });
   }
 
   /** Replies that are due. */
