@@ -19,7 +19,6 @@ import { openTerminal, type Terminal } from "./terminal.ts";
 /** The longest time to send the end of our data, in ms. */
 const CLOSING = 100;
 const PROMPT = ">>:";
-const encoder = new TextEncoder();
 const input = pipes.standardInput(Deno.stdin);
 
 /**
@@ -31,10 +30,9 @@ export async function converse(context: Context): Promise<void> {
   const { options, report, status, where } = context;
   const { udp, quiet, duplex, framing, greeting, message } = options;
   const { hostname, port, timeout = 0 } = where;
-  const open = () => status.during(connect(where), connectingTo(where));
   const server = udp
     ? await DatagramPeer.connect({ hostname, port, framing, timeout })
-    : new BufferedConn(await open(), timeout);
+    : new BufferedConn(await status.during(connect(where), connectingTo(where)), timeout);
   const isConn = server instanceof BufferedConn;
   const talker = isConn && quiet ? new Filter(server, framing) : new Turns(server, framing);
 
@@ -66,11 +64,18 @@ async function reportGreeting(conn: BufferedConn, context: Context): Promise<voi
   await reportUnsolicited(reply, context);
 }
 
-/** Reports what answers no message: beside the output, where only replies go to that. */
-async function reportUnsolicited(data: Uint8Array, { report, status }: Context): Promise<void> {
+/**
+ * Reports what answers no message: beside the output, where only replies go to that.
+ * @param typed the messages whose line it must not break
+ */
+async function reportUnsolicited(data: Uint8Array, context: Context, typed?: pipes.TypedMessages) {
+  const { report, status } = context;
+  const write = async () => {
+    if (report.options.style === "replies") errors.line(`Server says: ${escape(data)}`);
+    else await report.print({ event: "unsolicited", bytes: data.length, data });
+  };
   status.hide();
-  if (report.options.style === "replies") errors.line(`Server says: ${escape(data)}`);
-  else await report.print({ event: "unsolicited", bytes: data.length, data });
+  await (typed?.interrupt(write) ?? write());
 }
 
 /**
@@ -82,19 +87,19 @@ async function takeTurns(turns: Turns, context: Context): Promise<void> {
   const isList = message.length > 0;
   using terminal = isList ? undefined : await openEditor(context);
   const prompt = report.options.style === "json" ? "" : PROMPT;
-  const typed = terminal ?? pipes.piped(input, report.output, prompt);
-  await talk(turns, isList ? pipes.listed(message) : typed, {
+  const typed = isList ? undefined : terminal ?? pipes.piped(input, report.output, prompt);
+  await talk(turns, typed ?? pipes.listed(message), {
     maxMessages: once ? 1 : undefined,
     endsAtBlank: !isList,
     waiting: (reply) => status.during(reply, (s) => `no reply yet: ${s} s`),
-    onUnsolicited: (data) => reportUnsolicited(data, context),
+    onUnsolicited: (data) => reportUnsolicited(data, context, typed),
     async onReply(reply, seq, duration) {
       status.hide();
       if (isList && reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
       if (reply) await report.reply(reply, seq, duration);
       else if (prompt) await report.print({ event: "lost", seq }); // programs see the gap in the numbers
     },
-  });
+  }).finally(() => typed?.abandon());
 }
 
 /** Sends the input, and reports what is received, without taking turns. */
@@ -102,10 +107,9 @@ async function duplexInput(conn: BufferedConn, context: Context): Promise<void> 
   const { crlf, framing } = context.options;
   using terminal = await openEditor(context);
   const pieces = terminal ? pipes.linesOf(terminal) : pipes.piecesOf(input);
-  await talkFreely(conn, crlf ? pipes.withCrlf(pieces) : pieces, framing, (data) => {
-    const write = () => reportUnsolicited(data, context);
-    return terminal ? terminal.interrupt(write) : write();
-  }).finally(() => terminal?.abandon());
+  const show = (data: Uint8Array) => reportUnsolicited(data, context, terminal);
+  await talkFreely(conn, crlf ? pipes.withCrlf(pieces) : pieces, framing, show)
+    .finally(() => terminal?.abandon());
 }
 
 /** Opens a line editor, if a person types the messages. */
@@ -115,7 +119,7 @@ async function openEditor({ options, report, status }: Context): Promise<Termina
   if (options.loopback) {
     const end = options.duplex ? "Ctrl-D ends." : "A blank line or Ctrl-D ends.";
     const explanation = `Type a line for the server in this process. ${end}\n`;
-    await output.write(encoder.encode(explanation));
+    await output.write(new TextEncoder().encode(explanation));
   }
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
   process.env = {}; // before Deno 2.6, node:readline reads TERM, for which there is no permission

@@ -42,15 +42,18 @@ export async function onInputEnd(callback: () => void): Promise<void> {
   void end.then(callback);
 }
 
-/** The source of the messages of a conversation. */
-export interface MessageSource {
+/** Messages that are typed, or shown as if they were. */
+export interface TypedMessages {
   /** The next message; null at the end. */
   next(): Promise<Uint8Array | null>;
   /** Gives up the pending call of `next`, if there is one: the conversation has ended. */
-  abandon?(): Promise<void> | void;
+  abandon(): Promise<void> | void;
   /** Writes something else without breaking the line that is being typed. */
-  interrupt?(write: () => Promise<void>): Promise<void>;
+  interrupt(write: () => Promise<void>): Promise<void>;
 }
+
+/** The messages of a conversation. */
+export type Messages = Pick<TypedMessages, "next">;
 
 /** The longest line that is read from a pipe, in bytes. */
 export const MAX_LINE: number = 16 << 20;
@@ -60,7 +63,7 @@ const READ = 262144;
 const encoder = new TextEncoder();
 
 /** The messages of a list. */
-export function listed(messages: readonly Uint8Array[]): MessageSource {
+export function listed(messages: readonly Uint8Array[]): Messages {
   const left = messages.values();
   return { next: () => Promise.resolve(left.next().value ?? null) };
 }
@@ -69,7 +72,7 @@ export function listed(messages: readonly Uint8Array[]): MessageSource {
  * The lines of an input.
  * @param prompt written before each line, which is then written too, as a terminal shows it
  */
-export function piped(input: Input, output: Output, prompt: string): MessageSource {
+export function piped(input: Input, output: Output, prompt: string): TypedMessages {
   const lines = messagesOf(input, new Framer("line", MAX_LINE));
   const show = async (bytes: Uint8Array) => void (prompt && await output.write(bytes));
   let isAsking = false;
@@ -100,7 +103,7 @@ export async function* piecesOf(input: Input): AsyncGenerator<Uint8Array> {
 }
 
 /** The messages of a source, each with a line ending. */
-export async function* linesOf(source: MessageSource): AsyncGenerator<Uint8Array> {
+export async function* linesOf(source: Messages): AsyncGenerator<Uint8Array> {
   for (let line; (line = await source.next()) !== null;) yield concat([line, BY_LF]);
 }
 

@@ -10,7 +10,7 @@ import { isPending, pause, turn } from "../wait.ts";
 import { Closed, TimeoutError } from "../net/errors.ts";
 import { ErrorReply } from "../wire/message.ts";
 import type { Framing } from "../wire/framing.ts";
-import type { MessageSource } from "./pipes.ts";
+import type { Messages } from "./pipes.ts";
 
 /** How to take turns, and what to do with what is received. */
 export interface TalkOptions {
@@ -33,7 +33,7 @@ type OnReply = (reply: Uint8Array | null) => Promise<void>;
  * @throws {TimeoutError} at the end, if a reply was lost
  * @throws {Error} if a message was not answered, or the connection was closed
  */
-export async function talk(turns: Turns, source: MessageSource, options: TalkOptions) {
+export async function talk(turns: Turns, source: Messages, options: TalkOptions) {
   const { maxMessages = Infinity, endsAtBlank, onReply, onUnsolicited, waiting } = options;
   let isDone = false; // every message was answered or lost: the server may close the connection
 
@@ -51,17 +51,11 @@ export async function talk(turns: Turns, source: MessageSource, options: TalkOpt
     if (turns.lost) throw turns.lost;
   }
 
-  const receiving = turns.receive((data) => {
-    const write = () => onUnsolicited(data);
-    return source.interrupt?.(write) ?? write();
-  });
   try {
-    await Promise.race([sendAll(), receiving]);
+    await Promise.race([sendAll(), turns.receive(onUnsolicited)]);
   } catch (error) {
     await pause(0); // the source may have ended too
-    if (isDone && error instanceof Closed) return;
-    await source.abandon?.();
-    throw error;
+    if (!isDone || !(error instanceof Closed)) throw error;
   }
 }
 

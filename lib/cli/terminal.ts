@@ -1,7 +1,7 @@
 /** A line editor on a terminal, with history. */
 
 import type { Interface } from "node:readline";
-import type { MessageSource } from "./pipes.ts";
+import type { TypedMessages } from "./pipes.ts";
 
 type Keyboard = NodeJS.ReadableStream & { setRawMode?(raw: boolean): unknown };
 type Screen = NodeJS.WritableStream & { readonly columns?: number };
@@ -21,7 +21,7 @@ const encoder = new TextEncoder();
 const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
 /** The lines that are typed. Disposing of it restores the terminal. */
-export type Terminal = Required<MessageSource> & Disposable;
+export type Terminal = TypedMessages & Disposable;
 
 /**
  * Opens the editor of a terminal.
@@ -58,11 +58,6 @@ export async function openTerminal(
   function draw(): void {
     editor.prevRows = 0;
     editor.prompt(true);
-  }
-
-  /** Updates the rows that readline counts: it misses those of a paste and of a new width. */
-  function updateRows(): void {
-    editor.prevRows = editor.getCursorPos().rows;
   }
 
   /** Takes a line that was entered already, or draws what was typed of the next one. */
@@ -107,7 +102,8 @@ export async function openTerminal(
     enter(null);
   });
   screen.on("resize", () => {
-    updateRows(); // terminals rewrap a long line, and keep the cursor at its character
+    // Terminals rewrap a long line, and keep the cursor at its character.
+    editor.prevRows = editor.getCursorPos().rows;
     output.emit("resize");
   });
   keyboard.setEncoding("utf8");
@@ -117,10 +113,8 @@ export async function openTerminal(
       if (editor.closed) return;
       if (isDumb && editDumb(piece)) continue;
       if (piece.length < PASTED || piece.startsWith(ESCAPE)) input.emit("data", piece);
-      else {
-        editor.write(piece);
-        updateRows();
-      }
+      else editor.write(piece);
+      editor.prevRows = editor.getCursorPos().rows; // readline misses those of a paste
     }
   });
   keyboard.on("end", () => editor.close());

@@ -22,7 +22,7 @@ function inputOf(...pieces: string[]): pipes.Input {
 }
 
 /** All messages of a source. */
-async function all(source: pipes.MessageSource): Promise<string[]> {
+async function all(source: pipes.Messages): Promise<string[]> {
   const messages: string[] = [];
   for (let message; (message = await source.next()) !== null;) messages.push(text(message));
   return messages;
@@ -57,14 +57,14 @@ describe("messages are", () => {
     const output = new Output();
     const source = pipes.piped(inputOf("a\n"), output, ">");
     const write = () => output.write(latin1("else\n"));
-    await source.interrupt?.(write);
+    await source.interrupt(write);
     const asking = source.next();
-    await source.interrupt?.(write);
+    await source.interrupt(write);
     await asking;
-    await source.interrupt?.(write);
-    await source.abandon?.();
+    await source.interrupt(write);
+    await source.abandon();
     const ending = source.next();
-    await source.abandon?.();
+    await source.abandon();
     assertEquals(output.written, "else\n>\nelse\n>a\nelse\n>\n");
     await ending;
   });
