@@ -5,18 +5,17 @@ import { Log } from "../log.ts";
 import { asJson, quote } from "../wire/quote.ts";
 import { columnsOf } from "./output/standard_output.ts";
 import { TraceText } from "./output/trace.ts";
-import { asText, type Format, type TranscriptOptions } from "./output/transcript.ts";
+import { asText, type Format } from "./output/transcript.ts";
 import { command, type Options } from "./server_options.ts";
 
 /**
  * Opens the log of a server. What its file holds is kept until that is truncated.
  * @param fail prints a sentence on standard error
+ * @return the options of a transcript, the file if there is one, and what writes the last lines
  * @throws {Error} a sentence
  */
-export async function openLog(
-  { log: style, logFile, trace: isTraced, quiet, once }: Options,
-  fail: (sentence: string) => void,
-): Promise<TranscriptOptions & { file?: Deno.FsFile | undefined; flush(): Promise<unknown> }> {
+export async function openLog(options: Options, fail: (sentence: string) => void) {
+  const { log: style, logFile, trace: isTraced, quiet, once } = options;
   const open = (path: string) =>
     Deno.open(path, { write: true, create: true }).catch((error) => {
       throw new Error(`cannot write to ${quote(path)}: ${errorMessage(error)}`);
@@ -40,7 +39,7 @@ export async function openLog(
     trace,
     quiet: quiet || !isPrinted,
     once,
-    print(line, event) {
+    print(line: string, event?: string) {
       if (isPrinted) log.line(line);
       if (event === "listening") ready?.line(line);
     },
