@@ -2,7 +2,7 @@
 
 import type { Framing } from "../wire/framing.ts";
 import { BY_CRLF, BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
-import { type Deadline, pause } from "../wait.ts";
+import { type Deadline, isPending } from "../wait.ts";
 import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
 import { frame } from "../wire/replies.ts";
 import type { Context } from "./client_options.ts";
@@ -43,8 +43,7 @@ export async function filter(talker: Filter | Turns, input: Input, context: Cont
  * @throws {Error} if a message can't be sent, or was refused
  */
 async function filterDatagrams(turns: Turns, input: Input, report: Report): Promise<void> {
-  const { output, options } = report;
-  const isCopied = options.style !== "json" && output.columns === undefined;
+  const isCopied = report.options.style !== "json" && report.output.columns === undefined;
   const framer = new Framer("line", MAX_MESSAGE);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
@@ -52,12 +51,12 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
   async function exchange(message: Uint8Array): Promise<void> {
     const before = inFlight.at(-1);
     const seq = turns.sent + 1;
-    const isCrlf = framer.ending.length === BY_CRLF.length;
+    const isCrlf = isCopied && framer.ending.length === BY_CRLF.length;
     await turns.exchange(message, async (reply) => {
       await before;
       if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
-      if (reply && isCrlf && isCopied) await output.write(concat([reply, BY_CRLF]));
-      else if (reply) await report.reply(reply, seq);
+      // The report adds LF.
+      if (reply) await report.reply(isCrlf ? concat([reply, Uint8Array.of(CR)]) : reply, seq);
     });
     inFlight.shift();
   }
@@ -116,9 +115,9 @@ export class Filter {
       const isDone = this.#input !== "open" && this.#owed === 0 && this.conn.held.length === 0;
       if (!isDone || this.framing === "raw") throw error;
     });
-    if (this.#input === "open") await pause(0); // the input may have ended too
-    if (this.#input !== "open") await sending;
-    if (this.#input === "open" || this.#owed > 0) throw this.conn.endError();
+    if (await isPending(sending, 0)) throw this.conn.endError(); // else the input has ended too
+    await sending;
+    if (this.#owed > 0) throw this.conn.endError();
   }
 
   /** Sends lines one at a time until the framing is `line`; false if the input ended before that. */
@@ -133,14 +132,10 @@ export class Filter {
 
   /** Reads the input; rejects if the server closes the connection meanwhile. */
   async #readInput(input: Input, into: Uint8Array): Promise<number | null> {
-    let isReading = true;
-    const watch = async () => {
-      while (isReading && await this.conn.more());
-      if (isReading) await pause(0); // the input may have ended too
-      if (isReading) throw this.conn.endError();
-      return null; // too late
-    };
-    return await Promise.race([input.read(into), watch()]).finally(() => isReading = false);
+    const reading = input.read(into);
+    while (await Promise.race([reading, this.conn.more()]) === true);
+    if (await isPending(reading, 0)) throw this.conn.endError(); // else the input has ended too
+    return await reading;
   }
 
   /** Sends a message; returns its reply, with the ending to print. */
