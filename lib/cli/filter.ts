@@ -48,24 +48,19 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
 
-  async function exchange(message: Uint8Array): Promise<void> {
-    const before = inFlight.at(-1);
-    const seq = turns.sent + 1;
-    const isCrlf = isCopied && framer.ending.length === BY_CRLF.length;
-    await turns.exchange(message, async (reply) => {
-      await before;
-      if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
-      // The report adds LF.
-      if (reply) await report.reply(isCrlf ? concat([reply, Uint8Array.of(CR)]) : reply, seq);
-    });
-    inFlight.shift();
-  }
-
   async function sendAll(): Promise<void> {
     for await (const message of messagesOf(input, framer)) {
       const most = IN_FLIGHT / Math.max(message.length, MIN_COUNTED);
       while (inFlight.length >= most) await inFlight[0];
-      const exchanged = exchange(message);
+      const before = inFlight.at(-1);
+      const seq = turns.sent + 1;
+      const isCrlf = isCopied && framer.ending.length === BY_CRLF.length;
+      const exchanged = turns.exchange(message, async (reply) => {
+        await before;
+        if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
+        // The report adds LF.
+        if (reply) await report.reply(isCrlf ? concat([reply, Uint8Array.of(CR)]) : reply, seq);
+      }).then(() => void inFlight.shift());
       exchanged.catch(fail);
       inFlight.push(exchanged);
     }
