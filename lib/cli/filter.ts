@@ -119,8 +119,22 @@ export class Filter {
   async #takeTurns(input: Input, framer: Framer, output: Output): Promise<boolean> {
     const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
     for await (const message of messagesOf(watched, framer)) {
-      await this.#write(await this.#exchange(message, framer.ending), 1, output);
-      if (this.framing === "line") return true;
+      const { ending } = framer;
+      // A last line without LF gets one. After a CR that is CRLF, or the CR would be taken for data.
+      const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
+      const sentEnding = ending.length > 0 ? ending : added;
+      const isAuto = this.framing === "auto";
+      const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.framing);
+      const sending = this.#send(bytes);
+      this.sent++;
+      sending.catch(() => {}); // reading explains more
+      const search = { message, framing: this.framing, ending: sentEnding };
+      const { reply, framing } = await this.conn.receive(search);
+      await sending;
+      this.framing = framing as Framing;
+      if (isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
+      await this.#write(concat([reply, ending]), 1, output);
+      if (framing === "line") return true;
     }
     return false;
   }
@@ -131,24 +145,6 @@ export class Filter {
     while (await Promise.race([reading, this.conn.more()]) === true);
     if (await isPending(reading, 0)) throw this.conn.endError(); // else the input has ended too
     return await reading;
-  }
-
-  /** Sends a message; returns its reply, with the ending to print. */
-  async #exchange(message: Uint8Array, ending: Uint8Array): Promise<Uint8Array> {
-    // A last line without LF gets one. After a CR that is CRLF, or the CR would be taken for data.
-    const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
-    const sentEnding = ending.length > 0 ? ending : added;
-    const isAuto = this.framing === "auto";
-    const bytes = isAuto ? concat([message, sentEnding]) : frame(message, this.framing);
-    this.sent++;
-    this.#deadline?.restart();
-    const sending = this.conn.send(bytes);
-    sending.catch(() => {}); // reading explains more
-    const found = await this.conn.receive({ message, framing: this.framing, ending: sentEnding });
-    await sending;
-    this.framing = found.framing as Framing;
-    if (isErrorReply(found.reply)) throw new ErrorReply(new MessageView(found.reply));
-    return concat([found.reply, ending]);
   }
 
   async #sendAll(input: Input, begun: Uint8Array): Promise<void> {
