@@ -58,6 +58,7 @@ export class Outbox {
   #taken: ReplyBuffer | undefined; // those that it is writing
   readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
   readonly #queue: Queued[] = []; // unsent, including those being written
+  #queuedReplies = 0;
   readonly #unsent = { reply: 0, push: 0 }; // bytes, also of late replies
   #change: PromiseWithResolvers<void> | undefined;
   /** True once all output was given up: the connection is closed. */
@@ -80,12 +81,12 @@ export class Outbox {
    */
   get outstanding(): number {
     const late = this.#late;
-    if (late.length + this.#queue.length === 0) return 0;
-    const queued = this.#queue.filter(([, kind]) => kind === "reply").length;
-    const isFull = late.length + queued >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES;
-    if (isFull) return Infinity;
+    const count = late.length + this.#queuedReplies;
+    if (count === 0) return 0;
+    if (count >= MAX_REPLIES || this.#unsent.reply >= MAX_REPLY_BYTES) return Infinity;
     const first = late.findIndex(({ result }) => result === undefined);
-    return (this.config.separate ? 0 : queued) + (first < 0 ? 0 : late.length - first);
+    const queued = this.config.separate ? 0 : this.#queuedReplies;
+    return queued + (first < 0 ? 0 : late.length - first);
   }
 
   /** True if the client waits for the server, rather than the server for the client. */
@@ -256,6 +257,7 @@ export class Outbox {
     const [bytes, kind] = output;
     const isEmpty = bytes.length === 0 && (kind === "push" || !this.config.separate);
     if (isEmpty || this.isOver) return;
+    if (kind === "reply") this.#queuedReplies++;
     if (this.#queue.push(output) === 1) void this.#drain();
   }
 
@@ -272,6 +274,7 @@ export class Outbox {
         this.writing = undefined;
         for (const [{ length }, kind] of queue.splice(0, batch.length)) {
           this.#unsent[kind] -= length;
+          if (kind === "reply") this.#queuedReplies--;
         }
         this.wake();
       }
