@@ -6,7 +6,7 @@ import { BufferedConn } from "../net/buffered_conn.ts";
 import { connect } from "../net/connect.ts";
 import { Tally } from "../ping/reply_matcher.ts";
 import { isPending } from "../wait.ts";
-import { ErrorReply, isErrorReply, MessageView } from "../wire/message.ts";
+import { ErrorReply, isErrorReply, MessageView, utf8 } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Context } from "./client_options.ts";
 import { Filter, filter } from "./filter.ts";
@@ -119,7 +119,7 @@ async function openEditor({ options, report, status }: Context): Promise<Termina
   if (options.loopback) {
     const end = options.duplex ? "Ctrl-D ends." : "A blank line or Ctrl-D ends.";
     const explanation = `Type a line for the server in this process. ${end}\n`;
-    await output.write(new TextEncoder().encode(explanation));
+    await output.write(utf8(explanation));
   }
   const { default: process } = await import("node:process"); // not at the top: it takes long to load
   process.env = {}; // before Deno 2.6, node:readline reads TERM, for which there is no permission

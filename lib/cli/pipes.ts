@@ -4,7 +4,7 @@ import { errorMessage } from "../checks.ts";
 import type { Conn } from "../net/conn.ts";
 import { isPending } from "../wait.ts";
 import { BY_LF, concat, CR, Framer, LF, messagesOf } from "../wire/framing.ts";
-import { NONE } from "../wire/message.ts";
+import { NONE, utf8 } from "../wire/message.ts";
 import { nextReply } from "../wire/replies.ts";
 import { UsageError } from "./options.ts";
 
@@ -60,8 +60,6 @@ export const MAX_LINE: number = 16 << 20;
 /** The size of a read of bytes that are sent as they are, in bytes. */
 const READ = 262144;
 
-const encoder = new TextEncoder();
-
 /** The messages of a list. */
 export function listed(messages: readonly Uint8Array[]): Messages {
   const left = messages.values();
@@ -79,7 +77,7 @@ export function piped(input: Input, output: Output, prompt: string): TypedMessag
   return {
     async next() {
       isAsking = true;
-      await show(encoder.encode(prompt));
+      await show(utf8(prompt));
       const { value: line = null } = await lines.next();
       isAsking = false;
       await show(concat([line ?? NONE, BY_LF]));
@@ -91,7 +89,7 @@ export function piped(input: Input, output: Output, prompt: string): TypedMessag
     async interrupt(write) {
       if (isAsking) await show(BY_LF);
       await write();
-      if (isAsking) await show(encoder.encode(prompt));
+      if (isAsking) await show(utf8(prompt));
     },
   };
 }

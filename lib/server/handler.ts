@@ -4,7 +4,7 @@ import { errorMessage } from "../checks.ts";
 import { Log } from "../log.ts";
 import type { Addr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
-import type { Message } from "../wire/message.ts";
+import { type Message, utf8 } from "../wire/message.ts";
 import { escape } from "../wire/quote.ts";
 import type { Reply } from "./reply.ts";
 
@@ -188,7 +188,6 @@ const printed = new Log(
   { write: (bytes) => Deno.stderr.write(bytes).catch(() => bytes.length) },
   (lines) => `(${lines} errors were dropped)`,
 );
-const encoder = new TextEncoder();
 
 /** Prints an error's message, and the places that the stack of its cause names. */
 function printError({ message, cause }: Error): void {
@@ -198,5 +197,5 @@ function printError({ message, cause }: Error): void {
   } catch {
     // The stack is a getter that throws.
   }
-  printed.line(escape(encoder.encode(message)) + places);
+  printed.line(escape(utf8(message)) + places);
 }

@@ -1,7 +1,7 @@
 /** The handler that reads a message back: a format with placeholders, parsed once, and the stamp. */
 
 import { formatAddress } from "../net/address.ts";
-import { type Message, MessageView } from "../wire/message.ts";
+import { type Message, MessageView, utf8 } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
 import type { Client, Handler } from "./handler.ts";
 
@@ -12,8 +12,6 @@ const PLACEHOLDERS = ["message", "time", "client", "server", "seq", "bytes"] as 
 type Placeholder = Exclude<typeof PLACEHOLDERS[number], "time">;
 /** Milliseconds for which the text of a stamp is right. */
 const PRECISION: Readonly<Record<Stamp, number>> = { ctime: 1000, iso: 1 };
-
-const encoder = new TextEncoder();
 
 /**
  * Cuts a format into texts and, between them, the names of placeholders. A text has an LF for each time:
@@ -84,7 +82,7 @@ export interface ReadbackOptions<State = unknown> {
  */
 export function readback<State = unknown>(
   options: ReadbackOptions<State> = {},
-  encode: (text: string) => Uint8Array = (text) => encoder.encode(text),
+  encode: (text: string) => Uint8Array = utf8,
 ): Handler<State> {
   const { stamp = "ctime", format = REPLY, nameOf } = options;
   const pieces = parse(format);

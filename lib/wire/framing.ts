@@ -1,6 +1,6 @@
 /** Framings: cut streams of bytes into messages. Pure: the caller reads, and reports pauses and the end. */
 
-import { MessageTooLong, MessageView, NONE } from "./message.ts";
+import { MessageTooLong, MessageView, NONE, utf8 } from "./message.ts";
 
 /**
  * The way to find the end of a message. `line`: at LF or CRLF. `raw`: each read is a message. `auto`:
@@ -340,11 +340,8 @@ export function framed(framing: CustomFraming, message: Uint8Array): [Uint8Array
   return [bytesOf(before), bytesOf(after)];
 }
 
-const encoder = new TextEncoder();
-
 function bytesOf(part: string | Uint8Array): Uint8Array {
-  if (part instanceof Uint8Array) return part;
-  if (typeof part === "string") return encoder.encode(part);
+  if (typeof part === "string" || part instanceof Uint8Array) return utf8(part);
   throw new TypeError(`a framing's write() must return text or bytes, not ${typeof part}`);
 }
 

@@ -4,7 +4,12 @@
 export const NONE: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
-const ERROR = encoder.encode("error: ");
+const ERROR = utf8("error: ");
+
+/** Encodes text as UTF-8. Returns bytes as they are. */
+export function utf8(data: string | Uint8Array): Uint8Array {
+  return typeof data === "string" ? encoder.encode(data) : data;
+}
 
 /**
  * A received message, valid until its handler is done; {@linkcode Message.copy} is valid for good.
@@ -127,13 +132,13 @@ export class MessageTooLong extends RangeError {
 
 /** Copies the bytes of a message, or of a `Buffer`, whose `slice` is no copy. */
 export function bytesOf(message: string | Uint8Array | Message): Uint8Array {
-  if (typeof message === "string") return encoder.encode(message);
+  if (typeof message === "string") return utf8(message);
   return new Uint8Array(message instanceof Uint8Array ? message : message.bytes);
 }
 
 /** Returns an error reply as bytes, without its line ending. */
 export function errorReply(reason: string): Uint8Array {
-  return encoder.encode(`error: ${reason}`);
+  return utf8(`error: ${reason}`);
 }
 
 /** Returns true for an error reply. Other replies of readback begin with `[`. */

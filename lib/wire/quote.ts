@@ -1,5 +1,7 @@
 /** Bytes as text that is safe to print on terminals and in logs, and events as JSON. Pure. */
 
+import { utf8 } from "./message.ts";
+
 const NAMED: Readonly<Record<number, string>> = { 9: "\\t", 10: "\\n", 13: "\\r", 92: "\\\\" };
 /** The escape of each byte. */
 const ESCAPED = Array.from(
@@ -16,7 +18,7 @@ const UNPRINTABLE = /[\p{C}\p{Z}]/u;
  */
 const JOINED =
   /^[\p{L}\p{M}]{2}$|^[\p{Extended_Pictographic}\p{Emoji_Modifier}\ufe0f]\p{Extended_Pictographic}$/u;
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Returns true for a byte of a UTF-8 character after its first. */
 const isLater = (byte = 0) => (byte & 0xc0) === 0x80;
@@ -42,9 +44,9 @@ export function escape(bytes: Uint8Array, also = ""): string {
 
 /** Returns data in quotes, `"i am binary"`; over 1,024 bytes, it is truncated and its length added. */
 export function quote(data: Uint8Array | string): string {
-  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  const bytes = utf8(data);
   const shown = bytes.length > SHOWN ? bytes.subarray(0, SHOWN) : bytes;
-  const text = utf8.decode(shown);
+  const text = decoder.decode(shown);
   const quoted = `"${PLAIN.test(text) ? text : escape(shown, '"\\')}"`;
   return bytes.length > SHOWN ? `${quoted}... (${bytes.length} bytes)` : quoted;
 }
@@ -56,7 +58,7 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   // Checked here, since a decoder that throws takes 10 µs per byte, which would let binary data delay others.
   const end = at + bytesOf(first);
   if (first < 0xc2 || !isLater(bytes[at + 1]) || !isLater(bytes[end - 1])) return null;
-  const character = utf8.decode(bytes.subarray(at, end));
+  const character = decoder.decode(bytes.subarray(at, end));
   // What is no character, such as an overlong form or a surrogate, is decoded as several U+FFFD.
   return [...character].length === 1 && !UNPRINTABLE.test(character) ? character : null;
 }
@@ -96,7 +98,7 @@ export function encodeEscapes(text: string): Uint8Array {
     if (byte < 0 && piece.startsWith("\\")) {
       throw new RangeError(`there is no escape ${quote(piece)}: write ${RIGHT_ESCAPES}`);
     }
-    bytes.push(...byte < 0 ? new TextEncoder().encode(piece) : [byte]);
+    bytes.push(...byte < 0 ? utf8(piece) : [byte]);
   }
   return Uint8Array.from(bytes);
 }
