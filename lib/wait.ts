@@ -1,37 +1,18 @@
 /** Timers that look at pending input before they fire, and waits that can be cancelled. */
 
-/** Waits, in ms. */
-export function sleep(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+/** Waits, in ms, or until a signal is aborted. */
+export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  const removeListener = onAbort(signal, resolve);
+  await promise;
+  clearTimeout(timer);
+  removeListener();
 }
 
 /** Waits for one turn of the event loop: input that is ready is processed first. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Sleeps that can be ended all at once. */
-export class Sleeps {
-  readonly #wakes = new Set<() => void>();
-  /** True once {@linkcode end} was called. */
-  isOver = false;
-
-  /** Waits, in ms, or until {@linkcode end}. */
-  sleep(milliseconds: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, this.isOver ? 0 : milliseconds);
-    this.#wakes.add(resolve);
-    return promise.finally(() => {
-      clearTimeout(timer);
-      this.#wakes.delete(resolve);
-    });
-  }
-
-  /** Ends all sleeps, and every later one at once. */
-  end(): void {
-    this.isOver = true;
-    for (const wake of this.#wakes) wake();
-  }
 }
 
 /**

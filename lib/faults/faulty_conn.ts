@@ -2,7 +2,7 @@
 
 import { MAX_TIMER } from "../checks.ts";
 import { type ServerConn, WrappedConn } from "../net/conn.ts";
-import { Sleeps } from "../wait.ts";
+import { sleep } from "../wait.ts";
 import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
 import type { Fault } from "./grammar.ts";
 
@@ -37,9 +37,9 @@ export class FaultyConn extends WrappedConn {
   protected state: "open" | "stalled" | "over" = "open";
   protected hold: Fault<"hold"> | undefined;
   /** Delays that a stop ends too. */
-  #stoppable = new Sleeps();
+  #stoppable = new AbortController();
   /** Delays that the connection's end and other faults end. */
-  #pauses = new Sleeps();
+  #pauses = new AbortController();
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed
   #sent = 0; // under this plan
@@ -69,14 +69,14 @@ export class FaultyConn extends WrappedConn {
     this.state = "open";
     this.plan = plan;
     this.hold = find(plan.faults, "hold");
-    const pauses = this.#pauses = new Sleeps();
-    this.#stoppable = new Sleeps();
+    const pauses = this.#pauses = new AbortController();
+    this.#stoppable = new AbortController();
     this.#sent = this.#due = 0;
     this.#nextSend = this.#nextRead = 0;
     const life = find(plan.faults, "life");
     if (life === undefined) return;
-    void pauses.sleep(life.pause).then(() => {
-      if (pauses.isOver) return;
+    void sleep(life.pause, pauses.signal).then(() => {
+      if (pauses.signal.aborted) return;
       this.owner.report(life); // of a stalled connection too
       if (!life.reset) void this.conn.closeWrite().catch(() => {}); // the owner may wait for a reply
       this.#finish(life.reset ? "reset" : "end");
@@ -119,7 +119,7 @@ export class FaultyConn extends WrappedConn {
 
   /** Ends the delays that a stopping server does not wait for, and begins no more of them. */
   skipDelays(): void {
-    this.#stoppable.end();
+    this.#stoppable.abort();
   }
 
   override close(): void {
@@ -135,9 +135,9 @@ export class FaultyConn extends WrappedConn {
   /** Returns a promise until which nothing is read, if a plan makes this end deaf. */
   deaf({ faults, message }: FaultPlan): Promise<void> | undefined {
     const deaf = find(faults, "deaf");
-    if (deaf === undefined || this.#stoppable.isOver) return undefined;
+    if (deaf === undefined || this.#stoppable.signal.aborted) return undefined;
     this.report(deaf, message);
-    return this.#stoppable.sleep(MAX_TIMER);
+    return sleep(MAX_TIMER, this.#stoppable.signal);
   }
 
   /** Returns a promise until which what is sent now is delayed, if a plan delays it: never before earlier bytes. */
@@ -149,17 +149,17 @@ export class FaultyConn extends WrappedConn {
     const isReply = message !== undefined;
     const isNew = isReply || this.#due === 0 || delay.longest > delay.shortest;
     if (isNew) this.report(delay, message, value);
-    if (isReply) return this.#pauses.sleep(value); // its server keeps the order
+    if (isReply) return sleep(value, this.#pauses.signal); // its server keeps the order
     this.#due = Math.max(this.#due, performance.now() + value);
     return this.#sleepUntil(this.#due);
   }
 
   /** Waits before end-of-file is sent, if the connection is stalled or a fault delays its end. */
   beforeEnd(): Promise<void> {
-    if (this.state === "stalled") return this.#endDelay ??= this.#stoppable.sleep(STALL);
+    if (this.state === "stalled") return this.#endDelay ??= sleep(STALL, this.#stoppable.signal);
     if (this.#endDelay === undefined && this.hold !== undefined && this.state === "open") {
       this.report(this.hold);
-      this.#endDelay = this.#stoppable.sleep(this.hold.pause);
+      this.#endDelay = sleep(this.hold.pause, this.#stoppable.signal);
     }
     return this.#endDelay ?? Promise.resolve();
   }
@@ -180,7 +180,7 @@ export class FaultyConn extends WrappedConn {
     if (plan === this.plan) this.#sent += sent;
     if (end === undefined || !(isReply || sent === room)) return sent;
     const wait = Math.min(this.#arrivesAt + BEFORE_RESET - performance.now(), LONGEST_WAIT);
-    if (end.name === "reset" && wait > 0) await pauses.sleep(wait);
+    if (end.name === "reset" && wait > 0) await sleep(wait, pauses.signal);
     if (this.state !== "open" || this.#pauses !== pauses) return sent; // other faults are in force
     this.report(end, plan.message);
     if (end.name === "stall") this.state = "stalled";
@@ -220,9 +220,9 @@ export class FaultyConn extends WrappedConn {
   /** Sends bytes under the plan of the connection, once it is not stalled; returns how many. */
   async #write(bytes: Uint8Array): Promise<number> {
     while (this.state === "stalled") {
-      await this.#stoppable.sleep(STALL);
+      await sleep(STALL, this.#stoppable.signal);
       if (this.state !== "stalled") break;
-      if (this.#stoppable.isOver) this.state = "over";
+      if (this.#stoppable.signal.aborted) this.state = "over";
       else if (this.#hasEnded) this.#finish("end");
     }
     if (this.state === "over") return bytes.length;
@@ -241,7 +241,7 @@ export class FaultyConn extends WrappedConn {
 
   /** Waits until a time of `performance.now()`, the connection's end, or other faults. */
   async #sleepUntil(time: number, pauses = this.#pauses): Promise<void> {
-    if (time > performance.now()) await pauses.sleep(time - performance.now());
+    if (time > performance.now()) await sleep(time - performance.now(), pauses.signal);
   }
 
   /** Lets the owner end the connection, or reset it. */
@@ -252,8 +252,8 @@ export class FaultyConn extends WrappedConn {
 
   #over(): void {
     this.state = "over";
-    this.#pauses.end();
-    this.#stoppable.end();
+    this.#pauses.abort();
+    this.#stoppable.abort();
   }
 }
 

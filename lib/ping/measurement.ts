@@ -4,7 +4,7 @@
  * delayed: there is no coordinated omission.
  */
 
-import { onAbort, pause, Sleeps } from "../wait.ts";
+import { onAbort, pause, sleep } from "../wait.ts";
 import type { Framing } from "../wire/framing.ts";
 import { anyLine, inTurn, type MessageKeys, numbered } from "../wire/message_keys.ts";
 import { Queue } from "../wire/replies.ts";
@@ -89,7 +89,7 @@ export class Measurement {
   readonly #outages = new Outages();
   readonly #lanes: Lane[] = [];
   readonly #idle: Lane[] = []; // without an interval: those whose message is answered
-  readonly #sleeps = new Sleeps();
+  readonly #over = new AbortController();
   readonly #inFlight = new Queue<{ probe: Probe; lane: Lane; at: number }>(); // in the order of sending
   readonly #done = Promise.withResolvers<void>();
   #begun = Infinity;
@@ -187,7 +187,7 @@ export class Measurement {
       release();
       this.#ended = performance.now();
       clearTimeout(this.#timer);
-      this.#sleeps.end();
+      this.#over.abort();
       this.#findOutages();
       for (const { transport } of this.#lanes) transport[Symbol.dispose]();
     }
@@ -246,7 +246,7 @@ export class Measurement {
   async #watch(timeout: number): Promise<void> {
     for (;;) {
       const { at = performance.now() } = this.#inFlight.first ?? {};
-      await this.#sleeps.sleep(Math.max(0, at + timeout - performance.now()));
+      await sleep(Math.max(0, at + timeout - performance.now()), this.#over.signal);
       // Replies may have arrived unread: the runtime reads only some connections per turn.
       for (let rest = this.#lanes.length; rest > 0 && !this.#ended; rest -= READ_PER_PAUSE) {
         await pause(0);
@@ -285,7 +285,7 @@ export class Measurement {
     lane.transport.settled?.(timeout);
     if (this.options.interval === 0 && lane.last !== undefined && isSettled(lane.last)) {
       lane.last = undefined;
-      if (this.trouble !== undefined && !this.#isComplete) await this.#sleeps.sleep(RETRY);
+      if (this.trouble !== undefined && !this.#isComplete) await sleep(RETRY, this.#over.signal);
       this.#idle.push(lane);
     }
     this.#resume();

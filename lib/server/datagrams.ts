@@ -9,7 +9,7 @@ import type { NetAddr } from "../net/address.ts";
 import { close } from "../net/conn.ts";
 import { openAll } from "../net/listen.ts";
 import { addrOf, bind, GROUP, MAX_DATAGRAM, send } from "../net/udp.ts";
-import { inTime, onAbort, Sleeps, timeLimit, untilQuiet } from "../wait.ts";
+import { inTime, onAbort, sleep, timeLimit, untilQuiet } from "../wait.ts";
 import { concat, endingOf } from "../wire/framing.ts";
 import { bytesOf, errorReply, isErrorReply, MessageTooLong, MessageView } from "../wire/message.ts";
 import { ADMISSION_LIMIT, tooSlow } from "./accept.ts";
@@ -96,7 +96,7 @@ export class DatagramServer implements AsyncDisposable {
   readonly #sockets: readonly Socket[];
   readonly #callbacks: Callbacks<NetAddr>;
   readonly #faults: ConnectionFaults | undefined;
-  readonly #delays = new Sleeps();
+  readonly #over = new AbortController();
   readonly #inProgress = new Set<Promise<void>>(); // messages that are handled
   readonly #pushes = new Set<Promise<void>>();
   #received = 0; // datagrams, answered or not
@@ -209,7 +209,7 @@ export class DatagramServer implements AsyncDisposable {
     if (delay !== undefined && replies.length > 0) {
       const value = drawDelay(delay, plan);
       report(delay, value);
-      await this.#delays.sleep(value);
+      await sleep(value, this.#over.signal);
     }
     return replies;
   }
@@ -249,7 +249,7 @@ export class DatagramServer implements AsyncDisposable {
   #close(): void {
     if (this.#stage === "closed") return;
     this.#stage = "closed";
-    this.#delays.end();
+    this.#over.abort();
     this.#sockets.forEach(close);
     // Then the ports are free. Deno emits the event "close" only where node:process is loaded.
     setTimeout(() => this.#closed.resolve(), 0);

@@ -14,15 +14,14 @@ async function timed(promise: Promise<unknown>): Promise<number> {
 const LONG = 60_000;
 
 describe("sleeps", () => {
-  it("end all at once, and those that begin later at once too", async () => {
-    const sleeps = new wait.Sleeps();
-    assertEquals(sleeps.isOver, false);
-    assert(await timed(sleeps.sleep(10)) >= 5);
-    const both = [sleeps.sleep(LONG), sleeps.sleep(LONG)];
-    sleeps.end();
+  it("end all when their signal is aborted, and those that begin later at once", async () => {
+    const over = new AbortController();
+    const { signal } = over;
+    assert(await timed(wait.sleep(10, signal)) >= 5);
+    const both = [wait.sleep(LONG, signal), wait.sleep(LONG, signal)];
+    over.abort();
     await Promise.all(both);
-    assertEquals(sleeps.isOver, true);
-    assert(await timed(sleeps.sleep(LONG)) < 1000);
+    assert(await timed(wait.sleep(LONG, signal)) < 1000);
   });
 });
 
