@@ -34,7 +34,7 @@ export function escape(bytes: Uint8Array, also = ""): string {
   const parts: string[] = []; // a string that grows by pieces costs ten times its length
   for (let at = 0; at < bytes.length;) {
     const byte = bytes[at] as number;
-    const character = characterAt(bytes, at) ?? joinerAt(bytes, at, parts.at(-1) ?? "");
+    const character = characterAt(bytes, at, parts.at(-1));
     if (character === null) parts.push(ESCAPED[byte] as string);
     else parts.push(also.includes(character) ? `\\${character}` : character);
     at += character === null ? 1 : bytesOf(byte);
@@ -51,8 +51,8 @@ export function quote(data: Uint8Array | string): string {
   return bytes.length > SHOWN ? `${quoted}... (${bytes.length} bytes)` : quoted;
 }
 
-/** Returns the printable character that begins at a byte, or null. */
-function characterAt(bytes: Uint8Array, at: number): string | null {
+/** Returns the character that begins at a byte if it is printable, or a joiner after `before`; otherwise null. */
+function characterAt(bytes: Uint8Array, at: number, before = ""): string | null {
   const first = bytes[at] ?? 0;
   if (first < 0x80) return first >= 0x20 && first < 0x7f ? String.fromCharCode(first) : null;
   // Checked here, since a decoder that throws takes 10 µs per byte, which would let binary data delay others.
@@ -60,14 +60,9 @@ function characterAt(bytes: Uint8Array, at: number): string | null {
   if (first < 0xc2 || !isLater(bytes[at + 1]) || !isLater(bytes[end - 1])) return null;
   const character = decoder.decode(bytes.subarray(at, end));
   // What is no character, such as an overlong form or a surrogate, is decoded as several U+FFFD.
-  return [...character].length === 1 && !UNPRINTABLE.test(character) ? character : null;
-}
-
-/** Returns the joiner that begins at a byte, or null if there is none, or it joins nothing. */
-function joinerAt(bytes: Uint8Array, at: number, before: string): string | null {
-  if (bytes[at] !== 0xe2 || bytes[at + 1] !== 0x80) return null;
-  const joiner = bytes[at + 2] === 0x8c ? "\u200c" : bytes[at + 2] === 0x8d ? "\u200d" : null;
-  return JOINED.test(before + (characterAt(bytes, at + 3) ?? "")) ? joiner : null;
+  if ([...character].length === 1 && !UNPRINTABLE.test(character)) return character;
+  const isJoiner = before !== "" && /^[\u200c\u200d]$/.test(character);
+  return isJoiner && JOINED.test(before + (characterAt(bytes, end) ?? "")) ? character : null;
 }
 
 /** Returns the length of a UTF-8 character, in bytes, by its first byte. */
@@ -77,12 +72,9 @@ function bytesOf(first: number): number {
 
 /** Returns an event as a JSON object on one line; bytes become text, with unprintable ones escaped. */
 export function asJson({ event, ...fields }: { readonly event: string }, now: Date): string {
-  const shown: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
-  for (const name in shown) {
-    const value = shown[name];
-    if (value instanceof Uint8Array) shown[name] = escape(value.subarray(0, SHOWN), "\\");
-  }
-  return JSON.stringify(shown);
+  const shown = (_: string, value: unknown) =>
+    value instanceof Uint8Array ? escape(value.subarray(0, SHOWN), "\\") : value;
+  return JSON.stringify({ time: now.toISOString(), event, ...fields }, shown);
 }
 
 const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";
