@@ -1,25 +1,24 @@
 /** A client's connection and one to a server: each is sent what the other receives. */
 
 import { type Addr, type Endpoint, formatEndpoint } from "../net/address.ts";
-import { close, type Conn, type ServerConn } from "../net/conn.ts";
+import { close, type Conn, reader, type ServerConn } from "../net/conn.ts";
 import { ConnectError, describeConnectError } from "../net/errors.ts";
-import { connectSocket, type SocketConn } from "../net/node_socket.ts";
+import { connectSocket } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";
 import { FaultyConn, type FaultyOwner } from "./faulty_conn.ts";
 
 /** Milliseconds that connecting to the server may take: less than the admission of a client. */
 const CONNECT_LIMIT = 8000;
-/** A read has room for twice what the last one gave, within these limits, in bytes: at rest it costs memory. */
-const SMALLEST_READ = 1024;
-const LARGEST_READ = 65536;
+/** The first and the largest read, in bytes. */
+const FIRST_READ = 1024, LARGEST_READ = 65536;
 /** Milliseconds that a peer may take to close once the connection has been ended. */
 const LINGER = 2000;
 /** A connection is at rest when no byte has passed for this long, in ms. */
 const PAUSE = 50;
 
-/** One side of a relayed connection: some have faults, and some return bytes without a copy. */
-type Side = Conn & Partial<Pick<SocketConn, "take"> & Omit<FaultyConn, keyof Conn>>;
+/** One side of a relayed connection: some have faults. */
+type Side = Conn & Partial<Omit<FaultyConn, keyof Conn>>;
 
 /** The end of a relayed connection: by the client (`left`), the server (`done`), either's reset, or from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
@@ -156,9 +155,9 @@ export class RelayedConnection<State = unknown> {
 
   async #pump(from: Side, to: Side): Promise<void> {
     const isUp = from === this.#sides[0];
-    const take = from.take?.bind(from) ?? reader(from);
+    const read = reader(from, FIRST_READ, LARGEST_READ);
     try {
-      for (let bytes; (bytes = await take()) !== null;) {
+      for (let bytes; (bytes = await read()) !== null;) {
         if (this.#state !== "open" || this.#halfClosed.has(to)) continue;
         this.#isAwaited = isUp;
         this.#activeAt = performance.now();
@@ -191,16 +190,4 @@ export class RelayedConnection<State = unknown> {
     this.#sides.forEach(closes);
     this.#abort.abort(); // afterwards: it would close the connection to the server
   }
-}
-
-/** Reads whatever comes, into a buffer that is as large as the last reads were. */
-function reader(side: Side): () => Promise<Uint8Array | null> {
-  let buffer = new Uint8Array(SMALLEST_READ);
-  let room = SMALLEST_READ;
-  return async () => {
-    if (room > buffer.length || room < buffer.length / 8) buffer = new Uint8Array(room);
-    const count = await side.read(buffer);
-    room = Math.min(Math.max(2 * (count ?? 0), SMALLEST_READ), LARGEST_READ);
-    return count === null ? null : buffer.subarray(0, count);
-  };
 }

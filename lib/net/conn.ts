@@ -127,6 +127,24 @@ export function close(one: { close(): void }): void {
   }
 }
 
+/** A read has room for twice what the last one gave, and at least for this, in bytes: at rest it costs memory. */
+const SMALLEST_READ = 1024;
+
+/**
+ * Returns a function that reads whatever comes; null at end-of-file.
+ * @param first the room of the first read, in bytes
+ * @param largest the largest room
+ */
+export function reader(conn: Conn, first: number, largest: number) {
+  let room = first;
+  return async () => {
+    const buffer = new Uint8Array(room);
+    const count = await conn.read(buffer);
+    room = Math.min(Math.max(2 * (count ?? 0), SMALLEST_READ), largest);
+    return count === null ? null : buffer.subarray(0, count);
+  };
+}
+
 /** Returns a listener that changes each connection that another accepts. */
 export function wrapListener(
   inner: Listener,

@@ -126,7 +126,6 @@ export class SocketConn implements ServerConn {
   readonly remoteAddr: Addr;
   readonly localAddr: Addr;
   #wake: (() => void) | undefined; // called when there is input, or an end
-  readonly #pending = new Set<(error: unknown) => void>();
 
   /** @param own the address of a Unix socket, which the kernel does not give */
   constructor(readonly socket: Socket, own?: Addr) {
@@ -135,24 +134,17 @@ export class SocketConn implements ServerConn {
     this.localAddr = isUnix ? own : tcp(socket.localAddress, socket.localPort);
     this.remoteAddr = isUnix ? { ...own, path: "" } : tcp(socket.remoteAddress, socket.remotePort);
     socket.on("error", () => {}); // reads and writes report it
-    socket.on("close", () => {
-      for (const giveUp of this.#pending) giveUp(this.#failure);
-    });
   }
 
   /** Reads what has arrived; null at end-of-file. */
   async read(into: Uint8Array): Promise<number | null> {
-    const chunk = await this.take(into.length);
-    if (chunk !== null) into.set(chunk);
-    return chunk && chunk.length;
-  }
-
-  /** Returns at most `most` bytes that have arrived, without a copy; null at end-of-file. */
-  async take(most = Infinity): Promise<Uint8Array | null> {
     const { socket } = this;
     for (;;) {
-      const chunk = socket.read(Math.min(most, socket.readableLength) || undefined);
-      if (chunk !== null) return chunk;
+      const chunk = socket.read(Math.min(into.length, socket.readableLength) || undefined);
+      if (chunk !== null) {
+        into.set(chunk);
+        return chunk.length;
+      }
       if (socket.readableEnded) return null;
       if (socket.destroyed) throw this.#failure;
       await this.#news();
@@ -212,12 +204,14 @@ export class SocketConn implements ServerConn {
 
   /** Waits for a callback, or for the socket's close: after that, it may never be called. */
   async #unlessClosed(start: (done: (error?: Error | null) => void) => void): Promise<void> {
+    const { socket } = this;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    if (this.socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");
-    if (this.socket.destroyed) throw closed();
-    this.#pending.add(reject);
+    if (socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");
+    if (socket.destroyed) throw closed();
+    const giveUp = () => reject(this.#failure);
+    socket.once("close", giveUp);
     start((error) => error ? reject(asDenoError(error)) : resolve());
-    await promise.finally(() => this.#pending.delete(reject));
+    await promise.finally(() => socket.off("close", giveUp));
   }
 }
 

@@ -4,17 +4,15 @@
  * neither would use up all descriptors. Here, the TCP connection below is closed, which frees it at once.
  */
 
-import type { Socket } from "node:net";
-import { turn } from "../wait.ts";
-import { close, type Listener, type ServerConn, wrapListener, WrappedConn } from "./conn.ts";
+import { isPending, turn } from "../wait.ts";
+import { close, reader, wrapListener, WrappedConn } from "./conn.ts";
+import type { Listener, ServerConn } from "./conn.ts";
 import { happens, SocketConn } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
 
 /** The first read, in bytes: a silent client costs as much as a silent TCP client. */
 const FIRST_READ = 64;
-/** A read has room for twice as many bytes as the last one returned: at rest, a buffer costs memory. */
-const SMALLEST_READ = 512;
 /** The largest read, in bytes: more than a record of TLS holds is of no use. */
 const LARGEST_READ = 16384;
 /** The largest write, in bytes: a client that reads slowly is not idle after each. */
@@ -36,8 +34,7 @@ class TlsConnection extends WrappedConn {
   #sending = Promise.resolve(); // the last of what the layer sends
   #isReceiving = false;
   #isClosed = false;
-  #room = FIRST_READ;
-  #giveUp = (_why: Error) => {}; // the wait for the client's first byte
+  readonly #next = reader(this.conn, FIRST_READ, LARGEST_READ);
 
   override handshake = (): Promise<SocketConn> => this.#handshake ??= this.#shakeHands();
 
@@ -48,10 +45,7 @@ class TlsConnection extends WrappedConn {
   /** Makes the layer, which costs 1 ms, at the client's first byte. */
   async #shakeHands(): Promise<SocketConn> {
     try {
-      const first = await new Promise<Uint8Array>((resolve, reject) => {
-        this.#giveUp = reject;
-        this.#receive().then(resolve, reject);
-      });
+      const first = await this.#receive();
       const layer = this.layOver((bytes) => this.#sending = writeAll(this.conn, bytes));
       const { socket, wire } = layer;
       const plain = new SocketConn(socket);
@@ -92,30 +86,18 @@ class TlsConnection extends WrappedConn {
   /** Closes the connection, in TLS too if the client has received everything. */
   override close(): void {
     if (this.#isClosed) return;
-    this.#over("closed");
+    this.#isClosed = true;
     const socket = this.#plain?.socket;
-    if (socket?.writable && socket.writableLength === 0) void this.#sendEnd(socket);
+    const isIdle = socket?.writable && socket.writableLength === 0;
+    if (isIdle) void isPending(this.closeWrite(), END_LIMIT).then(() => this.#cut());
     else this.#cut();
-  }
-
-  async #sendEnd(socket: Socket): Promise<void> {
-    const late = setTimeout(() => this.#cut(), END_LIMIT);
-    await new Promise<void>((resolve) => socket.end(resolve));
-    await this.#flush();
-    clearTimeout(late);
-    this.#cut();
   }
 
   /** Closes the connection with a reset. */
   override reset(): void {
-    this.#over("reset");
+    this.#isClosed = true;
     this.conn.reset?.();
     this.#cut();
-  }
-
-  #over(how: string): void {
-    this.#isClosed = true;
-    this.#giveUp(new Deno.errors.Interrupted(`the connection was ${how}`));
   }
 
   /** Frees the descriptor. */
@@ -147,11 +129,9 @@ class TlsConnection extends WrappedConn {
   }
 
   async #receive(): Promise<Uint8Array> {
-    const buffer = new Uint8Array(this.#room);
-    const count = await this.conn.read(buffer);
-    if (count === null) throw new Deno.errors.UnexpectedEof("the client hung up");
-    this.#room = Math.min(Math.max(2 * count, SMALLEST_READ), LARGEST_READ);
-    return buffer.subarray(0, count);
+    const bytes = await this.#next();
+    if (bytes === null) throw new Deno.errors.UnexpectedEof("the client hung up");
+    return bytes;
   }
 }
 

@@ -230,12 +230,14 @@ describe("a TLS connection", requires("openssl"), () => {
     await using certificates = await Certificates.make();
     const [, cert = "", , key = ""] = await certificates.sign("server", "DNS:localhost");
     const rooms: number[] = [];
+    const reading = Promise.withResolvers<number>();
     const listener = layTls(
       listenerOf({
         read(into) {
           rooms.push(into.length);
-          return new Promise(() => {});
+          return reading.promise;
         },
+        close: () => reading.reject(new Deno.errors.Interrupted()),
       }),
       { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) },
     );
