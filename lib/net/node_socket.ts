@@ -23,7 +23,6 @@ export class SocketListener implements Listener {
   readonly resets = true;
   readonly #waiting: Socket[] = [];
   #accepting: PromiseWithResolvers<SocketConn> | undefined;
-  #isClosed = false;
 
   /**
    * @param server listens already, with `allowHalfOpen` and `pauseOnConnect`
@@ -50,26 +49,22 @@ export class SocketListener implements Listener {
   }
 
   /** Returns the next connection. */
-  accept(): Promise<SocketConn> {
+  async accept(): Promise<SocketConn> {
     const socket = this.#waiting.shift();
-    if (socket !== undefined) return Promise.resolve(new SocketConn(socket, this.addr));
-    if (this.#isClosed) return Promise.reject(new Deno.errors.BadResource("listener closed"));
+    if (socket !== undefined) return new SocketConn(socket, this.addr);
+    if (!this.server.listening) throw new Deno.errors.BadResource("listener closed");
     this.#accepting = Promise.withResolvers();
-    return this.#accepting.promise;
+    return await this.#accepting.promise;
   }
 
   /** Stops accepting, and resets the connections that wait. */
   close(): void {
-    if (this.#isClosed) throw new Deno.errors.BadResource("listener closed");
-    this.#isClosed = true;
     this.server.close();
     for (const socket of this.#waiting.splice(0)) socket.resetAndDestroy();
     this.#accepting?.reject(new Deno.errors.BadResource("listener closed"));
   }
 
-  [Symbol.dispose](): void {
-    if (!this.#isClosed) this.close();
-  }
+  readonly [Symbol.dispose]: () => void = this.close;
 
   #take(socket: Socket): void {
     socket.on("error", () => {}); // reads and writes report it
@@ -78,7 +73,7 @@ export class SocketListener implements Listener {
     const accepting = this.#accepting;
     this.#accepting = undefined;
     if (accepting !== undefined) accepting.resolve(new SocketConn(socket, this.addr));
-    else if (this.#isClosed || this.#waiting.length === BACKLOG) socket.destroy();
+    else if (!this.server.listening || this.#waiting.length === BACKLOG) socket.destroy();
     else this.#waiting.push(socket);
   }
 }
