@@ -53,6 +53,7 @@ const makeTempDirSync = ({ prefix = "" } = {}) => mkdtempSync(`${tmpdir()}/${pre
 const remove = (path: string, options = {}) => fs.rm(path, options);
 const writeTextFile = (path: string, text: string, { mode = 0o666 } = {}) =>
   fs.writeFile(path, text, { mode });
+const readTextFile = (path: string) => fs.readFile(path, "utf8");
 const readFile = async (path: string) => new Uint8Array(await fs.readFile(path));
 /** The part of `DisposableStack` that the tests use. */
 class Disposables {
@@ -87,6 +88,7 @@ export {
   makeTempDirSync as "Deno.makeTempDirSync",
   makeTempFile as "Deno.makeTempFile",
   readFile as "Deno.readFile",
+  readTextFile as "Deno.readTextFile",
   realPathSync as "Deno.realPathSync",
   remove as "Deno.remove",
   symlink as "Deno.symlink",

@@ -43,7 +43,7 @@ export async function takePath(path: string): Promise<Listener> {
 async function isFree(path: string): Promise<boolean> {
   const { NotFound, ConnectionRefused } = Deno.errors;
   try {
-    if (!(await Deno.lstat(path)).isSocket) throw new Error("a file that is not a socket is there");
+    if (!Deno.lstatSync(path).isSocket) throw new Error("a file that is not a socket is there");
   } catch (error) {
     if (error instanceof NotFound) return true;
     throw error;

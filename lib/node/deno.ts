@@ -36,13 +36,9 @@ function mapped<A extends unknown[], R>(call: (...args: A) => R): (...args: A) =
   };
 }
 
-/** Likewise for a promise. */
-const mappedAsync = <T>(promise: Promise<T>): Promise<T> =>
-  promise.catch((error) => Promise.reject(asDenoError(error)));
-
 /** Waits for a callback. */
 function settled(start: (done: (error?: Error | null) => void) => void): Promise<void> {
-  return mappedAsync(new Promise((done, fail) => start((error) => error ? fail(error) : done())));
+  return new Promise((done, fail) => start((error) => error ? fail(error) : done()));
 }
 
 // --- the system
@@ -69,22 +65,19 @@ export { escape as "RegExp.escape", permissions as "Deno.permissions", stderr as
 // --- files
 
 const info = (stats: fs.Stats) => ({ ...stats, isSocket: stats.isSocket() });
-const stat = (path: string) => mappedAsync(fs.promises.stat(path).then(info));
-const lstat = (path: string) => mappedAsync(fs.promises.lstat(path).then(info));
+const stat = (path: string) => fs.promises.stat(path).then(info);
 const lstatSync = mapped((path: string) => info(fs.lstatSync(path)));
 const linkSync = mapped(fs.linkSync);
 const renameSync = mapped(fs.renameSync);
 const removeSync = mapped(fs.unlinkSync);
-const readTextFile = (path: string | URL) => mappedAsync(fs.promises.readFile(path, "utf8"));
-/** Opens a folder. Node has no locks, so the caller goes without. */
-const open = async (path: string) => {
-  await mappedAsync(fs.promises.access(path));
-  return { lock: () => Promise.reject(new Error("Node has no locks")), [Symbol.dispose]() {} };
-};
+/** Opens a folder, which anybody may lock at any time: Node has no locks. */
+const open = mapped((path: string) => {
+  fs.accessSync(path);
+  return { lock: () => Promise.resolve(), [Symbol.dispose]() {} };
+});
 
-export { linkSync as "Deno.linkSync", lstat as "Deno.lstat", lstatSync as "Deno.lstatSync" };
-export { open as "Deno.open", readTextFile as "Deno.readTextFile", stat as "Deno.stat" };
-export { removeSync as "Deno.removeSync", renameSync as "Deno.renameSync" };
+export { linkSync as "Deno.linkSync", lstatSync as "Deno.lstatSync", stat as "Deno.stat" };
+export { open as "Deno.open", removeSync as "Deno.removeSync", renameSync as "Deno.renameSync" };
 
 // --- sockets
 
@@ -188,9 +181,10 @@ class Command {
     const child = childProcess.spawn(this.command, this.#args, this.#how);
     child.on("error", () => {}); // thrown here, with its reason
     if (child.pid === undefined) throw this.#failure();
-    const status = new Promise<Deno.CommandStatus>((resolve) =>
-      child.once("exit", (code, signal) => resolve(statusOf(code, signal)))
-    );
+    const { promise: status, resolve } = Promise.withResolvers<{ code: number }>();
+    child.once("exit", (code, signal) => { // a signal's code is 128 and its number, as a shell's
+      resolve({ code: code ?? 128 + constants.signals[signal as NodeJS.Signals] });
+    });
     return {
       pid: child.pid,
       status,
@@ -204,9 +198,7 @@ class Command {
   }
 
   outputSync() {
-    const done = childProcess.spawnSync(this.command, this.#args, this.#how);
-    if (done.error) throw asDenoError(done.error);
-    return { ...statusOf(done.status, done.signal), stdout: done.stdout, stderr: done.stderr };
+    return childProcess.spawnSync(this.command, this.#args, this.#how);
   }
 
   /** Returns why the system started nothing, which Node tells only later: it starts nothing again. */
@@ -219,12 +211,6 @@ class Command {
     const isHere = cwd === undefined || fs.existsSync(cwd);
     return new errors.NotFound(isHere ? `no such program: ${command}` : `no such folder: ${cwd}`);
   }
-}
-
-/** A signal's code is 128 and its number, as a shell's. */
-function statusOf(code: number | null, signal: NodeJS.Signals | null): Deno.CommandStatus {
-  const number = signal === null ? 0 : constants.signals[signal];
-  return { success: code === 0, code: code ?? 128 + number, signal: signal as Deno.Signal };
 }
 
 /** A write settles once the system has taken the bytes; Node's own `toWeb` settles before. */

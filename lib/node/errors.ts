@@ -5,15 +5,10 @@ const NAMES =
     "ConnectionRefused ConnectionReset Interrupted NotCapable NotConnected NotFound PermissionDenied " +
     "UnexpectedEof WouldBlock").split(" ");
 
-const errors: typeof Deno.errors = Object.assign(
-  {},
-  ...NAMES.map((name) => ({
-    [name]: class extends Error {
-      static {
-        this.prototype.name = name;
-      }
-    },
-  })),
-);
+const errors = Object.fromEntries(NAMES.map((name) => {
+  class DenoError extends Error {}
+  DenoError.prototype.name = name;
+  return [name, DenoError];
+})) as unknown as typeof Deno.errors;
 
 export { errors, errors as "Deno.errors" };
