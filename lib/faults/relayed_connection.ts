@@ -72,11 +72,10 @@ export class RelayedConnection<State = unknown> {
    * @throws {ConnectError} unless it was cut meanwhile
    */
   async connect(server: Endpoint): Promise<void> {
-    const { hostname: host = "127.0.0.1", port = 0, path } = server;
     let isLate = false;
     const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
     try {
-      const conn = await connectSocket(path ? { path } : { host, port }, this.signal);
+      const conn = await connectSocket(server, this.signal);
       conn.setNoDelay();
       if (this.signal.aborted) conn.close(); // it was cut meanwhile
       this.signal.throwIfAborted();

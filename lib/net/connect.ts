@@ -177,9 +177,8 @@ async function connectUnix(path: string): Promise<Deno.UnixConn> {
   try {
     return await Deno.connect({ transport: "unix", path });
   } catch (error) {
-    if (!(error instanceof Deno.errors.ConnectionRefused)) throw error;
-    const file = await Deno.stat(path).catch(() => undefined);
-    if (file?.isSocket === false) throw new Error("that is not a socket: check --unix");
-    throw error;
+    const isRefused = error instanceof Deno.errors.ConnectionRefused;
+    const file = isRefused && await Deno.stat(path).catch(() => undefined);
+    throw file && !file.isSocket ? new Error("that is not a socket: check --unix") : error;
   }
 }

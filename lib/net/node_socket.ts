@@ -7,7 +7,7 @@
 import type { EventEmitter } from "node:events";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { unlessAborted } from "../wait.ts";
-import type { Addr } from "./address.ts";
+import type { Addr, Endpoint } from "./address.ts";
 import type { Listener, ServerConn } from "./conn.ts";
 
 /** Connections that may wait to be accepted: with Deno's default, 511, a burst of 1,000 waits 1 s. */
@@ -80,18 +80,16 @@ export class SocketListener implements Listener {
 
 /**
  * Connects so that the connection can be reset.
- *
- * @param where a host and its port, or the path of a Unix socket
  * @throws {Error} as Deno.connect does
  */
 export async function connectSocket(
-  where: { host: string; port: number } | { path: string },
+  { hostname: host = "127.0.0.1", port = 0, path }: Endpoint,
   signal?: AbortSignal,
 ): Promise<SocketConn> {
   const { Socket } = await import("node:net");
   const socket = new Socket({ allowHalfOpen: true });
-  await happens(socket, "connect", () => socket.connect(where), signal);
-  return new SocketConn(socket, "path" in where ? { transport: "unix", path: "" } : undefined);
+  await happens(socket, "connect", () => socket.connect(path ? { path } : { host, port }), signal);
+  return new SocketConn(socket, path ? { transport: "unix", path: "" } : undefined);
 }
 
 /**
@@ -180,9 +178,7 @@ export class SocketConn implements ServerConn {
     this.socket.destroy();
   }
 
-  [Symbol.dispose](): void {
-    this.socket.destroy();
-  }
+  readonly [Symbol.dispose]: () => void = this.close;
 
   get #failure(): unknown {
     return asDenoError(this.socket.errored ?? closed());

@@ -12,6 +12,7 @@ import process from "node:process";
 import { Readable, type Writable } from "node:stream";
 import tls from "node:tls";
 import { getSystemErrorMap } from "node:util";
+import type { Endpoint } from "../net/address.ts";
 import {
   asDenoError,
   connectSocket,
@@ -135,10 +136,8 @@ const listenTls = mapped(({ cert, key }: { cert: string; key: string }) => {
   return { close() {} };
 });
 
-function connect(options: Partial<Deno.ConnectOptions> & { path?: string }): Promise<SocketConn> {
-  const { hostname: host = "127.0.0.1", port = 0, path, signal } = options;
-  return connectSocket(path ? { path } : { host, port }, signal);
-}
+const connect = (options: Endpoint & { signal?: AbortSignal }) =>
+  connectSocket(options, options.signal);
 
 type TlsOptions = Deno.StartTlsOptions & Partial<Deno.TlsCertifiedKeyPem>;
 
