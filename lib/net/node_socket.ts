@@ -22,7 +22,7 @@ const closed = () => new Deno.errors.Interrupted("the connection was closed");
 export class SocketListener implements Listener {
   readonly resets = true;
   readonly #waiting: Socket[] = [];
-  #accepting: PromiseWithResolvers<SocketConn> | undefined;
+  #change: PromiseWithResolvers<void> | undefined; // for which accept() waits
 
   /**
    * @param server listens already, with `allowHalfOpen` and `pauseOnConnect`
@@ -30,10 +30,7 @@ export class SocketListener implements Listener {
    */
   constructor(readonly server: Server, readonly addr: Addr) {
     server.on("connection", (socket) => this.#take(socket));
-    server.on("error", (error) => { // it can't accept for now
-      this.#accepting?.reject(error);
-      this.#accepting = undefined;
-    });
+    server.on("error", (error) => this.#change?.reject(error)); // it can't accept for now
   }
 
   /**
@@ -50,18 +47,20 @@ export class SocketListener implements Listener {
 
   /** Returns the next connection. */
   async accept(): Promise<SocketConn> {
+    while (this.server.listening && this.#waiting.length === 0) {
+      this.#change = Promise.withResolvers();
+      await this.#change.promise;
+    }
     const socket = this.#waiting.shift();
-    if (socket !== undefined) return new SocketConn(socket, this.addr);
-    if (!this.server.listening) throw new Deno.errors.BadResource("listener closed");
-    this.#accepting = Promise.withResolvers();
-    return await this.#accepting.promise;
+    if (socket === undefined) throw new Deno.errors.BadResource("listener closed");
+    return new SocketConn(socket, this.addr);
   }
 
   /** Stops accepting, and resets the connections that wait. */
   close(): void {
     this.server.close();
     for (const socket of this.#waiting.splice(0)) socket.resetAndDestroy();
-    this.#accepting?.reject(new Deno.errors.BadResource("listener closed"));
+    this.#change?.resolve();
   }
 
   readonly [Symbol.dispose]: () => void = this.close;
@@ -69,12 +68,10 @@ export class SocketListener implements Listener {
   #take(socket: Socket): void {
     socket.on("error", () => {}); // reads and writes report it
     const isDead = this.addr.transport === "tcp" && socket.remoteAddress === undefined;
-    if (isDead) return void socket.destroy();
-    const accepting = this.#accepting;
-    this.#accepting = undefined;
-    if (accepting !== undefined) accepting.resolve(new SocketConn(socket, this.addr));
-    else if (!this.server.listening || this.#waiting.length === BACKLOG) socket.destroy();
-    else this.#waiting.push(socket);
+    const hasRoom = this.server.listening && this.#waiting.length < BACKLOG;
+    if (isDead || !hasRoom) return void socket.destroy();
+    this.#waiting.push(socket);
+    this.#change?.resolve();
   }
 }
 
