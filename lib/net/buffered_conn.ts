@@ -84,11 +84,8 @@ export class BufferedConn {
     if (first === TLS_ALERT && second === 3) {
       return new Closed("the server uses TLS: add --tls, and --ca FILE if needed");
     }
-    return new Closed(
-      this.held.length > 0
-        ? "the server closed the connection in the middle of a reply"
-        : "the server has closed the connection",
-    );
+    if (first === undefined) return new Closed("the server has closed the connection");
+    return new Closed("the server closed the connection in the middle of a reply");
   }
 
   /** Half-closes the connection. */

@@ -99,9 +99,8 @@ async function problemOf(block: string, use: Use): Promise<string | undefined> {
     if (use === "CERTIFICATE") return void new X509Certificate(block);
     const { asymmetricKeyType: type, asymmetricKeyDetails: details = {} } = createPrivateKey(block);
     const { modulusLength = 0, namedCurve = "" } = details;
-    const isUsable = type === "rsa"
-      ? modulusLength >= 2048
-      : type === "ed25519" || type === "ec" && CURVES.test(namedCurve);
+    const isUsable = type === "ed25519" || (type === "rsa" && modulusLength >= 2048) ||
+      (type === "ec" && CURVES.test(namedCurve));
     return isUsable ? undefined : WRONG_KIND;
   } catch (error) {
     // Deno before 2.9 can't parse some keys that TLS can use: then connecting or listening decides.

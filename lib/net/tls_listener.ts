@@ -108,7 +108,6 @@ class TlsConnection extends WrappedConn {
 
   /** Resolves once all output of the layer has been sent, or can't be. */
   async #flush(): Promise<void> {
-    if (this.#layer === undefined) return;
     await turn(); // it passes its output on a little later
     await this.#sending.catch(() => {});
   }
