@@ -1,6 +1,6 @@
 /** Claims a Unix socket's path, and removes the file on close only if it is still ours. */
 
-import { type Listener, wrapListener } from "./conn.ts";
+import { close, type Listener, wrapListener } from "./conn.ts";
 import { isPending } from "../wait.ts";
 
 /** The most bytes of a socket's path. */
@@ -10,19 +10,26 @@ export const PATH_TOO_LONG: string = `a socket's path has at most ${LONGEST_PATH
 const LOCK_TIMEOUT = 2000;
 
 /**
- * Listens on a path where there is no file.
+ * Listens on a path where there is no file. Binds a unique name, then moves the file to its path. On
+ * close, the runtime unlinks the name that was bound, even if the file there is now another server's.
  * @throws {Error} as Deno.listen does
  */
 export function listenAtPath(path: string): Listener {
-  return listenThenMove(path, (own) => {
-    try {
-      Deno.linkSync(own, path); // unlike a rename, replaces nothing
-    } catch (error) {
-      const isTaken = error instanceof Deno.errors.AlreadyExists;
-      throw isTaken ? new Deno.errors.AddrInUse(`${path} exists`) : error;
-    }
+  const folder = folderOf(path);
+  const lengthOf = (text: string) => new TextEncoder().encode(text).length;
+  const room = LONGEST_PATH - lengthOf(folder);
+  if (lengthOf(path) > LONGEST_PATH) throw new Error(PATH_TOO_LONG);
+  const own = folder + `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
+  const listener = Deno.listen({ transport: "unix", path: own });
+  try {
+    Deno.linkSync(own, path); // unlike a rename, replaces nothing
     Deno.removeSync(own);
-  });
+    return movedTo(path, listener);
+  } catch (error) {
+    listener.close();
+    const isTaken = error instanceof Deno.errors.AlreadyExists;
+    throw isTaken ? new Deno.errors.AddrInUse(`${path} exists`) : error;
+  }
 }
 
 /**
@@ -35,45 +42,12 @@ export async function takePath(path: string): Promise<Listener> {
   // if its holder dies. A folder that can't be locked is used without.
   using folder = await Deno.open(folderOf(path));
   await isPending(folder.lock(true), LOCK_TIMEOUT);
-  if (!await isFree(path)) throw new Deno.errors.AddrInUse(`a server listens on ${path}`);
-  return listenThenMove(path, (own) => Deno.renameSync(own, path));
-}
-
-/** Returns whether no server listens on a path. */
-async function isFree(path: string): Promise<boolean> {
-  const { NotFound, ConnectionRefused } = Deno.errors;
-  try {
-    if (!Deno.lstatSync(path).isSocket) throw new Error("a file that is not a socket is there");
-  } catch (error) {
-    if (error instanceof NotFound) return true;
-    throw error;
-  }
-  try {
-    (await Deno.connect({ transport: "unix", path })).close();
-    return false;
-  } catch (error) { // any other error means that a server is there
-    return error instanceof NotFound || error instanceof ConnectionRefused;
-  }
-}
-
-/**
- * Binds a unique name, then moves the file to its path. On close, the runtime unlinks the name that
- * was bound, even if the file there is now another server's.
- */
-function listenThenMove(path: string, move: (own: string) => void): Listener {
-  const folder = folderOf(path);
-  const lengthOf = (text: string) => new TextEncoder().encode(text).length;
-  const room = LONGEST_PATH - lengthOf(folder);
-  if (lengthOf(path) > LONGEST_PATH) throw new Error(PATH_TOO_LONG);
-  const own = folder + `.${crypto.randomUUID()}`.slice(0, Math.min(Math.max(room, 2), 9));
-  const listener = Deno.listen({ transport: "unix", path: own });
-  try {
-    move(own);
-    return movedTo(path, listener);
-  } catch (error) {
-    listener.close();
-    throw error;
-  }
+  const file = await Deno.lstat(path).catch(() => undefined);
+  if (file?.isSocket === false) throw new Error("a file that is not a socket is there");
+  const failure = await Deno.connect({ transport: "unix", path }).then(close, (error) => error);
+  // The server was killed. Any other error but NotFound means that one is there: then the file stays.
+  if (failure instanceof Deno.errors.ConnectionRefused) Deno.removeSync(path);
+  return listenAtPath(path);
 }
 
 /** Returns a listener whose address is the path that its file was moved to. */

@@ -67,9 +67,9 @@ export { escape as "RegExp.escape", permissions as "Deno.permissions", stderr as
 
 const info = (stats: fs.Stats) => ({ ...stats, isSocket: stats.isSocket() });
 const stat = (path: string) => fs.promises.stat(path).then(info);
-const lstatSync = mapped((path: string) => info(fs.lstatSync(path)));
+const lstat = (path: string) => fs.promises.lstat(path).then(info);
+const lstatSync = (path: string) => info(fs.lstatSync(path));
 const linkSync = mapped(fs.linkSync);
-const renameSync = mapped(fs.renameSync);
 const removeSync = mapped(fs.unlinkSync);
 /** Opens a folder, which anybody may lock at any time: Node has no locks. */
 const open = mapped((path: string) => {
@@ -77,8 +77,8 @@ const open = mapped((path: string) => {
   return { lock: () => Promise.resolve(), [Symbol.dispose]() {} };
 });
 
-export { linkSync as "Deno.linkSync", lstatSync as "Deno.lstatSync", stat as "Deno.stat" };
-export { open as "Deno.open", removeSync as "Deno.removeSync", renameSync as "Deno.renameSync" };
+export { linkSync as "Deno.linkSync", lstat as "Deno.lstat", lstatSync as "Deno.lstatSync" };
+export { open as "Deno.open", removeSync as "Deno.removeSync", stat as "Deno.stat" };
 
 // --- sockets
 

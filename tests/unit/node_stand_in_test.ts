@@ -75,23 +75,21 @@ describe("in Node as in Deno", () => {
         await Deno.symlink("nothing", `${folder}/a`);
         assertEquals(await api.stat(`${folder}/a`).catch(() => "nothing"), "nothing");
         return [
+          (await api.lstat(`${folder}/a`)).isSocket,
           api.lstatSync(`${folder}/a`).isSocket,
           typeof api.lstatSync(`${folder}/a`).ino,
         ];
-      }, [false, "number"]],
-      ["lstatSync of nothing", (api, folder) => api.lstatSync(`${folder}/a`), "NotFound"],
-      ["a hard link, a new name, a removal", (api, folder) => {
+      }, [false, false, "number"]],
+      ["a hard link, a removal", (api, folder) => {
         Deno.writeTextFileSync(`${folder}/a`, "text");
         api.linkSync(`${folder}/a`, `${folder}/b`);
-        api.renameSync(`${folder}/b`, `${folder}/c`);
         api.removeSync(`${folder}/a`);
         return [...Deno.readDirSync(folder)].map(({ name }) => name);
-      }, ["c"]],
+      }, ["b"]],
       ["a link over a file", (api, folder) => {
         Deno.writeTextFileSync(`${folder}/a`, "text");
         api.linkSync(`${folder}/a`, `${folder}/a`);
       }, "AlreadyExists"],
-      ["a rename of nothing", (api, at) => api.renameSync(`${at}/a`, `${at}/b`), "NotFound"],
       ["a folder to lock that is missing", (api, at) => api.open(`${at}/a`), "NotFound"],
       ["a removal of nothing", (api, at) => api.removeSync(`${at}/a`), "NotFound"],
     ];
