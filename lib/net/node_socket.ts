@@ -137,7 +137,10 @@ export class SocketConn implements ServerConn {
       }
       if (socket.readableEnded) return null;
       if (socket.destroyed) throw this.#failure;
-      await this.#news();
+      if (this.#wake === undefined) { // not before the first read: until then, TLS may take the socket
+        for (const event of ["readable", "end", "close"]) socket.on(event, () => this.#wake?.());
+      }
+      await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
 
@@ -179,15 +182,6 @@ export class SocketConn implements ServerConn {
 
   get #failure(): unknown {
     return asDenoError(this.socket.errored ?? closed());
-  }
-
-  /** Waits for bytes or an end. Adds listeners at the first read: before it, TLS may take the socket. */
-  #news(): Promise<void> {
-    if (this.#wake === undefined) {
-      const wake = () => this.#wake?.();
-      for (const event of ["readable", "end", "close"]) this.socket.on(event, wake);
-    }
-    return new Promise((resolve) => this.#wake = resolve);
   }
 
   /** Waits for a callback, or for the socket's close: after that, it may never be called. */
