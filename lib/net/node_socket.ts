@@ -217,9 +217,8 @@ const SYSTEM: Readonly<Record<string, new (message: string) => Error>> = {
 
 /** Returns one of Node's errors as Deno's if its code is known, otherwise as it is. */
 export function asDenoError(error: unknown): unknown {
-  if (!(error instanceof Error) || !("code" in error)) return error;
-  const { message, code } = error;
+  const { message, code } = Object(error);
   if (/before secure TLS/.test(message)) return new errors.UnexpectedEof("tls handshake eof");
-  const Known = SYSTEM[String(code)];
+  const Known = SYSTEM[code];
   return Known ? Object.assign(new Known(message), { code }) : error;
 }

@@ -76,10 +76,9 @@ export async function readTls({ ca, cert, key }: TlsOptions): Promise<TlsOptions
 
 async function readFile(file: string, use: Use): Promise<string> {
   const text = await Deno.readTextFile(file).catch((error) => {
-    const { NotCapable, NotFound } = Deno.errors;
-    const why = error instanceof NotFound
+    const why = error instanceof Deno.errors.NotFound
       ? "no such file"
-      : error instanceof NotCapable
+      : error instanceof Deno.errors.NotCapable
       ? "run it with --allow-read"
       : errorMessage(error).replace(/ \(os error.*$/, "");
     throw new Error(`cannot read ${file}: ${why}`);
