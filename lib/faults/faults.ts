@@ -1,11 +1,11 @@
 /** Which faults happen to a connection, to a message of it, and to its bytes; and what they make of a reply. Pure. */
 
-import { describeUnsupported, happens, isReset, readFaults, readOrder } from "./grammar.ts";
+import { describeUnsupported, isReset, readFaults, readOrder } from "./grammar.ts";
 import { type Fault, type FaultName, FAULTS, type FaultSupport } from "./grammar.ts";
 import { CR, LF } from "../wire/framing.ts";
 import { errorReply } from "../wire/message.ts";
 import { quote } from "../wire/quote.ts";
-import { Random } from "./random.ts";
+import { type Random, randomOf } from "./random.ts";
 
 /** The faults of a message's reply, or of all bytes of one direction. */
 export interface FaultPlan {
@@ -68,13 +68,14 @@ export class Faults {
    * @throws {RangeError} if it can't be read, or can't happen there
    * @internal
    */
-  static from({ faults, orders, seed }: FaultOptions, support: FaultSupport): Faults | undefined {
+  static from(options: FaultOptions, support: FaultSupport): ChooseFaults | undefined {
+    const { faults, orders, seed } = options;
     if (faults === undefined && !orders) return undefined;
     const list = typeof faults === "string" ? readFaults(faults) : [];
     const read = faults instanceof Faults ? faults : new Faults(list, orders, seed);
     const why = read.describeUnsupported(support);
     if (why !== undefined) throw new RangeError(why);
-    return read;
+    return (connection) => new ConnectionFaults(read, support, connection);
   }
 
   /** Returns the request: `delay=100ms, reset@3`. */
@@ -100,16 +101,10 @@ export class Faults {
   get resets(): boolean {
     return this.orders || this.list.some(isReset);
   }
-
-  /**
-   * Chooses the faults of a connection, by its number from 1.
-   *
-   * @internal
-   */
-  of(connection: number, support: FaultSupport): ConnectionFaults {
-    return new ConnectionFaults(this, support, connection);
-  }
 }
+
+/** Chooses the faults of a connection, by its number from 1. */
+export type ChooseFaults = (connection: number) => ConnectionFaults;
 
 /** The faults of one connection. */
 export class ConnectionFaults {
@@ -117,10 +112,10 @@ export class ConnectionFaults {
   readonly list: readonly Fault[];
 
   constructor(readonly faults: Faults, readonly support: FaultSupport, readonly number: number) {
-    const random = new Random(faults.seed, number, 0);
+    const random = randomOf(faults.seed, number, 0);
     // In a relay, which has no messages, both select connections.
     this.list = faults.list.filter(({ messages, connections }) =>
-      happens(connections, number, random) && (!support.up || happens(messages, number, random))
+      connections(number, random) && (!support.up || messages(number, random))
     );
   }
 
@@ -131,17 +126,16 @@ export class ConnectionFaults {
    */
   plan(message: number, bytes: Uint8Array): FaultPlan {
     const { faults: { seed, orders }, support, number } = this;
-    const random = new Random(seed, number, message);
+    const random = randomOf(seed, number, message);
     const order = orders ? readOrder(bytes, support) : undefined;
-    const faults = order?.faults ??
-      this.list.filter(({ messages }) => happens(messages, message, random));
+    const faults = order?.faults ?? this.list.filter(({ messages }) => messages(message, random));
     const once = faults.filter((fault) => fault === find(faults, fault.name));
     return { message, random, ...order, faults: once };
   }
 
   /** Plans what happens to all bytes of one direction: where there are messages, nothing of theirs. */
   planStream(isUp = false): FaultPlan {
-    const random = new Random(this.faults.seed, this.number, isUp ? 1 : 2);
+    const random = randomOf(this.faults.seed, this.number, isUp ? 1 : 2);
     const isAll = (name: FaultName) => this.support.up || FAULTS[name].on === "connection";
     return { random, faults: this.list.filter(({ name, isUp: up }) => up === isUp && isAll(name)) };
   }
@@ -149,7 +143,7 @@ export class ConnectionFaults {
 
 /** Draws the delay of a reply, in whole ms. */
 export function drawDelay({ shortest, longest }: Fault<"delay">, { random }: FaultPlan): number {
-  return Math.round(shortest + random.next() * (longest - shortest));
+  return Math.round(shortest + random() * (longest - shortest));
 }
 
 /** The first fault of this name, if there is one. */
@@ -181,7 +175,7 @@ export function applyReplyFaults(
     if (fault.name === "twice") times = 2;
     if (fault.name === "error") bytes = errorReply(fault.text);
     if (fault.name === "corrupt") bytes = corrupted(bytes, fault.bytes, random);
-    if (fault.name === "noise") bytes = new Uint8Array(fault.bytes).map(() => random.below(256));
+    if (fault.name === "noise") bytes = new Uint8Array(fault.bytes).map(() => random() * 256);
   }
   return Array.from({ length: times }, () => bytes);
 }
@@ -190,7 +184,7 @@ export function applyReplyFaults(
 function corrupted(bytes: Uint8Array, count: number, random: Random): Uint8Array {
   let left = bytes.filter((byte) => byte !== LF).length;
   return bytes.map((byte) => {
-    if (byte === LF || random.next() * left-- >= count) return byte;
+    if (byte === LF || random() * left-- >= count) return byte;
     count--;
     return otherThan(byte, random);
   });
@@ -198,6 +192,6 @@ function corrupted(bytes: Uint8Array, count: number, random: Random): Uint8Array
 
 /** Another byte; no CR either, which would be taken for a part of the ending. */
 function otherThan(byte: number, random: Random): number {
-  const other = (byte + 1 + random.below(255)) % 256;
+  const other = (byte + 1 + Math.floor(random() * 255)) % 256;
   return other === LF || other === CR ? otherThan(byte, random) : other;
 }

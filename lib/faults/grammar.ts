@@ -73,10 +73,8 @@ export const FAULTS = {
 /** The name of a fault. */
 export type FaultName = keyof typeof FAULTS;
 
-/** Which messages or connections, by number from 1, or which share of them. */
-export type Selection =
-  | { readonly first: number; readonly last: number }
-  | { readonly percent: number };
+/** Returns true if a message or a connection is selected, by its number from 1. */
+type Selection = (number: number, random: Random) => boolean;
 
 /** A fault that was requested, with its value. */
 export type Fault<Name extends FaultName = FaultName> = {
@@ -94,14 +92,14 @@ export type Fault<Name extends FaultName = FaultName> = {
 }[Name];
 
 const NAMES = Object.keys(FAULTS) as FaultName[];
-const ALL: Selection = { first: 1, last: Infinity };
+const ALL: Selection = () => true;
 
 /** A value in quotes, which may hold commas and spaces. */
 const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
 /** The end of a fault: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
 const SELECTIONS = String.raw`(@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c))|)(@[^@]*|)`;
 const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?${SELECTIONS}$`);
-const SELECTION = /^@c?(?:(\d+(?:\.\d+)?)%|(\d+)(\.\.(\d*))?)$/;
+const SELECTION = /^@c?(?:(\d+(?:\.\d+)?)%|(\d+)(?:\.\.(\d*))?)$/;
 /** A fault, up to the next comma outside quotes. */
 const ITEM = new RegExp(`([^=,]*(?:=${QUOTED})?[^,]*),`, "g");
 /** Faults, up to the first space outside quotes; in raw framing, a line's end is in the message. */
@@ -167,10 +165,11 @@ function firstOf(rows: readonly (readonly [is: unknown, why: string])[]): string
 
 function readSelection(at = ""): Selection {
   if (at === "") return ALL;
-  const [, percent, first, to, last] = SELECTION.exec(at) ?? [];
-  if (Number(percent) > 0 && Number(percent) <= 100) return { percent: Number(percent) };
-  const range = { first: Number(first), last: Number(to ? last || Infinity : first) };
-  if (range.first >= 1 && range.last >= range.first) return range;
+  const [, share, from, end = from] = SELECTION.exec(at) ?? [];
+  const percent = Number(share);
+  if (percent > 0 && percent <= 100) return (_, random) => random() * 100 < percent;
+  const [first, last] = [Number(from), Number(end || Infinity)];
+  if (first >= 1 && last >= first) return (number) => number >= first && number <= last;
   const c = at.startsWith("@c") ? "c" : "";
   throw new RangeError(`${quote(at)} must be like @${c}3, @${c}3.., @${c}3..5 or @${c}10%`);
 }
@@ -230,11 +229,4 @@ export function describeUnsupported(fault: Fault, support: FaultSupport, isOrder
 /** Returns true if a fault resets a connection. */
 export function isReset(fault: Fault): boolean {
   return fault.name === "reset" || ("reset" in fault && fault.reset);
-}
-
-/** Returns true if a message or a connection is selected, by its number. */
-export function happens(selection: Selection, number: number, random: Random): boolean {
-  if (selection === ALL) return true;
-  if ("percent" in selection) return random.next() * 100 < selection.percent;
-  return number >= selection.first && number <= selection.last;
 }

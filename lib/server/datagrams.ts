@@ -113,7 +113,7 @@ export class DatagramServer implements AsyncDisposable {
     this.#options = options;
     this.#sockets = sockets;
     this.#callbacks = new Callbacks(options);
-    this.#faults = Faults.from(options, SUPPORT)?.of(1, SUPPORT);
+    this.#faults = Faults.from(options, SUPPORT)?.(1);
     this.addrs = sockets.map((socket) => {
       const { address, port } = socket.address(); // without the zone
       return addrOf({ address: hostname.includes("%") ? hostname : address, port });

@@ -1,6 +1,6 @@
 /** A server's faults: wraps the connections that have some, and the handler for them. */
 
-import type { ConnectionFaults, FaultPlan } from "../faults/faults.ts";
+import type { ChooseFaults, ConnectionFaults, FaultPlan } from "../faults/faults.ts";
 import { applyReplyFaults, Faults, find } from "../faults/faults.ts";
 import type { Fault, FaultSupport } from "../faults/grammar.ts";
 import { ReplyConn } from "../faults/faulty_conn.ts";
@@ -20,8 +20,7 @@ export type Served<State> = Conversation<State> | RelayedConnection<State>;
 /** Begins the service of connections, with the faults that the options of their server request. */
 export class FaultInjector<State> {
   readonly #chosen = new WeakMap<ServerConn, ConnectionFaults>(); // a health check has none
-  readonly #faults: Faults | undefined; // the requested ones
-  readonly #support: FaultSupport;
+  readonly #choose: ChooseFaults | undefined; // if any are requested
   #accepted = 0;
 
   /**
@@ -31,18 +30,17 @@ export class FaultInjector<State> {
   constructor(
     readonly options: ServeOptions<State>,
     readonly callbacks: Callbacks,
-    up?: FaultSupport["up"],
+    readonly up?: FaultSupport["up"],
   ) {
     const { listeners, path } = options;
     const transport = listeners?.[0]?.addr.transport ?? (path === undefined ? "tcp" : "unix");
     const resets = listeners?.every(({ resets }) => resets) ?? false;
-    this.#support = { transport, resets, ...up && { up } };
-    this.#faults = Faults.from(options, this.#support);
+    this.#choose = Faults.from(options, { transport, resets, ...up && { up } });
   }
 
   /** Chooses the faults of the next connection; closes it, and returns true, if it is to be refused. */
   refuses(conn: ServerConn): boolean {
-    const chosen = this.#faults?.of(++this.#accepted, this.#support);
+    const chosen = this.#choose?.(++this.#accepted);
     const refuse = chosen && find(chosen.list, "refuse");
     if (chosen) this.#chosen.set(conn, chosen);
     if (refuse === undefined) return false;
@@ -55,7 +53,7 @@ export class FaultInjector<State> {
   /** Makes a conversation or, in a relay, a relayed connection, with the faults that were chosen for it. */
   open(conn: ServerConn, config: ConversationConfig<State>): Served<State> {
     const chosen = this.#chosen.get(conn);
-    if (this.#support.up === undefined) return this.#converse(conn, config, chosen);
+    if (this.up === undefined) return this.#converse(conn, config, chosen);
     const client = new RelayedConnection<State>(conn, chosen);
     client.report = (...fault) => this.#report(client, ...fault);
     client.onEof = () => config.onEof?.(client);

@@ -1,6 +1,6 @@
 /** A network with faults: a TCP proxy for a test to put between a client and a server. */
 
-import { Faults, find } from "../faults/faults.ts";
+import { type ChooseFaults, Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import type { NetAddr } from "../net/address.ts";
@@ -49,7 +49,7 @@ const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
  */
 export class Proxy implements AsyncDisposable {
   #faults: ProxyFaults = {};
-  #read = parsed({});
+  #choose = parsed({});
   #listener: SocketListener | undefined; // the last one, when it is off
   #serving: Promise<void> | undefined;
   #isOn = false;
@@ -84,10 +84,10 @@ export class Proxy implements AsyncDisposable {
   }
 
   set faults(faults: ProxyFaults) {
-    this.#read = parsed(faults);
+    this.#choose = parsed(faults);
     this.#faults = faults;
     this.#accepted = 0;
-    for (const connection of this.#connections) connection.change(this.#read.of(0, SUPPORT));
+    for (const connection of this.#connections) connection.change(this.#choose(0));
   }
 
   /** Refuses connections until {@linkcode on}, and closes those that are open. */
@@ -130,7 +130,7 @@ export class Proxy implements AsyncDisposable {
   }
 
   async #relay(client: SocketConn): Promise<void> {
-    const faults = this.#read.of(++this.#accepted, SUPPORT);
+    const faults = this.#choose(++this.#accepted);
     const refuse = find(faults.list, "refuse");
     if (refuse !== undefined) return refuse.reset ? client.reset() : client.close();
     client.setNoDelay();
@@ -143,8 +143,8 @@ export class Proxy implements AsyncDisposable {
 }
 
 /** @throws {RangeError} if the faults can't be read, or can't happen in a proxy */
-function parsed({ up, down, seed }: ProxyFaults): Faults {
+function parsed({ up, down, seed }: ProxyFaults): ChooseFaults {
   const read = (text: string | undefined) => text === undefined ? [] : readFaults(text);
   const list = [...read(up).map((fault) => ({ ...fault, isUp: true })), ...read(down)];
-  return Faults.from({ faults: new Faults(list, false, seed) }, SUPPORT) as Faults;
+  return Faults.from({ faults: new Faults(list, false, seed) }, SUPPORT) as ChooseFaults;
 }

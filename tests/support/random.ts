@@ -1,6 +1,6 @@
 /** Random numbers that can be had again: tests print the seed, and READBACK_SEED sets it. */
 
-import { Random as Numbers } from "../../lib/faults/random.ts";
+import { randomOf } from "../../lib/faults/random.ts";
 
 /** The seed of this run. */
 export const SEED = Number(Deno.env.get("READBACK_SEED") ?? Date.now() % 2 ** 31);
@@ -8,9 +8,17 @@ export const SEED = Number(Deno.env.get("READBACK_SEED") ?? Date.now() % 2 ** 31
 const KINDS = [10, 13, 97, 98, 91, 93] as const;
 
 /** The library's random numbers, and what tests make of them. */
-export class Random extends Numbers {
+export class Random {
+  /** A number from 0 up to, not with, 1. */
+  readonly next: () => number;
+
   constructor(readonly seed = SEED) {
-    super(seed);
+    this.next = randomOf(seed);
+  }
+
+  /** A whole number from 0 up to, not with, `below`. */
+  below(below: number): number {
+    return Math.floor(this.next() * below);
   }
 
   /** One of these. */

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { applyReplyFaults, Faults, find } from "../../lib/faults/faults.ts";
+import { applyReplyFaults, type ChooseFaults, Faults, find } from "../../lib/faults/faults.ts";
 import {
   type Fault,
   faultRows,
@@ -10,7 +10,7 @@ import {
   type FaultSupport,
   readFaults,
 } from "../../lib/faults/grammar.ts";
-import { Random } from "../../lib/faults/random.ts";
+import { randomOf } from "../../lib/faults/random.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 
 const TCP = { transport: "tcp", resets: true } as const;
@@ -18,22 +18,19 @@ const UNIX = { transport: "unix", resets: false } as const;
 const RELAY = { transport: "tcp", resets: true, up: "tcp" } as const;
 const UDP = { transport: "udp", resets: false } as const;
 const CHOICE = `choose among ${Object.keys(FAULTS).join(", ")}`;
-const ALWAYS = { first: 1, last: Infinity };
 
-/** Faults, read. */
+/** Faults, read: a function that chooses those of a connection. */
 function faultsOf(
   faults: string,
   options: { orders?: boolean; seed?: number } = {},
   support: FaultSupport = TCP,
-): Faults {
-  return Faults.from({ faults, ...options }, support) as Faults;
+): ChooseFaults {
+  return Faults.from({ faults, ...options }, support) as ChooseFaults;
 }
 
 /** The names of the faults that a message meets. */
-function met(faults: Faults, number: number, message = "hello", connection = 1): string[] {
-  return faults.of(connection, TCP).plan(number, latin1(message)).faults.map(({ request }) =>
-    request
-  );
+function met(choose: ChooseFaults, number: number, message = "hello", connection = 1): string[] {
+  return choose(connection).plan(number, latin1(message)).faults.map(({ request }) => request);
 }
 
 describe("readFaults", () => {
@@ -68,26 +65,21 @@ describe("readFaults", () => {
     ] as const
   ) {
     it(asked, () => {
-      const [fault] = readFaults(asked);
-      const plain = { isUp: false, at: "", messages: ALWAYS, connections: ALWAYS };
-      assertEquals(fault, { ...values, request: asked, ...plain } as Fault);
+      const [{ messages, connections, ...fault }] = readFaults(asked) as [Fault];
+      assertEquals(fault as object, { ...values, request: asked, isUp: false, at: "" });
+      assertEquals([messages, connections].map((is) => is(1, () => 0.999)), [true, true]);
     });
   }
 
-  for (
-    const [at, when] of [
-      ["@3", { first: 3, last: 3 }],
-      ["@3..", { first: 3, last: Infinity }],
-      ["@3..5", { first: 3, last: 5 }],
-      ["@10%", { percent: 10 }],
-      ["@0.5%", { percent: 0.5 }],
-    ] as const
-  ) {
-    it(`drop${at}`, () => assertEquals(readFaults(`drop${at}`)[0]?.messages, when));
+  for (const [at, percent] of [["@10%", 10], ["@0.5%", 0.5]] as const) {
+    it(`drop${at} is for that share of messages`, () => {
+      const falls = (random: number) => readFaults(`drop${at}`)[0]?.messages(1, () => random);
+      assertEquals([0, percent / 100 - 1e-9, percent / 100].map(falls), [true, true, false]);
+    });
   }
 
   it("several, with commas between, as they are written again", () => {
-    const faults = faultsOf("delay=1s, drop@3,error=a b@10%", { seed: 7 });
+    const faults = Faults.read("delay=1s, drop@3,error=a b@10%", { seed: 7 });
     assertEquals(`${faults}`, "delay=1s, drop@3, error=a b@10%");
     assertEquals([faults.seed, faults.orders], [7, false]);
   });
@@ -102,13 +94,13 @@ describe("readFaults", () => {
       "life=1",
       "life=1/reset",
     ]
-      .map((text) => faultsOf(text).resets);
+      .map((text) => Faults.read(text).resets);
     assertEquals(resets, [false, true, true, false, true, false, true]);
-    assertEquals(faultsOf("drop", { orders: true }).resets, true);
+    assertEquals(Faults.read("drop", { orders: true }).resets, true);
   });
 
   it("draws a seed where none is given", () => {
-    assertNotEquals(faultsOf("drop").seed, faultsOf("drop").seed);
+    assertNotEquals(Faults.read("drop").seed, Faults.read("drop").seed);
   });
 
   const DURATION = "must be a duration like 500ms, 2s or 1m";
@@ -284,7 +276,7 @@ describe("@", () => {
   it("counts connections for refuse", () => {
     const faults = faultsOf("refuse@2,refuse=reset@4..");
     const refused = [1, 2, 3, 4, 5].map((connection) =>
-      find(faults.of(connection, TCP).list, "refuse")?.request
+      find(faults(connection).list, "refuse")?.request
     );
     assertEquals(refused, [undefined, "refuse", undefined, "refuse=reset", "refuse=reset"]);
     assertEquals(met(faults, 2), []);
@@ -316,9 +308,9 @@ describe("@", () => {
     const run = (seed: number, conversation: number) => {
       const faults = faultsOf("delay=1ms..9ms@50%,corrupt=3@30%,noise=8@20%", { seed });
       return Array.from({ length: 50 }, (_, at) => {
-        const plan = faults.of(conversation, TCP).plan(at + 1, latin1("hello"));
+        const plan = faults(conversation).plan(at + 1, latin1("hello"));
         const bytes = applyReplyFaults(latin1("hello, world"), plan, () => {});
-        return [plan.faults.map(({ request }) => request), bytes.map(text), plan.random.next()];
+        return [plan.faults.map(({ request }) => request), bytes.map(text), plan.random()];
       });
     };
     assertEquals(run(42, 1), run(42, 1));
@@ -331,7 +323,7 @@ describe("@c", () => {
   /** The numbers of connections of which the second message meets a fault. */
   const chosen = (asked: string, support: FaultSupport = TCP) =>
     [1, 2, 3, 4, 5, 6].filter((connection) =>
-      faultsOf(asked, {}, support).of(connection, support).plan(2, latin1("hello")).faults.length >
+      faultsOf(asked, {}, support)(connection).plan(2, latin1("hello")).faults.length >
         0
     );
   for (
@@ -355,7 +347,7 @@ describe("@c", () => {
     const faults = faultsOf("rate=1k@3,up:slice=1@1..2,reset@2@c1..3", {}, RELAY);
     const at = (connection: number) =>
       [false, true].map((isUp) =>
-        faults.of(connection, RELAY).planStream(isUp).faults.map(({ request }) => request)
+        faults(connection).planStream(isUp).faults.map(({ request }) => request)
       );
     assertEquals([1, 2, 3, 4].map(at), [
       [[], ["up:slice=1"]],
@@ -400,7 +392,7 @@ describe("an order", () => {
     ])
   ) {
     it(JSON.stringify(message), () => {
-      assertEquals(faults.of(1, TCP).plan(1, latin1(message)).error, undefined);
+      assertEquals(faults(1).plan(1, latin1(message)).error, undefined);
       assertEquals(met(faults, 1, message), asked);
     });
   }
@@ -444,7 +436,7 @@ describe("an order", () => {
     ] as const
   ) {
     it(`${JSON.stringify(message)} is answered with what is wrong`, () => {
-      const plan = faultsOf("delay=1s", { orders: true }, ways).of(1, ways).plan(
+      const plan = faultsOf("delay=1s", { orders: true }, ways)(1).plan(
         1,
         latin1(message),
       );
@@ -463,7 +455,7 @@ describe("what faults make of bytes", () => {
   /** What is sent instead of a reply, and which faults are reported. */
   function sent(asked: string, reply: string | undefined, seed = 1) {
     const reported: string[] = [];
-    const plan = faultsOf(asked, { seed }).of(1, TCP).plan(1, new Uint8Array());
+    const plan = faultsOf(asked, { seed })(1).plan(1, new Uint8Array());
     const bytes = reply === undefined ? undefined : latin1(reply);
     const all = applyReplyFaults(bytes, plan, ({ request }) => reported.push(request));
     return [all.map(text), reported];
@@ -517,11 +509,11 @@ describe("what faults make of bytes", () => {
   });
 });
 
-describe("Random", () => {
+describe("randomOf", () => {
   it("makes the same choices for the same seed in every version", () => {
     const choices = (...seeds: number[]) => {
-      const random = new Random(...seeds);
-      return Array.from({ length: 6 }, () => random.below(1_000_000));
+      const random = randomOf(...seeds);
+      return Array.from({ length: 6 }, () => Math.floor(random() * 1_000_000));
     };
     assertEquals(choices(1, 2, 3), [701303, 26611, 748022, 587358, 163720, 817558]);
     const chosen = (share: string) => {
@@ -534,9 +526,9 @@ describe("Random", () => {
   });
 
   it("is even", () => {
-    const random = new Random(1, 2);
+    const random = randomOf(1, 2);
     const counts = new Array(10).fill(0);
-    for (let round = 0; round < 10_000; round++) counts[random.below(10)]++;
+    for (let round = 0; round < 10_000; round++) counts[Math.floor(random() * 10)]++;
     // 1,000 each, with a standard deviation of 30.
     for (const count of counts) assert(Math.abs(count - 1000) <= 120, `${counts}`);
   });

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Faults } from "../../lib/faults/faults.ts";
+import { ConnectionFaults, Faults } from "../../lib/faults/faults.ts";
 import type { FaultSupport } from "../../lib/faults/grammar.ts";
 import { FaultyConn } from "../../lib/faults/faulty_conn.ts";
 import type { ServerConn } from "../../lib/net/conn.ts";
@@ -14,7 +14,7 @@ const SUPPORT: FaultSupport = { transport: "tcp", resets: true, up: "tcp" };
 /** Reads the faults of a connection; an empty text is none. */
 const faultsOf = (text: string) => {
   const faults = text === "" ? new Faults([]) : Faults.read(text);
-  return faults.of(1, SUPPORT).planStream();
+  return new ConnectionFaults(faults, SUPPORT, 1).planStream();
 };
 
 /** A connection with faults, whose reads and writes last until the test ends them. */
