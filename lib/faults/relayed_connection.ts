@@ -72,10 +72,10 @@ export class RelayedConnection<State = unknown> {
    * @throws {ConnectError} unless it was cut meanwhile
    */
   async connect(server: Endpoint): Promise<void> {
-    let isLate = false;
-    const cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort(isLate = true));
+    this.#cancel = timeLimit(CONNECT_LIMIT, () => this.#abort.abort());
     try {
       const conn = await connectSocket(server, this.signal);
+      this.#cancel();
       conn.setNoDelay();
       if (this.signal.aborted) conn.close(); // it was cut meanwhile
       this.signal.throwIfAborted();
@@ -84,14 +84,12 @@ export class RelayedConnection<State = unknown> {
       );
     } catch (error) {
       if (this.#state === "over") throw error; // it was cut
-      if (error instanceof Deno.errors.ConnectionRefused) this.reset();
-      this.cut("failed");
-      const why = isLate
+      const why = this.signal.aborted
         ? `no answer within ${CONNECT_LIMIT / 1000}s`
         : describeConnectError(error, server).replace(/--(host and --port|host|unix)/, "--to");
+      if (error instanceof Deno.errors.ConnectionRefused) this.reset();
+      this.cut("failed");
       throw new ConnectError(formatEndpoint(server), why, error);
-    } finally {
-      cancel();
     }
   }
 
@@ -121,12 +119,17 @@ export class RelayedConnection<State = unknown> {
 
   /** Resets both connections. */
   reset(): void {
-    this.#close("reset", (side) => (side.reset ?? side.close).call(side));
+    this.cut("reset", (side) => (side.reset ?? side.close).call(side));
   }
 
   /** Closes both connections at once; a second time does nothing. */
-  cut(ending: RelayEnding): void {
-    this.#close(ending, close);
+  cut(ending: RelayEnding, closes: (side: Side) => void = close): void {
+    if (this.#state === "over") return;
+    this.#state = "over";
+    this.#ending ??= ending;
+    this.#cancel();
+    this.#sides.forEach(closes);
+    this.#abort.abort(); // afterwards: it would close the connection to the server
   }
 
   /** Ends it once it is at rest: a client that waits for the server goes on waiting. */
@@ -179,14 +182,5 @@ export class RelayedConnection<State = unknown> {
     if (this.#halfClosed.has(side)) return;
     this.#halfClosed.add(side);
     await side.closeWrite();
-  }
-
-  #close(ending: RelayEnding, closes: (side: Side) => void): void {
-    if (this.#state === "over") return;
-    this.#state = "over";
-    this.#ending ??= ending;
-    this.#cancel();
-    this.#sides.forEach(closes);
-    this.#abort.abort(); // afterwards: it would close the connection to the server
   }
 }
