@@ -167,17 +167,15 @@ export function applyReplyFaults(
   if (error !== undefined) return [errorReply(error)];
   if (reply === undefined) return [];
   let bytes = reply;
-  let times = 1;
   for (const fault of faults) {
     if (FAULTS[fault.name].on !== "reply") continue;
     report(fault);
     if (fault.name === "drop") return [];
-    if (fault.name === "twice") times = 2;
     if (fault.name === "error") bytes = errorReply(fault.text);
     if (fault.name === "corrupt") bytes = corrupted(bytes, fault.bytes, random);
     if (fault.name === "noise") bytes = new Uint8Array(fault.bytes).map(() => random() * 256);
   }
-  return Array.from({ length: times }, () => bytes);
+  return find(faults, "twice") ? [bytes, bytes] : [bytes];
 }
 
 /** Copies bytes and changes some of them. An LF stays, and none comes: there are as many lines. */
@@ -186,12 +184,8 @@ function corrupted(bytes: Uint8Array, count: number, random: Random): Uint8Array
   return bytes.map((byte) => {
     if (byte === LF || random() * left-- >= count) return byte;
     count--;
-    return otherThan(byte, random);
+    let other = byte; // no CR either: it would be taken for a part of the ending
+    while ([byte, LF, CR].includes(other)) other = (byte + 1 + Math.floor(random() * 255)) % 256;
+    return other;
   });
-}
-
-/** Another byte; no CR either, which would be taken for a part of the ending. */
-function otherThan(byte: number, random: Random): number {
-  const other = (byte + 1 + Math.floor(random() * 255)) % 256;
-  return other === LF || other === CR ? otherThan(byte, random) : other;
 }

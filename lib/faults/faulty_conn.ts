@@ -95,10 +95,9 @@ export class FaultyConn extends WrappedConn {
     const count = await this.conn.read(into.subarray(0, Math.ceil(room / TICKS)));
     this.#hasEnded = count === null;
     const limit = find(this.plan.faults, "read"); // of the faults that are in force by then
-    if (limit === undefined) return count;
-    if (this.#nextRead === 0 && count !== null) this.report(limit);
-    const from = Math.max(performance.now(), this.#nextRead);
-    this.#nextRead = from + (count ?? 0) / limit.bytes * 1000;
+    if (limit === undefined || count === null) return count;
+    if (this.#nextRead === 0) this.report(limit);
+    this.#nextRead = Math.max(performance.now(), this.#nextRead) + count / limit.bytes * 1000;
     return count;
   }
 

@@ -21,24 +21,20 @@ interface Row {
 /** The longest noise, in bytes: it is made at once. */
 const MAX_NOISE = 1_000_000;
 
-type Bytes = { readonly bytes: number };
-type Pause = { readonly pause: number };
-type Reset = { readonly reset: boolean };
-
 const atLeastOne = (text: string): number => size(text) || mustBe("1 byte or more");
 const none = (): Record<never, never> => ({});
 const words = (text: string): { text: string } => ({ text });
-const pause = (text: string): Pause => ({ pause: duration(text) });
-const bytes = (text: string): Bytes => ({ bytes: text === "" ? 0 : size(text) });
-const some = (text: string): Bytes => ({ bytes: atLeastOne(text || "1") });
-const noise = (text: string): Bytes =>
+const pause = (text: string): { pause: number } => ({ pause: duration(text) });
+const bytes = (text: string): { bytes: number } => ({ bytes: text === "" ? 0 : size(text) });
+const some = (text: string): { bytes: number } => ({ bytes: atLeastOne(text || "1") });
+const noise = (text: string): { bytes: number } =>
   size(text) <= MAX_NOISE ? bytes(text) : mustBe(`at most ${MAX_NOISE} bytes`);
-const life = (text: string): Pause & Reset => {
+const life = (text: string): { pause: number; reset: boolean } => {
   return { ...pause(text.replace(/\/reset$/, "")), reset: text.endsWith("/reset") };
 };
-const refusal = (text: string): Reset =>
+const refusal = (text: string): { reset: boolean } =>
   /^(reset)?$/.test(text) ? { reset: text !== "" } : mustBe("reset, or be left out");
-const slices = (text: string): Bytes & Pause => {
+const slices = (text: string): { bytes: number; pause: number } => {
   const [bytes = "", time = "1ms"] = text.split(/\/([^]*)/);
   return { bytes: atLeastOne(bytes), ...pause(time) };
 };

@@ -129,11 +129,9 @@ export class Program implements AsyncDisposable {
    */
   async type(input: string | Uint8Array, wait: Wait = {}): Promise<void> {
     const bytes = typeof input === "string" ? new TextEncoder().encode(input) : input;
-    const problem = "before everything was typed";
-    await this.#untilRead(
-      this.#input.write(bytes).catch(() => this.#fail("its input", problem)),
-      wait,
-    );
+    const written = this.#input.write(bytes)
+      .catch(() => this.#fail("its input", "before everything was typed"));
+    await this.#untilRead(written, wait);
   }
 
   /** Closes its standard input once everything typed is written. */
