@@ -93,8 +93,8 @@ const ALL: Selection = () => true;
 /** A value in quotes, which may hold commas and spaces. */
 const QUOTED = String.raw`"(?:\\[^]|[^"\\])*"`;
 /** The end of a fault: `@MESSAGES`, `@cCONNECTIONS` or both, in either order. */
-const SELECTIONS = String.raw`(@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c))|)(@[^@]*|)`;
-const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?${SELECTIONS}$`);
+const SELECTIONS = String.raw`(?:@[\d.%]+(?=@c)|@c[\d.%]+(?=@(?!c)))?(?:@[^@]*)?`;
+const FAULT = new RegExp(`^(up:)?([^=]*?)(?:=(?:(${QUOTED})|([^]*?)))?(${SELECTIONS})$`);
 const SELECTION = /^@c?(?:(\d+(?:\.\d+)?)%|(\d+)(?:\.\.(\d*))?)$/;
 /** A fault, up to the next comma outside quotes. */
 const ITEM = new RegExp(`([^=,]*(?:=${QUOTED})?[^,]*),`, "g");
@@ -119,11 +119,9 @@ export function readFaults(text: string): Fault[] {
 }
 
 function readFault(item: string): Fault {
-  const [, up, name = "", quoted, plain, first = "", last = ""] = FAULT.exec(item) ?? [];
-  const at = first + last;
-  const select = (kind: RegExp) => readSelection([first, last].find((one) => kind.test(one)));
-  const messages = select(/^@(?!c)/);
-  const connections = select(/^@c/);
+  const [, up, name = "", quoted, plain, at = ""] = FAULT.exec(item) ?? [];
+  const messages = readSelection(/@(?!c)[^@]*/.exec(at)?.[0]);
+  const connections = readSelection(/@c[^@]*/.exec(at)?.[0]);
   const value = quoted?.slice(1, -1).replace(/\\(["\\])/g, "$1") ?? plain;
   const row = Object.hasOwn(FAULTS, name) ? FAULTS[name as FaultName] as Row : undefined;
   const form = row?.value ?? "";
@@ -205,7 +203,6 @@ export function describeUnsupported(fault: Fault, support: FaultSupport, isOrder
     `choose among ${NAMES.filter((name) => kinds.includes(FAULTS[name].on)).join(", ")}`;
   const isUdp = transport === "udp";
   const isUnix = (isUp ? up : transport) === "unix";
-  const isLong = name === "noise" && fault.bytes > MAX_DATAGRAM;
   const alone = name === "life" ? request.replace("/reset", "") : "refuse";
   // deno-fmt-ignore
   return firstOf([
@@ -216,7 +213,7 @@ export function describeUnsupported(fault: Fault, support: FaultSupport, isOrder
     [up && on === "reply", `a relay has no messages: ${among("time", "bytes", "connection")}`],
     [isUdp && (on === "bytes" || on === "connection"), `a datagram knows no ${name}: ${among("reply", "time")}`],
     [isUdp && connections !== ALL, "datagrams have no connections: leave out @c"],
-    [isUdp && isLong, `a datagram has no room for that: at most ${MAX_DATAGRAM} bytes`],
+    [isUdp && name === "noise" && fault.bytes > MAX_DATAGRAM, `a datagram has no room for that: at most ${MAX_DATAGRAM} bytes`],
     [isReset(fault) && isUnix, `a Unix socket knows no reset: choose cut, or ${alone} alone`],
     [isReset(fault) && !resets, "for a reset, pass listeners that `listen` opens with `resets: true`"],
   ]);
