@@ -154,13 +154,10 @@ export class FaultyConn extends WrappedConn {
   }
 
   /** Waits before end-of-file is sent, if the connection is stalled or a fault delays its end. */
-  beforeEnd(): Promise<void> {
-    if (this.state === "stalled") return this.#endDelay ??= sleep(STALL, this.#stoppable.signal);
-    if (this.#endDelay === undefined && this.hold !== undefined && this.state === "open") {
-      this.report(this.hold);
-      this.#endDelay = sleep(this.hold.pause, this.#stoppable.signal);
-    }
-    return this.#endDelay ?? Promise.resolve();
+  async beforeEnd(): Promise<void> {
+    const pause = this.state === "stalled" ? STALL : this.hold?.pause;
+    if (this.hold && this.#endDelay === undefined) this.report(this.hold); // unless it is stalled
+    if (pause !== undefined) await (this.#endDelay ??= sleep(pause, this.#stoppable.signal));
   }
 
   /** Reports a fault, unless it would come after the end. */
