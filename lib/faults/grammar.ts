@@ -138,15 +138,11 @@ function readFault(item: string): Fault {
     [isMoved && (name !== "refuse" || connections !== ALL), `${name} can't choose messages: leave out ${quote(at)}, or write it as @c`],
   ]);
   if (why !== undefined) throw new RangeError(why);
+  const when = isMoved ? { messages: ALL, connections: messages } : { messages, connections };
+  const request = item.slice(0, item.length - at.length);
+  const common = { name, request, at, isUp: up !== undefined, ...when };
   try {
-    return {
-      name,
-      at,
-      request: item.slice(0, item.length - at.length),
-      isUp: up !== undefined,
-      ...isMoved ? { messages: ALL, connections: messages } : { messages, connections },
-      ...row?.read(value ?? ""),
-    } as Fault;
+    return { ...common, ...row?.read(value ?? "") } as Fault;
   } catch (error) {
     throw new RangeError(`the value of ${name} ${(error as Error).message}`);
   }

@@ -6,6 +6,9 @@ import type { Wait } from "./time_limit.ts";
 
 export { program };
 
+/** What a server prints once it listens, as text or as JSON. */
+const READY = /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/;
+
 /** A server that has printed where it listens. */
 export class ServerProgram extends Program {
   /** Its port; 0 for a Unix socket. */
@@ -39,10 +42,7 @@ export async function startServer(
   const end = has("--until-eof") || has("--") ? [] : ["--until-eof"];
   const command = [...program("server", args), ...where, ...grace, ...end, ...args];
   const server = new ServerProgram(command, quiet(options));
-  const [, port, jsonPort] = await server.until(
-    /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/,
-    options,
-  ).catch(async (error) => {
+  const [, port, jsonPort] = await server.until(READY, options).catch(async (error) => {
     await server.close();
     throw error;
   });
