@@ -1,6 +1,6 @@
 /** A server that does what a test says: what no good server does. */
 
-import type { Conn } from "../net/conn.ts";
+import { close, type Conn, type Listener, type ServerConn } from "../net/conn.ts";
 import { text } from "./wire.ts";
 
 /** Serves one connection. An error that it throws ends that connection and nothing else. */
@@ -44,13 +44,13 @@ export class FakeServer implements AsyncDisposable {
   /** The port that it listens on. */
   readonly port: number;
   readonly #listener;
-  readonly #conns = new Set<Deno.Conn>();
+  readonly #conns = new Set<ServerConn>();
   readonly #done: Promise<void>;
 
   private constructor(readonly handler: ConnHandler, readonly keepOpen: boolean, port: number) {
     this.#listener = Deno.listen({ hostname: "127.0.0.1", port });
     this.port = this.#listener.addr.port;
-    this.#done = this.#serve();
+    this.#done = acceptAll(this.#listener, (conn) => this.#serve(conn));
   }
 
   /**
@@ -65,18 +65,14 @@ export class FakeServer implements AsyncDisposable {
   /** Stops listening and closes all connections. */
   async close(): Promise<void> {
     this.#listener[Symbol.dispose]();
-    for (const conn of this.#conns) conn[Symbol.dispose]();
+    this.#conns.forEach(close);
     await this.#done;
   }
 
   /** Closes it. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
-  /** Serves the next connection, and meanwhile those after it. */
-  async #serve(): Promise<void> {
-    const conn = await this.#listener.accept().catch(() => null);
-    if (conn === null) return;
-    const others = this.#serve();
+  async #serve(conn: ServerConn): Promise<void> {
     this.#conns.add(conn);
     const read = async (into: Uint8Array) => {
       const count = await conn.read(into);
@@ -84,7 +80,13 @@ export class FakeServer implements AsyncDisposable {
       return count;
     };
     await this.handler({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
-    if (!this.keepOpen) conn[Symbol.dispose]();
-    await others;
+    if (!this.keepOpen) close(conn);
   }
+}
+
+/** Serves the next connection of a listener, and meanwhile those after it, until it is closed. */
+export async function acceptAll(listener: Listener, serve: (conn: ServerConn) => Promise<void>) {
+  const conn = await listener.accept().catch((error) => error);
+  if (conn instanceof Deno.errors.BadResource) return; // other errors are of one connection
+  await Promise.all([acceptAll(listener, serve), conn instanceof Error || serve(conn)]);
 }

@@ -4,7 +4,9 @@ import { type ChooseFaults, Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import type { NetAddr } from "../net/address.ts";
-import { SocketConn, SocketListener } from "../net/node_socket.ts";
+import type { ServerConn } from "../net/conn.ts";
+import { SocketListener } from "../net/node_socket.ts";
+import { acceptAll } from "./fake_server.ts";
 
 /** The server that a proxy leads to. */
 export interface ProxyTarget {
@@ -103,7 +105,7 @@ export class Proxy implements AsyncDisposable {
     if (this.#isOn) return;
     this.#isOn = true;
     this.#listener = await SocketListener.open("127.0.0.1", this.port);
-    this.#serving = this.#serve(this.#listener);
+    this.#serving = acceptAll(this.#listener, (client) => this.#relay(client));
   }
 
   /** Closes all connections at once. */
@@ -122,18 +124,11 @@ export class Proxy implements AsyncDisposable {
   /** Closes it. */
   readonly [Symbol.asyncDispose]: () => Promise<void> = this.close;
 
-  /** Relays the next connection, and meanwhile those after it. */
-  async #serve(listener: SocketListener): Promise<void> {
-    const client = await listener.accept().catch((error) => error);
-    if (client instanceof Deno.errors.BadResource) return; // other errors are of one connection
-    await Promise.all([this.#serve(listener), client instanceof SocketConn && this.#relay(client)]);
-  }
-
-  async #relay(client: SocketConn): Promise<void> {
+  async #relay(client: ServerConn): Promise<void> {
     const faults = this.#choose(++this.#accepted);
     const refuse = find(faults.list, "refuse");
-    if (refuse !== undefined) return refuse.reset ? client.reset() : client.close();
-    client.setNoDelay();
+    if (refuse !== undefined) return refuse.reset ? client.reset?.() : client.close();
+    client.setNoDelay?.();
     const connection = new RelayedConnection(client, faults);
     this.#connections.add(connection);
     // Where it can't connect, it has closed or reset the client.

@@ -6,7 +6,7 @@ import type { Wait } from "./time_limit.ts";
 
 export { program };
 
-/** What a server prints once it listens, as text or as JSON. */
+/** The line that a server prints once it listens, as text or as JSON. */
 const READY = /listening on .*?(?::(\d+))?\n|"event":"listening".*?(?:"port":(\d+))?\}/;
 
 /** A server that has printed where it listens. */

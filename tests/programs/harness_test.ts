@@ -25,6 +25,12 @@ import { sleep } from "../../lib/wait.ts";
 const PYTHON = `import time
 try: print("go", flush=True); time.sleep(60)
 except KeyboardInterrupt: print("bye"); raise`;
+/** Connects and resets, a few times. */
+const RESETS = `import socket, struct, sys
+for _ in range(9):
+    peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()`;
 /** Takes the first Ctrl-C for a key. */
 const RAW = `process.stdin.setRawMode(true).once("data", () => {
   process.stdin.setRawMode(false);
@@ -418,6 +424,16 @@ describe("where something is missing", denoOnly, () => {
       test.stdout,
       "false\nneeds no-program, which is not installed\nneeds cat, which is not installed\n",
     );
+  });
+});
+
+describe("a fake server", requires("python3"), () => {
+  it("goes on after connections that were reset before it accepted them", async () => {
+    await using server = FakeServer.start((conn) => conn.write(new Uint8Array([97])).then());
+    const args = ["-c", RESETS, `${server.port}`];
+    new Deno.Command("python3", { args }).outputSync(); // meanwhile, nothing is accepted
+    using wire = await Wire.dial(server.port);
+    assertEquals(await wire.rest(), "a");
   });
 });
 
