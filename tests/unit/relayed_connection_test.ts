@@ -6,6 +6,7 @@ import { RelayedConnection, type RelayEnding } from "../../lib/faults/relayed_co
 import type { ServerConn } from "../../lib/net/conn.ts";
 import { ConnectError } from "../../lib/net/errors.ts";
 import { FakeServer } from "../../lib/testing/fake_server.ts";
+import { requires } from "../../lib/testing/requires.ts";
 import { latin1, text } from "../../lib/testing/wire.ts";
 import { sleep } from "../../lib/wait.ts";
 
@@ -107,6 +108,29 @@ describe("a relayed connection", () => {
     await assertRejects(() => client.connect({ path: "/nowhere/x" }), ConnectError, why);
     assertEquals(log, ["close"]);
   });
+
+  it(
+    "is closed, with the reason, where the server does not answer in time",
+    requires("linux"),
+    async () => {
+      using full = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+      const { port } = full.addr;
+      const stop = new AbortController();
+      const others = Array.from(Array(4), () => Deno.connect({ port, signal: stop.signal }));
+      const settled = Promise.allSettled(others);
+      const { client, log } = open();
+      const { setTimeout } = globalThis;
+      const soon = (call: () => void, after?: number) =>
+        setTimeout(call, after === 8000 ? 50 : after);
+      Object.assign(globalThis, { setTimeout: soon });
+      const why = `cannot connect to 127.0.0.1:${port}: no answer within 8s`;
+      await assertRejects(() => client.connect({ port }), ConnectError, why)
+        .finally(() => Object.assign(globalThis, { setTimeout }));
+      assertEquals([log, client.signal.aborted], [["close"], true]);
+      stop.abort();
+      for (const other of await settled) if (other.status === "fulfilled") other.value.close();
+    },
+  );
 
   it("is not connected once it was cut", async () => {
     await using server = FakeServer.start(readAll);
