@@ -125,9 +125,8 @@ export class ConnectionFaults {
    * @param bytes the message, which may be an order
    */
   plan(message: number, bytes: Uint8Array): FaultPlan {
-    const { faults: { seed, orders }, support, number } = this;
-    const random = randomOf(seed, number, message);
-    const order = orders ? readOrder(bytes, support) : undefined;
+    const random = randomOf(this.faults.seed, this.number, message);
+    const order = this.faults.orders ? readOrder(bytes, this.support) : undefined;
     const faults = order?.faults ?? this.list.filter(({ messages }) => messages(message, random));
     const once = faults.filter((fault) => fault === find(faults, fault.name));
     return { message, random, ...order, faults: once };

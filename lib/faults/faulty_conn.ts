@@ -145,10 +145,9 @@ export class FaultyConn extends WrappedConn {
     const delay = find(faults, "delay");
     if (delay === undefined) return undefined;
     const value = drawDelay(delay, plan);
-    const isReply = message !== undefined;
-    const isNew = isReply || this.#due === 0 || delay.longest > delay.shortest;
-    if (isNew) this.report(delay, message, value);
-    if (isReply) return sleep(value, this.#pauses.signal); // its server keeps the order
+    // Of a stream, the first is reported, and each one that is drawn.
+    if (this.#due === 0 || delay.longest > delay.shortest) this.report(delay, message, value);
+    if (message !== undefined) return sleep(value, this.#pauses.signal); // its server keeps the order
     this.#due = Math.max(this.#due, performance.now() + value);
     return this.#sleepUntil(this.#due);
   }
