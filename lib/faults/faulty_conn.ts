@@ -42,7 +42,7 @@ export class FaultyConn extends WrappedConn {
   #pauses = new AbortController();
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed
-  #sent = 0; // under this plan
+  #sent = 0; // bytes of a stream, under this plan
   #delayed: Promise<void> | undefined; // settles when all delayed bytes are sent
   #delayedBytes = 0;
   #endDelay: Promise<void> | undefined;
@@ -167,13 +167,12 @@ export class FaultyConn extends WrappedConn {
   /** Sends bytes of the stream, or a reply, with the faults of its plan; returns how many. */
   protected async send(bytes: Uint8Array, plan: FaultPlan): Promise<number> {
     const pauses = this.#pauses;
-    const isReply = plan.message !== undefined; // whole, while a stream goes on
-    const before = isReply ? 0 : this.#sent;
     const end = endOf(plan.faults);
-    const room = end === undefined ? bytes.length : Math.max(0, end.bytes - before);
-    const sent = await this.#pace(bytes.subarray(0, room), plan, before);
+    const room = end === undefined ? bytes.length : Math.max(0, end.bytes - this.#sent);
+    const sent = await this.#pace(bytes.subarray(0, room), plan);
     if (plan === this.plan) this.#sent += sent;
-    if (end === undefined || !(isReply || sent === room)) return sent;
+    // A stream goes on until then; a reply is whole.
+    if (end === undefined || (plan.message === undefined && sent < room)) return sent;
     const wait = Math.min(this.#arrivesAt + BEFORE_RESET - performance.now(), LONGEST_WAIT);
     if (end.name === "reset" && wait > 0) await sleep(wait, pauses.signal);
     if (this.state !== "open" || this.#pauses !== pauses) return sent; // other faults are in force
@@ -184,14 +183,14 @@ export class FaultyConn extends WrappedConn {
   }
 
   /** Sends bytes in slices and at a rate, where that is asked for; returns how many. */
-  async #pace(bytes: Uint8Array, { faults, message }: FaultPlan, before: number): Promise<number> {
+  async #pace(bytes: Uint8Array, { faults, message }: FaultPlan): Promise<number> {
     const slice = find(faults, "slice");
     const rate = find(faults, "rate");
     const perStep = rate === undefined ? bytes.length : Math.ceil(rate.bytes / TICKS);
     // A slice is sent whole, unless that takes more than a second.
     const piece = Math.min(slice?.bytes ?? perStep, rate?.bytes ?? Infinity);
     const pauses = this.#pauses;
-    if (before === 0) {
+    if (this.#sent === 0) {
       this.#nextSlice = 0;
       for (const fault of [slice, rate]) if (fault && bytes.length > 0) this.report(fault, message);
     }
