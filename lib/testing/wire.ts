@@ -192,11 +192,10 @@ export class Wire implements Disposable {
  * @throws {TypeError} if a character is not a byte
  */
 export function latin1(text: string): Uint8Array<ArrayBuffer> {
-  const wrong = /[^\0-\xff]/u.exec(text)?.[0];
-  if (wrong === undefined) return new Uint8Array(Buffer.from(text, "latin1"));
-  throw new TypeError(
-    `${JSON.stringify(wrong)} is not a byte: send new TextEncoder().encode(text) for UTF-8`,
-  );
+  const wrong = /[^\0-\xff]/u.exec(text);
+  if (wrong === null) return new Uint8Array(Buffer.from(text, "latin1"));
+  const shown = JSON.stringify(wrong[0]);
+  throw new TypeError(`${shown} is not a byte: send new TextEncoder().encode(text) for UTF-8`);
 }
 
 /** Returns bytes as a text of as many characters. */
