@@ -3,7 +3,7 @@
 import { MAX_TIMER } from "../checks.ts";
 import { type ServerConn, WrappedConn } from "../net/conn.ts";
 import { sleep } from "../wait.ts";
-import { type ConnectionFaults, drawDelay, type FaultPlan, find } from "./faults.ts";
+import { drawDelay, type FaultPlan, find } from "./faults.ts";
 import type { Fault } from "./grammar.ts";
 
 /** After the peer half-closes, a stalled connection is kept open for this long, in ms. */
@@ -255,14 +255,8 @@ export class FaultyConn extends WrappedConn {
 export class ReplyConn extends FaultyConn {
   #isEnding = false; // one of them will end the connection: later messages have no faults
 
-  /** @param conn owned from here on */
-  constructor(conn: ServerConn, readonly faults: ConnectionFaults, owner: FaultyOwner) {
-    super(conn, faults.planStream(), owner);
-  }
-
-  /** Plans what happens to a message, by its number in the conversation, and to its reply. */
-  planReply(message: number, bytes: Uint8Array): FaultPlan {
-    const plan = this.faults.plan(message, bytes);
+  /** Returns what happens of a message's plan: of several that end the connection, the first does. */
+  begin(plan: FaultPlan): FaultPlan {
     if (this.#isEnding) return { ...plan, faults: [] };
     this.#isEnding = endOf(plan.faults) !== undefined;
     this.hold = find(plan.faults, "hold") ?? this.hold;

@@ -63,7 +63,7 @@ export class FaultInjector<State> {
 
   #converse(conn: ServerConn, config: ConversationConfig<State>, chosen?: ConnectionFaults) {
     if (chosen === undefined) return new Conversation(conn, config);
-    const faulty = new ReplyConn(conn, chosen, {
+    const faulty = new ReplyConn(conn, chosen.planStream(), {
       report: (...fault) => this.#report(conversation, ...fault),
       end: () => conversation.end(),
       reset() {
@@ -72,7 +72,7 @@ export class FaultInjector<State> {
       },
     });
     const handler: Handler<State> = (message, reply, client) => {
-      const plan = faulty.planReply(client.messages, message.bytes);
+      const plan = faulty.begin(chosen.plan(client.messages, message.bytes));
       const resumed = faulty.deaf(plan);
       if (resumed !== undefined) void conversation.pauseUntil(resumed);
       const done = config.handler(message, reply, client);
