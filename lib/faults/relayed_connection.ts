@@ -3,7 +3,7 @@
 import { type Addr, type Endpoint, formatEndpoint } from "../net/address.ts";
 import { close, type Conn, reader, type ServerConn } from "../net/conn.ts";
 import { ConnectError, describeConnectError } from "../net/errors.ts";
-import { connectSocket } from "../net/node_socket.ts";
+import { connectSocket, type SocketConn } from "../net/node_socket.ts";
 import { timeLimit } from "../wait.ts";
 import type { ConnectionFaults } from "./faults.ts";
 import { FaultyConn, type FaultyOwner } from "./faulty_conn.ts";
@@ -17,8 +17,8 @@ const LINGER = 2000;
 /** A connection is at rest when no byte has passed for this long, in ms. */
 const PAUSE = 50;
 
-/** One side of a relayed connection: some have faults. */
-type Side = Conn & Partial<Omit<FaultyConn, keyof Conn>>;
+/** One side of a relayed connection: some have faults, and some return bytes without a copy. */
+type Side = Conn & Partial<Pick<SocketConn, "take"> & Omit<FaultyConn, keyof Conn>>;
 
 /** The end of a relayed connection: by the client (`left`), the server (`done`), either's reset, or from here. */
 export type RelayEnding = "left" | "done" | "reset" | "idle" | "stopped" | "cut" | "failed";
@@ -157,9 +157,9 @@ export class RelayedConnection<State = unknown> {
 
   async #pump(from: Side, to: Side): Promise<void> {
     const isUp = from === this.#sides[0];
-    const read = reader(from, FIRST_READ, LARGEST_READ);
+    const take = from.take?.bind(from) ?? reader(from, FIRST_READ, LARGEST_READ);
     try {
-      for (let bytes; (bytes = await read()) !== null;) {
+      for (let bytes; (bytes = await take()) !== null;) {
         if (this.#state !== "open" || this.#halfClosed.has(to)) continue;
         this.#isAwaited = isUp;
         this.#activeAt = performance.now();

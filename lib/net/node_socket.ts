@@ -128,13 +128,17 @@ export class SocketConn implements ServerConn {
 
   /** Reads what has arrived; null at end-of-file. */
   async read(into: Uint8Array): Promise<number | null> {
+    const chunk = await this.take(into.length);
+    if (chunk !== null) into.set(chunk);
+    return chunk && chunk.length;
+  }
+
+  /** Returns at most `most` bytes that have arrived, without a copy; null at end-of-file. */
+  async take(most = Infinity): Promise<Uint8Array | null> {
     const { socket } = this;
     for (;;) {
-      const chunk = socket.read(Math.min(into.length, socket.readableLength) || undefined);
-      if (chunk !== null) {
-        into.set(chunk);
-        return chunk.length;
-      }
+      const chunk = socket.read(Math.min(most, socket.readableLength) || undefined);
+      if (chunk !== null) return chunk;
       if (socket.readableEnded) return null;
       if (socket.destroyed) throw this.#failure;
       if (this.#wake === undefined) { // not before the first read: until then, TLS may take the socket
