@@ -133,10 +133,9 @@ export class Measurement {
       opened: () => void this.tally.connects++,
       sent: (probe) => matcher.sent(probe),
       received: (line) => {
-        const now = performance.now();
-        const match = matcher.match(line, now);
+        const match = matcher.match(line, performance.now());
+        if (match.event === "reply") this.#answered(lane, match.duration);
         this.#report(lane, { ...match, bytes: line.length, data: line.slice() });
-        if (match.event === "reply") this.#answered(lane, now - match.duration, match.duration);
         this.#settled(lane);
         return this.#unwritten < MAX_UNWRITTEN ? undefined : this.#written;
       },
@@ -144,8 +143,8 @@ export class Measurement {
         const duration = performance.now() - probe.since;
         matcher.settle(probe, "answered");
         this.tally.connects++;
+        this.#answered(lane, duration);
         this.#report(lane, { event: "connection", seq: probe.seq, duration, ...steps });
-        this.#answered(lane, probe.since, duration);
         this.#settled(lane);
       },
       disconnected: (failure, silence) => {
@@ -154,13 +153,12 @@ export class Measurement {
           this.#complain(lane, failure);
           this.#report(lane, { event: "disconnected", reason: failure, silence });
         }
-        for (const probe of matcher.disconnect()) this.#lost(lane, probe, failure);
+        for (const probe of matcher.disconnect()) this.#lost(lane, probe, "cut", failure);
         this.#settled(lane);
       },
       unreachable: (probe, failure) => {
         this.#complain(lane, failure);
-        matcher.settle(probe, probe.state === "sent" ? "lost" : "cut");
-        this.#lost(lane, probe, failure);
+        this.#lost(lane, probe, probe.state === "sent" ? "lost" : "cut", failure);
         this.#settled(lane);
       },
       blocked: () => this.#complain(lane, BLOCKED),
@@ -178,13 +176,12 @@ export class Measurement {
   async run(signal: AbortSignal): Promise<void> {
     this.#begun = performance.now();
     for (const lane of this.#lanes) this.#idle.push(lane);
-    const release = onAbort(signal, this.#done.resolve);
+    onAbort(signal, this.#done.resolve);
     if (this.options.timeout > 0) this.#watch(this.options.timeout);
     try {
       this.#sendDue();
       await this.#done.promise;
     } finally {
-      release();
       this.#ended = performance.now();
       clearTimeout(this.#timer);
       this.#over.abort();
@@ -255,8 +252,7 @@ export class Measurement {
       const latest = performance.now() - timeout;
       const lanes = new Set<Lane>();
       for (let first; (first = this.#inFlight.first) !== undefined && first.at <= latest;) {
-        first.lane.matcher.settle(first.probe, "lost");
-        this.#lost(first.lane, first.probe, `no reply within ${timeout / 1000}s`);
+        this.#lost(first.lane, first.probe, "lost", `no reply within ${timeout / 1000}s`);
         this.#findOutages();
         lanes.add(first.lane);
       }
@@ -264,16 +260,17 @@ export class Measurement {
     }
   }
 
-  #answered(lane: Lane, since: number, duration: number): void {
-    this.timeline.record(since - this.#begun, duration);
+  #answered(lane: Lane, duration: number): void {
+    this.timeline.record(this.elapsed - duration, duration);
     this.trouble = undefined;
     if (lane === this.#complaint.lane) this.#complaint.sentence = "";
   }
 
-  #lost(lane: Lane, { seq, since }: Probe, reason?: string): void {
+  #lost(lane: Lane, probe: Probe, state: "lost" | "cut", reason?: string): void {
+    lane.matcher.settle(probe, state);
     this.trouble = reason ?? this.trouble;
-    this.timeline.record(since - this.#begun, Infinity);
-    this.#report(lane, { event: "lost", seq, reason });
+    this.timeline.record(probe.since - this.#begun, Infinity);
+    this.#report(lane, { event: "lost", seq: probe.seq, reason });
   }
 
   /**

@@ -69,7 +69,7 @@ export class ReplyMatcher {
   readonly #sent = new Queue<Probe>(isSettled);
   readonly #next = new Queue<Probe>((probe) => isSettled(probe) || probe.seq <= this.#last);
   readonly #answered = new Queue<Probe>();
-  readonly #lost = new Queue<Probe>();
+  readonly #lost = new Queue<Probe>(({ state }) => state === "late");
   #last = 0; // the highest number that a line was matched to
 
   /**
@@ -123,22 +123,18 @@ export class ReplyMatcher {
     if (!this.keys.areUnique) return;
     const settled = isLost ? this.#lost : this.#answered;
     settled.push(probe);
-    if (settled.length <= (isLost ? MAX_LOST : MAX_ANSWERED) / this.matchers) return;
-    const { seq, state: last } = settled.shift() as Probe;
-    if (!isLost || last !== "late") this.#byKey.delete(this.keys.keyOf(seq));
+    const isFull = settled.length > (isLost ? MAX_LOST : MAX_ANSWERED) / this.matchers;
+    const oldest = isFull ? settled.shift() : undefined;
+    if (oldest !== undefined) this.#byKey.delete(this.keys.keyOf(oldest.seq));
   }
 
   /**
-   * Gives up what was sent, since the connection is lost: no reply can come any more.
-   * @returns the messages given up
+   * Forgets what was sent, since the connection is lost: no reply can come any more.
+   * @returns the messages that are pending, oldest first
    */
-  disconnect(): Probe[] {
+  *disconnect(): Generator<Probe> {
     this.#byKey.clear();
-    const cut = [];
-    for (let probe; (probe = this.#sent.first) !== undefined; cut.push(probe)) {
-      this.settle(probe, "cut");
-    }
-    return cut;
+    for (let probe; (probe = this.#sent.shift()) !== undefined;) yield probe;
   }
 
   /** The oldest message in a line that is pending, or else one that is settled; none in a refusal. */
