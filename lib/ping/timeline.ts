@@ -12,7 +12,6 @@ export class Timeline {
   count = 0;
   /** The longest round trip, in ms. */
   worst = 0;
-  hasLosses = false;
   /** When the last reply came, or the last lost message was due, in ms since the start. */
   end = 0;
   #width = 1; // of a cell, in ms
@@ -24,11 +23,10 @@ export class Timeline {
    * @param duration in ms; Infinity for a loss
    */
   record(at: number, duration: number): void {
-    const isLoss = duration === Infinity;
+    const took = duration === Infinity ? 0 : duration;
     this.count++;
-    this.hasLosses ||= isLoss;
-    this.end = Math.max(this.end, isLoss ? at : at + duration);
-    if (!isLoss) this.worst = Math.max(this.worst, duration);
+    this.end = Math.max(this.end, at + took);
+    this.worst = Math.max(this.worst, took);
     for (; at >= this.#width * CELLS; this.#width *= 2) {
       this.#cells = this.#grouped(CELLS / 2, (cell) => cell / 2 | 0);
     }

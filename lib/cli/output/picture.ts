@@ -39,7 +39,8 @@ export function histogram(trips: RoundTrips, columns: number): string[] {
  */
 export function line(timeline: Timeline, columns: number): string | undefined {
   if (timeline.count < ENOUGH_FOR_LINE) return undefined;
-  const { worst, hasLosses, end } = timeline;
+  const { worst, end } = timeline;
+  const hasLosses = timeline.cells(1).includes(Infinity);
   const scale = ` █ ${digits(worst)} ms${hasLosses ? `, ${LOSS} lost` : ""}, ${span(end)}`;
   const room = Math.max(10, columns - scale.length);
   const cells = timeline.cells(Math.min(room, timeline.count));
