@@ -88,8 +88,7 @@ async function open(measurement: Measurement, signal: AbortSignal, context: Cont
     transport.open(await connect(where));
   });
   const opened = await status.during(Promise.allSettled(openings), connectingTo(where));
-  const failures = opened.filter((one) => one.status === "rejected");
-  if (failures.length === each.length) throw failures[0]?.reason;
+  if (opened.every((one) => one.status === "rejected")) await openings[0]; // throws its reason
   if (where.tls !== undefined) await sleep(ACKNOWLEDGED);
 }
 
