@@ -13,16 +13,7 @@ import { connectAttempts, datagrams } from "./transport.ts";
 
 /** Round trips at most, and the time for them in ms. */
 const COUNT = 10, TIME = 60;
-const OPTIONS = {
-  messages: [],
-  interval: 0,
-  count: COUNT,
-  timeout: TIME,
-  any: false,
-  connections: 1,
-  framing: "line" as const,
-  greeting: false,
-};
+const HOW = { any: false, messages: [], framing: "line", greeting: false } as const;
 
 /**
  * Warms up what carries messages. Connections in memory need no permission; without the permission
@@ -30,7 +21,7 @@ const OPTIONS = {
  */
 export async function warmUp(how: { udp: boolean; connect: boolean }, where: FamilyOptions) {
   const { state } = await Deno.permissions.query({ name: "net", host: "127.0.0.1" }); // no prompt
-  if (!how.udp && !how.connect) await measure((all) => new ConnTransport(all, echo, OPTIONS));
+  if (!how.udp && !how.connect) await measure((all) => new ConnTransport(all, echo, HOW));
   else if (state === "granted") await (how.udp ? warmUpDatagrams() : warmUpConnections(where));
 }
 
@@ -55,7 +46,8 @@ async function warmUpConnections({ hostname = "", tls }: FamilyOptions): Promise
 }
 
 async function measure(make: Parameters<Measurement["add"]>[0]): Promise<void> {
-  const measurement = new Measurement(OPTIONS, { report: () => Promise.resolve(), complain() {} });
+  const options = { ...HOW, interval: 0, count: COUNT, timeout: TIME, connections: 1 };
+  const measurement = new Measurement(options, { report: () => Promise.resolve(), complain() {} });
   measurement.add(make);
   await measurement.run(AbortSignal.timeout(TIME));
 }
