@@ -193,6 +193,5 @@ function describeOutage({ from, to, duration, lost }: Outage): string {
 
 /** The local time: `14:01:15.634`. */
 function timeOfDay(time: Date, digits: number): string {
-  const fraction = String(time.getMilliseconds()).padStart(3, "0").slice(0, digits);
-  return `${time.toTimeString().slice(0, 8)}.${fraction}`;
+  return time.toTimeString().slice(0, 8) + time.toISOString().slice(19, 20 + digits);
 }
