@@ -10,8 +10,6 @@ const REDRAW = 100, RESTORE = 25;
 /** Returns the text for so many columns; undefined: none. */
 type Look = (columns: number) => string | undefined;
 
-const encoder = new TextEncoder();
-
 /** Draws the line, on a terminal only. */
 export class StatusLine {
   #look: Look = () => undefined;
@@ -82,7 +80,7 @@ export class StatusLine {
   }
 
   #write(text: string): void {
-    this.stream.writeSync(encoder.encode(text));
+    this.stream.writeSync(new TextEncoder().encode(text));
   }
 }
 

@@ -86,15 +86,16 @@ function faultsLine({ faults = "", orders, seed }: Events["listening"]): string 
 }
 
 /** A connected client. */
-export interface Guest {
-  /** The address as it is printed; clients of a Unix socket, which have none, are numbered. */
-  readonly name: string;
+export class Guest {
   /** Milliseconds of `performance.now()` at which it connected. */
-  readonly start: number;
+  readonly start: number = performance.now();
   /** Bytes of its messages. */
-  bytes: number;
+  bytes = 0;
   /** Nothing is printed about it before its first byte. */
-  isHidden: boolean;
+  isHidden = true;
+
+  /** @param name the address as it is printed; clients of a Unix socket, which have none, are numbered */
+  constructor(readonly name: string) {}
 }
 
 /** A client of any server, also of one over UDP. */
@@ -167,8 +168,7 @@ export class Transcript {
   readonly callbacks = {
     onOpen: ({ addr, isHealthCheck }: Client): Guest | undefined => {
       if (this.options.quiet || isHealthCheck) return undefined;
-      const name = this.nameOf({ addr });
-      const guest = { name, start: performance.now(), bytes: 0, isHidden: true };
+      const guest = new Guest(this.nameOf({ addr }));
       if (this.#hidden) this.#hidden.set(addr, guest);
       else this.#show(guest);
       return guest;
