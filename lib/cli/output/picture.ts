@@ -39,12 +39,11 @@ export function histogram(trips: RoundTrips, columns: number): string[] {
  */
 export function line(timeline: Timeline, columns: number): string | undefined {
   if (timeline.count < ENOUGH_FOR_LINE) return undefined;
-  const { worst, end } = timeline;
-  const hasLosses = timeline.cells(1).includes(Infinity);
-  const scale = ` █ ${digits(worst)} ms${hasLosses ? `, ${LOSS} lost` : ""}, ${span(end)}`;
+  const losses = timeline.cells(1).includes(Infinity) ? `, ${LOSS} lost` : "";
+  const scale = ` █ ${digits(timeline.worst)} ms${losses}, ${span(timeline.end)}`;
   const room = Math.max(10, columns - scale.length);
   const cells = timeline.cells(Math.min(room, timeline.count));
-  return cells.map((trip) => block(trip, worst)).join("") + scale;
+  return cells.map((trip) => block(trip, timeline.worst)).join("") + scale;
 }
 
 /** Colours the crosses of a line red. */

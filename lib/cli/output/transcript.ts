@@ -178,9 +178,8 @@ export class Transcript {
     },
     onClose: (client: Conversation, reason: Ending): void => {
       const { state, idle, messages, bytes = 0, replied } = client;
-      if (state === undefined) return;
       if (reason !== "left" && reason !== "reset") this.#show(state);
-      if (state.isHidden) return;
+      if (state === undefined || state.isHidden) return;
       this.#clients--;
       const counts = replied === undefined ? { bytes: state.bytes } : { bytes, replied };
       const times = { duration: Math.round(performance.now() - state.start), idle };
