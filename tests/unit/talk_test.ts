@@ -123,13 +123,15 @@ describe("taking turns", () => {
       return isOver ? null : 5;
     });
     const replies: string[] = [];
-    const talking = talk(new Turns(conn, "auto"), pieces("a", "b"), {
+    const turns = new Turns(conn, "auto");
+    const talking = talk(turns, pieces("a", "b"), {
       onReply: (_reply, seq) => Promise.resolve(void replies.push(`${seq}`)),
       onUnsolicited: () => Promise.resolve(),
       waiting,
     });
     const timer = setTimeout(() => isOver = true, 3000);
-    await talking.finally(() => clearTimeout(timer));
+    await talking.finally(() => turns.peer.close());
+    clearTimeout(timer);
     assertEquals([replies, isOver], [["1", "2"], false]);
   });
 
