@@ -13,13 +13,12 @@ import { type BufferedConn, MAX_ADDED } from "../net/buffered_conn.ts";
 import type { Turns } from "./talk.ts";
 
 /**
- * So many bytes of messages may be in flight over UDP, counted as if all were as long as the next.
- * Messages of different lengths are less than 170 kB together. Linux drops datagrams that exceed
- * the server's receive buffer, by default 208 KiB with the system's own overhead.
+ * The most bytes of messages in flight over UDP. Linux drops datagrams that exceed the server's
+ * receive buffer, by default 208 KiB with the system's own overhead.
  */
-const IN_FLIGHT = 32768;
+const MAX_IN_FLIGHT = 65536;
 /** A shorter message counts as long as this, in bytes: at most 32 are in flight. */
-const MIN_COUNTED = IN_FLIGHT / 32;
+const MIN_COUNTED = MAX_IN_FLIGHT / 32;
 
 /**
  * Sends every line of the input, and reports every reply in the report's style. Where the replies
@@ -47,11 +46,13 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
   const framer = new Framer("line", MAX_MESSAGE);
   const { promise: failed, reject: fail } = Promise.withResolvers<never>();
   const inFlight: Promise<void>[] = [];
+  let bytesInFlight = 0;
 
   async function sendAll(): Promise<void> {
     for await (const message of messagesOf(input, framer)) {
-      const most = IN_FLIGHT / Math.max(message.length, MIN_COUNTED);
-      while (inFlight.length >= most) await inFlight[0];
+      const bytes = Math.max(message.length, MIN_COUNTED);
+      while (inFlight.length > 0 && bytesInFlight + bytes > MAX_IN_FLIGHT) await inFlight[0];
+      bytesInFlight += bytes;
       const before = inFlight.at(-1);
       const seq = turns.sent + 1;
       const isCrlf = isCopied && framer.ending.length === BY_CRLF.length;
@@ -60,7 +61,10 @@ async function filterDatagrams(turns: Turns, input: Input, report: Report): Prom
         if (reply && isErrorReply(reply)) throw new ErrorReply(new MessageView(reply));
         // The report adds LF.
         if (reply) await report.reply(isCrlf ? concat([reply, Uint8Array.of(CR)]) : reply, seq);
-      }).then(() => void inFlight.shift());
+      }).then(() => {
+        bytesInFlight -= bytes;
+        inFlight.shift();
+      });
       exchanged.catch(fail);
       inFlight.push(exchanged);
     }
@@ -120,7 +124,7 @@ export class Filter {
     const watched = { read: (into: Uint8Array) => this.#readInput(input, into) };
     for await (const message of messagesOf(watched, framer)) {
       const { ending } = framer;
-      // A last line without LF gets one. After a CR that is CRLF, or the CR would be taken for data.
+      // A last line without LF gets one; after a CR it gets CRLF, or the CR would be part of the ending.
       const added = message.at(-1) === CR ? BY_CRLF : BY_LF;
       const sentEnding = ending.length > 0 ? ending : added;
       const isAuto = this.framing === "auto";
@@ -142,8 +146,8 @@ export class Filter {
   /** Reads the input; rejects if the server closes the connection meanwhile. */
   async #readInput(input: Input, into: Uint8Array): Promise<number | null> {
     const reading = input.read(into);
-    while (await Promise.race([reading, this.conn.more()]) === true);
-    if (await isPending(reading, 0)) throw this.conn.endError(); // else the input has ended too
+    while (await Promise.race([reading, this.conn.more()]) === true); // until either of them ends
+    if (await isPending(reading, 0)) throw this.conn.endError(); // else there is input, or its end
     return await reading;
   }
 

@@ -59,7 +59,7 @@ export async function talk(turns: Turns, source: Messages, options: TalkOptions)
   }
 }
 
-/** The most reads after which a server that never stops sending is not waited for. */
+/** So many reads are waited for at most: a server may never stop sending. */
 const MAX_READS = 50;
 
 /** Takes turns over a connection, or over UDP, which loses messages. */
@@ -86,7 +86,7 @@ export class Turns {
   /** Waits until what was received is reported, so that it is not taken for the reply to the next message. */
   async settle(): Promise<void> {
     const { server } = this;
-    if (server instanceof DatagramPeer) return; // only replies are reported
+    if (server instanceof DatagramPeer) return; // over UDP, only replies are reported
     const end = server.reads + MAX_READS;
     let last: unknown;
     while (last !== this.#reporting && server.reads < end) {
@@ -114,7 +114,7 @@ export class Turns {
     const { peer } = this;
     if (peer instanceof DatagramPeer) return await new Promise(() => {});
     for (;;) {
-      const { bytes } = await peer.receive().finally(() => this.#reporting); // of the reply before it
+      const { bytes } = await peer.receive().finally(() => this.#reporting); // the reply before it is reported first
       await (this.#reporting = onUnsolicited(bytes));
     }
   }

@@ -36,9 +36,9 @@ export class FaultyConn extends WrappedConn {
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
   protected hold: Fault<"hold"> | undefined;
-  /** Delays that a stop ends too. */
+  /** Ends the delays that a stop ends, and so do the connection's end and a change of the plan. */
   #stoppable = new AbortController();
-  /** Delays that the connection's end and other faults end. */
+  /** Ends the other delays: at the connection's end, and when the plan changes. */
   #pauses = new AbortController();
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed

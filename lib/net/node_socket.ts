@@ -141,7 +141,7 @@ export class SocketConn implements ServerConn {
       if (chunk !== null) return chunk;
       if (socket.readableEnded) return null;
       if (socket.destroyed) throw this.#failure;
-      if (this.#wake === undefined) { // not before the first read: until then, TLS may take the socket
+      if (this.#wake === undefined) { // only now: before the first read, TLS may take the socket
         for (const event of ["readable", "end", "close"]) socket.on(event, () => this.#wake?.());
       }
       await new Promise<void>((resolve) => this.#wake = resolve);

@@ -6,7 +6,7 @@ import { isPending } from "../wait.ts";
 /** The most bytes of a socket's path. */
 const LONGEST_PATH = 107;
 export const PATH_TOO_LONG: string = `a socket's path has at most ${LONGEST_PATH} bytes`;
-/** Milliseconds to wait for another server that is claiming the path: it may be stopped. */
+/** Milliseconds to wait for another server that is claiming the path: it may be suspended. */
 const LOCK_TIMEOUT = 2000;
 
 /**
@@ -54,19 +54,19 @@ export async function takePath(path: string): Promise<Listener> {
 function movedTo(path: string, listener: Deno.UnixListener): Listener {
   const addr = { transport: "unix", path } as const;
   const { dev, ino } = Deno.lstatSync(path);
-  // The runtime gives the name that was bound, and null for the client's. Each client has its own
-  // object, by which it is distinguished from the others.
+  // The runtime gives the name that was bound, and null for the client's. Each client gets its own
+  // object, which distinguishes it from others.
   const ends = () => ({ localAddr: { value: addr }, remoteAddr: { value: { ...addr, path: "" } } });
   return {
     ...wrapListener(listener, (conn) => Object.defineProperties(conn, ends())),
     addr,
     close() {
-      listener.close(); // throws if it is closed: another file may have the same number then
+      listener.close(); // throws if it was closed before: another file may have the same number now
       try {
         const file = Deno.lstatSync(path);
         if (dev === file.dev && ino === file.ino) Deno.removeSync(path);
       } catch {
-        // It is gone; or may not be removed: the next server replaces it.
+        // It is gone, or can't be removed: the next server replaces it.
       }
     },
   };

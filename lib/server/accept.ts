@@ -28,17 +28,17 @@ type Begin = () => void | Promise<void>;
 
 /** The steps before a conversation that are in progress: handshake, PROXY header, `verify`. */
 export class Admissions {
-  readonly #unsettled = new Set<(reason: Error) => void>(); // give one up each, the oldest first
+  readonly #unsettled = new Set<(reason: Error) => void>(); // each gives up one, the oldest first
   /** The number in progress. */
   size = 0;
 
   /**
    * @param limit the time limit, in ms
-   * @param most admissions in progress; one more, and the oldest is given up
+   * @param most admissions whose steps are in progress; one more, and the oldest is given up
    */
   constructor(readonly limit: number, readonly most: number) {}
 
-  /** Gives up those that wait for more than a free slot, the oldest first, until `left` are left. */
+  /** Gives up those whose steps are in progress, the oldest first, until `left` of them are left. */
   giveUp(reason: string, left = 0): void {
     for (const giveUp of this.#unsettled) {
       if (this.#unsettled.size <= left) return;
@@ -49,8 +49,8 @@ export class Admissions {
 
   /**
    * Takes the steps of one client's admission.
-   * @param steps resolves to what comes then, unless the client was turned away. That has no time
-   *   limit, since it may wait for a slot, and can't be given up
+   * @param steps resolves to what begins the conversation, unless the client was turned away. That
+   *   has no time limit, since it may wait for a slot, and can't be given up
    * @throws {Error} the error of a step, or the reason why it was given up
    */
   async admit(steps: Promise<Begin | void>): Promise<void> {
@@ -60,7 +60,7 @@ export class Admissions {
     this.size++;
     try {
       const begin = await inTime(steps, this.limit, tooSlow(this.limit), givenUp);
-      if (!this.#unsettled.delete(giveUp)) await givenUp; // just now
+      if (!this.#unsettled.delete(giveUp)) await givenUp; // in the same turn: throws the reason
       await begin?.();
     } finally {
       this.#unsettled.delete(giveUp);
@@ -76,7 +76,7 @@ export function tooSlow(limit: number = ADMISSION_LIMIT): string {
 
 /** For so many milliseconds, clients are only accepted while more connect. */
 const ACCEPT_FIRST = 500;
-/** After that, so many conversations begin per turn of the event loop. */
+/** Then, so many conversations begin per turn of the event loop. */
 const PER_TURN = 64;
 
 /**

@@ -13,7 +13,7 @@ import { type Failure, LateReply, ReplyBuffer } from "./reply.ts";
  */
 const CROWD = 1024;
 const COPIED = 512;
-/** The most bytes of pushes that may be unsent. */
+/** While so many bytes of pushes are unsent, no more are queued. */
 const MAX_PUSHED = 65536;
 /** The limits of unsent replies, by number and in bytes. Once as many are unsent, no further message is read. */
 const MAX_REPLIES = 1024;
@@ -56,12 +56,12 @@ export class Outbox {
   readonly framing: CustomFraming | undefined;
   #ready: ReplyBuffer | undefined; // replies that the read loop will write
   #taken: ReplyBuffer | undefined; // those that it is writing
-  readonly #late: LateReply[] = []; // the first reply that is not ready, and those after it
+  readonly #late: LateReply[] = []; // replies that wait for an earlier one or their handler, oldest first
   readonly #queue: Queued[] = []; // unsent, including those being written
   #queuedReplies = 0;
   readonly #unsent = { reply: 0, push: 0 }; // bytes, also of late replies
   #change: PromiseWithResolvers<void> | undefined;
-  /** True once all output was given up: the connection is closed. */
+  /** True once all unsent output was given up: the connection is closed. */
   isOver = false;
 
   constructor(
@@ -245,7 +245,7 @@ export class Outbox {
         this.owner.failed(result?.error);
       }
     }
-    this.wake(); // the next message may be handled, though its reply is not ready
+    this.wake(); // another message may be handled, even if nothing was queued
   }
 
   /** Gives up the late replies. */
@@ -265,7 +265,7 @@ export class Outbox {
   async #drain(): Promise<void> {
     const queue = this.#queue;
     try {
-      await undefined; // output of the same turn is written at once
+      await undefined; // the output of one turn is written by one call
       while (queue.length > 0 && !this.isOver) {
         while (this.writing !== undefined) await this.writing;
         const batch = queue.slice(0, this.config.separate ? 1 : queue.length);
