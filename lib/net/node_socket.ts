@@ -59,7 +59,7 @@ export class SocketListener implements Listener {
   /** Stops accepting, and resets the connections that wait. */
   close(): void {
     this.server.close();
-    for (const socket of this.#waiting.splice(0)) socket.resetAndDestroy();
+    for (const socket of this.#waiting.splice(0)) new SocketConn(socket, this.addr).reset();
     this.#change?.resolve();
   }
 
@@ -169,11 +169,12 @@ export class SocketConn implements ServerConn {
     this.socket.setKeepAlive(true);
   }
 
-  /** Closes the connection with a reset. */
+  /** Closes the connection, with a reset where there can be one: a Unix socket has none. */
   reset(): void {
     const { socket } = this;
     // During a half-close the system resets nothing, and in Node the descriptor would stay open.
-    if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+    const isEnding = socket.writableEnded && !socket.writableFinished;
+    if (isEnding || this.localAddr.transport === "unix") socket.destroy();
     else socket.resetAndDestroy();
   }
 

@@ -268,6 +268,17 @@ describe("over Unix sockets", requires("unix sockets"), () => {
     const buffer = new Uint8Array(10);
     assertEquals(text(buffer.subarray(0, await client.read(buffer) ?? 0)), "bye");
   });
+
+  it("closes the server's, which can't be reset, when the client resets its connection", async () => {
+    const folder = await Deno.makeTempDir({ prefix: "readback-" });
+    await using setting = await Setting.start({}, { path: `${folder}/behind` });
+    const [client, server] = await setting.pair();
+    client.send("a");
+    await server.gets(1);
+    client.socket.resetAndDestroy();
+    assertEquals(await server.ends(), ["a", "eof"]);
+    assertEquals((await setting.reported(2))[1], "reset 0 1 0");
+  });
 });
 
 describe("over TLS", requires("openssl"), () => {
