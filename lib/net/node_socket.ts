@@ -116,6 +116,7 @@ export class SocketConn implements ServerConn {
   readonly remoteAddr: Addr;
   readonly localAddr: Addr;
   #wake: (() => void) | undefined; // called when there is input, or an end
+  readonly #pending = new Set<(error: unknown) => void>();
 
   /** @param own the address of a Unix socket, which the kernel does not give */
   constructor(readonly socket: Socket, own?: Addr) {
@@ -124,6 +125,7 @@ export class SocketConn implements ServerConn {
     this.localAddr = isUnix ? own : tcp(socket.localAddress, socket.localPort);
     this.remoteAddr = isUnix ? { ...own, path: "" } : tcp(socket.remoteAddress, socket.remotePort);
     socket.on("error", () => {}); // reads and writes report it
+    socket.on("close", () => this.#pending.forEach((giveUp) => giveUp(this.#failure)));
   }
 
   /** Reads what has arrived; null at end-of-file. */
@@ -195,10 +197,9 @@ export class SocketConn implements ServerConn {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     if (socket.errored) throw new Deno.errors.BrokenPipe("the connection is broken");
     if (socket.destroyed) throw closed();
-    const giveUp = () => reject(this.#failure);
-    socket.once("close", giveUp);
+    this.#pending.add(reject);
     start((error) => error ? reject(asDenoError(error)) : resolve());
-    await promise.finally(() => socket.off("close", giveUp));
+    await promise.finally(() => this.#pending.delete(reject));
   }
 }
 

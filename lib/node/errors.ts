@@ -8,6 +8,7 @@ const NAMES =
 const errors = Object.fromEntries(NAMES.map((name) => {
   class DenoError extends Error {}
   DenoError.prototype.name = name;
+  Object.defineProperty(DenoError, "name", { value: name }); // node:assert prints it
   return [name, DenoError];
 })) as unknown as typeof Deno.errors;
 

@@ -72,9 +72,12 @@ function bytesOf(first: number): number {
 
 /** Returns an event as a JSON object on one line; bytes become text, with unprintable ones escaped. */
 export function asJson({ event, ...fields }: { readonly event: string }, now: Date): string {
-  const shown = (_: string, value: unknown) =>
-    value instanceof Uint8Array ? escape(value.subarray(0, SHOWN), "\\") : value;
-  return JSON.stringify({ time: now.toISOString(), event, ...fields }, shown);
+  const shown: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
+  for (const name in shown) { // not by a replacer: a Buffer has its own form as JSON
+    const value = shown[name];
+    if (value instanceof Uint8Array) shown[name] = escape(value.subarray(0, SHOWN), "\\");
+  }
+  return JSON.stringify(shown);
 }
 
 const RIGHT_ESCAPES = "\\n, \\r, \\t, \\\\ or \\xNN";

@@ -124,6 +124,17 @@ describe("a listener whose connections can be reset", () => {
     listener.close(); // does nothing
   });
 
+  it("adds no event listener for each write that is pending: many would be a warning", async () => {
+    using listener = await SocketListener.open("127.0.0.1", 0);
+    using peer = await Deno.connect(listener.addr as Deno.NetAddr & { transport: "tcp" });
+    using conn = await listener.accept();
+    const count = conn.socket.listenerCount("close");
+    const writes = Array.from({ length: 20 }, () => conn.write(new Uint8Array(1)));
+    assertEquals(conn.socket.listenerCount("close"), count);
+    await Promise.all(writes);
+    assertEquals(await peer.read(new Uint8Array(1)), 1);
+  });
+
   it("rejects what waits when it is closed", async () => {
     const { listener } = open();
     const waiting = listener.accept();
