@@ -146,7 +146,7 @@ export async function talkFreely(
     } finally {
       isInputOver = true;
       deadline.restart();
-      await conn.closeWrite();
+      void conn.closeWrite(); // under TLS, it waits for a server that reads nothing
     }
   }
 

@@ -287,6 +287,7 @@ export class Peer<Value = unknown> implements Disposable {
         : this.#calls.answeredBy(found.reply, this.#matches) ?? this.#calls.find(isReceive);
       if (this.#calls.settle(taker, reply)) this.answered++;
       if (taker !== undefined) continue;
+      if (this.#calls.failure !== undefined) return; // matches() threw an error
       this.#received.push(reply);
       this.#receivedBytes += reply.length;
       if (this.#receivedBytes > MAX_ADDED) throw new Error(TOO_MUCH);

@@ -1,7 +1,11 @@
 /** A server that does what a test says: what no good server does. */
 
 import { close, type Conn, type Listener, type ServerConn } from "../net/conn.ts";
+import { sleep } from "../wait.ts";
 import { text } from "./wire.ts";
+
+/** The wait before accepting again after an error, in ms. */
+const RETRY_PAUSE = 10;
 
 /** Serves one connection. An error that it throws ends that connection and nothing else. */
 export type ConnHandler = (conn: Pick<Conn, "read" | "write">) => Promise<void>;
@@ -86,7 +90,10 @@ export class FakeServer implements AsyncDisposable {
 
 /** Serves the next connection of a listener, and meanwhile those after it, until it is closed. */
 export async function acceptAll(listener: Listener, serve: (conn: ServerConn) => Promise<void>) {
-  const conn = await listener.accept().catch((error) => error);
-  if (conn instanceof Deno.errors.BadResource) return; // other errors are of one connection
-  await Promise.all([acceptAll(listener, serve), conn instanceof Error || serve(conn)]);
+  let conn;
+  while ((conn = await listener.accept().catch((error) => error)) instanceof Error) {
+    if (conn instanceof Deno.errors.BadResource) return;
+    await sleep(RETRY_PAUSE); // it was the error of one connection, or it passes
+  }
+  await Promise.all([acceptAll(listener, serve), serve(conn)]);
 }

@@ -54,6 +54,7 @@ export class Proxy implements AsyncDisposable {
   #choose = parsed({});
   #listener: SocketListener | undefined; // the last one, when it is off
   #serving: Promise<void> | undefined;
+  #isOn = false;
   #accepted = 0; // under these faults
   readonly #connections = new Set<RelayedConnection>();
 
@@ -93,6 +94,7 @@ export class Proxy implements AsyncDisposable {
 
   /** Refuses connections until {@linkcode on}, and closes those that are open. */
   async off(): Promise<void> {
+    this.#isOn = false;
     this.#listener?.[Symbol.dispose]();
     this.cut();
     await this.#serving;
@@ -100,7 +102,8 @@ export class Proxy implements AsyncDisposable {
 
   /** Accepts connections again, on the same port. */
   async on(): Promise<void> {
-    if (this.#listener?.server.listening) return;
+    if (this.#isOn) return;
+    this.#isOn = true;
     this.#listener = await SocketListener.open("127.0.0.1", this.port);
     this.#serving = acceptAll(this.#listener, (client) => this.#relay(client));
   }

@@ -337,6 +337,7 @@ describe("Peer", () => {
       const calls = [all.peer.request("a"), all.peer.request("b"), all.peer.receive()];
       const expected = talking.framing === framing ? FramingError : Error;
       for (const call of calls) await assertRejects(() => call, expected, "no");
+      await assertRejects(() => all.peer.receive(), expected, "no"); // not the message either
     }
   });
 

@@ -429,7 +429,7 @@ describe("off and on", () => {
     assertEquals([(await client.ends())[0], (await server.ends())[0]], ["", ""]);
     await assertRejects(() => Deno.connect({ port }), Deno.errors.ConnectionRefused);
     await proxy.off(); // as it is
-    await proxy.on();
+    await Promise.all([proxy.on(), proxy.on()]);
     await proxy.on();
     assertEquals(proxy.port, port);
     const [again, itsServer] = await network.pair();
