@@ -28,7 +28,7 @@ export async function openLog(options: Options, fail: (sentence: string) => void
   const isJson = style === "json";
   const trace = isTraced && !isJson ? new TraceText("peer", () => columnsOf(out)) : undefined;
   const format: Format = isJson ? asJson : asText;
-  const dropped = (lines: number) => format({ event: "dropped", lines }, new Date());
+  const dropped = (lines: number) => format({ event: "dropped", lines });
   const log = new Log(out, dropped, failed);
   // A program that starts the server reads the address from its output.
   const ready = file && !command ? new Log(Deno.stdout, dropped) : undefined;

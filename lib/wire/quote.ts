@@ -8,8 +8,6 @@ const ESCAPED = Array.from(
   { length: 256 },
   (_, byte) => NAMED[byte] ?? `\\x${byte.toString(16).padStart(2, "0")}`,
 );
-/** Matches printable ASCII with nothing to escape, which most data is. */
-const PLAIN = /^[ !#-[\]-~]*$/;
 /** Matches what Python's `isprintable` rejects: controls, format, unassigned, and separators but the space. */
 const UNPRINTABLE = /[\p{C}\p{Z}]/u;
 /**
@@ -46,9 +44,17 @@ export function escape(bytes: Uint8Array, also = ""): string {
 export function quote(data: Uint8Array | string): string {
   const bytes = utf8(data);
   const shown = bytes.length > SHOWN ? bytes.subarray(0, SHOWN) : bytes;
-  const text = decoder.decode(shown);
-  const quoted = `"${PLAIN.test(text) ? text : escape(shown, '"\\')}"`;
+  const quoted = `"${isPlain(shown) ? decoder.decode(shown) : escape(shown, '"\\')}"`;
   return bytes.length > SHOWN ? `${quoted}... (${bytes.length} bytes)` : quoted;
+}
+
+/** Returns true for printable ASCII with nothing to escape, which most data is. A loop is the fastest. */
+function isPlain(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false;
+  }
+  return true;
 }
 
 /** Returns the character that begins at a byte if it is printable, or a joiner after `before`; otherwise null. */
@@ -71,7 +77,7 @@ function bytesOf(first: number): number {
 }
 
 /** Returns an event as a JSON object on one line; bytes become text, with unprintable ones escaped. */
-export function asJson({ event, ...fields }: { readonly event: string }, now: Date): string {
+export function asJson({ event, ...fields }: { readonly event: string }, now = new Date()): string {
   const shown: Record<string, unknown> = { time: now.toISOString(), event, ...fields };
   for (const name in shown) { // not by a replacer: a Buffer has its own form as JSON
     const value = shown[name];

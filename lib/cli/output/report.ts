@@ -173,7 +173,7 @@ export class Report {
     }
     const { reason } = fields; // the server's words may be in it: escaped as its data is
     if (typeof reason === "string") fields["reason"] = escape(encoder.encode(reason), "\\");
-    return asJson(fields, new Date());
+    return asJson(fields);
   }
 
   /** Data after the transcript's own words: to a terminal so that it can't be obeyed, elsewhere byte for byte. */

@@ -39,7 +39,7 @@ type Name = keyof Events;
 export type Event = { [N in Name]: { event: N } & Events[N] }[Name];
 
 /** Formats an event as a line; an empty one is not printed. `number` is that of a message. */
-export type Format = (event: Event, time: Date, number?: number, trace?: TraceText) => string;
+export type Format = (event: Event, time?: Date, number?: number, trace?: TraceText) => string;
 
 // deno-fmt-ignore
 const TEXTS: { readonly [N in Name]?: (event: Events[N]) => string } = {
@@ -70,6 +70,8 @@ const TRACED: { readonly [N in Name]?: (event: Events[N], trace: TraceText, numb
 
 /** Formats an event for people, or as a line of a trace. */
 export function asText(event: Event, _time?: Date, number = 0, trace?: TraceText): string {
+  // A lookup by a name that is known is faster, and most events are messages.
+  if (!trace && event.event === "message") return TEXTS.message?.(event) ?? "";
   const line = trace && TRACED[event.event]?.(event as never, trace, number);
   return line ?? TEXTS[event.event]?.(event as never) ?? "";
 }
@@ -151,10 +153,12 @@ export class Transcript {
   /** Prints each message. */
   readonly onMessage = (message: Message, client: AnyClient): void => {
     if (this.options.quiet || client.isHealthCheck) return;
+    const { state } = client;
     const data = message.bytes; // a view, made only if it is printed
     const bytes = data.length;
-    if (client.state) client.state.bytes += bytes;
-    this.#print({ event: "message", client: this.nameOf(client), bytes, data }, client.messages);
+    if (state) state.bytes += bytes;
+    const name = state ? state.name : this.nameOf(client);
+    this.#print({ event: "message", client: name, bytes, data }, client.messages);
   };
 
   /** Prints each fault. */
@@ -243,7 +247,7 @@ export class Transcript {
     this.#print({ event: "connected", client: guest.name }, 0, time);
   }
 
-  #print(event: Event, number = 0, time = new Date()): void {
+  #print(event: Event, number = 0, time?: Date): void {
     const { quiet, format, print, trace } = this.options;
     const line = quiet && event.event !== "listening" ? "" : format(event, time, number, trace);
     if (line !== "") print(line, event.event);
