@@ -24,6 +24,9 @@ const MAX_IN_PROGRESS = 256;
 /** A stopping server has received the last message after so many milliseconds without one. */
 const LAST_LOOK = 20;
 
+/** Aborts the signals that are accessed after their message was handled. */
+const HANDLED = new AbortController();
+
 const SUPPORT: FaultSupport = { transport: "udp", resets: false };
 
 /**
@@ -159,7 +162,7 @@ export class DatagramServer implements AsyncDisposable {
     this.bytes += datagram.length;
     const isTooLong = message.length > maxMessage;
     if (!isTooLong) this.messages++;
-    const abort = new AbortController();
+    let abort: AbortController | undefined; // once the signal was accessed, or the message was handled
     const client: Client<void> = {
       addr,
       localAddr: addrOf(socket.address()),
@@ -167,7 +170,9 @@ export class DatagramServer implements AsyncDisposable {
       idle: 0,
       isHealthCheck: false,
       state: undefined,
-      signal: abort.signal,
+      get signal() {
+        return (abort ??= new AbortController()).signal;
+      },
       write: (part) => {
         if (this.#stage === "closed" || this.#pushes.size >= MAX_IN_PROGRESS) return false;
         track(this.#send(socket, bytesOf(part), addr), this.#pushes);
@@ -187,7 +192,7 @@ export class DatagramServer implements AsyncDisposable {
     } catch (error) {
       this.#callbacks.failed(error);
     } finally {
-      abort.abort();
+      (abort ??= HANDLED).abort();
     }
     if (once) this.#close();
   }

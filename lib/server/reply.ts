@@ -1,7 +1,7 @@
 /** Replies: what handlers write, as bytes in a buffer. */
 
 import { type CustomFraming, framed } from "../wire/framing.ts";
-import { type Message, type MessageView, NONE } from "../wire/message.ts";
+import { type Message, type MessageView, NONE, utf8 } from "../wire/message.ts";
 
 /**
  * The reply to a message, to be written by a handler. All written data is copied at once.
@@ -36,7 +36,6 @@ const STEP = 8;
 /** The most bytes of unused buffers that are kept. */
 const SPARE = 16 << 20;
 
-const encoder = new TextEncoder();
 const NO_VIEW = new DataView(NONE.buffer);
 
 /** Replies in one buffer that grows. */
@@ -74,7 +73,7 @@ export class ReplyBuffer implements Reply {
   write(part: string | Uint8Array | Message): void {
     this.#begun = true;
     if (isMessage(part)) this.#copyMessage(part);
-    else this.#copy(typeof part === "string" ? encoder.encode(part) : part as Uint8Array);
+    else this.#copy(utf8(part as string | Uint8Array));
   }
 
   /** Copies eight bytes per step, up to seven beyond the end; single bytes take three times as long. */
