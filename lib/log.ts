@@ -11,8 +11,6 @@ const RETRY_PAUSE = 1000;
 /** Milliseconds that the last lines may take to be written. */
 const FLUSH_LIMIT = 1000;
 
-const encoder = new TextEncoder();
-
 /** Buffers lines and writes them in the background; drops and counts the excess. */
 export class Log {
   #batches = [""];
@@ -51,7 +49,7 @@ export class Log {
   async #drain(): Promise<void> {
     let isFailing = false;
     for (let batch; (batch = this.#batches.shift() ?? "") !== "";) {
-      for (let left = encoder.encode(batch); left.length > 0;) {
+      for (let left = new TextEncoder().encode(batch); left.length > 0;) {
         try {
           left = left.subarray(await this.out.write(left));
           isFailing = false;

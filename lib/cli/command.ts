@@ -26,8 +26,6 @@ case $1 in
 esac
 exec "$@"`;
 
-const encoder = new TextEncoder();
-
 /**
  * Checks that a command may be run.
  * @throws {UsageError}
@@ -65,7 +63,7 @@ export async function runCommand(
     stderr: "null",
   }).spawn();
   const pipe = watcher?.stdin.getWriter();
-  const tell = (word: string) => pipe?.write(encoder.encode(`${word}\n`)).catch(() => {});
+  const tell = (word: string) => pipe?.write(new TextEncoder().encode(`${word}\n`)).catch(() => {});
   const error = `server: cannot run ${quote(command[0] ?? "")}`;
   const launcher = watcher ? ["sh", "-c", LAUNCHER, error, `${watcher.pid}`, minus] : [];
   const [name = "", ...args] = [...launcher, ...command];

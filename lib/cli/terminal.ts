@@ -17,7 +17,6 @@ const PASTED = 16;
 const HANDLED = "\r\n\x03\x04";
 /** The key that goes to the end of the line. */
 const TO_END = { ctrl: true, name: "e" };
-const encoder = new TextEncoder();
 const NOT_SUSPENDED = "(Ctrl-Z can't suspend the client: Ctrl-C ends it)";
 
 /** The lines that are typed. Disposing of it restores the terminal. */
@@ -123,7 +122,7 @@ export async function openTerminal(
     async next() {
       const line = await new Promise(ask);
       if (line === null) screen.write("\n");
-      return line === null ? null : encoder.encode(line);
+      return line === null ? null : new TextEncoder().encode(line);
     },
     abandon() {
       if (answer !== undefined) {

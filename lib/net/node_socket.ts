@@ -29,7 +29,7 @@ export class SocketListener implements Listener {
    * @param addr the address it listens on
    */
   constructor(readonly server: Server, readonly addr: Addr) {
-    server.on("connection", (socket) => this.#take(socket));
+    server.on("connection", (socket) => this.#enqueue(socket));
     server.on("error", (error) => this.#change?.reject(error)); // it can't accept for now
   }
 
@@ -40,7 +40,7 @@ export class SocketListener implements Listener {
   static async open(host: string, port: number): Promise<SocketListener> {
     const { createServer } = await import("node:net");
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: true });
-    await happens(server, "listening", () => server.listen({ host, port, backlog: BACKLOG }));
+    await untilEvent(server, "listening", () => server.listen({ host, port, backlog: BACKLOG }));
     const own = server.address() as AddressInfo;
     return new SocketListener(server, { transport: "tcp", hostname: own.address, port: own.port });
   }
@@ -65,7 +65,7 @@ export class SocketListener implements Listener {
 
   readonly [Symbol.dispose]: () => void = this.close;
 
-  #take(socket: Socket): void {
+  #enqueue(socket: Socket): void {
     socket.on("error", () => {}); // reads and writes report it
     const isDead = this.addr.transport === "tcp" && socket.remoteAddress === undefined;
     const hasRoom = this.server.listening && this.#waiting.length < BACKLOG;
@@ -85,7 +85,8 @@ export async function connectSocket(
 ): Promise<SocketConn> {
   const { Socket } = await import("node:net");
   const socket = new Socket({ allowHalfOpen: true });
-  await happens(socket, "connect", () => socket.connect(path ? { path } : { host, port }), signal);
+  const where = path ? { path } : { host, port };
+  await untilEvent(socket, "connect", () => socket.connect(where), signal);
   return new SocketConn(socket, path ? { transport: "unix", path: "" } : undefined);
 }
 
@@ -93,7 +94,7 @@ export async function connectSocket(
  * Starts to open a socket, and waits for the event that it is open. If that fails, closes it.
  * @throws {Error} as Deno does
  */
-export async function happens(
+export async function untilEvent(
   socket: EventEmitter & { destroy?(): void; close?(): void },
   event: string,
   start: () => unknown,
@@ -163,8 +164,8 @@ export class SocketConn implements ServerConn {
   }
 
   /** Switches Nagle's algorithm off, or on. */
-  setNoDelay(isOff = true): void {
-    this.socket.setNoDelay(isOff);
+  setNoDelay(noDelay = true): void {
+    this.socket.setNoDelay(noDelay);
   }
 
   setKeepAlive(): void {

@@ -7,7 +7,7 @@
 import { isPending, turn } from "../wait.ts";
 import { close, reader, wrapListener, WrappedConn } from "./conn.ts";
 import type { Listener, ServerConn } from "./conn.ts";
-import { happens, SocketConn } from "./node_socket.ts";
+import { SocketConn, untilEvent } from "./node_socket.ts";
 import { describeHandshakeError } from "./errors.ts";
 import type { Identity } from "./pem.ts";
 
@@ -54,7 +54,7 @@ class TlsConnection extends WrappedConn {
       await turn(); // it must not be destroyed before it has started
       this.#layer = layer;
       if (this.#isClosed) this.#cut();
-      await happens(socket, "secure", () => {
+      await untilEvent(socket, "secure", () => {
         wire.push(first);
         void this.#pump(layer);
       });

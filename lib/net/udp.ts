@@ -4,7 +4,7 @@ import type { Socket } from "node:dgram";
 import { addressesOf, canonical, formatEndpoint, type NetAddr } from "./address.ts";
 import { ConnectError, describeConnectError } from "./errors.ts";
 import { close } from "./conn.ts";
-import { happens } from "./node_socket.ts";
+import { untilEvent } from "./node_socket.ts";
 import { BY_LF, concat, endingOf, type Framing } from "../wire/framing.ts";
 
 /** The most bytes of a datagram. */
@@ -27,7 +27,7 @@ export async function bind(address: string, port: number): Promise<Socket> {
     type: `udp${family}`,
     lookup: (address, _, found) => found(null, address, family),
   });
-  await happens(socket, "listening", () => socket.bind(port, address));
+  await untilEvent(socket, "listening", () => socket.bind(port, address));
   return socket;
 }
 

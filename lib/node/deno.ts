@@ -16,9 +16,9 @@ import type { Endpoint } from "../net/address.ts";
 import {
   asDenoError,
   connectSocket,
-  happens,
   SocketConn,
   SocketListener,
+  untilEvent,
 } from "../net/node_socket.ts";
 import { errors } from "./errors.ts";
 
@@ -152,7 +152,7 @@ function secure({ socket }: SocketConn, options: TlsOptions) {
     servername: net.isIP(hostname) ? undefined : hostname,
     ca: caCerts.length === 0 ? undefined : [...tls.rootCertificates, ...caCerts],
   });
-  const handshake = happens(secured, "secureConnect", () => {});
+  const handshake = untilEvent(secured, "secureConnect", () => {});
   handshake.catch(() => {}); // handshake() reports it
   return Object.assign(new SocketConn(secured), { handshake: () => handshake });
 }

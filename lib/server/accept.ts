@@ -12,11 +12,11 @@ const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
  * queue, and the next one can be accepted at once. `exhausted`: descriptors or memory are missing, and
  * accept() will fail again.
  */
-export function kindOf(error: unknown): "closed" | "dead" | "exhausted" | "unknown" {
+export function classifyAcceptError(error: unknown): "closed" | "dead" | "exhausted" | "unknown" {
   const { BadResource, ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
-  const deaths = [ConnectionAborted, ConnectionReset, NotConnected];
+  const died = [ConnectionAborted, ConnectionReset, NotConnected];
   if (error instanceof BadResource) return "closed";
-  if (deaths.some((Death) => error instanceof Death)) return "dead";
+  if (died.some((ErrorClass) => error instanceof ErrorClass)) return "dead";
   return EXHAUSTED.includes(Object(error).code) ? "exhausted" : "unknown";
 }
 

@@ -7,7 +7,7 @@ import { listenAt } from "../net/listen.ts";
 import { close, type Listener, type ServerConn } from "../net/conn.ts";
 import { identityOf } from "../net/pem.ts";
 import { onAbort, sleep, timeLimit, turn, untilQuiet } from "../wait.ts";
-import { ADMISSION_LIMIT, Admissions, beginAll, kindOf } from "./accept.ts";
+import { ADMISSION_LIMIT, Admissions, beginAll, classifyAcceptError } from "./accept.ts";
 import { type ConversationConfig, LAST_MESSAGES_LIMIT, prepareErrors } from "./conversation.ts";
 import { FairReads } from "./fair_reads.ts";
 import { FaultInjector, type Served } from "./fault_injector.ts";
@@ -255,7 +255,7 @@ export class Server<State = void> implements AsyncDisposable {
         conn = await listener.accept();
         void conn.remoteAddr; // a faulty listener may return nothing at all
       } catch (error) {
-        const kind = kindOf(error);
+        const kind = classifyAcceptError(error);
         if (this.#isClosed || kind === "closed") return;
         failures++;
         if (kind === "dead") {

@@ -2,21 +2,21 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Admissions, kindOf, tooSlow } from "../../lib/server/accept.ts";
+import { Admissions, classifyAcceptError, tooSlow } from "../../lib/server/accept.ts";
 
 describe("an error of accept()", () => {
   it("is of the listener, of a dead connection, of the system, or unknown", () => {
     const { BadResource, ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;
     const coded = (code: string) => Object.assign(new Error(), { code });
-    assertEquals(kindOf(new BadResource()), "closed");
+    assertEquals(classifyAcceptError(new BadResource()), "closed");
     for (const dead of [new ConnectionAborted(), new ConnectionReset(), new NotConnected()]) {
-      assertEquals(kindOf(dead), "dead");
+      assertEquals(classifyAcceptError(dead), "dead");
     }
     for (const code of ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]) {
-      assertEquals(kindOf(coded(code)), "exhausted");
+      assertEquals(classifyAcceptError(coded(code)), "exhausted");
     }
     for (const other of [coded("EPERM"), new Error(), undefined]) {
-      assertEquals(kindOf(other), "unknown");
+      assertEquals(classifyAcceptError(other), "unknown");
     }
   });
 });
