@@ -1,5 +1,6 @@
 /** Connections and listeners, as the library needs them, and a base for those that wrap another. */
 
+import { sleep } from "../wait.ts";
 import type { Addr } from "./address.ts";
 
 /**
@@ -143,6 +144,19 @@ export function reader(conn: Conn, first: number, largest: number) {
     room = Math.min(Math.max(2 * (count ?? 0), SMALLEST_READ), largest);
     return count === null ? null : buffer.subarray(0, count);
   };
+}
+
+/** The wait before accepting again after an error, in ms. */
+const RETRY_PAUSE = 10;
+
+/** Serves the next connection of a listener, and meanwhile those after it, until it is closed. */
+export async function acceptAll(listener: Listener, serve: (conn: ServerConn) => Promise<void>) {
+  let conn;
+  while ((conn = await listener.accept().catch((error) => error)) instanceof Error) {
+    if (conn instanceof Deno.errors.BadResource) return;
+    await sleep(RETRY_PAUSE); // it was the error of one connection, or it passes
+  }
+  await Promise.all([acceptAll(listener, serve), serve(conn)]);
 }
 
 /** Returns a listener that changes each connection that another accepts. */

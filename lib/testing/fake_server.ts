@@ -1,11 +1,7 @@
 /** A server that does what a test says: what no good server does. */
 
-import { close, type Conn, type Listener, type ServerConn } from "../net/conn.ts";
-import { sleep } from "../wait.ts";
+import { acceptAll, close, type Conn, type ServerConn } from "../net/conn.ts";
 import { text } from "./wire.ts";
-
-/** The wait before accepting again after an error, in ms. */
-const RETRY_PAUSE = 10;
 
 /** Serves one connection. An error that it throws ends that connection and nothing else. */
 export type ConnHandler = (conn: Pick<Conn, "read" | "write">) => Promise<void>;
@@ -86,14 +82,4 @@ export class FakeServer implements AsyncDisposable {
     await this.handler({ read, write: (bytes) => conn.write(bytes) }).catch(() => {});
     if (!this.keepOpen) close(conn);
   }
-}
-
-/** Serves the next connection of a listener, and meanwhile those after it, until it is closed. */
-export async function acceptAll(listener: Listener, serve: (conn: ServerConn) => Promise<void>) {
-  let conn;
-  while ((conn = await listener.accept().catch((error) => error)) instanceof Error) {
-    if (conn instanceof Deno.errors.BadResource) return;
-    await sleep(RETRY_PAUSE); // it was the error of one connection, or it passes
-  }
-  await Promise.all([acceptAll(listener, serve), serve(conn)]);
 }

@@ -4,9 +4,8 @@ import { type ChooseFaults, Faults, find } from "../faults/faults.ts";
 import { type FaultSupport, readFaults } from "../faults/grammar.ts";
 import { RelayedConnection } from "../faults/relayed_connection.ts";
 import type { NetAddr } from "../net/address.ts";
-import type { ServerConn } from "../net/conn.ts";
+import { acceptAll, type ServerConn } from "../net/conn.ts";
 import { SocketListener } from "../net/node_socket.ts";
-import { acceptAll } from "./fake_server.ts";
 
 /** The server that a proxy leads to. */
 export interface ProxyTarget {
