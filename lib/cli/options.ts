@@ -93,7 +93,7 @@ export function messageSize(text: string): number {
 
 /**
  * Reads a command line.
- * @return the options, or `help` or `version` if that was requested
+ * @returns the options, or `help` or `version` if that was requested
  * @throws {UsageError}
  */
 export function parse<T extends Table>(table: T, args: string[]): Values<T> | "help" | "version" {

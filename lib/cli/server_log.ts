@@ -11,7 +11,7 @@ import { command, type Options } from "./server_options.ts";
 /**
  * Opens the log of a server. What its file holds is kept until that is truncated.
  * @param fail prints a sentence on standard error
- * @return the options of a transcript, the file if there is one, and what writes the last lines
+ * @returns the options of a transcript, the file if there is one, and what writes the last lines
  * @throws {Error} a sentence
  */
 export async function openLog(options: Options, fail: (sentence: string) => void) {

@@ -59,7 +59,7 @@ export async function talk(turns: Turns, source: Messages, options: TalkOptions)
   }
 }
 
-/** So many reads are waited for at most: a server may never stop sending. */
+/** The reads after which {@linkcode Turns.settle} stops waiting: a server may never stop sending. */
 const MAX_READS = 50;
 
 /** Takes turns over a connection, or over UDP, which loses messages. */

@@ -36,9 +36,9 @@ export class FaultyConn extends WrappedConn {
   /** In the last two states, nothing more is sent. */
   protected state: "open" | "stalled" | "over" = "open";
   protected hold: Fault<"hold"> | undefined;
-  /** Ends the delays that a stop ends, and so do the connection's end and a change of the plan. */
+  /** Aborted by a stop, by the connection's end and by another plan: ends the waits for deaf, hold and stall. */
   #stoppable = new AbortController();
-  /** Ends the other delays: at the connection's end, and when the plan changes. */
+  /** Aborted by the connection's end and by another plan: ends all other waits. */
   #pauses = new AbortController();
   #isPacing = false;
   #hasEnded = false; // the peer has half-closed

@@ -71,7 +71,7 @@ const lstat = (path: string) => fs.promises.lstat(path).then(info);
 const lstatSync = (path: string) => info(fs.lstatSync(path));
 const linkSync = mapped(fs.linkSync);
 const removeSync = mapped(fs.unlinkSync);
-/** Opens a folder, which anybody may lock at any time: Node has no locks. */
+/** Opens a folder. Node has no locks, so `lock` does nothing. */
 const open = mapped((path: string) => {
   fs.accessSync(path);
   return { lock: () => Promise.resolve(), [Symbol.dispose]() {} };

@@ -8,9 +8,9 @@ import { inTime, turn } from "../wait.ts";
 const EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"];
 
 /**
- * Sorts the errors of accept(). `closed`: the listener is. `dead`: a connection died in the listen
- * queue, and the next one can be accepted at once. `exhausted`: descriptors or memory are missing, and
- * accept() will fail again.
+ * Sorts the errors of accept(). `closed`: the listener is closed. `dead`: a connection died in the
+ * listen queue, and the next one can be accepted at once. `exhausted`: the process has no descriptors
+ * or memory left, and accept() will fail again. `unknown`: any other.
  */
 export function classifyAcceptError(error: unknown): "closed" | "dead" | "exhausted" | "unknown" {
   const { BadResource, ConnectionAborted, ConnectionReset, NotConnected } = Deno.errors;

@@ -13,7 +13,7 @@ import { type Failure, LateReply, ReplyBuffer } from "./reply.ts";
  */
 const CROWD = 1024;
 const COPIED = 512;
-/** While so many bytes of pushes are unsent, no more are queued. */
+/** A push is refused while at least this number of bytes of earlier ones is unsent. */
 const MAX_PUSHED = 65536;
 /** The limits of unsent replies, by number and in bytes. Once as many are unsent, no further message is read. */
 const MAX_REPLIES = 1024;
